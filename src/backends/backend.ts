@@ -1,0 +1,78 @@
+/**
+ * What a backend is: something that takes a request in one dialect and gives back a status, headers and bytes.
+ * @module
+ */
+import type { IncomingHttpHeaders } from 'node:http'
+import type { Readable } from 'node:stream'
+import type { DialectName } from '../hub/types.ts'
+
+export type BackendType = 'anthropic' | 'openai' | 'claude-code' | 'echo'
+
+/** A credential in a pool. `label` (`openai#1`) is the only form that logs, errors and pages may show. */
+export interface Key {
+  label: string
+  /** The secret itself; '' for a backend that needs none. */
+  value: string
+  weight: number
+}
+
+export interface Call {
+  /** Upper case. */
+  method: string
+  /** Path below the API root with its query string, always with `/v1`: `/v1/messages?beta=true`. */
+  path: string
+  dialect: DialectName
+  /** The model as the backend knows it; '' where the request names none. */
+  model: string
+  stream: boolean
+  /** The client's headers that may travel, lower-case names; the backend adds its own and its credential. */
+  headers: Record<string, string>
+  body: Buffer | undefined
+  /** The client's own session id, if it sent one. */
+  session: string | undefined
+  /** The caller is on this machine (decided by the socket address, pitfall Z7). */
+  loopback: boolean
+}
+
+export interface Upstream {
+  status: number
+  headers: IncomingHttpHeaders
+  /**
+   * The answer's bytes. A Readable rather than an async iterable: `for await` costs a promise per chunk, and the relay
+   * batches what arrives in one tick (design section 10). It errors when the upstream breaks.
+   */
+  body: Readable
+}
+
+export interface Backend {
+  readonly id: string
+  readonly type: BackendType
+  /** What it really speaks; the first one is translated to when the client's own is not in the list. Never empty. */
+  readonly speaks: readonly DialectName[]
+  /** Empty for a backend that needs no key. */
+  readonly keys: readonly Key[]
+  /** Host name, to tell a vendor from a compatible server. */
+  readonly host: string | undefined
+  /**
+   * @throws DarioError `upstream_unreachable`, `upstream_timeout`; with the signal's reason when it was aborted.
+   * An HTTP error status is not thrown: it is the answer.
+   */
+  send(call: Call, key: Key | undefined, signal: AbortSignal): Promise<Upstream>
+  /** Ends what the backend holds (sockets, children). */
+  close(): Promise<void>
+}
+
+/** What a backend's model list says of one model. Token counts and prices only where the backend gives them. */
+export interface ModelInfo {
+  id: string
+  ownedBy?: string | undefined
+  /** Unix time in seconds. */
+  created?: number | undefined
+  displayName?: string | undefined
+  maxInputTokens?: number | undefined
+  maxOutputTokens?: number | undefined
+  /** US dollars per token. */
+  price?: { input: number; output: number; cacheRead?: number | undefined; cacheWrite?: number | undefined } | undefined
+}
+
+export type Outcome = 'ok' | 'client_error' | 'auth' | 'rate_limited' | 'overloaded' | 'unreachable'

@@ -1,0 +1,67 @@
+/**
+ * What is known of one request when it is over: for the log, the ledger, metrics, traces and the dashboard.
+ * Never a prompt, an answer or a key.
+ * @module
+ */
+import type { DialectName, Usage } from './types.ts'
+
+export interface AttemptRecord {
+  backend: string
+  /** Label of the key (`openai#2`), never the key. */
+  key: string | undefined
+  model: string
+  /** `ok`, `client_error`, `auth`, `rate_limited`, `overloaded`, `unreachable`. */
+  outcome: string
+  status: number | undefined
+  /** Milliseconds until the outcome was known. */
+  ms: number
+  /** One sentence, redacted; undefined when it went well. */
+  error: string | undefined
+}
+
+export interface RequestRecord {
+  id: string
+  /** Unix time in ms. */
+  time: number
+  method: string
+  path: string
+  dialect: DialectName
+  /** The client program, from its `user-agent`: `claude-cli/2.1`. */
+  tool: string | undefined
+  /** Name of the access key that it came with. */
+  accessKey: string | undefined
+  /** The model as the client wrote it. */
+  model: string
+  stream: boolean
+  /** Route or rule by which the backend was chosen. */
+  route: string | undefined
+  attempts: AttemptRecord[]
+  /** Backend, key label and model that answered. */
+  backend: string | undefined
+  key: string | undefined
+  servedModel: string | undefined
+  /** Status sent to the client; 499 when it left before. */
+  status: number
+  /** `complete`, `cancelled` (the client left), `failed` (an error status), `broken` (an error inside a stream). */
+  end: 'complete' | 'cancelled' | 'failed' | 'broken'
+  /** Error code and one redacted sentence. */
+  error: { code: string; message: string } | undefined
+  stop: string | undefined
+  usage: Partial<Usage> | undefined
+  /** Milliseconds from arrival to the first byte of content, and to the end. */
+  firstByteMs: number | undefined
+  totalMs: number
+  /** Bytes. */
+  requestBytes: number
+  responseBytes: number
+  /** JSON paths that translation could not carry. */
+  dropped: string[]
+}
+
+/** Told of requests as they run. Must not throw and must return at once. */
+export interface Observer {
+  start?(record: Readonly<RequestRecord>): void
+  attempt?(record: Readonly<RequestRecord>, attempt: Readonly<AttemptRecord>): void
+  firstByte?(record: Readonly<RequestRecord>): void
+  end?(record: Readonly<RequestRecord>): void
+}
