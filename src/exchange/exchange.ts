@@ -3,6 +3,7 @@
  * @module
  */
 import type { IncomingHttpHeaders, ServerResponse } from 'node:http'
+import type { DarioError } from '../errors.ts'
 import type { DialectName } from '../hub/types.ts'
 
 /** `generate`: an answer in a dialect. `count_tokens`: Anthropic's count. `passthrough`: relayed untouched. */
@@ -30,4 +31,6 @@ export interface Incoming {
 export interface Exchange {
   /** Answers on `response`, always: errors go out in the client's dialect. Never rejects. */
   handle(incoming: Incoming, response: ServerResponse): Promise<void>
+  /** Ends every running answer with this error, in its client's own protocol; used when dario shuts down. */
+  endAll(error: DarioError): void
 }
