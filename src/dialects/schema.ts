@@ -89,7 +89,7 @@ function toObjectRoot(schema: JsonObject, depth = 0): JsonObject {
   for (const list of ['anyOf', 'oneOf', 'allOf']) delete merged[list]
   if (required.length > 0) merged['required'] = required
   else delete merged['required']
-  if (anyOf === undefined && oneOf === undefined && allOf === undefined) return merged
+  if (depth > 0 || (anyOf === undefined && oneOf === undefined && allOf === undefined)) return merged
   const original = JSON.stringify({ anyOf, oneOf, allOf })
   const note = original.length <= 2000 ? `The input must match: ${original}` : 'Not every combination of properties is valid.'
   merged['description'] = typeof own['description'] === 'string' ? `${own['description']}\n${note}` : note
