@@ -65,6 +65,8 @@ export interface ReplyContext {
   created: number
   /** Makes an id, unique in this process: `newId('msg_')`. */
   newId: (prefix: string) => string
+  /** Told of a finished answer as the client gets it (Responses: kept for `previous_response_id`); never of a broken one. */
+  keep?: ((reply: JsonObject) => void) | undefined
 }
 
 /** Decodes one upstream answer; one object per answer, never shared (pitfall S26). */
