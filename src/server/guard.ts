@@ -27,7 +27,7 @@ export interface Source {
 }
 
 export interface Guard {
-  /** @throws DarioError `permission` for a foreign Host, Origin or site; `invalid_request` (431) for over 200 headers. */
+  /** @throws DarioError `permission` for a foreign Host, Origin or site; `invalid_request` for over 200 headers (431). */
   checkSource(request: IncomingMessage): Source
   /**
    * Returns the access key that came with the request; undefined when none is configured.
@@ -82,6 +82,9 @@ export function createGuard(settings: () => GuardSettings): Guard {
 }
 
 function checkHost(request: IncomingMessage, settings: GuardSettings): void {
+  if (request.httpVersionMajor !== 1) {
+    throw new DarioError('invalid_request', 'dario speaks HTTP/1.1; set the client to it', { status: 505 })
+  }
   const raw = request.rawHeaders
   if (raw.length > 2 * MAX_HEADERS) {
     throw new DarioError('invalid_request', `Over ${MAX_HEADERS} request headers; send fewer`, { status: 431 })

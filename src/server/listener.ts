@@ -195,6 +195,7 @@ async function bind(server: NetServer, port: number, host: string): Promise<numb
     }
     throw error
   }
+  server.on('error', () => {}) // out of file descriptors: that connection is lost, dario goes on
   return (server.address() as AddressInfo).port
 }
 
