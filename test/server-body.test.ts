@@ -101,7 +101,7 @@ test('X8: the refusal of a big upload reaches a client that sends all of it firs
   socket.pause()
   await new Promise((resolve) => socket.write(Buffer.alloc(size), resolve))
   let text = ''
-  socket.setEncoding('latin1').on('data', (chunk: string) => (text += chunk))
+  socket.setEncoding('latin1').on('data', (chunk: string) => (text += chunk)).resume()
   await withDeadline(once(socket, 'close'), 5_000, 'the server closes')
   deepStrictEqual(readStatuses(text), [413])
   match(text, /maxBodyBytes/)

@@ -168,20 +168,23 @@ test('routes: pipelined requests are answered in order, each with its own body',
   ok(text.indexOf('\\"a\\"') < text.indexOf('\\"b\\"') && text.indexOf('\\"b\\"') < text.indexOf('\\"c\\"'))
 })
 
-test('hostile: garbage behind a running answer cuts it and writes nothing into it', async (context) => {
-  const { port } = await startServer(context, {
-    answer: (_incoming, response) => {
-      response.writeHead(200, { 'content-type': 'text/event-stream' })
-      response.write('data: first\n\n')
-    },
+for (const waiting of ['', `${HEAD}Content-Length: 2\r\n\r\n{}`]) {
+  test(`hostile: garbage behind a running answer${waiting && ' and a waiting request'} cuts it and writes nothing into it`, async (context) => {
+    const { port, seen } = await startServer(context, {
+      answer: (_incoming, response) => {
+        if (seen.length > 1) return
+        response.writeHead(200, { 'content-type': 'text/event-stream' })
+        response.write('data: first\n\n')
+      },
+    })
+    const socket = connect(port, '127.0.0.1')
+    socket.on('error', () => {})
+    let text = ''
+    socket.setEncoding('latin1').on('data', (chunk: string) => (text += chunk))
+    socket.write(`${HEAD}Content-Length: 2\r\n\r\n{}`)
+    while (!text.includes('first')) await withDeadline(once(socket, 'data'), 5_000, 'the answer begins')
+    socket.write(`${waiting}garbage garbage garbage\r\n\r\n`)
+    await withDeadline(once(socket, 'close'), 5_000, 'the server cuts')
+    deepStrictEqual(readStatuses(text), [200])
   })
-  const socket = connect(port, '127.0.0.1')
-  socket.on('error', () => {})
-  let text = ''
-  socket.setEncoding('latin1').on('data', (chunk: string) => (text += chunk))
-  socket.write(`${HEAD}Content-Length: 2\r\n\r\n{}`)
-  while (!text.includes('first')) await withDeadline(once(socket, 'data'), 5_000, 'the answer begins')
-  socket.write('garbage garbage garbage\r\n\r\n')
-  await withDeadline(once(socket, 'close'), 5_000, 'the server cuts')
-  deepStrictEqual(readStatuses(text), [200])
-})
+}

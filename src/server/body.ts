@@ -79,8 +79,10 @@ function collect(request: IncomingMessage, limitBytes: number, stallMs: number):
     function settle(error: DarioError | undefined): void {
       clearTimeout(timer)
       request.off('data', onData).off('end', onEnd).off('close', onClose)
-      request.pause()
-      if (error !== undefined) return reject(error)
+      if (error !== undefined) {
+        request.pause()
+        return reject(error)
+      }
       resolve(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks, size))
     }
     function onData(chunk: Buffer): void {

@@ -57,7 +57,7 @@ export function createGuard(settings: () => GuardSettings): Guard {
       const now = settings()
       checkHost(request, now)
       const { origin, 'sec-fetch-site': site } = request.headers
-      const allowed = origin !== undefined && now.allowedOrigins.some((entry) => entry.toLowerCase() === origin.toLowerCase())
+      const allowed = now.allowedOrigins.some((entry) => entry.toLowerCase() === origin?.toLowerCase())
       if (origin !== undefined && !allowed) {
         throw new DarioError('permission', `Web pages may not use dario, and this request has the Origin `
           + `"${toPrintable(origin)}"; if you trust it, add exactly that to "allowedOrigins" in the configuration`)
@@ -89,7 +89,7 @@ function checkHost(request: IncomingMessage, settings: GuardSettings): void {
   if (raw.length > 2 * MAX_HEADERS) {
     throw new DarioError('invalid_request', `Over ${MAX_HEADERS} request headers; send fewer`, { status: 431 })
   }
-  const hosts = raw.filter((_, index) => index % 2 === 1 && raw[index - 1]?.toLowerCase() === 'host')
+  const hosts = raw.filter((_, index) => index % 2 === 1 && /^host$/i.test(raw[index - 1] ?? ''))
   const host = hosts[0]?.toLowerCase() ?? ''
   if (hosts.length === 1) {
     if (LOOPBACK_HOST.test(host)) return

@@ -92,8 +92,8 @@ interface Bound {
 
 async function bindAll(server: Server, { host, port: wanted, hasAccessKey }: ListenerOptions): Promise<Bound> {
   if (!isLoopbackHost(host) && !hasAccessKey) {
-    throw new DarioError('config_invalid', `On ${host} everyone in the network could spend your keys: make an access key first `
-      + 'with `dario key add NAME` (or "accessKeys" in the configuration), or remove "host"')
+    throw new DarioError('config_invalid', `On ${host} everyone in the network could spend your keys: make an access key `
+      + 'first with `dario key add NAME` (or "accessKeys" in the configuration), or remove "host"')
   }
   if (host !== undefined && host !== 'localhost') {
     const port = await bind(server, wanted, host)
@@ -125,30 +125,31 @@ interface Connections {
 
 /** Node's own list leaves out connections in memory, and cannot tell an open dashboard from a running answer. */
 function trackConnections(server: Server): Connections {
-  const sockets = new Map<Duplex, ServerResponse | undefined>()
+  const sockets = new Set<Duplex>()
+  const open = new Map<ServerResponse, Duplex>()
   const running = new Set<ServerResponse>()
   let closing = false
   let onFinished: (() => void) | undefined
   server.on('connection', (socket: Duplex) => {
-    sockets.set(socket, undefined)
+    sockets.add(socket)
     socket.once('close', () => sockets.delete(socket))
   })
   server.on('request', ({ method, socket }: IncomingMessage, response: ServerResponse) => {
-    sockets.set(socket, response)
+    open.set(response, socket)
     // Shutting down waits for answers of models; a GET (a list, an open dashboard) can be asked for again.
     if (method !== 'GET') running.add(response)
     response.once('close', () => {
+      open.delete(response)
       running.delete(response)
-      if (sockets.get(socket) === response) sockets.set(socket, undefined)
       if (closing) socket.end(() => socket.destroy())
       if (running.size === 0) onFinished?.()
     })
   })
   return {
     refuse(socket, status, message) {
-      // Into an answer that has begun nothing may be written; after an end() nothing can be.
-      if (!socket.writable) return
-      if (sockets.get(socket)?.headersSent === true) return void socket.destroy()
+      if (!socket.writable) return // refused already
+      // Nothing may be written into an answer that has begun, and it need not be the last of those that were asked for.
+      for (const [response, its] of open) if (its === socket && response.headersSent) return void socket.destroy()
       socket.on('error', () => socket.destroy()) // after CONNECT nobody else listens, and it would end the process
       const body = JSON.stringify({ type: 'error', error: { type: 'invalid_request_error', message } })
       socket.end(`HTTP/1.1 ${status}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n`
@@ -157,7 +158,8 @@ function trackConnections(server: Server): Connections {
     },
     closeIdle() {
       closing = true
-      for (const [socket, response] of sockets) if (response === undefined) socket.destroy()
+      const busy = new Set(open.values())
+      for (const socket of sockets) if (!busy.has(socket)) socket.destroy()
     },
     finished(ms) {
       return new Promise((resolve) => {
@@ -170,7 +172,7 @@ function trackConnections(server: Server): Connections {
       })
     },
     cut() {
-      for (const socket of sockets.keys()) socket.destroy()
+      for (const socket of sockets) socket.destroy()
     },
   }
 }
@@ -179,7 +181,9 @@ function toRefusal(code: string | undefined): [status: string, message: string] 
   if (code === 'HPE_HEADER_OVERFLOW') {
     return ['431 Request Header Fields Too Large', 'The request headers are over 32 KiB; send fewer or shorter ones']
   }
-  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return ['408 Request Timeout', 'The request headers did not come in time; send the request again']
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') {
+    return ['408 Request Timeout', 'The request headers did not come in time; send the request again']
+  }
   return ['400 Bad Request', 'This is not a valid HTTP/1.1 request; check the client, and that its base URL begins with http://']
 }
 
@@ -210,7 +214,8 @@ async function describeHolder(port: number, host: string): Promise<DarioError> {
 
 function readVersion(port: number, host: string): Promise<string | undefined> {
   return new Promise((resolve) => {
-    const probe = get({ host, port, path: '/health', agent: false, signal: AbortSignal.timeout(1_000) }, (response) => {
+    const signal = AbortSignal.timeout(1_000)
+    const probe = get({ host, port, path: '/health', headers: { host: 'localhost' }, agent: false, signal }, (response) => {
       let text = ''
       response.setEncoding('utf8').on('data', (chunk: string) => {
         text += chunk

@@ -24,7 +24,8 @@ const MAX_PAGE = 1_000
 /** @throws DarioError `invalid_request` for a page that does not exist. */
 export function encodeModelList(entries: readonly ModelEntry[], query: URLSearchParams, anthropic: boolean): JsonObject {
   // The same model behind two backends is one model to the client; the first one is where routing would go.
-  const unique = [...new Map(entries.toReversed().map((entry) => [entry.id, entry])).values()].toReversed()
+  const ids = new Set<string>()
+  const unique = entries.filter(({ id }) => ids.size < ids.add(id).size)
   if (!anthropic) return { object: 'list', data: unique.map(encodeForOpenAi) }
   const { page, hasMore } = cutPage(unique, query)
   return {
