@@ -163,7 +163,7 @@ test('listener: idle connections and open pages do not delay close', async (cont
   page.on('error', () => {})
   const [response] = await once(page, 'response') as [IncomingMessage]
   response.on('error', () => {})
-  await withDeadline(listener.close(60_000), 2_000, 'close')
+  await withDeadline(listener.close(10_000), 2_000, 'close')
 })
 
 test('listener: closing twice and closing what never listened are fine', async () => {

@@ -185,7 +185,7 @@ function toRefusal(code: string | undefined): [status: string, message: string] 
   if (code === 'ERR_HTTP_REQUEST_TIMEOUT') {
     return ['408 Request Timeout', 'The request headers did not come in time; send the request again']
   }
-  return ['400 Bad Request', 'This is no valid HTTP/1.1 request; check that the base URL of your tool begins with http://']
+  return ['400 Bad Request', 'This is no valid HTTP/1.1 request; check that the base URL begins with http://']
 }
 
 async function bind(server: NetServer, port: number, host: string): Promise<number> {

@@ -91,7 +91,7 @@ async function serve(
   const route = page === undefined ? findRoute(path) : PAGE
   if (route === undefined) throw unknownPath(method, path, Object.keys(options.pages))
   if (/\bwebsocket\b/i.test(request.headers.upgrade ?? '')) {
-    throw new DarioError('invalid_request', 'dario speaks no WebSocket; send the same request with POST', { status: 426 })
+    throw new DarioError('invalid_request', 'dario speaks no WebSocket; send the request with POST', { status: 426 })
   }
   if (!route.methods.includes(method)) {
     const allow = route.methods.join(', ')
@@ -104,7 +104,8 @@ async function serve(
   const body = await readBody(request, options.settings().maxBodyBytes)
   const { headers } = request
   delete headers['content-encoding'] // the body is plain now
-  const incoming = { id, operation, dialect, method, path: `/v1${path}${query}`, headers, body, loopback, accessKey, received }
+  const target = `/v1${path}${query}`
+  const incoming = { id, operation, dialect, method, path: target, headers, body, loopback, accessKey, received }
   await exchange.handle(incoming, response)
 }
 
