@@ -191,6 +191,8 @@ function exchange(
       clearTimeout(firstByte)
       clearInterval(silence)
       signal.removeEventListener('abort', abort)
+      // Node closes in silence on 101 (an upgrade that nobody asked for).
+      if (response === undefined) end(new DarioError('upstream_protocol', `${watched.host} closed without an answer; check backends.${watched.id}.baseUrl`))
     })
     request.end(body)
   })
