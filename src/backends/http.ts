@@ -43,6 +43,7 @@ export function createHttpBackend(options: HttpBackendOptions): Backend {
   const agent = secure ? new HttpsAgent(sockets) : new HttpAgent(sockets)
   const connector = createConnector({ target: base, proxy, agent, timeout: timeouts.connect, id })
   agent.createConnection = connector.connect
+  agent.getName = () => id // one agent, one host: Node would join twenty TLS options per request to tell hosts apart
   const host = base.hostname.replace(BRACKETS, '')
   const target: RequestOptions = { protocol: base.protocol, host, port: base.port || (secure ? 443 : 80) }
   const toPath = createPathRule(options.type, base, proxy !== undefined && !secure)
@@ -108,7 +109,7 @@ function exchange(
     }
     const abort = (): void => end(signal.reason)
     const firstByte = setTimeout(() => end(lateError(watched, 'firstByte')), watched.timeouts.firstByte)
-    signal.addEventListener('abort', abort, { once: true })
+    signal.addEventListener('abort', abort)
     request.once('response', (message) => {
       clearTimeout(firstByte)
       response = explainingBreaks(message, watched)
