@@ -6,7 +6,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { LAYERS } from '../house.ts'
-import { layerOf } from './rules.ts'
+import { layerOf, ruleOf } from './rules.ts'
 import type { SourceFile } from './rules.ts'
 import { readEffects } from './source.ts'
 
@@ -34,7 +34,9 @@ export function makeAuditMap(files: readonly SourceFile[]): string {
   const sorted = [...files].sort((a, b) => rank(a) - rank(b) || (a.path < b.path ? -1 : 1))
   const rows = sorted.map((file, index) => {
     const purpose = file.purpose ?? (file.path === 'bin/dario.js' ? 'Starts the command line.' : 'A static page.')
-    return `| ${index + 1} | \`${file.path}\` | ${file.lines} | ${escapeCell(purpose)} | ${readEffects(file).join(', ') || 'none'} |`
+    const note = ruleOf(file.path)?.note
+    const effects = (readEffects(file).join(', ') || 'none') + (note === undefined ? '' : ` (${note})`)
+    return `| ${index + 1} | \`${file.path}\` | ${file.lines} | ${escapeCell(purpose)} | ${effects} |`
   })
   const total = files.reduce((sum, file) => sum + file.lines, 0)
   return [
