@@ -73,7 +73,7 @@ export const LAYERS: Readonly<Record<string, LayerRule>> = {
   errors: { files: ['src/errors.ts'], may: [], node: [] },
   hub: { files: ['src/hub/*'], may: ['src/errors.ts'], own: true, node: [] },
   sse: { files: ['src/sse.ts'], may: HUB, node: [] },
-  config: { files: CONFIG, may: HUB, own: true, node: ['fs', 'fs/promises', 'os', 'path', 'crypto'] },
+  config: { files: CONFIG, may: HUB, own: true, node: ['fs', 'fs/promises', 'os', 'path', 'crypto', 'timers/promises'] },
   version: { files: ['src/version.ts'], may: [], node: ['fs'] },
   server: {
     files: ['src/server/*'],
