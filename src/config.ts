@@ -100,6 +100,28 @@ export interface Config {
   aliases: Record<string, string>
 }
 
+/** A credential as it is written: a literal, `env:NAME` or `file:PATH`; `weight` is its share among several, default 1. */
+export type KeyInput = string | { key: string; weight?: number }
+
+/** The configuration file's form. Everything is optional; defaults are those of Config and BackendConfig. */
+export interface ConfigInput {
+  host?: string
+  port?: number
+  accessKeys?: (string | { name?: string; key?: string; hash?: string; routes?: string[] })[]
+  allowedHosts?: string[]
+  allowedOrigins?: string[]
+  maxBodyBytes?: number
+  deadline?: number
+  attempts?: number
+  backends?: Record<string, Partial<Omit<BackendConfig, 'type' | 'keys' | 'timeouts' | 'discovered'>> & {
+    type: BackendConfig['type']
+    keys?: KeyInput[]
+    timeouts?: Partial<Timeouts>
+  }>
+  routes?: { model: string; to: string[] }[]
+  aliases?: Record<string, string>
+}
+
 /** What the command line sets; text as it was typed. */
 export interface ConfigFlags {
   host?: string | undefined

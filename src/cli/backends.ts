@@ -145,7 +145,7 @@ async function test(context: CommandContext): Promise<number> {
   const chosen = Object.entries(config.backends).filter(([id]) => name === undefined || id === name)
   if (name !== undefined && chosen.length === 0) throw createUnknown(name, Object.keys(config.backends))
   const only = { ...config, backends: Object.assign(Object.create(null), Object.fromEntries(chosen)), routes: [] }
-  const proxy = createProxy({ config: only, environment: context.environment, version: readVersion() })
+  const proxy = createProxy({ config: only, environment: context.environment })
   const { backends: states } = await proxy.status()
   await proxy.close(0)
   if (values['json'] === true) output.json({ backends: states })

@@ -84,7 +84,7 @@ async function checkPort(port: number): Promise<Check> {
 
 async function checkBackends(context: CommandContext, parsed: ParsedConfig): Promise<Check[]> {
   const { config } = await assemble(context, parsed)
-  const proxy = createProxy({ config, environment: context.environment, version: readVersion() })
+  const proxy = createProxy({ config, environment: context.environment })
   const { backends } = await proxy.status()
   await proxy.close(0)
   return backends.map((backend) => checkBackend(backend))

@@ -72,7 +72,7 @@ async function remove(context: CommandContext): Promise<number> {
 async function explain(context: CommandContext): Promise<number> {
   const { output, values, positionals: [model = ''] } = context
   const { config } = await assemble(context)
-  const proxy = createProxy({ config, environment: context.environment, version: readVersion() })
+  const proxy = createProxy({ config, environment: context.environment })
   const { lines, chain, reason } = proxy.explain(model)
   if (values['json'] === true) output.json({ model, chain, reason, lines })
   else for (const line of lines) output.line(cleanText(line))

@@ -50,7 +50,7 @@ async function findEndpoint(context: CommandContext): Promise<Endpoint> {
   const key = randomBytes(24).toString('base64url')
   const port = text(context, 'port') === undefined ? 0 : config.port
   const mine = { ...config, host: '127.0.0.1', port, accessKeys: [{ name: 'run', hash: hashKey(key) }] }
-  const proxy = createProxy({ config: mine, configFile: file, environment: context.environment, version: readVersion() })
+  const proxy = createProxy({ config: mine, environment: context.environment })
   const { port: chosen } = await listen(proxy, mine)
   return { url: `http://127.0.0.1:${chosen}`, key, close: () => proxy.close(0) }
 }

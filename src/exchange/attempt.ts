@@ -3,7 +3,8 @@
  * reached it and another candidate may try.
  * @module
  */
-import { decodeBody, toClientHeaders, toUpstreamHeaders } from '../backends/headers.ts'
+import { decodeBody } from '../backends/body.ts'
+import { toClientHeaders, toUpstreamHeaders } from '../backends/headers.ts'
 import { judge, judgeStreamError } from '../backends/outcome.ts'
 import { DarioError } from '../errors.ts'
 import { createDeliver } from './deliver.ts'
@@ -132,7 +133,8 @@ export function createAttempt(tools: AttemptTools): Attempt {
     }
     pool.report(candidate, verdict)
     close(attempt, verdict.outcome, status, failure)
-    if (verdict.outcome !== 'client_error') return failure
+    const isMissing = job.incoming.operation === 'count_tokens' && (status === 404 || status === 405)
+    if (verdict.outcome !== 'client_error' || isMissing) return failure // a count that nobody makes is estimated
     answerFailure(job, candidate, failure)
     return undefined
   }

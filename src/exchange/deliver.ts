@@ -2,7 +2,8 @@
  * Brings an upstream's good answer to the client: relayed in the same dialect, translated in another.
  * @module
  */
-import { decodeBody, toClientHeaders } from '../backends/headers.ts'
+import { decodeBody } from '../backends/body.ts'
+import { toClientHeaders } from '../backends/headers.ts'
 import { DarioError } from '../errors.ts'
 import { describe } from './describe.ts'
 import { pump } from './pump.ts'

@@ -10,7 +10,7 @@ import { peek } from './peek.ts'
 import { createReply } from './reply.ts'
 import type { Backend } from '../backends/backend.ts'
 import type { Gate } from '../backends/gate.ts'
-import type { Candidate, Pool } from '../backends/pool.ts'
+import type { Pool } from '../backends/pool.ts'
 import type { Dialect } from '../dialects/dialect.ts'
 import type { Observer, RequestRecord } from '../hub/record.ts'
 import type { DialectName, JsonObject } from '../hub/types.ts'
@@ -81,6 +81,7 @@ const WORTH: Record<string, number> = { rate_limited: 3, overloaded: 2, auth: 1 
 export function createExchange(tools: ExchangeTools): Exchange {
   const { pool, observer, now } = tools
   const running = new Set<AbortController>()
+  const uncounted = new Set<string>()
   const attempt = createAttempt({
     ...tools,
     observe: (job, record) => observer.attempt?.(job.record, record),
@@ -189,8 +190,12 @@ export function createExchange(tools: ExchangeTools): Exchange {
   }
 
   async function countTokens(job: Job, chain: readonly { backend: Backend; model: string }[]): Promise<void> {
-    const [first] = pool.candidates(chain.filter(({ backend }) => backend.type === 'anthropic').slice(0, 1), job.affinity, () => false)
-    if (first !== undefined && await attempt(job, first, true) === undefined) return
+    const counters = chain.filter(({ backend }) => backend.type === 'anthropic' && !uncounted.has(backend.id)).slice(0, 1)
+    const [first] = pool.candidates(counters, job.affinity, () => false)
+    const failure = first === undefined ? undefined : await attempt(job, first, true)
+    if (first !== undefined && failure === undefined) return
+    // A client asks before every turn: a server without the endpoint is not asked again (pitfall N3).
+    if (first !== undefined && (failure?.error.status === 404 || failure?.error.status === 405)) uncounted.add(first.backend.id)
     const tokens = tools.estimateTokens(JSON.parse(job.incoming.body.toString()) as JsonObject)
     job.record.status = 200
     job.record.end = 'complete'

@@ -51,7 +51,7 @@ export function createPreparer(limits: PreparerLimits): Preparer {
     }
     const previous = client.name === 'responses' ? body['previous_response_id'] : undefined
     if (typeof previous === 'string') {
-      const stored = responses.get(previous)
+      const stored = responses.get(previous, incoming.accessKey?.name)
       if (stored === undefined) {
         throw new DarioError('invalid_request', `the response ${JSON.stringify(previous.slice(0, 100))} is not kept here: ` +
           'it is unknown, too old or was sent with store: false. Send the whole conversation as input', { path: 'previous_response_id' })
@@ -106,7 +106,7 @@ export function createPreparer(limits: PreparerLimits): Preparer {
     watch: () => reasoning.watch(),
     keep(job, answer) {
       if (job.client.name !== 'responses') return
-      responses.put(job.decoded().body, answer)
+      responses.keep(job.decoded().body, answer, job.record.accessKey)
     },
   }
 }
