@@ -6,11 +6,12 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { LAYERS } from '../house.ts'
-import { layerOf } from './rules.ts'
+import { layerOf, ruleOf } from './rules.ts'
 import type { SourceFile } from './rules.ts'
 import { readEffects } from './source.ts'
 
-const escapeCell = (text: string): string => text.replace(/\s+/g, ' ').replaceAll('|', '\\|').replaceAll('<', '&lt;').trim()
+/** As a table cell, without the numbers of the list of known pitfalls, which tests carry too. */
+const escapeCell = (text: string): string => text.replace(/\s+/g, ' ').replace(/ \((?:pitfalls? )?[A-Z]\d+(?:(?:,| and) [A-Z]\d+)*\)/g, '').replaceAll('|', '\\|').replaceAll('<', '&lt;').trim()
 
 /** Every `lossy:` comment of the code, by the file that has it. */
 export function makeFidelityTable(files: readonly SourceFile[]): string {
@@ -34,7 +35,9 @@ export function makeAuditMap(files: readonly SourceFile[]): string {
   const sorted = [...files].sort((a, b) => rank(a) - rank(b) || (a.path < b.path ? -1 : 1))
   const rows = sorted.map((file, index) => {
     const purpose = file.purpose ?? (file.path === 'bin/dario.js' ? 'Starts the command line.' : 'A static page.')
-    return `| ${index + 1} | \`${file.path}\` | ${file.lines} | ${escapeCell(purpose)} | ${readEffects(file).join(', ') || 'none'} |`
+    const note = ruleOf(file.path)?.note
+    const effects = (readEffects(file).join(', ') || 'none') + (note === undefined ? '' : ` (${note})`)
+    return `| ${index + 1} | \`${file.path}\` | ${file.lines} | ${escapeCell(purpose)} | ${effects} |`
   })
   const total = files.reduce((sum, file) => sum + file.lines, 0)
   return [

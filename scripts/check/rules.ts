@@ -35,11 +35,13 @@ export function readHouse(root: string): SourceFile[] {
 
 const isCode = (path: string): boolean => /\.[cm]?[jt]s$/.test(path)
 
+/** A `*` at the end stands for everything below, one in the middle for a part of a file's name. */
 function matches(pattern: string, path: string): boolean {
-  return pattern.endsWith('*') ? path.startsWith(pattern.slice(0, -1)) : pattern === path
+  const source = pattern.replace(/[.+^${}()|[\]\\]/g, '\\$&').replace(/\*$/, '.*').replace(/(?<!\.)\*/g, '[^/]*')
+  return new RegExp(`^${source}$`).test(path)
 }
 
-function ruleOf(path: string): FileRule | undefined {
+export function ruleOf(path: string): FileRule | undefined {
   const pattern = Object.keys(FILES).filter((one) => matches(one, path)).sort((a, b) => b.length - a.length)[0]
   return FILES[path] ?? (pattern === undefined ? undefined : FILES[pattern])
 }

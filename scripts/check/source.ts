@@ -152,7 +152,7 @@ export function readSource(text: string): Source {
     lines: text.split('\n').length - (text.endsWith('\n') ? 1 : 0),
     code, bare, comments, docstring,
     imports: readImports(code, bare),
-    purpose: prose === undefined ? undefined : /^.*?[.:?](?=\s|$)(?<!\b(?:e\.g|i\.e)\.)/.exec(prose)?.[0].replace(/:$/, '.') ?? prose,
+    purpose: prose === undefined ? undefined : /^.*?[.?](?=\s|$)/.exec(prose)?.[0] ?? prose,
   }
 }
 
