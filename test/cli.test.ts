@@ -193,7 +193,7 @@ test('serve: W3: a second dario on the port is recognised, another program is na
   const [, port = ''] = await first.says(/localhost:(\d+)/)
   const second = await runDario(t, home, ['proxy', '--port', port])
   strictEqual(second.code, 1)
-  match(second.stderr, new RegExp(`dario ${readVersion()} already runs at http://localhost:${port}.*--port \\d+`))
+  match(second.stderr, new RegExp(`dario ${readVersion()} already runs on port ${port}.*--port \\d+`))
   const other = createServer((_, response) => response.end('hello'))
   await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve))
   t.after(() => other.close())
