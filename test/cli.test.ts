@@ -1,4 +1,5 @@
 import { deepStrictEqual, doesNotMatch, match, ok, strictEqual } from 'node:assert/strict'
+import { once } from 'node:events'
 import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -8,6 +9,7 @@ import type { TestContext } from 'node:test'
 import { COMMANDS } from '../src/cli/help.ts'
 import { readVersion } from '../src/version.ts'
 import { createHome, runDario, startDario } from './helpers/command.ts'
+import { withDeadline } from './helpers/deadline.ts'
 import { sendJson, startUpstream } from './helpers/upstream.ts'
 
 const SECRET = 'sk-do-not-print-me'
@@ -213,6 +215,30 @@ test('serve: W4: an edit is taken, a bad one is reported and the old configurati
   await started.says(/configuration read again/)
   started.child.kill('SIGINT')
   strictEqual((await started.finished).code, 0)
+})
+
+test('serve: an answer under way delays the end, a second signal does not wait for it', async (t) => {
+  const upstream = await startUpstream(t, () => {})
+  const home = createHome(t)
+  writeConfig(home, { backends: { slow: { type: 'openai', baseUrl: upstream.url } } })
+  const started = startDario(t, home, [...PLAIN])
+  const [, url = ''] = await started.says(/listens on (http:\/\/localhost:\d+)/)
+  await started.says(/export OPENAI_BASE_URL/)
+  const answer = fetch(`${url}/v1/chat/completions`, { method: 'POST', body: '{"model":"m","messages":[]}' }).catch(() => 'cut')
+  await withDeadline(once(upstream.server, 'request'), 10_000, 'the request at the upstream')
+  started.child.kill('SIGTERM')
+  await started.says(/closing; answers under way/)
+  strictEqual(started.child.exitCode, null)
+  started.child.kill('SIGTERM')
+  strictEqual((await withDeadline(started.finished, 5_000, 'the end')).code, 1)
+  await answer
+})
+
+test('cli: the first configured backend says which found ones are no longer used', async (t) => {
+  const { stderr } = await runDario(t, createHome(t), ['backend', 'add', 'groq', '--key-env', 'GROQ_API_KEY'], {
+    environment: { GROQ_API_KEY: SECRET, MISTRAL_API_KEY: SECRET } })
+  match(stderr, /dario backend add mistral --key-env MISTRAL_API_KEY/)
+  doesNotMatch(stderr, /backend add groq/)
 })
 
 test('serve: Z4: an open address without an access key does not start', async (t) => {

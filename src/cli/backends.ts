@@ -64,12 +64,22 @@ async function add(context: CommandContext): Promise<number> {
   if (speaks !== undefined) backend['speaks'] = speaks
   const { config, warnings } = await editConfig(toSource(context), (json) => {
     const present = (json['backends'] ??= {}) as JsonObject
+    if (Object.keys(present).length === 0) noteEndOfDiscovery(context, name)
     present[name] = { ...(present[name] as JsonObject | undefined), ...backend }
   })
   for (const warning of warnings) warn(context, warning)
   const written = config.backends[name] as BackendConfig
   report(context, name, written)
   return 0
+}
+
+/** From the first configured backend on, the file is the whole truth; say so rather than let a backend vanish. */
+function noteEndOfDiscovery({ environment, output }: CommandContext, added: string): void {
+  const lost = Object.entries(KNOWN_BACKENDS).filter(([name, { variable }]) => (
+    name !== added && variable !== undefined && environment[variable]?.trim()))
+  if (lost.length === 0) return
+  output.note('from now on dario uses the backends of its configuration only; to keep those of the environment:')
+  for (const [name, { variable }] of lost) output.note(`  dario backend add ${name} --key-env ${variable}`)
 }
 
 function report({ output, values }: CommandContext, name: string, { type, baseUrl, speaks, keys }: BackendConfig): void {
