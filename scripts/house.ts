@@ -25,6 +25,7 @@ export interface FileRule {
 export const FILES: Readonly<Record<string, FileRule>> = {
   'bin/dario.js': { lines: 5 },
   'src/*.ts': {},
+  'src/proxy.ts': { effects: ['reads environment'] },
   'src/hub/*': {},
   'src/config-file.ts': { effects: ['reads files', 'writes files'] },
   'src/config-values.ts': { effects: ['reads files'] },
@@ -64,7 +65,7 @@ export interface LayerRule {
 const HUB = ['src/errors.ts', 'src/hub/*'] as const
 const CONFIG = ['src/config*.ts', 'src/json-text.ts', 'src/known.ts', 'src/nearest.ts', 'src/discovery.ts'] as const
 /** What a backend is and which key is next, without the code that reaches out. */
-const POOL = ['backend', 'pool', 'gate', 'outcome', 'headers'].map((name) => `src/backends/${name}.ts`)
+const POOL = ['backend', 'pool', 'gate', 'outcome', 'headers', 'body'].map((name) => `src/backends/${name}.ts`)
 /** Dialects know what lies between their folders, never each other. */
 const SHARED_BY_DIALECTS = [...HUB, 'src/sse.ts', 'src/dialects/*.ts'] as const
 
