@@ -3,7 +3,7 @@
  * @module
  */
 import { randomBytes } from 'node:crypto'
-import { createEchoBackend } from './backends/echo.ts'
+import { createEcho } from './backends/echo.ts'
 import { createGate } from './backends/gate.ts'
 import { createHttpBackend } from './backends/http.ts'
 import { createModelCatalog } from './backends/model-list.ts'
@@ -134,8 +134,8 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
 
   function createBackend(id: string, config: BackendConfig): Backend {
     switch (config.type) {
-      case 'echo': return createEchoBackend({ id, now, newId })
-      case 'claude-code': return createEchoBackend({ id, now, newId })
+      case 'echo': return createEcho(id, { newId, estimateTokens })
+      case 'claude-code': return createEcho(id, { newId, estimateTokens })
       case 'anthropic':
       case 'openai': return createHttpBackend({
         id, type: config.type, baseUrl: config.baseUrl ?? 'https://api.anthropic.com', speaks: config.speaks, keys: config.keys,

@@ -10,7 +10,6 @@ import { basename } from 'node:path'
 import { hashKey } from '../config.ts'
 import type { Environment } from '../config-values.ts'
 import { createProxy } from '../proxy.ts'
-import { readVersion } from '../version.ts'
 import { assemble, findRunning, loadConfig, text } from './command.ts'
 import type { Command, CommandContext } from './command.ts'
 import { createVariables } from './environment.ts'
@@ -46,7 +45,7 @@ async function findEndpoint(context: CommandContext): Promise<Endpoint> {
     const running = await findRunning(parsed.config.port)
     if (running !== undefined) return { url: running.url, key: own, close: async () => {} }
   }
-  const { config, file } = await assemble(context, parsed)
+  const { config } = await assemble(context, parsed)
   const key = randomBytes(24).toString('base64url')
   const port = text(context, 'port') === undefined ? 0 : config.port
   const mine = { ...config, host: '127.0.0.1', port, accessKeys: [{ name: 'run', hash: hashKey(key) }] }

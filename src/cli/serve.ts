@@ -17,7 +17,7 @@ const GRACE = 10_000 // ms for streams to finish
 
 export const serve: Command = async (context) => {
   const assembled = await assemble(context)
-  const { config, file } = assembled
+  const { config } = assembled
   const proxy = createProxy({ config, environment: context.environment })
   const { url } = await listen(proxy, config)
   printBanner(context, url, assembled)
