@@ -10,13 +10,16 @@ import type { BackendConfig } from '../config.ts'
 import { editConfig } from '../config-file.ts'
 import { readBaseUrl } from '../config-values.ts'
 import { DarioError } from '../errors.ts'
-import type { DialectName, JsonObject } from '../hub/types.ts'
+import type { JsonObject } from '../hub/types.ts'
 import { KNOWN_BACKENDS } from '../known.ts'
 import { nearest } from '../nearest.ts'
 import { createProxy } from '../proxy.ts'
-import { assemble, createUsageError, probe, text, toSource, warn } from './command.ts'
+import { askServer } from '../survey.ts'
+import { assemble, createUsageError, text, toSource, warn } from './command.ts'
 import type { Command, CommandContext } from './command.ts'
 import { cleanText } from './output.ts'
+
+const PROBE_MS = 5_000 // a server may have to wake up first
 
 export const backends: Command = async (context) => {
   switch (context.name) {
@@ -61,12 +64,22 @@ async function add(context: CommandContext): Promise<number> {
   if (speaks !== undefined) backend['speaks'] = speaks
   const { config, warnings } = await editConfig(toSource(context), (json) => {
     const present = (json['backends'] ??= {}) as JsonObject
+    if (Object.keys(present).length === 0) noteEndOfDiscovery(context, name)
     present[name] = { ...(present[name] as JsonObject | undefined), ...backend }
   })
   for (const warning of warnings) warn(context, warning)
   const written = config.backends[name] as BackendConfig
   report(context, name, written)
   return 0
+}
+
+/** From the first configured backend on, the file is the whole truth; say so rather than let a backend vanish. */
+function noteEndOfDiscovery({ environment, output }: CommandContext, added: string): void {
+  const lost = Object.entries(KNOWN_BACKENDS).filter(([name, { variable }]) => (
+    name !== added && variable !== undefined && environment[variable]?.trim()))
+  if (lost.length === 0) return
+  output.note('from now on dario uses the backends of its configuration only; to keep those of the environment:')
+  for (const [name, { variable }] of lost) output.note(`  dario backend add ${name} --key-env ${variable}`)
 }
 
 function report({ output, values }: CommandContext, name: string, { type, baseUrl, speaks, keys }: BackendConfig): void {
@@ -113,7 +126,7 @@ async function readSpeaks(
   if (given !== undefined) return given.split(',').map((word) => word.trim()).filter((word) => word !== '')
   const usual = Object.values(KNOWN_BACKENDS).some((known) => known.baseUrl === baseUrl && known.variable !== undefined)
   if (type === 'anthropic' || baseUrl === undefined || usual) return undefined
-  const found: DialectName[] | undefined = await probe(baseUrl, key, context.environment)
+  const found = await askServer({ type: 'openai', baseUrl, key }, context.environment, PROBE_MS)
   if (found === undefined) context.output.note(`note: ${baseUrl} does not answer, so it is taken to speak chat; --speaks says otherwise`)
   return found
 }

@@ -8,10 +8,10 @@ import type { Config, ParsedConfig } from '../config.ts'
 import type { Environment } from '../config-values.ts'
 import { readConfig } from '../config-file.ts'
 import type { ConfigSource } from '../config-file.ts'
-import { discover, isUnconfigured, mergeDiscovered } from '../discovery.ts'
+import { isUnconfigured, mergeDiscovered } from '../discovery.ts'
 import type { Discovered } from '../discovery.ts'
 import { DarioError } from '../errors.ts'
-import type { DialectName } from '../hub/types.ts'
+import { surveyMachine } from '../survey.ts'
 import { cleanText } from './output.ts'
 import type { Output } from './output.ts'
 
@@ -65,10 +65,7 @@ export async function assemble(context: CommandContext, parsed: ParsedConfig = l
   const { config } = parsed
   const { file } = toSource(context)
   if (!isUnconfigured(config)) return { config, discovered: undefined, file }
-  const discovered = await discover({ environment: context.environment, port: config.port, findClaude: async () => {
-    const { path, loggedIn } = await findClaudeProgram(context.environment)
-    return loggedIn ? path : undefined
-  }, probe: (baseUrl) => probe(baseUrl, undefined, context.environment) })
+  const discovered = await surveyMachine(context.environment, config.port)
   return { config: mergeDiscovered(config, discovered), discovered, file }
 }
 
@@ -92,12 +89,4 @@ export async function findRunning(port: number): Promise<Running | undefined> {
 
 export function warn({ output }: CommandContext, message: string): void {
   output.note(output.style('yellow', `warning: ${cleanText(message)}`))
-}
-
-export async function findClaudeProgram(_environment: Environment): Promise<{ path: string | undefined; loggedIn: boolean }> {
-  return { path: undefined, loggedIn: false }
-}
-
-export async function probe(_baseUrl: string, _key: string | undefined, _environment: Environment): Promise<DialectName[] | undefined> {
-  return undefined
 }

@@ -12,8 +12,9 @@ import { readConfig } from '../config-file.ts'
 import { PLACEHOLDER_KEY, isOurselves } from '../discovery.ts'
 import { createProxy } from '../proxy.ts'
 import type { BackendStatus } from '../proxy.ts'
+import { askClaude } from '../survey.ts'
 import { checkNode, readVersion } from '../version.ts'
-import { assemble, findClaudeProgram, findRunning, toSource } from './command.ts'
+import { assemble, findRunning, toSource } from './command.ts'
 import type { Command, CommandContext } from './command.ts'
 import { cleanText } from './output.ts'
 
@@ -102,15 +103,15 @@ function checkBackend({ id, type, speaks, keys, models, problem }: BackendStatus
 }
 
 async function checkClaude(environment: Environment): Promise<Check> {
-  const { path, loggedIn } = await findClaudeProgram(environment)
-  if (path === undefined) return ok('claude', 'no claude program; the plan backend is off')
-  if (loggedIn) return ok('claude', `${path}, logged in`)
-  return { name: 'claude', state: 'warn', found: `${path} is not logged in`, remedy: 'run: claude auth login' }
+  const { program, ok: ready, hint } = await askClaude(environment)
+  if (program === undefined) return ok('claude', 'no claude program; the plan backend is off')
+  if (ready && hint === undefined) return ok('claude', `${program}, logged in`)
+  return { name: 'claude', state: 'warn', found: `${program} ${ready ? 'works' : 'is not ready'}`, remedy: hint ?? 'run: claude auth login' }
 }
 
 /** `http://user:***@host:8080`: the password is nobody's business (pitfall X6). */
 export function hidePassword(value: string): string {
-  return value.replace(/^((?:[a-z][\w+.-]*:\/\/)?[^@/]*?):[^@]*@/i, '$1:***@')
+  return value.replace(/^((?:[a-z][\w+.-]*:\/\/)?[^@/:]*):.*@/i, '$1:***@')
 }
 
 function checkProxyVariables(environment: Environment): Check[] {

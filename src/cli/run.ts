@@ -13,7 +13,6 @@ import { createProxy } from '../proxy.ts'
 import { assemble, findRunning, loadConfig, text } from './command.ts'
 import type { Command, CommandContext } from './command.ts'
 import { createVariables } from './environment.ts'
-import { listen } from './serve.ts'
 
 interface Endpoint {
   url: string
@@ -50,7 +49,7 @@ async function findEndpoint(context: CommandContext): Promise<Endpoint> {
   const port = text(context, 'port') === undefined ? 0 : config.port
   const mine = { ...config, host: '127.0.0.1', port, accessKeys: [{ name: 'run', hash: hashKey(key) }] }
   const proxy = createProxy({ config: mine, environment: context.environment })
-  const { port: chosen } = await listen(proxy, mine)
+  const { port: chosen } = await proxy.listen()
   return { url: `http://127.0.0.1:${chosen}`, key, close: () => proxy.close(0) }
 }
 

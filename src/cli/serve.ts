@@ -2,14 +2,12 @@
  * `dario` and `dario proxy`: serve until a signal, follow the configuration file.
  * @module
  */
-import { createServer } from 'node:net'
-import type { Config } from '../config.ts'
 import { watchConfig } from '../config-file.ts'
-import { DarioError } from '../errors.ts'
+import type { ParsedConfig } from '../config.ts'
 import { createProxy } from '../proxy.ts'
 import type { Proxy } from '../proxy.ts'
 import { readVersion } from '../version.ts'
-import { assemble, findRunning, toSource, warn } from './command.ts'
+import { assemble, toSource, warn } from './command.ts'
 import type { Assembled, Command, CommandContext } from './command.ts'
 import { cleanText } from './output.ts'
 
@@ -17,55 +15,29 @@ const GRACE = 10_000 // ms for streams to finish
 
 export const serve: Command = async (context) => {
   const assembled = await assemble(context)
-  const { config } = assembled
-  const proxy = createProxy({ config, environment: context.environment })
-  const { url } = await listen(proxy, config)
-  printBanner(context, url, assembled)
-  const watcher = watchConfig(
-    toSource(context),
-    async (parsed) => {
-      for (const warning of parsed.warnings) warn(context, warning)
-      const next = (await assemble(context, parsed)).config
-      proxy.update(next)
-      const moved = next.port !== config.port || next.host !== config.host
-      context.output.note(`configuration read again${moved ? '; host and port change with the next start' : ''}`)
-    },
-    (error) => warn(context, `${error.message}; dario goes on with the configuration it has`),
-  )
-  const code = await untilSignal(context, proxy)
-  watcher.close()
-  return code
-}
-
-/** Says who holds the port, and what to do (pitfall W3). */
-export async function listen(proxy: Proxy, { port, host }: Config): Promise<{ url: string; port: number }> {
+  const log = (line: string): void => context.output.note(cleanText(line))
+  const proxy = createProxy({ config: assembled.config, environment: context.environment, log })
+  const watcher = follow(context, proxy, assembled)
   try {
-    return await proxy.listen()
-  } catch (error) {
-    const { code, cause } = error as NodeJS.ErrnoException
-    const reason = code ?? (cause as NodeJS.ErrnoException | undefined)?.code
-    if (reason === 'EADDRINUSE') {
-      const running = await findRunning(port)
-      const next = `start one on another port: dario --port ${await findFreePort(port + 1)}`
-      throw new DarioError('conflict', running === undefined
-        ? `port ${port} is taken by another program; ${next}`
-        : `dario ${running.version} already runs at ${running.url}; use that one, or ${next}`)
-    }
-    if (reason === 'EACCES') throw new DarioError('permission', `port ${port} needs more rights; take one above 1023: dario --port 3456`)
-    if (reason === 'EADDRNOTAVAIL') throw new DarioError('config_invalid', `${host} is not an address of this machine; leave host out`)
-    throw error
+    const { url } = await proxy.listen()
+    printBanner(context, url, assembled)
+    return await untilSignal(context, proxy)
+  } finally {
+    watcher.close()
   }
 }
 
-async function findFreePort(first: number): Promise<number> {
-  for (let port = first; port < Math.min(first + 20, 65_536); port++) {
-    const free = await new Promise<boolean>((resolve) => {
-      const server = createServer().once('error', () => resolve(false))
-      server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)))
-    })
-    if (free) return port
+/** Takes each new configuration; a bad edit is reported and changes nothing (pitfall W4). */
+function follow(context: CommandContext, proxy: Proxy, { config }: Assembled): { close(): void } {
+  const complain = (error: Error): void => warn(context, `${error.message}; dario goes on with the configuration it has`)
+  async function take(parsed: ParsedConfig): Promise<void> {
+    for (const warning of parsed.warnings) warn(context, warning)
+    const next = (await assemble(context, parsed)).config
+    proxy.update(next)
+    const moved = next.port !== config.port || next.host !== config.host
+    context.output.note(`configuration read again${moved ? '; host and port change with the next start' : ''}`)
   }
-  return 0 // the system picks one
+  return watchConfig(toSource(context), (parsed) => void take(parsed).catch(complain), complain)
 }
 
 function printBanner({ output }: CommandContext, url: string, { config, discovered, file }: Assembled): void {
