@@ -94,7 +94,7 @@ function refuseServerHeld(body: JsonObject): void {
   if (body['previous_response_id'] == null) return
   throw new DarioError('invalid_request',
     'previous_response_id: dario does not hold this response (it keeps the latest ones in memory); send the whole input instead',
-    { path: 'previous_response_id' })
+    { path: 'previous_response_id', details: { code: 'previous_response_not_found' } })
 }
 
 function decodeTurns(body: JsonObject): Turn[] {

@@ -8,7 +8,7 @@ import type { ErrorCode } from '../../errors.ts'
 import type { JsonObject } from '../../hub/types.ts'
 import type { Repair } from '../dialect.ts'
 import { readOverflow } from '../overflow.ts'
-import { isObject, optionalObj, optionalStr, parseObject } from '../read.ts'
+import { isObject, optionalArr, optionalObj, optionalStr } from '../read.ts'
 import { encodeEvent, encodeFailure } from './wire.ts'
 
 /** Codes that vendors put into a failed answer or an error event. */
@@ -76,25 +76,40 @@ export function decodeFailure(value: unknown): DarioError {
 }
 
 export function decodeError(status: number, text: string): DarioError {
-  const body = parseObject(text)
-  const inner = optionalObj(body?.['error']) ?? body ?? {}
-  const message = optionalStr(inner['message']) ?? optionalStr(body?.['error']) ?? optionalStr(inner['detail']) ?? plain(text)
+  const body = readBody(text)
+  const inner = optionalObj(body['error']) ?? body
+  const said = readMessage(body, inner) ?? (isPage(text) ? '' : text.trim())
+  // lossy: over 2,000 characters an error is somebody's prompt; control characters would forge log lines
+  const message = said.replace(/[\u0000-\u001f\u007f]+/g, ' ').slice(0, 2000)
   const word = optionalStr(inner['code']) ?? optionalStr(inner['type'])
   const options = { status, path: optionalStr(inner['param']), upstreamType: word }
-  const sentence = message === '' ? `the upstream answered ${status} without a reason` : message
-  if (status >= 400 && status < 500 && status !== 429 && readOverflow(`${word ?? ''} ${sentence}`)) {
-    return new DarioError('context_length_exceeded', sentence, options)
+  const sentence = message === '' ? `the upstream answered ${status} without a message` : message
+  if ([400, 413, 422].includes(status) && readOverflow(`${word ?? ''} ${sentence}`)) {
+    return new DarioError('context_length_exceeded', sentence, { ...options, status: 400 })
   }
-  // E5: the status decides; only a plain 400 or 404 is refined by the body's own word (E6).
+  // E5: the status decides; only a plain 400 or 404 is refined by the body's own word.
   const byStatus = BY_STATUS[status] ?? (status < 500 ? 'invalid_request' : 'upstream_error')
   const refined = status === 400 || status === 404 ? BY_WORD[word ?? ''] ?? byStatus : byStatus
   return new DarioError(refined, sentence, options)
 }
 
-/** E8: a page of markup, or anything long, is no message. */
-function plain(text: string): string {
-  return text.trimStart().startsWith('<') || text.length > 500 ? '' : text.trim()
+function readBody(text: string): JsonObject {
+  try {
+    const body: unknown = JSON.parse(text)
+    return optionalObj(Array.isArray(body) ? body[0] : body) ?? {} // Gemini wraps its error in an array
+  } catch {
+    return {}
+  }
 }
+
+function readMessage(body: JsonObject, inner: JsonObject): string | undefined {
+  const details = optionalArr(body['detail'])?.filter(isObject) // FastAPI: vLLM and other Python servers
+  return optionalStr(inner['message']) ?? optionalStr(body['error']) ?? optionalStr(body['message']) ?? optionalStr(body['detail'])
+    ?? details?.map((entry) => `${optionalArr(entry['loc'])?.join('.') ?? ''}: ${String(entry['msg'])}`).join('; ')
+}
+
+/** E8: markup and unread JSON are no message. */
+const isPage = (text: string): boolean => /^\s*[<{[]/.test(text)
 
 /** What each refused parameter teaches; the first group of words that fits the error's `param` or message. */
 const LESSONS: readonly (readonly [RegExp, Repair])[] = [

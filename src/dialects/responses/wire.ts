@@ -5,6 +5,7 @@
  */
 import type { DarioError } from '../../errors.ts'
 import type { JsonObject, StopReason, Usage } from '../../hub/types.ts'
+import { encodeSse } from '../../sse.ts'
 import { isObject, optionalNum, optionalObj, optionalStr } from '../read.ts'
 
 /** Marks a failed tool's output, which this API has no field for (pitfall K10). */
@@ -14,7 +15,7 @@ export const ERROR_PREFIX = '[tool error] '
 export const isClientItem = (type: string): boolean => type.endsWith('_output') || type === 'mcp_approval_response'
 
 export function encodeEvent(type: string, sequence: number, fields: JsonObject): string {
-  return `event: ${type}\ndata: ${JSON.stringify({ type, sequence_number: sequence, ...fields })}\n\n`
+  return encodeSse(type, { type, sequence_number: sequence, ...fields })
 }
 
 /** Usage of a response object; cached tokens are a part of `input_tokens` here, not in the hub (pitfall U2). */
