@@ -207,6 +207,7 @@ test('S16, O3: a finish reason without [DONE], and [DONE] without a finish reaso
   strictEqual(fold([delta({ content: 'a' }), STOP], { done: false }).stop, 'end_turn')
   strictEqual(fold([delta({ content: 'a' })]).stop, 'end_turn')
   strictEqual(fold([delta({ content: 'a' }, 'length'), STOP]).stop, 'max_tokens', 'the more telling of two words')
+  strictEqual(fold([delta({ content: 'a' }, 'stop'), delta({}, 'length')]).stop, 'max_tokens', 'in either order')
 })
 
 test('S22, O8: comments, CRLF, no space after the colon and no final blank line', () => {

@@ -22,7 +22,6 @@ export function encodeRequest(request: HubRequest, target: Target): EncodedReque
     names: createToolNames(),
     warn: (path, reason) => void warnings.push({ path, reason }),
   }
-  for (const field of Object.keys(request.extra.anthropic ?? {})) context.warn(field, 'only Anthropic has it') // A11
   const tools = encodeTools(request, context) // before the turns: the tools choose first among the names
   const format = encodeFormat(request, context)
   const messages = encodeTurns(request.turns, context)
