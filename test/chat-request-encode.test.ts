@@ -219,7 +219,7 @@ test('K8: no input is an empty object, invalid JSON is kept', () => {
 
 test('K9, I2: files of a tool result follow in a user message that names the call', () => {
   const [, answer, files] = messagesOf([assistant(use('a')), user(result('a', text('seen'), image), text('go on'))]) as JsonObject[]
-  deepStrictEqual(answer, { role: 'tool', tool_call_id: 'a', content: 'seen\n[A file of this result: see the user message below]' })
+  deepStrictEqual(answer, { role: 'tool', tool_call_id: 'a', content: 'seen\n[Files of this result, shown in the user message below: 1]' })
   deepStrictEqual(files, {
     role: 'user',
     content: [{ type: 'text', text: 'From the result of tool call a:' }, IMAGE_PART, { type: 'text', text: 'go on' }],
@@ -245,7 +245,7 @@ test('R5: a custom tool is a function with one text field, in the list and in th
   const [entry] = body['tools'] as JsonObject[]
   const { description, parameters } = entry?.['function'] as { description: string; parameters: JsonObject }
   match(description, /^d\n.*"definition":"g"/)
-  deepStrictEqual([parameters['required'], toolNames.get('patch')], [['input'], { name: 'patch', kind: 'custom' }])
+  deepStrictEqual([parameters['required'], toolNames.get('patch')], [['input'], { name: 'patch', kind: 'custom', namespace: undefined }])
   deepStrictEqual((body['messages'] as JsonObject[])[0]?.['tool_calls'], [call('a', 'patch', '{"input":"raw \\"x\\""}')])
 })
 
