@@ -50,6 +50,13 @@ test('R8: neighbouring assistant turns are one message', () => {
     [{ role: 'assistant', content: 't', tool_calls: [call('a'), call('b')] }])
 })
 
+test('R8, T4: joined turns keep the reasoning of each', () => {
+  const thought = (words: string): Block => ({ type: 'thinking', text: words })
+  const turns = [assistant(thought('one'), use('a')), assistant(use('b')), assistant(thought('two'), use('c'))]
+  const [message] = messagesOf(turns, repairs('replay_reasoning')) as JsonObject[]
+  strictEqual(message?.['reasoning_content'], 'one\n\ntwo')
+})
+
 test('A1, A2: inconsistent tool turns do not crash, and repaired ones are accepted', () => {
   const turns = [user(result('lost', text('1'))), assistant(use('a'))]
   ok(messagesOf(turns))

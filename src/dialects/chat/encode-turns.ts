@@ -99,7 +99,9 @@ function encodeAssistant(turn: Turn, messages: ChatMessage[], context: EncodeCon
     // R8: neighbours are one turn, and their calls one group.
     if (content !== null) last.content = last.content === null ? content : joinContent(last.content, content)
     if (calls.length > 0) last.tool_calls = [...last.tool_calls ?? [], ...calls]
+    const before = last.reasoning_content?.trim() ?? '', after = thoughts.reasoning_content?.trim() ?? ''
     Object.assign(last, thoughts)
+    if (before !== '') last.reasoning_content = after === '' ? before : `${before}\n\n${after}`
     return []
   }
   return [{ role: 'assistant', content, ...thoughts, ...(calls.length > 0 ? { tool_calls: calls } : {}) }]
