@@ -125,7 +125,8 @@ function toCode(status: number, words: string, message: string): ErrorCode {
 }
 
 /** What a refusal of a field looks like: not of its value, which would be the client's own mistake. */
-const REFUSES = /unsupported|not (?:supported|permitted|allowed)|n[o']t support|unknown|unrecogni[sz]ed|unexpected|extra/i
+const REFUSES =
+  /unsupported|not (?:supported|permitted|allowed)|n[o']t support|unknown|unrecogni[sz]ed|unexpected|extra/i
 
 const REPAIRS: readonly [RegExp, Repair][] = [
   [/\bmax_completion_tokens\b.*\binstead\b|\bmax_tokens\b.*\bmax_completion_tokens\b/i, 'max_completion_tokens'],
