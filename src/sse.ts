@@ -6,7 +6,10 @@
 import { DarioError } from './errors.ts'
 import type { JsonObject } from './hub/types.ts'
 
-export interface SseEvent { event: string | undefined; data: string }
+export interface SseEvent {
+  event: string | undefined
+  data: string
+}
 
 /** One decoder per stream. Feed it text from one streaming TextDecoder, which eats the BOM. */
 export interface SseDecoder {
@@ -19,7 +22,9 @@ export interface SseDecoder {
 /** `maxEventChars`: bound on one event in UTF-16 units, so that a stream without line ends cannot fill memory. */
 export function createSseDecoder(maxEventChars = 16_777_216): SseDecoder {
   const tail: string[] = [] // the unfinished line, in pieces: joining on every chunk would be quadratic
-  let event: string | undefined, data: string[] = [], size = 0
+  let event: string | undefined,
+    data: string[] = [],
+    size = 0
   let skipLineFeed = false // the last chunk ended in \r, which may be half of \r\n
 
   function readLine(line: string): SseEvent | undefined {
