@@ -265,8 +265,11 @@ export function createStreamDecoder(context: DecoderContext): StreamDecoder & { 
       const type = optionalStr(data['type']) ?? event.event ?? ''
       switch (type) {
         case 'response.completed':
-        case 'response.incomplete':
-          return finish({ status: type.slice('response.'.length), ...optionalObj(data['response']) })
+        case 'response.incomplete': {
+          const response = optionalObj(data['response'])
+          const cut = type === 'response.incomplete' || response?.['status'] === 'incomplete' // vLLM sends `completed` for both
+          return finish({ ...response, status: cut ? 'incomplete' : 'completed' })
+        }
         case 'response.failed':
         case 'response.cancelled': return fail(decodeFailure(optionalObj(data['response'])?.['error']))
         case 'error': return fail(decodeFailure(optionalObj(data['error']) ?? data))
