@@ -1,6 +1,6 @@
 /**
- * Independent readers for Responses tests: a strict client that checks the chain of every item, a checker of the hub's
- * event grammar, and the shortest way to decode a stream.
+ * Independent readers for Responses tests: a strict client that checks the chain of every item, and the shortest
+ * way to decode a stream.
  * @module
  */
 import assert from 'node:assert/strict'
@@ -29,29 +29,6 @@ export const toSse = (events: readonly JsonObject[]): string => {
 }
 
 export const decodeEvents = (...events: JsonObject[]): HubEvent[] => decodePieces([toSse(events)])
-
-/** `start`, blocks that open and close once, one end. */
-export function checkHub(events: readonly HubEvent[]): void {
-  const open = new Set<number>()
-  const seen = new Set<number>()
-  let over = false
-  assert.equal(events.find((event) => event.type !== 'ping')?.type === 'error' || events[0]?.type === 'start', true, 'starts')
-  for (const [position, event] of events.entries()) {
-    assert.equal(over, false, `nothing after the end, yet ${event.type}`)
-    if (event.type === 'start') assert.equal(position, 0, 'one start')
-    if (event.type === 'block_start') {
-      assert.equal(seen.has(event.index), false, `index ${event.index} is new`)
-      assert.equal(event.index, seen.size, 'indexes ascend')
-      open.add(event.index)
-      seen.add(event.index)
-    }
-    if (event.type === 'delta' || event.type === 'seal') assert.equal(open.has(event.index), true, `${event.index} is open`)
-    if (event.type === 'block_end') assert.equal(open.delete(event.index), true, `${event.index} was open`)
-    if (event.type === 'end') assert.equal(open.size, 0, 'all blocks ended')
-    over = event.type === 'end' || event.type === 'error'
-  }
-  assert.equal(over, true, 'ends')
-}
 
 export function replyContext(body: JsonObject = {}, more: Partial<ReplyContext> = {}): ReplyContext {
   const { request } = decodeRequest({ model: 'sonnet', input: 'hi', ...body })

@@ -176,7 +176,6 @@ export function createStreamDecoder(context: DecoderContext): StreamDecoder & { 
     if (status === 'queued' || status === 'in_progress' || (output === undefined && !started)) {
       return fail(new DarioError('upstream_protocol', 'the upstream sent no finished answer; try again, or another backend'))
     }
-    start(response)
     const nothingStreamed = items.size === 0
     for (const [index, value] of (output ?? []).entries()) {
       if (!isObject(value)) continue
@@ -189,6 +188,7 @@ export function createStreamDecoder(context: DecoderContext): StreamDecoder & { 
   }
 
   function conclude(response: JsonObject): HubEvent[] {
+    start(response)
     for (const item of items.values()) finishItem(item, {})
     over = true
     const stop = decodeStop(response, saw)
