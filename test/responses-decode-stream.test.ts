@@ -234,6 +234,36 @@ test('S16: [DONE] after finished items is a whole answer, inside an item it is n
   assert.equal(decodePieces([open, 'data: [DONE]\n\n']).at(-1)?.type, 'error')
 })
 
+test('R10: two items under one index are two items', () => {
+  const events = decodeEvents(created, item('added', 0, { type: 'message' }), textDelta(0, 'a'), item('added', 0, call('x')),
+    { type: 'response.function_call_arguments.delta', output_index: 0, delta: '{}' }, textDelta(0, 'late'), completed())
+  assertGrammar(events)
+  assert.deepEqual(foldEvents(events).blocks.map((block) => block.type), ['text', 'tool_use', 'text'])
+})
+
+test('O19: items without an index are taken in their order', () => {
+  const bare = ({ output_index: _, ...event }: JsonObject): JsonObject => event
+  const events = decodeEvents(...[created, item('added', 0, { type: 'message' }), textDelta(0, 'a'), item('done', 0, { type: 'message' }),
+    item('added', 1, call('x')), item('done', 1, call('x', { arguments: '{}' })), completed()].map(bare))
+  assert.deepEqual(inputs(events), ['text', '{}'])
+})
+
+test('S7: empty deltas and empty parts are no block', () => {
+  const events = decodeEvents(created, textDelta(0, ''), { type: 'response.output_text.done', output_index: 0, text: '' },
+    item('done', 0, { type: 'message', content: [{ type: 'output_text', text: '' }] }), completed())
+  assert.deepEqual(blocksOf(events), [])
+})
+
+test('responses stream: whatever events come in whatever order, the grammar holds', async () => {
+  const parts = [item('added', 0, call('x')), item('done', 0, call('x')), item('added', 1, { type: 'message' }), item('done', 1, { type: 'message' }),
+    item('added', 1, { type: 'reasoning' }), item('done', 2, { type: 'reasoning', encrypted_content: 'E' }), item('added', 2, {}), textDelta(1, 'a'), textDelta(0, 'b'),
+    { type: 'response.reasoning_text.delta', output_index: 2, delta: 'c' }, { type: 'response.reasoning_summary_text.delta', output_index: 0, delta: 'd' },
+    { type: 'response.function_call_arguments.delta', output_index: 1, delta: '{' }, { type: 'response.function_call_arguments.done', output_index: 0, arguments: '{}' },
+    { type: 'response.refusal.done', output_index: 1, refusal: 'no' }, { type: 'response.output_item.done' }, { type: 'unknown' }, created,
+    completed([call('y', { arguments: '{}' })]), { type: 'error', message: 'x' }]
+  await forAll((random) => Array.from({ length: random(12) }, () => parts[random(parts.length)]!), (events) => assertGrammar(decodeEvents(...events)), 2000)
+})
+
 test('S10: a call that is announced twice is one call', () => {
   const events = decodeEvents(created, item('done', 0, call('a', { arguments: '{}' })), item('done', 1, call('a', { arguments: '{}' })), completed())
   assert.deepEqual(inputs(events), ['{}'])

@@ -66,6 +66,7 @@ test('R2: every stop reason ends with exactly one final event', () => {
   for (const stop of ['end_turn', 'stop_sequence', 'tool_use', 'pause_turn'] as const) assert.equal(statusOf(stop), 'completed undefined')
   for (const stop of ['max_tokens', 'model_context_window_exceeded'] as const) assert.equal(statusOf(stop), 'incomplete max_output_tokens')
   assert.equal(statusOf('refusal'), 'incomplete content_filter')
+  assert.equal(final(stream([{ type: 'refusal', text: 'no' }], 'refusal'))['status'], 'completed') // OpenAI's own form
 })
 
 test('R2: an answer without a block is complete with an empty output', () => {

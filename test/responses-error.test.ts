@@ -65,6 +65,7 @@ test('A6: a refused parameter teaches a repair', () => {
   const recorded = decodeError(400, JSON.stringify(readWhole('responses', 'openai-reasoning-model-temperature-error')))
   assert.deepEqual(readRepairs(recorded, 'm'), ['no_sampling'])
   assert.deepEqual(repairs('Encrypted content is not supported with this model.', { param: 'include' }), ['no_thinking'])
+  assert.deepEqual(repairs('Unsupported value', { param: 'include[0]' }), ['no_thinking'])
   assert.deepEqual(repairs("Unsupported parameter: 'reasoning.effort' is not supported with this model.", { param: 'reasoning.effort' }), ['no_thinking'])
   assert.deepEqual(repairs('The encrypted content gAAA... could not be verified.', { code: 'invalid_encrypted_content' }), ['no_thinking_history'])
   assert.deepEqual(repairs("Item 'rs_1' of type 'reasoning' was provided without its required following item."), ['no_thinking_history'])

@@ -14,7 +14,7 @@ import { ERROR_PREFIX, isClientItem, readPartsText } from './wire.ts'
 const SERVER_HELD = ['conversation', 'prompt'] as const
 
 /** Fields that only steer OpenAI's own server; left out without harm to the answer, but said. */
-const NO_WORD = ['max_tool_calls', 'context_management'] as const
+const NO_WORD = ['max_tool_calls', 'context_management', 'top_logprobs'] as const
 
 export interface StoredResponse {
   /** The request's input items, history included. */
@@ -46,7 +46,8 @@ export function expandInput(body: JsonObject, stored: StoredResponse): JsonObjec
 export function decodeRequest(body: JsonObject): { request: HubRequest; warnings: Warning[] } {
   refuseServerHeld(body)
   const warnings: Warning[] = []
-  for (const field of NO_WORD) if (body[field] != null) warnings.push({ path: field, reason: 'only OpenAI Responses has it' })
+  for (const field of NO_WORD) if (body[field]) warnings.push({ path: field, reason: 'no other API has it in this form' })
+  if (body['truncation'] === 'auto') warnings.push({ path: 'truncation', reason: 'other backends refuse what is too long' })
   const tools = decodeTools(body['tools'])
   const choice = decodeToolChoice(body['tool_choice'], tools, warnings)
   const { input: _, ...extra } = body

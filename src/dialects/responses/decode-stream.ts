@@ -23,7 +23,6 @@ interface Piece {
   index: number
   /** Something of its text was sent: the whole text of a `done` event is then old news. */
   sent: boolean
-  closed: boolean
   /** Summary part, or the channel, that its last delta came from. */
   part: string
 }
@@ -39,6 +38,7 @@ interface Item {
 
 export function createStreamDecoder(context: DecoderContext): StreamDecoder & { finish(response: JsonObject): HubEvent[] } {
   const items = new Map<number, Item>()
+  const openPieces = new Set<Piece>()
   const callIds = new Set<string>()
   let events: HubEvent[] = []
   let nextIndex = 0
@@ -56,32 +56,36 @@ export function createStreamDecoder(context: DecoderContext): StreamDecoder & { 
 
   function open(item: Item, key: string, block: Block): Piece {
     start(undefined)
-    const piece: Piece = { index: nextIndex++, sent: false, closed: false, part: '' }
+    const piece: Piece = { index: nextIndex++, sent: false, part: '' }
     item.pieces.set(key, piece)
+    openPieces.add(piece)
     events.push({ type: 'block_start', index: piece.index, block })
     return piece
   }
 
   function write(piece: Piece, text: string): void {
-    if (piece.closed || text === '') return
+    if (text === '' || !openPieces.has(piece)) return
     piece.sent = true
     events.push({ type: 'delta', index: piece.index, text })
   }
 
   function close(piece: Piece): void {
-    if (piece.closed) return
-    piece.closed = true
-    events.push({ type: 'block_end', index: piece.index })
+    if (openPieces.delete(piece)) events.push({ type: 'block_end', index: piece.index })
   }
 
   /** The item that an event belongs to; one that was never announced gets its type from the event. */
   function itemOf(data: JsonObject, type: string): Item {
-    const index = optionalNum(data['output_index']) ?? Math.max(0, items.size - 1)
-    const known = items.get(index)
-    if (known !== undefined) return known
+    return items.get(optionalNum(data['output_index']) ?? Math.max(0, items.size - 1)) ?? addItem(data, type)
+  }
+
+  function addItem(data: JsonObject, type: string): Item {
     const item: Item = { type, value: {}, pieces: new Map(), waiting: [], done: false }
-    items.set(index, item)
+    items.set(optionalNum(data['output_index']) ?? items.size, item)
     return item
+  }
+
+  function say(data: JsonObject, kind: 'text' | 'refusal', text: string): void {
+    if (text !== '') write(partOf(itemOf(data, 'message'), data['content_index'], kind), text)
   }
 
   function partOf(item: Item, contentIndex: unknown, kind: 'text' | 'refusal'): Piece {
@@ -116,10 +120,9 @@ export function createStreamDecoder(context: DecoderContext): StreamDecoder & { 
 
   function writeInput(item: Item, text: string, whole: boolean): void {
     const piece = toolOf(item, false)
-    if (piece === undefined) {
-      if (!whole) item.waiting.push(text)
-      else if (item.waiting.length === 0) item.waiting.push(text)
-    } else if (!whole || !piece.sent) write(piece, text)
+    if (whole && (piece?.sent ?? item.waiting.length > 0)) return
+    if (piece === undefined) item.waiting.push(text)
+    else write(piece, text)
   }
 
   /** Fills in what no delta brought and ends the item's blocks. */
@@ -128,18 +131,24 @@ export function createStreamDecoder(context: DecoderContext): StreamDecoder & { 
     item.done = true
     item.value = { ...item.value, ...value }
     switch (item.type) {
-      case 'message': return finishMessage(item)
-      case 'reasoning': return finishReasoning(item)
+      case 'message':
+        finishMessage(item)
+        break
+      case 'reasoning':
+        finishReasoning(item)
+        break
       case 'function_call':
       case 'custom_tool_call': {
         const piece = toolOf(item, true)
-        if (piece === undefined) return
-        if (!piece.sent) write(piece, optionalStr(item.value[item.type === 'function_call' ? 'arguments' : 'input']) ?? '')
-        return close(piece)
+        const input = optionalStr(item.value[item.type === 'function_call' ? 'arguments' : 'input']) ?? ''
+        if (piece !== undefined && !piece.sent) write(piece, input)
+        break
       }
+      case '': break
       default: // a server tool's item, or a client tool that only this dialect has (pitfall O23)
-        close(open(item, 'opaque', { type: 'opaque', origin: 'responses', value: item.value }))
+        open(item, 'opaque', { type: 'opaque', origin: 'responses', value: item.value })
     }
+    for (const piece of item.pieces.values()) close(piece)
   }
 
   function finishMessage(item: Item): void {
@@ -147,11 +156,8 @@ export function createStreamDecoder(context: DecoderContext): StreamDecoder & { 
       if (!isObject(part)) continue
       const kind = part['type'] === 'refusal' ? 'refusal' : 'text'
       const text = optionalStr(part[kind]) ?? ''
-      if (text === '' && !item.pieces.has(`${kind}${index}`)) continue
-      const piece = partOf(item, index, kind)
-      if (!piece.sent) write(piece, text)
+      if (text !== '' && !item.pieces.has(`${kind}${index}`)) write(partOf(item, index, kind), text)
     }
-    for (const piece of item.pieces.values()) close(piece)
   }
 
   function finishReasoning(item: Item): void {
@@ -159,12 +165,9 @@ export function createStreamDecoder(context: DecoderContext): StreamDecoder & { 
     if (!item.pieces.has('thinking')) think(item, 'whole', text)
     const seal = readSeal(item.value)
     const piece = item.pieces.get('thinking')
-    if (piece !== undefined) {
-      if (seal !== undefined && !piece.closed) events.push({ type: 'seal', index: piece.index, seal })
-      close(piece)
-    } else if (seal !== undefined) {
-      close(open(item, 'thinking', { type: 'thinking', text: '', redacted: true, seal }))
-    }
+    if (seal === undefined) return
+    if (piece !== undefined && openPieces.has(piece)) events.push({ type: 'seal', index: piece.index, seal })
+    else if (piece === undefined) open(item, 'thinking', { type: 'thinking', text: '', redacted: true, seal })
   }
 
   /** The final object: its output counts only for items that the stream did not finish (pitfall O20). */
@@ -190,6 +193,7 @@ export function createStreamDecoder(context: DecoderContext): StreamDecoder & { 
   function conclude(response: JsonObject): HubEvent[] {
     start(response)
     for (const item of items.values()) finishItem(item, {})
+    for (const piece of openPieces) close(piece) // text that came after its item was done
     over = true
     const stop = decodeStop(response, saw)
     const raw = optionalStr(optionalObj(response['incomplete_details'])?.['reason']) ?? optionalStr(response['status'])
@@ -214,9 +218,12 @@ export function createStreamDecoder(context: DecoderContext): StreamDecoder & { 
 
   function announce(data: JsonObject): void {
     const value = optionalObj(data['item']) ?? {}
-    const item = itemOf(data, optionalStr(value['type']) ?? '')
-    item.type = optionalStr(value['type']) ?? item.type
-    item.value = { ...value }
+    const type = optionalStr(value['type']) ?? ''
+    const before = optionalNum(data['output_index']) === undefined ? undefined : itemOf(data, type)
+    // R10: a server that gives two items one index is done with the first.
+    if (before !== undefined && before.type !== type) finishItem(before, {})
+    const item = before === undefined || before.type !== type ? addItem(data, type) : before
+    item.value = value
     if (item.type === 'function_call' || item.type === 'custom_tool_call') toolOf(item, false)
   }
 
@@ -229,14 +236,14 @@ export function createStreamDecoder(context: DecoderContext): StreamDecoder & { 
         const value = optionalObj(data['item']) ?? {}
         return finishItem(itemOf(data, optionalStr(value['type']) ?? ''), value)
       }
-      case 'response.output_text.delta': return write(partOf(itemOf(data, 'message'), data['content_index'], 'text'), text)
-      case 'response.refusal.delta': return write(partOf(itemOf(data, 'message'), data['content_index'], 'refusal'), text)
+      case 'response.output_text.delta': return say(data, 'text', text)
+      case 'response.refusal.delta': return say(data, 'refusal', text)
       case 'response.output_text.done':
       case 'response.refusal.done': {
         const kind = type === 'response.refusal.done' ? 'refusal' : 'text'
-        const piece = partOf(itemOf(data, 'message'), data['content_index'], kind)
-        if (!piece.sent) write(piece, optionalStr(data[kind]) ?? '')
-        return close(piece)
+        const item = itemOf(data, 'message')
+        if (!item.pieces.has(`${kind}${optionalNum(data['content_index']) ?? 0}`)) say(data, kind, optionalStr(data[kind]) ?? '')
+        return
       }
       case 'response.reasoning_summary_text.delta':
       case 'response.reasoning_summary.delta': // xAI's older word

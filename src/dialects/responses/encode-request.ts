@@ -134,7 +134,10 @@ function encodeAssistantTurn(turn: Turn, run: Run): JsonObject[] {
   const items: JsonObject[] = []
   let text: JsonObject[] = []
   const flush = (): void => {
-    if (text.length > 0) items.push({ type: 'message', role: 'assistant', content: text })
+    // A bare string where it can be: some servers know earlier answers in no other form (pitfall A9).
+    const plain = text.every((part) => part['type'] === 'output_text')
+    const content = plain ? text.map((part) => part['text']).join('') : text
+    if (text.length > 0) items.push({ type: 'message', role: 'assistant', content })
     text = []
   }
   for (const block of turn.blocks) {
