@@ -362,3 +362,15 @@ test('Q4: a Codex request comes out of the hub as the same conversation', () => 
   const sent = (CODEX['input'] as JsonObject[]).slice(2)
   assert.deepEqual(shape(items), shape(sent))
 })
+
+test('T2: a relayed history loses what its backend could not verify, the foreign part first', () => {
+  const repair = (input: JsonObject[], repairs: Repair[] = ['no_thinking_history']): JsonObject[] => {
+    return responsesDialect.repairBody!({ input }, new Set(repairs))['input'] as JsonObject[]
+  }
+  const own = { type: 'reasoning', summary: [], encrypted_content: 'gAAA' }
+  const foreign = { type: 'reasoning', summary: [], encrypted_content: packSeal({ origin: 'anthropic', value: 's' }) }
+  const message = { type: 'message', role: 'user', content: 'hi' }
+  assert.deepEqual(repair([own, foreign, message]), [own, message])
+  assert.deepEqual(repair([own, message]), [message])
+  assert.deepEqual(repair([own, message], []), [own, message])
+})

@@ -5,13 +5,12 @@
  * @module
  */
 import { DarioError } from '../../errors.ts'
-import type { Block, HubEvent, JsonObject, Seal, ToolKind, Usage } from '../../hub/types.ts'
-import { unpackSeal } from '../../hub/seal.ts'
+import type { Block, HubEvent, JsonObject, ToolKind, Usage } from '../../hub/types.ts'
 import type { SseEvent } from '../../sse.ts'
 import type { StreamDecoder, ToolIdentity } from '../dialect.ts'
 import { isObject, optionalArr, optionalNum, optionalObj, optionalStr, parseObject } from '../read.ts'
 import { decodeFailure } from './error.ts'
-import { decodeStop, decodeUsage, readPartsText } from './wire.ts'
+import { decodeStop, decodeUsage, readPartsText, readSeal } from './wire.ts'
 
 export interface DecoderContext {
   toolNames: ReadonlyMap<string, ToolIdentity>
@@ -197,10 +196,8 @@ export function createStreamDecoder(context: DecoderContext): StreamDecoder & { 
     over = true
     const stop = decodeStop(response, saw)
     const raw = optionalStr(optionalObj(response['incomplete_details'])?.['reason']) ?? optionalStr(response['status'])
-    events.push({
-      type: 'end', stop, ...(raw === undefined ? {} : { rawStop: raw }),
-      usage: usage ?? { input: 0, cacheRead: 0, cacheWrite: 0, output: 0 },
-    })
+    usage ??= { input: 0, cacheRead: 0, cacheWrite: 0, output: 0 }
+    events.push({ type: 'end', stop, usage, ...(raw === undefined ? {} : { rawStop: raw }) })
     return take()
   }
 
@@ -241,9 +238,8 @@ export function createStreamDecoder(context: DecoderContext): StreamDecoder & { 
       case 'response.output_text.done':
       case 'response.refusal.done': {
         const kind = type === 'response.refusal.done' ? 'refusal' : 'text'
-        const item = itemOf(data, 'message')
-        if (!item.pieces.has(`${kind}${optionalNum(data['content_index']) ?? 0}`)) say(data, kind, optionalStr(data[kind]) ?? '')
-        return
+        const known = itemOf(data, 'message').pieces.has(`${kind}${optionalNum(data['content_index']) ?? 0}`)
+        return known ? undefined : say(data, kind, optionalStr(data[kind]) ?? '')
       }
       case 'response.reasoning_summary_text.delta':
       case 'response.reasoning_summary.delta': // xAI's older word
@@ -274,7 +270,7 @@ export function createStreamDecoder(context: DecoderContext): StreamDecoder & { 
         case 'response.completed':
         case 'response.incomplete': {
           const response = optionalObj(data['response'])
-          const cut = type === 'response.incomplete' || response?.['status'] === 'incomplete' // vLLM sends `completed` for both
+          const cut = type === 'response.incomplete' || response?.['status'] === 'incomplete' // vLLM: `completed` for both
           return finish({ ...response, status: cut ? 'incomplete' : 'completed' })
         }
         case 'response.failed':
@@ -286,7 +282,7 @@ export function createStreamDecoder(context: DecoderContext): StreamDecoder & { 
     },
     end() {
       if (over) return []
-      return fail(new DarioError('upstream_protocol', 'the upstream closed the stream before the answer was complete; try again'))
+      return fail(new DarioError('upstream_protocol', 'the upstream closed the stream half way through its answer; try again'))
     },
   }
 }
@@ -299,11 +295,4 @@ function readToolUse(item: Item, wireName: string, id: string, toolNames: Decode
     type: 'tool_use', id, name: known?.name ?? wireName, input: '', kind,
     ...(namespace === undefined ? {} : { namespace }),
   }
-}
-
-function readSeal(item: JsonObject): Seal | undefined {
-  const value = optionalStr(item['encrypted_content'])
-  if (value === undefined || value === '') return undefined
-  const id = optionalStr(item['id'])
-  return unpackSeal(value) ?? { origin: 'responses', value, ...(id === undefined ? {} : { id }) }
 }

@@ -114,14 +114,18 @@ const isPage = (text: string): boolean => /^\s*[<{[]/.test(text)
 /** What each refused parameter teaches; the first pattern that fits the error's `param`, code and message. */
 const LESSONS: readonly (readonly [RegExp, Repair])[] = [
   [/temperature|top_p/i, 'no_sampling'],
-  [/encrypted[_ ]content.*(?:verif|decrypt|parse|invalid)|invalid_encrypted_content|input\[\d+\].*reasoning|reasoning.*without its required/i, 'no_thinking_history'],
+  [/encrypted[_ ]content.*(?:verif|decrypt|parse|invalid)|invalid_encrypted_content/i, 'no_thinking_history'],
+  [/input\[\d+\].*reasoning|reasoning.*without its required/i, 'no_thinking_history'],
   [/^include|encrypted[_ ]content|reasoning(?:[_.](?:effort|summary))?\b/i, 'no_thinking'],
   [/text\.format|json_schema|response_format/i, 'no_format'],
   [/parallel_tool_calls/i, 'no_parallel_tools'],
   [/\bstrict\b/i, 'no_strict'],
 ]
 
-const REFUSED = /unsupported|not support|unrecogni[sz]ed|unknown (?:parameter|field)|not permitted|not allowed|extra inputs|invalid_encrypted|could not be (?:verified|decrypted|parsed)|must be verified|unexpected|without its required/i
+const REFUSED = new RegExp([
+  'unsupported', 'not support', 'unrecogni[sz]ed', 'unknown (?:parameter|field)', 'not permitted', 'not allowed',
+  'extra inputs', 'unexpected', 'could not be (?:verified|decrypted|parsed)', 'must be verified', 'without its required',
+].join('|'), 'i')
 
 export function readRepairs(error: DarioError): Repair[] {
   if (error.status !== 400 && error.status !== 422) return []
