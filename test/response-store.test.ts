@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { expandInput } from '../src/dialects/responses/decode-request.ts'
 import { createResponseStore } from '../src/exchange/response-store.ts'
 import type { JsonObject } from '../src/hub/types.ts'
 
@@ -12,15 +13,14 @@ const item = (text: string): JsonObject => ({ type: 'message', role: 'user', con
 test('R18: a kept answer carries its conversation into the next request', () => {
   const store = createResponseStore()
   store.keep({ input: 'one' }, { id: 'resp_1', output: [item('two')] })
-  const expanded = store.expand({ previous_response_id: 'resp_1', input: 'three' })
+  const expanded = expandInput({ previous_response_id: 'resp_1', input: 'three' }, store.get('resp_1')!)
   assert.deepEqual((expanded['input'] as JsonObject[]).map((entry) => entry['content']), ['one', 'two', 'three'])
   store.keep(expanded, { id: 'resp_2', output: [item('four')] })
   assert.equal(store.get('resp_2')?.input.length, 3)
 })
 
-test('R18: an unknown id leaves the body as it is, for decoding to refuse', () => {
-  const body = { previous_response_id: 'resp_x', input: 'hi' }
-  assert.equal(createResponseStore().expand(body), body)
+test('R18: an unknown id gives nothing', () => {
+  assert.equal(createResponseStore().get('resp_x'), undefined)
 })
 
 test('response store: store false keeps nothing', () => {
