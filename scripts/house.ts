@@ -48,7 +48,6 @@ export const FILES: Readonly<Record<string, FileRule>> = {
   'src/cli/config.ts': { effects: ['reads files'] },
   'src/cli/doctor.ts': { effects: ['listens', 'reads files'], note: 'tries whether the port is free' },
   'src/cli/run.ts': { effects: ['spawns'] },
-  'src/cli/serve.ts': { effects: ['listens'], note: 'tries whether a port is free' },
 }
 
 export interface LayerRule {
@@ -112,10 +111,12 @@ export const LAYERS: Readonly<Record<string, LayerRule>> = {
     own: true,
     node: ['fs', 'fs/promises', 'path', 'crypto', 'http', 'https', 'util', 'os', 'url'],
   },
+  // The same for the command line: discovery with its effects.
+  survey: { files: ['src/survey.ts'], may: [...HUB, ...CONFIG, 'src/version.ts', 'src/backends/*', 'src/plan/*'], node: [] },
   proxy: { files: ['src/proxy.ts', 'src/index.ts'], may: ['src/*'], node: ['*'] },
   cli: {
     files: ['src/cli/*', 'bin/*'],
-    may: [...HUB, ...CONFIG, 'src/version.ts', 'src/proxy.ts', 'src/index.ts', 'src/observe/*', 'dist/*'],
+    may: [...HUB, ...CONFIG, 'src/version.ts', 'src/survey.ts', 'src/proxy.ts', 'src/index.ts', 'src/observe/*', 'dist/*'],
     own: true,
     node: ['*'],
     dynamic: 'own',
