@@ -46,7 +46,7 @@ export const FILES: Readonly<Record<string, FileRule>> = {
   'src/cli/config.ts': { effects: ['reads files'] },
   'src/cli/doctor.ts': { effects: ['listens', 'reads files'], note: 'tries whether the port is free' },
   'src/cli/run.ts': { effects: ['spawns'] },
-  'src/cli/serve.ts': { effects: ['listens'], note: 'tries whether a port is free' },
+  'src/survey.ts': {},
 }
 
 export interface LayerRule {
@@ -110,10 +110,10 @@ export const LAYERS: Readonly<Record<string, LayerRule>> = {
     own: true,
     node: ['fs', 'fs/promises', 'path', 'crypto', 'http', 'https', 'util', 'os', 'url'],
   },
-  proxy: { files: ['src/proxy.ts', 'src/index.ts'], may: ['src/*'], node: ['*'] },
+  proxy: { files: ['src/proxy.ts', 'src/survey.ts', 'src/index.ts'], may: ['src/*'], node: ['*'] },
   cli: {
     files: ['src/cli/*', 'bin/*'],
-    may: [...HUB, ...CONFIG, 'src/version.ts', 'src/proxy.ts', 'src/index.ts', 'src/observe/*', 'dist/*'],
+    may: [...HUB, ...CONFIG, 'src/version.ts', 'src/proxy.ts', 'src/survey.ts', 'src/index.ts', 'src/observe/*', 'dist/*'],
     own: true,
     node: ['*'],
     dynamic: 'own',
