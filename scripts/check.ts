@@ -8,7 +8,7 @@ import { checkDocuments } from './check/documents.ts'
 import { checkExamples } from './check/examples.ts'
 import { checkPackage, checkWorkflows } from './check/package.ts'
 import {
-  checkBudgets, checkDocstrings, checkEffects, checkForbidden, checkLayers, checkTests, checkTopLevel, readHouse,
+  checkBudgets, checkCeiling, checkDocstrings, checkEffects, checkForbidden, checkLayers, checkTests, checkTopLevel, readHouse,
 } from './check/rules.ts'
 import { CEILING } from './house.ts'
 
@@ -19,6 +19,7 @@ const problems = [
   ...checkPackage(root),
   ...checkWorkflows(root),
   ...checkBudgets(files),
+  ...checkCeiling(files),
   ...checkLayers(files),
   ...checkEffects(files),
   ...checkForbidden(files),

@@ -25,6 +25,7 @@ export interface FileRule {
 export const FILES: Readonly<Record<string, FileRule>> = {
   'bin/dario.js': { lines: 5 },
   'src/*.ts': {},
+  'src/proxy.ts': { lines: 255, effects: ['reads environment'] },
   'src/hub/*': {},
   'src/config-file.ts': { effects: ['reads files', 'writes files'] },
   'src/config-values.ts': { effects: ['reads files'] },
@@ -33,6 +34,7 @@ export const FILES: Readonly<Record<string, FileRule>> = {
   'src/server/listener.ts': { effects: ['network', 'listens'], note: 'asks its own port who is there' },
   'src/server/memory.ts': { effects: ['network'], note: 'to the proxy in this process, over memory' },
   'src/exchange/*': {},
+  'src/exchange/exchange.ts': { lines: 255 },
   'src/backends/*': {},
   'src/backends/http.ts': { lines: 256, effects: ['network'] },
   'src/backends/tunnel.ts': { effects: ['network'] },
@@ -64,7 +66,7 @@ export interface LayerRule {
 const HUB = ['src/errors.ts', 'src/hub/*'] as const
 const CONFIG = ['src/config*.ts', 'src/json-text.ts', 'src/known.ts', 'src/nearest.ts', 'src/discovery.ts'] as const
 /** What a backend is and which key is next, without the code that reaches out. */
-const POOL = ['backend', 'pool', 'gate', 'outcome', 'headers'].map((name) => `src/backends/${name}.ts`)
+const POOL = ['backend', 'pool', 'gate', 'outcome', 'headers', 'body'].map((name) => `src/backends/${name}.ts`)
 /** Dialects know what lies between their folders, never each other. */
 const SHARED_BY_DIALECTS = [...HUB, 'src/sse.ts', 'src/dialects/*.ts'] as const
 
@@ -92,7 +94,7 @@ export const LAYERS: Readonly<Record<string, LayerRule>> = {
     files: ['src/backends/*'],
     may: [...HUB, 'src/config.ts'],
     own: true,
-    node: ['http', 'https', 'net', 'tls', 'crypto', 'stream', 'events', 'url', 'fs', 'util', 'zlib'],
+    node: ['http', 'https', 'net', 'tls', 'crypto', 'stream', 'events', 'url', 'util', 'zlib', 'timers/promises'],
   },
   plan: {
     files: ['src/plan/*'],

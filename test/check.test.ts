@@ -6,7 +6,7 @@ import { makeAuditMap, makeFidelityTable } from '../scripts/check/documents.ts'
 import { readBlocks, readCommands } from '../scripts/check/examples.ts'
 import { checkPackage, checkWorkflow, checkWorkflows } from '../scripts/check/package.ts'
 import {
-  checkBudgets, checkDocstrings, checkEffects, checkForbidden, checkLayers, checkTests, readHouse,
+  checkBudgets, checkCeiling, checkDocstrings, checkEffects, checkForbidden, checkLayers, checkTests, readHouse,
 } from '../scripts/check/rules.ts'
 import type { SourceFile } from '../scripts/check/rules.ts'
 import { readEffects, readSource } from '../scripts/check/source.ts'
@@ -17,10 +17,10 @@ const HEAD = '/**\n * Does one thing.\n * @module\n */\n'
 const file = (path: string, text: string): SourceFile => ({ path, ...readSource(text) })
 
 for (const [name, check] of [
-  ['budgets', checkBudgets], ['layers', checkLayers], ['effects', checkEffects],
+  ['budgets', checkBudgets], ['size', checkCeiling], ['layers', checkLayers], ['effects', checkEffects],
   ['forbidden words', checkForbidden], ['docstrings', checkDocstrings],
 ] as const) {
-  test(`house: ${name} of this repository are in order`, () => {
+  test(`house: ${name} of this repository in order`, () => {
     deepStrictEqual(check(readHouse(ROOT)), [])
   })
 }

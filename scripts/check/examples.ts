@@ -70,7 +70,7 @@ function compile(place: Place, at: string, name: string, block: Block): string[]
   writeFileSync(join(place.folder, 'tsconfig.json'), JSON.stringify({
     extends: join(place.root, 'tsconfig.json'),
     compilerOptions: { noEmit: true, rootDir: place.folder, isolatedDeclarations: false, typeRoots: [join(place.root, 'node_modules/@types')] },
-    files: [`${name}.ts`],
+    include: [], files: [`${name}.ts`],
   }))
   const tsc = spawnSync(process.execPath, [join(place.root, 'node_modules/typescript/bin/tsc'), '--project', place.folder], { encoding: 'utf8' })
   if (tsc.status !== 0) return [`${at}: does not compile: ${(tsc.stdout + tsc.stderr).trim().slice(0, 600)}`]

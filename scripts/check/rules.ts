@@ -64,9 +64,12 @@ export function checkBudgets(files: readonly SourceFile[]): string[] {
   for (const pattern of Object.keys(FILES)) {
     if (!files.some((file) => matches(pattern, file.path))) problems.push(`scripts/house.ts: FILES names ${pattern}, which does not exist; take it out`)
   }
-  const total = files.reduce((sum, file) => sum + file.lines, 0)
-  if (total > CEILING) problems.push(`src and bin have ${total} lines, ${CEILING} allowed; something has to go`)
   return problems
+}
+
+export function checkCeiling(files: readonly SourceFile[]): string[] {
+  const total = files.reduce((sum, file) => sum + file.lines, 0)
+  return total <= CEILING ? [] : [`src and bin have ${total} lines, ${CEILING} allowed (CEILING in scripts/house.ts); something has to go`]
 }
 
 export function checkEffects(files: readonly SourceFile[]): string[] {

@@ -29,7 +29,8 @@ export function decodeBody({ headers, body }: Upstream): Readable {
     const create = Object.hasOwn(DECODERS, name) ? DECODERS[name] : undefined
     if (create === undefined) {
       body.destroy()
-      throw new DarioError('upstream_protocol', 'the upstream compressed its answer in a way that this version of Node cannot read')
+      const message = 'the upstream compressed its answer in a way that this version of Node cannot read'
+      throw new DarioError('upstream_protocol', message)
     }
     return explainingGarbage(create())
   })

@@ -15,13 +15,14 @@ function readCode(cause: unknown): string {
   return typeof code === 'string' ? code : 'unknown error'
 }
 
-/** `host` is shown as `name:port`. A DarioError passes as it is; Node's own message never does, it may quote a URL. */
+/** `host` is `name:port`. A DarioError passes as it is; Node's own message never does, since it may quote a URL. */
 export function explain(cause: unknown, id: string, host: string): DarioError {
   if (cause instanceof DarioError) return cause
   const code = readCode(cause)
   if (code.startsWith('HPE_')) {
     const words = code === 'HPE_HEADER_OVERFLOW' ? 'too many headers' : 'something that is not HTTP'
-    return new DarioError('upstream_protocol', `${host} sent ${words} (${code}); check backends.${id}.baseUrl`, { cause })
+    const message = `${host} sent ${words} (${code}); check backends.${id}.baseUrl`
+    return new DarioError('upstream_protocol', message, { cause })
   }
   return new DarioError('upstream_unreachable', `${toSentence(code, id, host)} (${code})`, { cause })
 }
@@ -38,9 +39,15 @@ function toSentence(code: string, id: string, host: string): string {
     return `the certificate of ${host} is signed by an authority that Node does not know; if it is your company's, `
       + 'start dario with NODE_EXTRA_CA_CERTS=its-certificate.pem'
   }
-  if (code.startsWith('CERT_')) return `the certificate of ${host} is not valid; have it renewed, or see NODE_EXTRA_CA_CERTS`
-  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') return `the certificate of ${host} is for another name; correct ${setting}`
-  if (code === 'EPROTO' || code.startsWith('ERR_SSL_')) return `${host} does not speak TLS; correct the scheme or port in ${setting}`
+  if (code.startsWith('CERT_')) {
+    return `the certificate of ${host} is not valid; have it renewed, or see NODE_EXTRA_CA_CERTS`
+  }
+  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') {
+    return `the certificate of ${host} is for another name; correct ${setting}`
+  }
+  if (code === 'EPROTO' || code.startsWith('ERR_SSL_')) {
+    return `${host} does not speak TLS; correct the scheme or port in ${setting}`
+  }
   switch (code) {
     case 'ENOTFOUND':
     case 'EAI_AGAIN':

@@ -20,14 +20,14 @@ const NOT_UPSTREAM: ReadonlySet<string> = new Set([
   'anthropic-dangerous-direct-browser-access',
 ])
 const NOT_UPSTREAM_PREFIX = ['proxy-', 'x-forwarded-', 'sec-', 'dario-']
-/** `x-api-key`, `api-key`, `x-goog-api-key`, `authorization`, `cf-aig-authorization`, `x-auth-token`, `helicone-auth`. */
+/** `x-api-key`, `x-goog-api-key`, `authorization`, `cf-aig-authorization`, `x-auth-token`, `helicone-auth`. */
 const CREDENTIAL_SUFFIX = ['api-key', 'authorization', '-token', '-auth']
 
 const NOT_CLIENT: ReadonlySet<string> = new Set([
   ...HOP_BY_HOP,
   // They speak for the vendor's origin; on ours they would set cookies or move a browser to another endpoint.
-  'set-cookie', 'alt-svc', 'strict-transport-security', 'content-security-policy', 'clear-site-data', 'nel', 'report-to',
-  'date',
+  'set-cookie', 'alt-svc', 'strict-transport-security', 'content-security-policy', 'clear-site-data', 'nel',
+  'report-to', 'date',
 ])
 /** No CORS headers: no web page may read answers. `dario-*`: only this dario's own words. */
 const NOT_CLIENT_PREFIX = ['proxy-', 'access-control-', 'dario-']
@@ -60,7 +60,7 @@ export function toHeaderValue(value: string): string {
   return Buffer.from(value).toString('latin1').replace(/[^\t\x20-\x7e\x80-\xff]/g, '')
 }
 
-/** The client's headers that may travel to an upstream of this dialect; credentials never do (pitfalls H1, H2, H4, H9). */
+/** The client's headers that may travel to an upstream of this dialect; never a credential (H1, H2, H4, H9). */
 export function toUpstreamHeaders(client: IncomingHttpHeaders, dialect: DialectName): Record<string, string> {
   const named = namedByConnection(client.connection)
   const kept: Record<string, string> = {}
@@ -92,8 +92,10 @@ export function toClientHeaders(upstream: IncomingHttpHeaders, bytesUntouched: b
   return kept
 }
 
-/** Both lists of `anthropic-beta` tokens in order, each once, without those in `drop`; undefined when none is left (pitfalls H3, H4). */
-export function mergeBetas(first: string | undefined, second: string | undefined, drop: readonly string[]): string | undefined {
+/** Both lists of `anthropic-beta` tokens, each token once, without `drop`; undefined when none is left (H3, H4). */
+export function mergeBetas(
+  first: string | undefined, second: string | undefined, drop: readonly string[],
+): string | undefined {
   const tokens = new Set(`${first ?? ''},${second ?? ''}`.split(',').map((token) => token.trim()))
   tokens.delete('')
   for (const token of drop) tokens.delete(token)

@@ -1,6 +1,6 @@
 /**
- * A backend reached over HTTP: the only caller of `request`. Keep-alive, the backend's own credential, timeouts that are
- * really honoured (pitfall X4: the built-in fetch gives up after 300 s), and the answer's bytes as they come.
+ * A backend reached over HTTP: the only caller of `request`. Keep-alive, timeouts that are really honoured (pitfall X4:
+ * the built-in fetch gives up after 300 s), and the answer's bytes as they come.
  * https://nodejs.org/api/http.html
  * @module
  */
@@ -8,37 +8,16 @@ import { Agent as HttpAgent, request as requestHttp } from 'node:http'
 import type { ClientRequest, IncomingMessage, RequestOptions } from 'node:http'
 import { Agent as HttpsAgent, request as requestHttps } from 'node:https'
 import { DarioError } from '../errors.ts'
-import type { DialectName } from '../hub/types.ts'
-import type { Backend, Call, Key, Upstream } from './backend.ts'
+import type { Backend, Call, Upstream } from './backend.ts'
 import { explain, explainBreak } from './explain.ts'
-import { mergeBetas, toHeaderValue } from './headers.ts'
-import { createConnector, selectProxy, toProxyAuthorization } from './tunnel.ts'
-import type { Environment } from './tunnel.ts'
+import { createHeaderRule, createPathRule } from './outgoing.ts'
+import type { HttpBackendOptions } from './outgoing.ts'
+import { BRACKETS, selectProxy } from './proxies.ts'
+import { createConnector } from './tunnel.ts'
 
-export interface HttpBackendOptions {
-  id: string
-  type: 'anthropic' | 'openai'
-  /** Root of the API, with or without `/v1` and a trailing slash. */
-  baseUrl: string
-  speaks: readonly DialectName[]
-  keys: readonly Key[]
-  /** Milliseconds. */
-  timeouts: { connect: number; firstByte: number; silence: number }
-  /** Extra request headers; they win over the client's. */
-  headers: Readonly<Record<string, string>>
-  /** `anthropic-beta` tokens that are never sent. */
-  dropBetas: readonly string[]
-  /** dario's own version. */
-  version: string
-  /** Where the proxy variables are. */
-  environment: Environment
-}
-
-/** Current as of every Anthropic SDK; sent when the client named none. */
-const ANTHROPIC_VERSION = '2023-06-01'
 /**
  * Idle sockets end before the other side ends them. Plain http is mostly a local server, where a new connection costs
- * nothing and uvicorn (LiteLLM, vLLM) hangs up after 5 s without saying so; load balancers keep TLS ones for 60 s and more.
+ * nothing and uvicorn (LiteLLM, vLLM) hangs up after 5 s without saying so; load balancers keep TLS ones for a minute.
  */
 const IDLE_HTTP = 4_000
 const IDLE_HTTPS = 30_000
@@ -59,17 +38,19 @@ export function createHttpBackend(options: HttpBackendOptions): Backend {
   const secure = base.protocol === 'https:'
   const proxy = selectProxy(base, options.environment)
   // TCP probes keep address translators from forgetting a connection while a model thinks for minutes.
-  const sockets = { keepAlive: true, keepAliveMsecs: 30_000, keepAliveInitialDelay: 30_000, timeout: secure ? IDLE_HTTPS : IDLE_HTTP }
+  const probes = { keepAliveMsecs: 30_000, keepAliveInitialDelay: 30_000 }
+  const sockets = { keepAlive: true, ...probes, timeout: secure ? IDLE_HTTPS : IDLE_HTTP }
   const agent = secure ? new HttpsAgent(sockets) : new HttpAgent(sockets)
   const connector = createConnector({ target: base, proxy, agent, timeout: timeouts.connect, id })
   agent.createConnection = connector.connect
-  const host = base.hostname.replace(/^\[|\]$/g, '')
+  agent.getName = () => id // one agent, one host: Node would join twenty TLS options per request to tell hosts apart
+  const host = base.hostname.replace(BRACKETS, '')
   const target: RequestOptions = { protocol: base.protocol, host, port: base.port || (secure ? 443 : 80) }
   const toPath = createPathRule(options.type, base, proxy !== undefined && !secure)
   const toHeaders = createHeaderRule(options, base, secure ? undefined : proxy)
   const watched = { id, host: base.host, timeouts }
 
-  function attempt(call: Call, headers: string[], signal: AbortSignal, fresh: boolean): Promise<IncomingMessage | 'stale'> {
+  function attempt(call: Call, headers: string[], signal: AbortSignal, fresh: boolean): Promise<Answer> {
     const how = fresh ? { createConnection: connector.connect } : { agent }
     return exchange(() => {
       const to = { ...target, ...how, method: call.method, path: toPath(call.path), headers }
@@ -102,65 +83,18 @@ export function createHttpBackend(options: HttpBackendOptions): Backend {
   }
 }
 
-/**
- * Path of a request: the root's own, then the call's without doubling the version (pitfall X10). OpenAI's convention is
- * a root that ends in its version (`/v1`, Gemini's `/v1beta/openai`), Anthropic's is one without; both are understood.
- * An http upstream behind a proxy is asked for by its whole URL.
- */
-function createPathRule(type: HttpBackendOptions['type'], base: URL, absolute: boolean): (path: string) => string {
-  const root = base.pathname.replace(/\/+$/, '')
-  const versioned = type === 'openai' ? /\/v\d\w*(\/|$)/.test(root) : root.endsWith('/v1')
-  const prefix = (absolute ? base.origin : '') + root
-  return (path) => prefix + (versioned ? path.slice('/v1'.length) : path)
-}
-
-/** Request headers as Node's flat list: half the cost of an object, which Node would copy into a map first. */
-function createHeaderRule(
-  options: HttpBackendOptions, base: URL, proxy: URL | undefined,
-): (call: Call, key: Key | undefined) => string[] {
-  const own = new Map(Object.entries(options.headers).map(([name, value]) => [name.toLowerCase(), toHeaderValue(value)]))
-  const ownBetas = own.get('anthropic-beta')
-  own.delete('anthropic-beta')
-  // identity: what comes is what the client gets, byte for byte, and readers have nothing to undo (pitfalls X1, X2).
-  const fixed = ['host', base.host, 'accept-encoding', 'identity', ...[...own].flat()]
-  const authorization = proxy === undefined ? undefined : toProxyAuthorization(proxy)
-  if (authorization !== undefined) fixed.push('proxy-authorization', authorization)
-  return (call, key) => {
-    const headers = fixed.slice()
-    for (const name in call.headers) {
-      if (name === 'user-agent' || name === 'anthropic-beta' || own.has(name)) continue
-      headers.push(name, call.headers[name] as string)
-    }
-    if (!own.has('user-agent')) headers.push('user-agent', toUserAgent(options.version, call.headers['user-agent']))
-    if (call.dialect === 'anthropic') {
-      const betas = mergeBetas(call.headers['anthropic-beta'], ownBetas, options.dropBetas)
-      if (betas !== undefined) headers.push('anthropic-beta', betas)
-      if (call.headers['anthropic-version'] === undefined && !own.has('anthropic-version')) {
-        headers.push('anthropic-version', ANTHROPIC_VERSION)
-      }
-    }
-    if (key !== undefined && key.value !== '') {
-      if (options.type === 'anthropic') headers.push('x-api-key', key.value)
-      else headers.push('authorization', `Bearer ${key.value}`)
-    }
-    if (call.body !== undefined) headers.push('content-length', String(call.body.length))
-    return headers
-  }
-}
-
-function toUserAgent(version: string, client: string | undefined): string {
-  return client === undefined ? `dario/${version}` : `dario/${version} (${client})`
-}
-
 interface Watched { id: string; host: string; timeouts: HttpBackendOptions['timeouts'] }
 
+/** 'stale': a kept-alive socket was already dead. */
+type Answer = IncomingMessage | 'stale'
+
 /**
- * One request up to the answer's headers; the promise is rejected, or later the body destroyed, with a DarioError or with
- * the signal's reason. 'stale': a kept-alive socket was already dead.
+ * One request up to the answer's headers; the promise is rejected, or later the body destroyed, with a DarioError or
+ * with the signal's reason.
  */
 function exchange(
   open: () => ClientRequest, body: Buffer | undefined, signal: AbortSignal, watched: Watched,
-): Promise<IncomingMessage | 'stale'> {
+): Promise<Answer> {
   return new Promise((resolve, reject) => {
     signal.throwIfAborted()
     const request = start(open, watched)
@@ -175,7 +109,7 @@ function exchange(
     }
     const abort = (): void => end(signal.reason)
     const firstByte = setTimeout(() => end(lateError(watched, 'firstByte')), watched.timeouts.firstByte)
-    signal.addEventListener('abort', abort, { once: true })
+    signal.addEventListener('abort', abort)
     request.once('response', (message) => {
       clearTimeout(firstByte)
       response = explainingBreaks(message, watched)
@@ -185,12 +119,14 @@ function exchange(
     request.on('error', (cause: NodeJS.ErrnoException) => {
       if (response?.complete === true) return // an early answer (413) beats the broken rest of the upload
       if (response === undefined && isStale(request, cause, started)) resolve('stale')
-      end(response === undefined ? explain(cause, watched.id, watched.host) : explainBreak(cause, watched.id, watched.host))
+      end((response === undefined ? explain : explainBreak)(cause, watched.id, watched.host))
     })
     request.once('close', () => {
       clearTimeout(firstByte)
       clearInterval(silence)
       signal.removeEventListener('abort', abort)
+      // Node closes in silence on 101 (an upgrade that nobody asked for).
+      if (response === undefined) end(silentError(watched))
     })
     request.end(body)
   })
@@ -205,20 +141,22 @@ function start(open: () => ClientRequest, { id }: Watched): ClientRequest {
       throw new DarioError('invalid_request', 'the path of the request holds a character that HTTP does not allow')
     }
     // Not the cause: it may quote the value, and the value may be the key.
-    throw new DarioError('config_invalid', `the key or a header of backends.${id} holds a character that HTTP does not allow`)
+    const message = `the key or a header of backends.${id} holds a character that HTTP does not allow`
+    throw new DarioError('config_invalid', message)
   }
 }
 
 /**
- * A kept-alive socket that the other side closed while it was idle: Node's documentation asks for one resend. A POST may
- * in theory have been processed, but a dead socket fails within a round trip; a later reset is a server that gave up on
- * this request, and asking again would pay twice.
+ * A kept-alive socket that the other side closed while it was idle: Node's documentation asks for one resend. A POST
+ * may in theory have been processed, but a dead socket fails within a round trip; a later reset is a server that gave
+ * up on this request, and asking again would pay twice.
  */
 function isStale(request: ClientRequest, cause: NodeJS.ErrnoException, started: number): boolean {
-  return request.reusedSocket && (cause.code === 'ECONNRESET' || cause.code === 'EPIPE') && performance.now() - started < STALE_WITHIN
+  const reset = cause.code === 'ECONNRESET' || cause.code === 'EPIPE'
+  return reset && request.reusedSocket && performance.now() - started < STALE_WITHIN
 }
 
-/** Node destroys an answer that was cut with a bare ECONNRESET; wrapping the stream to translate it would cost per chunk. */
+/** Node destroys a cut answer with a bare ECONNRESET; a stream around it to translate that would cost per chunk. */
 function explainingBreaks(response: IncomingMessage, { id, host }: Watched): IncomingMessage {
   const destroy = response.destroy
   response.destroy = (cause) => {
@@ -245,12 +183,19 @@ function watchSilence(response: IncomingMessage, ms: number, late: () => void): 
 
 function lateError({ id, host, timeouts }: Watched, setting: 'firstByte' | 'silence'): DarioError {
   const what = setting === 'firstByte' ? 'did not begin to answer' : 'fell silent in the middle of its answer'
-  const message = `${host} ${what} for ${timeouts[setting]} ms; raise backends.${id}.timeouts.${setting} if it needs longer`
+  const limit = `backends.${id}.timeouts.${setting}`
+  const message = `${host} ${what} for ${timeouts[setting]} ms; raise ${limit} if it needs longer`
   return new DarioError('upstream_timeout', message)
+}
+
+function silentError({ id, host }: Watched): DarioError {
+  return new DarioError('upstream_protocol', `${host} closed without an answer; check backends.${id}.baseUrl`)
 }
 
 /** An API does not redirect; following one could carry the key to another host (pitfall Z10). */
 function redirectError(id: string, base: URL, status: number, location: string | undefined): DarioError {
-  const to = location !== undefined && URL.canParse(location, base.href) ? new URL(location, base.href).host : 'an unnamed host'
-  return new DarioError('upstream_error', `${base.host} redirects to ${to} (${status}), which is not followed; correct backends.${id}.baseUrl`)
+  const known = location !== undefined && URL.canParse(location, base.href)
+  const to = known ? new URL(location, base.href).host : 'an unnamed host'
+  const message = `${base.host} redirects to ${to} (${status}), which is not followed; correct backends.${id}.baseUrl`
+  return new DarioError('upstream_error', message)
 }

@@ -8,24 +8,22 @@
 import { DarioError } from '../errors.ts'
 import type { Backend, Key, ModelInfo } from './backend.ts'
 import { readText, toErrorSentence } from './body.ts'
+import { toPlainCall } from './probe.ts'
 
 type Fields = Readonly<Record<string, unknown>>
 
 /** A server that always says `has_more` must not keep us asking. */
 const MAX_PAGES = 20
 
-/** @throws DarioError when the backend refuses, breaks or gives no list; with the signal's reason when it was aborted. */
-export async function listModels(backend: Pick<Backend, 'send' | 'speaks'>, key: Key | undefined, signal: AbortSignal): Promise<ModelInfo[]> {
+/** @throws DarioError when the backend refuses, breaks or gives no list; the signal's reason when it was aborted. */
+export async function listModels(
+  backend: Pick<Backend, 'send' | 'speaks'>, key: Key | undefined, signal: AbortSignal,
+): Promise<ModelInfo[]> {
   const dialect = backend.speaks[0] ?? 'chat'
   const models: ModelInfo[] = []
   let query = dialect === 'anthropic' ? '?limit=1000' : ''
   for (let page = 0; page < MAX_PAGES; page++) {
-    const path = `/v1/models${query}`
-    const headers = { accept: 'application/json' }
-    const upstream = await backend.send(
-      { method: 'GET', path, dialect, model: '', stream: false, headers, body: undefined, session: undefined, loopback: true },
-      key, signal,
-    )
+    const upstream = await backend.send(toPlainCall('GET', `/v1/models${query}`, dialect), key, signal)
     const text = await readText(upstream)
     const body = parseList(upstream.status, text)
     for (const entry of body.entries) {
@@ -50,10 +48,14 @@ function parseList(status: number, text: string): { entries: unknown[]; more: bo
   const fields = toFields(body)
   const entries = [body, fields['data'], fields['models']].find((list) => Array.isArray(list)) as unknown[] | undefined
   if (status >= 300 || entries === undefined) {
-    throw new DarioError('upstream_error', `the model list was answered with status ${status}; check the key and baseUrl`, { status })
+    const message = `the model list was answered with status ${status}; check the key and baseUrl`
+    throw new DarioError('upstream_error', message, { status })
   }
   return { entries, more: fields['has_more'] === true, lastId: readString(fields['last_id']) }
 }
+
+/** Anthropic and LiteLLM, OpenRouter, vLLM, Groq, Mistral. */
+const INPUT_LIMIT = ['max_input_tokens', 'context_length', 'max_model_len', 'context_window', 'max_context_length']
 
 function readModel(entry: unknown): ModelInfo | undefined {
   const fields = toFields(entry)
@@ -66,8 +68,7 @@ function readModel(entry: unknown): ModelInfo | undefined {
     ownedBy: readString(fields['owned_by']),
     created: readCount(fields['created']) ?? readTime(fields['created_at']),
     displayName: name === id ? undefined : name,
-    // Anthropic and LiteLLM, OpenRouter, vLLM, Groq, Mistral.
-    maxInputTokens: readFirst(fields, ['max_input_tokens', 'context_length', 'max_model_len', 'context_window', 'max_context_length']),
+    maxInputTokens: readFirst(fields, INPUT_LIMIT),
     maxOutputTokens: readCount(top['max_completion_tokens'])
       ?? readFirst(fields, ['max_output_tokens', 'max_completion_tokens', 'max_tokens']),
     price: readPrice(fields),
@@ -130,7 +131,9 @@ export interface CatalogOptions {
 }
 
 /** Calls that come while a list is on its way share it. */
-export function createModelCatalog(backends: readonly Backend[], now: () => number, options: CatalogOptions = {}): ModelCatalog {
+export function createModelCatalog(
+  backends: readonly Backend[], now: () => number, options: CatalogOptions = {},
+): ModelCatalog {
   const { keep = 600_000, limit = 5_000 } = options
   const entries = new Map<string, { until: number; result: Promise<ModelInfo[] | string> }>()
 

@@ -37,7 +37,9 @@ export function knownSpeaks(host: string): readonly DialectName[] | undefined {
  * fail for a reason other than "no such path".
  * @throws DarioError `authentication` when every path refuses the key: then nothing is known. What `send` throws.
  */
-export async function probeDialects(backend: Sender, key: Key | undefined, signal: AbortSignal): Promise<DialectName[]> {
+export async function probeDialects(
+  backend: Sender, key: Key | undefined, signal: AbortSignal,
+): Promise<DialectName[]> {
   const answers = await Promise.all(PATHS.map(([dialect, path]) => ask(backend, dialect, path, key, signal)))
   if (answers.every((answer) => answer === 'refused')) {
     throw new DarioError('authentication', 'the server refuses the key, so what it speaks is unknown; check the key')
@@ -48,8 +50,8 @@ export async function probeDialects(backend: Sender, key: Key | undefined, signa
 async function ask(
   backend: Sender, dialect: DialectName, path: string, key: Key | undefined, signal: AbortSignal,
 ): Promise<'spoken' | 'unknown' | 'refused'> {
-  const headers = { 'content-type': 'application/json' }
-  const upstream = await backend.send({ ...toCall('POST', path, dialect), headers, body: Buffer.from('{}') }, key, signal)
+  const body = { headers: { 'content-type': 'application/json' }, body: Buffer.from('{}') }
+  const upstream = await backend.send({ ...toPlainCall('POST', path, dialect), ...body }, key, signal)
   const text = await readText(upstream, 65_536)
   switch (upstream.status) {
     case 401:
@@ -77,7 +79,7 @@ export async function checkKey(
   // OpenRouter shows its models to everyone.
   const path = backend.host === 'openrouter.ai' ? '/v1/key' : '/v1/models'
   try {
-    const upstream = await backend.send(toCall('GET', path, backend.speaks[0] ?? 'chat'), key, signal)
+    const upstream = await backend.send(toPlainCall('GET', path, backend.speaks[0] ?? 'chat'), key, signal)
     upstream.body.destroy()
     if (upstream.status === 401 || upstream.status === 403) return 'refused'
     return upstream.status >= 500 ? 'unreachable' : 'ok'
@@ -86,6 +88,8 @@ export async function checkKey(
   }
 }
 
-function toCall(method: string, path: string, dialect: DialectName): Call {
-  return { method, path, dialect, model: '', stream: false, headers: {}, body: undefined, session: undefined, loopback: true }
+/** A call of dario's own, without a body. */
+export function toPlainCall(method: string, path: string, dialect: DialectName): Call {
+  const none = { model: '', stream: false, body: undefined, session: undefined, loopback: true }
+  return { method, path, dialect, headers: { accept: 'application/json' }, ...none }
 }

@@ -1,101 +1,23 @@
 /**
- * How a socket to an upstream is made: directly or through an HTTP proxy (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY).
+ * How a socket to an upstream is made: directly or through an HTTP proxy.
  * An https upstream is reached by CONNECT; an http one by absolute-form requests, since many proxies allow CONNECT to
  * port 443 only. https://www.rfc-editor.org/rfc/rfc9110#section-9.3.6
  * @module
  */
 import { once } from 'node:events'
 import type { Agent, ClientRequestArgs } from 'node:http'
-import { BlockList, connect as connectTcp, isIP } from 'node:net'
+import { connect as connectTcp, isIP } from 'node:net'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { connect as connectTls } from 'node:tls'
 import { DarioError } from '../errors.ts'
-
-export type Environment = Readonly<Record<string, string | undefined>>
+import { BRACKETS, showProxy, toProxyAuthorization } from './proxies.ts'
 
 /** A proxy's answer to CONNECT is a few hundred bytes; more is not a proxy. */
 const MAX_CONNECT_HEAD = 16_384
 
-/** Around an IPv6 address in a URL; sockets want it bare. */
-const BRACKETS = /^\[|\]$/g
-
-/** Lower case wins, as in curl; an empty string is unset (pitfall X6). */
-function readVariable(environment: Environment, name: string): string | undefined {
-  return environment[name.toLowerCase()]?.trim() || environment[name]?.trim() || undefined
-}
-
-/** `localhost` and its subdomains, 127.0.0.0/8, ::1: never through a proxy, which would look for them on itself. */
-function isLoopback(host: string): boolean {
-  return host === 'localhost' || host.endsWith('.localhost') || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))
-}
-
-function matchesNoProxy(entry: string, host: string, port: string): boolean {
-  const [address = '', prefix] = entry.split('/')
-  if (prefix !== undefined) {
-    const family = isIP(address) === 6 ? 'ipv6' : 'ipv4'
-    if (isIP(address) === 0 || isIP(host) !== isIP(address) || !(Number(prefix) <= (family === 'ipv6' ? 128 : 32))) return false
-    const range = new BlockList()
-    range.addSubnet(address, Number(prefix), family)
-    return range.check(host, family)
-  }
-  const withPort = /^(?<name>.*?):(?<port>\d+)$/.exec(isIP(entry) === 6 ? `[${entry}]` : entry)?.groups
-  if (withPort !== undefined && withPort['port'] !== port) return false
-  const name = (withPort?.['name'] ?? entry).replace(/^\*?\./, '').replace(BRACKETS, '').toLowerCase()
-  return name === '*' || (name !== '' && (host === name || host.endsWith(`.${name}`)))
-}
-
-/**
- * The proxy for this target, or undefined for a direct connection. NO_PROXY takes `*`, `host`, `.suffix`, `host:port` and
- * CIDR ranges, separated by commas or spaces.
- * @throws DarioError `config_invalid` when the variable does not hold an http or https URL.
- */
-export function selectProxy(target: URL, environment: Environment): URL | undefined {
-  const host = target.hostname.replace(BRACKETS, '')
-  const port = target.port || (target.protocol === 'https:' ? '443' : '80')
-  if (isLoopback(host)) return undefined
-  const except = (readVariable(environment, 'NO_PROXY') ?? '').split(/[\s,]+/)
-  if (except.some((entry) => matchesNoProxy(entry, host, port))) return undefined
-  const name = target.protocol === 'https:' ? 'HTTPS_PROXY' : 'HTTP_PROXY'
-  const value = readVariable(environment, name) ?? readVariable(environment, 'ALL_PROXY')
-  if (value === undefined) return undefined
-  const url = toUrl(value)
-  if (url === undefined) {
-    throw new DarioError('config_invalid', `${name} or ALL_PROXY must be a URL such as http://proxy.example:3128; SOCKS is not supported`)
-  }
-  return url
-}
-
-/** `proxy.example:3128` is `http://proxy.example:3128`, as everywhere else. */
-function toUrl(value: string): URL | undefined {
-  const text = value.includes('://') ? value : `http://${value}`
-  if (!URL.canParse(text)) return undefined
-  const url = new URL(text)
-  return url.protocol === 'http:' || url.protocol === 'https:' ? url : undefined
-}
-
-/** A proxy's URL as logs and errors may show it: without user name and password (pitfall Z6). */
-export function showProxy(proxy: URL | string): string {
-  const url = typeof proxy === 'string' ? toUrl(proxy) : proxy
-  if (url === undefined) return 'not an http URL'
-  return `${url.protocol}//${url.username || url.password ? '***@' : ''}${url.host}`
-}
-
-/** The value of `proxy-authorization`, undefined when the URL has no credentials. */
-export function toProxyAuthorization(proxy: URL): string | undefined {
-  if (!proxy.username && !proxy.password) return undefined
-  const plain = [proxy.username, proxy.password].map((part) => {
-    try {
-      return decodeURIComponent(part)
-    } catch {
-      return part // a password with a bare `%`
-    }
-  })
-  return `Basic ${Buffer.from(plain.join(':')).toString('base64')}`
-}
-
 export interface Connector {
-  /** For `createConnection` of an agent or a request: calls back once, with a socket whose TCP, CONNECT and TLS are done. */
+  /** For `createConnection` of an agent or a request: calls back once, when TCP, CONNECT and TLS are done. */
   connect(request: ClientRequestArgs, callback: (error: Error | null, socket: Duplex) => void): undefined
   /** Ends the attempts under way. */
   close(): void
@@ -126,7 +48,8 @@ export function createConnector({ target, proxy, agent, timeout, id }: Connector
     if (proxy === undefined) return ready(track(direct(plain) as Duplex), secure)
     const toProxy = track(connectProxy(proxy))
     await ready(toProxy, proxy.protocol === 'https:').catch((cause: unknown) => {
-      throw cause instanceof DarioError ? cause : proxyError(proxy, `cannot be reached (${(cause as NodeJS.ErrnoException).code ?? 'unknown error'})`)
+      if (cause instanceof DarioError) throw cause
+      throw proxyError(proxy, `cannot be reached (${(cause as NodeJS.ErrnoException).code ?? 'unknown error'})`)
     })
     if (!secure) return toProxy
     await askTunnel(toProxy, proxy, `${target.hostname}:${target.port || 443}`)
@@ -175,7 +98,8 @@ function connectProxy(proxy: URL): Socket {
 }
 
 function proxyError(proxy: URL, problem: string): DarioError {
-  return new DarioError('upstream_unreachable', `the proxy ${showProxy(proxy)} ${problem}; check HTTPS_PROXY, HTTP_PROXY and NO_PROXY`)
+  const message = `the proxy ${showProxy(proxy)} ${problem}; check HTTPS_PROXY, HTTP_PROXY and NO_PROXY`
+  return new DarioError('upstream_unreachable', message)
 }
 
 function askTunnel(socket: Duplex, proxy: URL, authority: string): Promise<void> {
@@ -197,7 +121,8 @@ function askTunnel(socket: Duplex, proxy: URL, authority: string): Promise<void>
         if (end === -1) continue
         const status = /^HTTP\/1\.[01] (\d{3})/.exec(head)?.[1]
         if (status === '407') return settle('asks for a user name and a password: put them into its URL')
-        if (status?.startsWith('2') !== true) return settle(`refused CONNECT ${authority} (${status ?? 'no HTTP status'})`)
+        if (status === undefined) return settle('does not speak HTTP')
+        if (!status.startsWith('2')) return settle(`refused CONNECT ${authority} (${status})`)
         if (end + 4 < head.length) socket.unshift(Buffer.from(head.slice(end + 4), 'latin1'))
         return settle(undefined)
       }

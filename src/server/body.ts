@@ -26,7 +26,7 @@ const DECOMPRESS: ReadonlyMap<string, Decompress> = new Map<string, Decompress>(
   ['gzip', gunzip],
   ['x-gzip', gunzip],
   // "deflate" means zlib's wrapping, and some clients send it bare: the wrapping's first byte tells.
-  ['deflate', (bytes, options) => ((bytes[0] ?? 0) & 0x0f) === 8 ? inflate(bytes, options) : inflateRaw(bytes, options)],
+  ['deflate', (bytes, options) => (((bytes[0] ?? 0) & 0x0f) === 8 ? inflate : inflateRaw)(bytes, options)],
   ['br', promisify<Buffer, zlib.BrotliOptions, Buffer>(zlib.brotliDecompress)],
   ...readZstd(zlib),
 ])
@@ -51,7 +51,7 @@ export async function readBody(request: IncomingMessage, limitBytes: number, sta
   return body
 }
 
-/** Answers with JSON, also while the request still comes in: closing on unread bytes would lose the answer to a reset. */
+/** Answers with JSON, even before the whole request: closing on unread bytes would lose the answer to a reset. */
 export function respond(request: IncomingMessage, response: ServerResponse, status: number, body: JsonObject): void {
   const text = JSON.stringify(body)
   const unread = hasBody(request) && !request.complete
@@ -79,8 +79,10 @@ function collect(request: IncomingMessage, limitBytes: number, stallMs: number):
     function settle(error: DarioError | undefined): void {
       clearTimeout(timer)
       request.off('data', onData).off('end', onEnd).off('close', onClose)
-      request.pause()
-      if (error !== undefined) return reject(error)
+      if (error !== undefined) {
+        request.pause()
+        return reject(error)
+      }
       resolve(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks, size))
     }
     function onData(chunk: Buffer): void {

@@ -27,7 +27,7 @@ export interface Source {
 }
 
 export interface Guard {
-  /** @throws DarioError `permission` for a foreign Host, Origin or site; `invalid_request` (431) for over 200 headers. */
+  /** @throws DarioError `permission` for a foreign Host, Origin or site; `invalid_request` for over 200 headers. */
   checkSource(request: IncomingMessage): Source
   /**
    * Returns the access key that came with the request; undefined when none is configured.
@@ -57,7 +57,7 @@ export function createGuard(settings: () => GuardSettings): Guard {
       const now = settings()
       checkHost(request, now)
       const { origin, 'sec-fetch-site': site } = request.headers
-      const allowed = origin !== undefined && now.allowedOrigins.some((entry) => entry.toLowerCase() === origin.toLowerCase())
+      const allowed = now.allowedOrigins.some((entry) => entry.toLowerCase() === origin?.toLowerCase())
       if (origin !== undefined && !allowed) {
         throw new DarioError('permission', `Web pages may not use dario, and this request has the Origin `
           + `"${toPrintable(origin)}"; if you trust it, add exactly that to "allowedOrigins" in the configuration`)
@@ -68,7 +68,8 @@ export function createGuard(settings: () => GuardSettings): Guard {
           + 'yourself, or add the page\'s origin to "allowedOrigins" in the configuration')
       }
       const preflight = allowed && request.method === 'OPTIONS' && 'access-control-request-method' in request.headers
-      return { loopback: isLoopbackAddress(request.socket.remoteAddress), origin: allowed ? origin : undefined, preflight }
+      const loopback = isLoopbackAddress(request.socket.remoteAddress)
+      return { loopback, origin: allowed ? origin : undefined, preflight }
     },
     checkKey(request) {
       const { accessKeys } = settings()
@@ -82,11 +83,14 @@ export function createGuard(settings: () => GuardSettings): Guard {
 }
 
 function checkHost(request: IncomingMessage, settings: GuardSettings): void {
+  if (request.httpVersionMajor !== 1) {
+    throw new DarioError('invalid_request', 'dario speaks HTTP/1.1; set the client to it', { status: 505 })
+  }
   const raw = request.rawHeaders
   if (raw.length > 2 * MAX_HEADERS) {
     throw new DarioError('invalid_request', `Over ${MAX_HEADERS} request headers; send fewer`, { status: 431 })
   }
-  const hosts = raw.filter((_, index) => index % 2 === 1 && raw[index - 1]?.toLowerCase() === 'host')
+  const hosts = raw.filter((_, index) => index % 2 === 1 && /^host$/i.test(raw[index - 1] ?? ''))
   const host = hosts[0]?.toLowerCase() ?? ''
   if (hosts.length === 1) {
     if (LOOPBACK_HOST.test(host)) return
@@ -96,7 +100,8 @@ function checkHost(request: IncomingMessage, settings: GuardSettings): void {
     if (settings.allowedHosts.some((entry) => entry.toLowerCase() === host || entry.toLowerCase() === bare)) return
   }
   throw new DarioError('permission', hosts.length === 1
-    ? `dario does not answer to the Host "${toPrintable(host)}"; use localhost, or add that name to "allowedHosts" in the configuration`
+    ? `dario does not answer to the Host "${toPrintable(host)}"; use localhost, or add that name to "allowedHosts" `
+      + 'in the configuration'
     : 'A request needs exactly one Host header: localhost, or a name listed in "allowedHosts" in the configuration')
 }
 
@@ -112,6 +117,6 @@ function findKey(request: IncomingMessage, keys: readonly AccessKeyConfig[]): Ac
   })
   if (found[0] !== undefined) return found[0]
   throw new DarioError('authentication', sent.length === 0
-    ? 'This dario asks for an access key: send one as "x-api-key" or "authorization: Bearer"; `dario key add NAME` makes one'
-    : 'This access key is not one of this dario\'s; check the tool\'s API key setting, or make one with `dario key add NAME`')
+    ? 'Access key missing: send one as "x-api-key" or "authorization: Bearer"; `dario key add NAME` makes one'
+    : 'Access key unknown: check the API key setting of your tool, or make a new one with `dario key add NAME`')
 }

@@ -29,11 +29,11 @@ export interface Listener {
   readonly server: Server
   /** @throws DarioError `config_invalid` for an open address without a key, `conflict` for a port in use. */
   listen(): Promise<{ url: string; port: number }>
-  /** Stops accepting, gives running answers `graceMs` (default 10,000) to finish, ends them in-protocol, cuts the rest. */
+  /** Stops accepting, gives running answers `graceMs` (default 10,000), ends them in-protocol, cuts the rest. */
   close(graceMs?: number): Promise<void>
 }
 
-/** Longer than the pools of common clients keep a connection, so that it is the client who closes: no reset in between. */
+/** Longer than common clients keep a connection, so that it is the client who closes: no reset in between. */
 const KEEP_ALIVE_MS = 75_000
 /** For the in-protocol error of `endAll` to reach the client. */
 const FAREWELL_MS = 1_000
@@ -58,7 +58,7 @@ export function createListener(options: ListenerOptions): Listener {
   let servers: NetServer[] = []
   let closed: Promise<void> | undefined
   server.on('request', options.handler)
-  server.on('clientError', (error: NodeJS.ErrnoException, socket) => connections.refuse(socket, ...toRefusal(error.code)))
+  server.on('clientError', ({ code }: NodeJS.ErrnoException, socket) => connections.refuse(socket, ...toRefusal(code)))
   // No 'upgrade' listener: Node then serves the request as if it had not asked, which suits clients that try h2c.
   server.on('connect', (_request, socket) => connections.refuse(socket, '405 Method Not Allowed',
     'dario is not a forward proxy; set the base URL of your tool to it instead of HTTPS_PROXY'))
@@ -67,7 +67,7 @@ export function createListener(options: ListenerOptions): Listener {
     const ended = servers.map((one) => new Promise((resolve) => one.close(resolve)))
     connections.closeIdle()
     await connections.finished(graceMs)
-    options.exchange.endAll(new DarioError('overloaded', 'dario is shutting down; start it again and repeat the request'))
+    options.exchange.endAll(new DarioError('overloaded', 'dario is shutting down; start it and send the request again'))
     await connections.finished(FAREWELL_MS)
     connections.cut()
     await Promise.all(ended)
@@ -92,8 +92,8 @@ interface Bound {
 
 async function bindAll(server: Server, { host, port: wanted, hasAccessKey }: ListenerOptions): Promise<Bound> {
   if (!isLoopbackHost(host) && !hasAccessKey) {
-    throw new DarioError('config_invalid', `On ${host} everyone in the network could spend your keys: make an access key first `
-      + 'with `dario key add NAME` (or "accessKeys" in the configuration), or remove "host"')
+    throw new DarioError('config_invalid', `On ${host} everyone in the network could spend your keys: make an access `
+      + 'key first with `dario key add NAME` (or "accessKeys" in the configuration), or remove "host"')
   }
   if (host !== undefined && host !== 'localhost') {
     const port = await bind(server, wanted, host)
@@ -125,39 +125,42 @@ interface Connections {
 
 /** Node's own list leaves out connections in memory, and cannot tell an open dashboard from a running answer. */
 function trackConnections(server: Server): Connections {
-  const sockets = new Map<Duplex, ServerResponse | undefined>()
+  const sockets = new Set<Duplex>()
+  const open = new Map<ServerResponse, Duplex>()
   const running = new Set<ServerResponse>()
   let closing = false
   let onFinished: (() => void) | undefined
   server.on('connection', (socket: Duplex) => {
-    sockets.set(socket, undefined)
+    sockets.add(socket)
     socket.once('close', () => sockets.delete(socket))
   })
   server.on('request', ({ method, socket }: IncomingMessage, response: ServerResponse) => {
-    sockets.set(socket, response)
+    open.set(response, socket)
     // Shutting down waits for answers of models; a GET (a list, an open dashboard) can be asked for again.
     if (method !== 'GET') running.add(response)
     response.once('close', () => {
+      open.delete(response)
       running.delete(response)
-      if (sockets.get(socket) === response) sockets.set(socket, undefined)
       if (closing) socket.end(() => socket.destroy())
       if (running.size === 0) onFinished?.()
     })
   })
   return {
     refuse(socket, status, message) {
-      // Into an answer that has begun nothing may be written; after an end() nothing can be.
-      if (!socket.writable) return
-      if (sockets.get(socket)?.headersSent === true) return void socket.destroy()
+      if (!socket.writable) return // refused already
+      // Nothing may be written into an answer that has begun, and it need not be the last of those that were asked for.
+      for (const [response, its] of open) if (its === socket && response.headersSent) return void socket.destroy()
       socket.on('error', () => socket.destroy()) // after CONNECT nobody else listens, and it would end the process
       const body = JSON.stringify({ type: 'error', error: { type: 'invalid_request_error', message } })
-      socket.end(`HTTP/1.1 ${status}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n`
-        + `connection: close\r\n\r\n${body}`)
+      socket.end(`HTTP/1.1 ${status}\r\ncontent-type: application/json\r\nconnection: close\r\n`
+        + `content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`)
+      socket.resume() // so that the client's own end is seen
       setTimeout(() => socket.destroy(), FAREWELL_MS).unref() // not at once: a reset would overtake the answer
     },
     closeIdle() {
       closing = true
-      for (const [socket, response] of sockets) if (response === undefined) socket.destroy()
+      const busy = new Set(open.values())
+      for (const socket of sockets) if (!busy.has(socket)) socket.destroy()
     },
     finished(ms) {
       return new Promise((resolve) => {
@@ -170,7 +173,7 @@ function trackConnections(server: Server): Connections {
       })
     },
     cut() {
-      for (const socket of sockets.keys()) socket.destroy()
+      for (const socket of sockets) socket.destroy()
     },
   }
 }
@@ -179,8 +182,10 @@ function toRefusal(code: string | undefined): [status: string, message: string] 
   if (code === 'HPE_HEADER_OVERFLOW') {
     return ['431 Request Header Fields Too Large', 'The request headers are over 32 KiB; send fewer or shorter ones']
   }
-  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return ['408 Request Timeout', 'The request headers did not come in time; send the request again']
-  return ['400 Bad Request', 'This is not a valid HTTP/1.1 request; check the client, and that its base URL begins with http://']
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') {
+    return ['408 Request Timeout', 'The request headers did not come in time; send the request again']
+  }
+  return ['400 Bad Request', 'This is no valid HTTP/1.1 request; check that the base URL begins with http://']
 }
 
 async function bind(server: NetServer, port: number, host: string): Promise<number> {
@@ -191,10 +196,11 @@ async function bind(server: NetServer, port: number, host: string): Promise<numb
     const { code } = error as NodeJS.ErrnoException
     if (code === 'EADDRINUSE') throw await describeHolder(port, host)
     if (code === 'EACCES') {
-      throw new DarioError('config_invalid', `Port ${port} needs more rights than dario has; choose one above 1023 with --port`)
+      throw new DarioError('config_invalid', `Port ${port} needs more rights than dario has; choose one with --port`)
     }
     throw error
   }
+  server.on('error', () => {}) // out of file descriptors: that connection is lost, dario goes on
   return (server.address() as AddressInfo).port
 }
 
@@ -209,7 +215,9 @@ async function describeHolder(port: number, host: string): Promise<DarioError> {
 
 function readVersion(port: number, host: string): Promise<string | undefined> {
   return new Promise((resolve) => {
-    const probe = get({ host, port, path: '/health', agent: false, signal: AbortSignal.timeout(1_000) }, (response) => {
+    const signal = AbortSignal.timeout(1_000)
+    const headers = { host: 'localhost' }
+    const probe = get({ host, port, path: '/health', headers, agent: false, signal }, (response) => {
       let text = ''
       response.setEncoding('utf8').on('data', (chunk: string) => {
         text += chunk
@@ -224,7 +232,8 @@ function readVersion(port: number, host: string): Promise<string | undefined> {
 function parseVersion(text: string): string | undefined {
   try {
     const health: unknown = JSON.parse(text)
-    if (typeof health !== 'object' || health === null || !('name' in health) || health.name !== 'dario') return undefined
+    if (typeof health !== 'object' || health === null) return undefined
+    if (!('name' in health) || health.name !== 'dario') return undefined
     return 'version' in health && typeof health.version === 'string' ? toPrintable(health.version) : '(unknown version)'
   } catch {
     return undefined

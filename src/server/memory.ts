@@ -18,7 +18,7 @@ export function createMemoryConnection(server: Server): Duplex {
   return client
 }
 
-/** `fetch` for one server: streams both ways with backpressure, ends with `request.signal`. The URL's host is ignored. */
+/** `fetch` for one server, streaming both ways; ends with `request.signal`. The URL's host is ignored. */
 export function createFetch(server: Server): (request: Request) => Promise<Response> {
   return (request) => new Promise((resolve, reject) => {
     const { signal } = request
@@ -39,9 +39,9 @@ export function createFetch(server: Server): (request: Request) => Promise<Respo
 
 function send(request: Request, call: ClientRequest, fail: (error: unknown) => void): void {
   if (request.body === null) return void call.end()
-  pipeline(Readable.fromWeb(request.body as WebStream), call, (error) => {
-    if (error) fail(error) // without effect once there is a response: the server may answer early
-  })
+  // Told before the pipeline ends the call, which would only say "socket hang up". Too late once there is a response.
+  const body = Readable.fromWeb(request.body as WebStream).once('error', fail)
+  pipeline(body, call, () => {})
 }
 
 function toResponse(request: Request, message: IncomingMessage): Response {

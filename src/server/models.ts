@@ -22,9 +22,12 @@ const UNKNOWN_DATE = 0
 const MAX_PAGE = 1_000
 
 /** @throws DarioError `invalid_request` for a page that does not exist. */
-export function encodeModelList(entries: readonly ModelEntry[], query: URLSearchParams, anthropic: boolean): JsonObject {
+export function encodeModelList(
+  entries: readonly ModelEntry[], query: URLSearchParams, anthropic: boolean,
+): JsonObject {
   // The same model behind two backends is one model to the client; the first one is where routing would go.
-  const unique = [...new Map(entries.toReversed().map((entry) => [entry.id, entry])).values()].toReversed()
+  const ids = new Set<string>()
+  const unique = entries.filter(({ id }) => ids.size < ids.add(id).size)
   if (!anthropic) return { object: 'list', data: unique.map(encodeForOpenAi) }
   const { page, hasMore } = cutPage(unique, query)
   return {
@@ -35,12 +38,13 @@ export function encodeModelList(entries: readonly ModelEntry[], query: URLSearch
   }
 }
 
-/** Accepts `backend/model` and `backend:model` too, since requests may name models so. @throws DarioError `model_not_found`. */
+/** `backend/model` and `backend:model` are found too, as in requests. @throws DarioError `model_not_found`. */
 export function encodeModel(entries: readonly ModelEntry[], id: string, anthropic: boolean): JsonObject {
   const entry = entries.find((candidate) => candidate.id === id)
     ?? entries.find(({ backend, id: model }) => id === `${backend}/${model}` || id === `${backend}:${model}`)
   if (entry === undefined) {
-    throw new DarioError('model_not_found', `There is no model "${toPrintable(id)}" here; GET /v1/models lists those that are`)
+    throw new DarioError('model_not_found',
+      `There is no model "${toPrintable(id)}" here; GET /v1/models lists those that are`)
   }
   return anthropic ? encodeForAnthropic({ ...entry, id }) : encodeForOpenAi({ ...entry, id })
 }
@@ -69,7 +73,10 @@ function encodeForOpenAi({ id, backend, info }: ModelEntry): JsonObject {
     object: 'model',
     created: info?.created ?? UNKNOWN_DATE,
     owned_by: info?.ownedBy ?? backend,
-    ...(info?.maxInputTokens !== undefined && { context_length: info.maxInputTokens, max_input_tokens: info.maxInputTokens }),
+    ...(info?.maxInputTokens !== undefined && {
+      context_length: info.maxInputTokens,
+      max_input_tokens: info.maxInputTokens,
+    }),
     ...(info?.maxOutputTokens !== undefined && { max_output_tokens: info.maxOutputTokens }),
   }
 }
@@ -92,5 +99,6 @@ function cutPage(entries: ModelEntry[], query: URLSearchParams): { page: ModelEn
 function findIndex(entries: ModelEntry[], id: string, path: string): number {
   const index = entries.findIndex((entry) => entry.id === id)
   if (index !== -1) return index
-  throw new DarioError('invalid_request', `${path}: there is no model "${toPrintable(id)}"; start again without it`, { path })
+  const message = `${path}: there is no model "${toPrintable(id)}"; start again without it`
+  throw new DarioError('invalid_request', message, { path })
 }

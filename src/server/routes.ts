@@ -91,20 +91,22 @@ async function serve(
   const route = page === undefined ? findRoute(path) : PAGE
   if (route === undefined) throw unknownPath(method, path, Object.keys(options.pages))
   if (/\bwebsocket\b/i.test(request.headers.upgrade ?? '')) {
-    throw new DarioError('invalid_request', 'dario does not speak WebSocket; send the same request with POST', { status: 426 })
+    throw new DarioError('invalid_request', 'dario speaks no WebSocket; send the request with POST', { status: 426 })
   }
   if (!route.methods.includes(method)) {
-    response.setHeader('allow', route.methods.join(', '))
-    throw new DarioError('method_not_allowed', `${toPrintable(path)} takes ${route.methods.join(', ')}, not ${toPrintable(method)}`)
+    const allow = route.methods.join(', ')
+    response.setHeader('allow', allow)
+    throw new DarioError('method_not_allowed', `${toPrintable(path)} takes ${allow}, not ${toPrintable(method)}`)
   }
   if (page !== undefined) return page(request, response)
-  if (route.operation === 'own') return respond(request, response, 200, await answerModels(options, request, path, query))
-  const body = await readBody(request, options.settings().maxBodyBytes)
-  delete request.headers['content-encoding'] // the body is plain now
   const { operation, dialect = readDialect(request) } = route
-  await exchange.handle({
-    id, operation, dialect, method, path: `/v1${path}${query}`, headers: request.headers, body, loopback, accessKey, received,
-  }, response)
+  if (operation === 'own') return respond(request, response, 200, await answerModels(options, request, path, query))
+  const body = await readBody(request, options.settings().maxBodyBytes)
+  const { headers } = request
+  delete headers['content-encoding'] // the body is plain now
+  const target = `/v1${path}${query}`
+  const incoming = { id, operation, dialect, method, path: target, headers, body, loopback, accessKey, received }
+  await exchange.handle(incoming, response)
 }
 
 /**
@@ -153,7 +155,8 @@ async function answerModels(
   const anthropic = 'anthropic-version' in request.headers
   const entries = await options.models()
   const id = decode(path.slice('/models/'.length))
-  return id === '' ? encodeModelList(entries, new URLSearchParams(query), anthropic) : encodeModel(entries, id, anthropic)
+  if (id !== '') return encodeModel(entries, id, anthropic)
+  return encodeModelList(entries, new URLSearchParams(query), anthropic)
 }
 
 function isAuthorised(guard: Guard, request: IncomingMessage): boolean {
@@ -181,8 +184,8 @@ function allowOrigin(request: IncomingMessage, response: ServerResponse, origin:
 
 function unknownPath(method: string, path: string, pages: string[]): DarioError {
   const known = [...ROUTES.keys()].map((route) => `/v1${route}`).join(', ')
-  return new DarioError('not_found',
-    `dario has no ${toPrintable(method)} ${toPrintable(path)}; it has ${[known, ...pages].join(', ')}. Check the base URL of your tool`)
+  return new DarioError('not_found', `dario has no ${toPrintable(method)} ${toPrintable(path)}; `
+    + `it has ${[known, ...pages].join(', ')}. Check the base URL of your tool`)
 }
 
 /** Whose words an error must use (pitfall E3): the path tells, else a header that only Anthropic's clients send. */

@@ -5,7 +5,7 @@ import Anthropic from '@anthropic-ai/sdk'
 import { PIXEL, sendEvents, sendJson, startBench, UPSTREAM_KEY } from './harness.ts'
 import type { Answer, Bench } from './harness.ts'
 
-const MODEL = 'claude-sonnet-4-5'
+const MODEL = 'claude-of-the-stand-in' // no real name: the SDK warns of models that age
 const USAGE = { input_tokens: 12, output_tokens: 5 }
 const MESSAGE = {
   id: 'msg_1', type: 'message', role: 'assistant', model: MODEL, content: [{ type: 'text', text: 'Hello there' }],

@@ -113,8 +113,8 @@ for (const [status, code, expected] of ERRORS) {
   test(`openai sdk: an upstream's ${status} is a ${expected.name} with the upstream's words`, async (t) => {
     const error = { message: 'said the upstream', type: code, code, param: null }
     const { client } = await connect(t, (_, response) => sendJson(response, status, { error }))
-    for (const ask of [client.chat.completions.create(ASK), client.responses.create({ model: MODEL, input: 'Hello' })]) {
-      await rejects(ask, (thrown) => {
+    for (const ask of [() => client.chat.completions.create(ASK), () => client.responses.create({ model: MODEL, input: 'Hello' })]) {
+      await rejects(async () => { await ask() }, (thrown) => {
         ok(thrown instanceof expected, String(thrown))
         ok(thrown.message.includes('said the upstream'), thrown.message)
         return true

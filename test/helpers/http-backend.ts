@@ -8,7 +8,7 @@ import type { AddressInfo, Socket } from 'node:net'
 import type { TestContext } from 'node:test'
 import type { Backend, Call, Key } from '../../src/backends/backend.ts'
 import { createHttpBackend } from '../../src/backends/http.ts'
-import type { HttpBackendOptions } from '../../src/backends/http.ts'
+import type { HttpBackendOptions } from '../../src/backends/outgoing.ts'
 
 export const KEY: Key = { label: 'up#1', value: 'sk-test-upstream-key', weight: 1 }
 
