@@ -15,6 +15,11 @@ import { responsesDialect } from './dialects/responses/dialect.ts'
 import { createExchange } from './exchange/exchange.ts'
 import { createPreparer } from './exchange/prepare.ts'
 import { createRouter } from './exchange/router.ts'
+import { fanOut } from './observe/channel.ts'
+import { createPages } from './observe/dashboard.ts'
+import { createLive } from './observe/live.ts'
+import { createMetrics } from './observe/metrics.ts'
+import { createOtlp } from './observe/otlp.ts'
 import { createGuard } from './server/guard.ts'
 import { createListener, isLoopbackHost } from './server/listener.ts'
 import { createFetch } from './server/memory.ts'
@@ -28,6 +33,7 @@ import type { BackendConfig, Config, ConfigInput } from './config.ts'
 import { readVersion } from './version.ts'
 import type { Hop, Router } from './exchange/router.ts'
 import type { Observer } from './hub/record.ts'
+import type { BackendState } from './observe/live.ts'
 import type { DialectName } from './hub/types.ts'
 import type { ModelEntry } from './server/models.ts'
 import type { IncomingMessage, ServerResponse } from 'node:http'
@@ -146,22 +152,27 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
     }
   }
 
+  const live = createLive({ now, version, backends: readBackends })
+  const metrics = createMetrics(version, readBackends)
+  const otlp = createOtlp({ environment, metrics, version, now, log })
+  const observers = [live, metrics, ...(otlp === undefined ? [] : [otlp]), observer]
   const exchange = createExchange({
     settings: () => ({ router: house.router, backends: house.backends, deadline: house.config.deadline, attempts: house.config.attempts }),
     pool,
     dialect: (name) => DIALECTS[name],
     gate: (backend) => house.gates.get(backend),
     preparer: createPreparer({ maxOutputTokens: (backend, model) => house.known.get(`${backend}:${model}`)?.maxOutputTokens }),
-    observer, newId, now, estimateTokens, keepAlive, stalledReader,
+    observer: fanOut(observers, log), newId, now, estimateTokens, keepAlive, stalledReader,
   })
   const guard = createGuard(() => ({ ...house.config, boundToLoopback: isLoopbackHost(house.config.host) }))
   const handler = createHandler({
-    exchange, guard, newId, now, log,
+    exchange: otlp === undefined ? exchange : { handle: (incoming, response) => exchange.handle(otlp.enter(incoming), response) },
+    guard, newId, now, log,
     settings: () => house.config,
     models: listModels,
     health,
     dialectOf: (name) => DIALECTS[name],
-    pages: {},
+    pages: createPages({ live, metrics, explain }),
   })
   const listener = createListener({
     handler, exchange, host: config.host, port: config.port, hasAccessKey: config.accessKeys.length > 0,
@@ -190,11 +201,7 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
   }
 
   async function health(authorised: boolean): Promise<Record<string, never>> {
-    const { backends } = house
-    return {
-      status: 'ok', name: 'dario', version,
-      ...(authorised ? { backends: [...backends.values()].map((backend) => ({ id: backend.id, type: backend.type, keys: pool.states(backend) })) } : {}),
-    } as unknown as Record<string, never>
+    return { status: 'ok', name: 'dario', version, ...(authorised ? { backends: readBackends() } : {}) } as unknown as Record<string, never>
   }
 
   return {
@@ -203,16 +210,13 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
     handle: handler,
     async close(graceMs) {
       await listener.close(graceMs)
+      await otlp?.close()
       await Promise.all([...made.values()].map((backend) => backend.close()))
     },
     update(next) {
       house = build(next)
     },
-    explain(model) {
-      const { chain, reasons } = house.router.resolve(model)
-      const lines = [...reasons, ...chain.map(({ backend, model: there }, index) => describeHop(backend, there, index))]
-      return { lines, chain, reason: reasons.join('; ') }
-    },
+    explain,
     async status() {
       const { backends, catalog } = house
       const { models, failures } = await catalog.read()
@@ -223,6 +227,18 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
         })),
       }
     },
+  }
+
+  function explain(model: string): Explanation {
+    const { chain, reasons } = house.router.resolve(model)
+    const lines = [...reasons, ...chain.map(({ backend, model: there }, index) => describeHop(backend, there, index))]
+    return { lines, chain, reason: reasons.join('; ') }
+  }
+
+  function readBackends(): BackendState[] {
+    return [...house.backends.values()].map((backend) => ({
+      id: backend.id, type: backend.type, keys: pool.states(backend), waiting: house.gates.get(backend.id)?.waiting() ?? 0,
+    }))
   }
 
   function describeHop(id: string, model: string, index: number): string {

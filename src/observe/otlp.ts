@@ -1,0 +1,212 @@
+/**
+ * Spans and metrics to an OpenTelemetry collector, by OTLP over HTTP in JSON, with the GenAI conventions' names.
+ * In batches and beside the request path: a collector that is dead costs one log line a minute and nothing else.
+ * @see https://opentelemetry.io/docs/specs/otlp/#otlphttp
+ * @see https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/
+ * @module
+ */
+import { randomBytes } from 'node:crypto'
+import type { IncomingHttpHeaders } from 'node:http'
+import type { AttemptRecord, Observer, RequestRecord } from '../hub/record.ts'
+import type { JsonObject } from '../hub/types.ts'
+import type { Family, Metrics, Series } from './metrics.ts'
+
+export interface Otlp extends Observer {
+  /** Joins the client's trace: its `traceparent` is replaced by one that names our span, for the upstream. */
+  enter<Request extends { id: string; headers: IncomingHttpHeaders }>(request: Request): Request
+  /** Sends what waits, for at most two seconds. */
+  close(): Promise<void>
+}
+
+export interface OtlpOptions {
+  environment: Readonly<Record<string, string | undefined>>
+  metrics: Metrics
+  version: string
+  now: () => number
+  /** One line, at most one a minute. */
+  log: (line: string) => void
+  /** Milliseconds between two batches; default 5,000. */
+  interval?: number | undefined
+}
+
+interface Trace {
+  traceId: string
+  spanId: string
+  parentSpanId: string
+  sampled: boolean
+  attempts: JsonObject[]
+}
+
+type Value = string | number | string[] | undefined
+
+const MOST_SPANS = 4096 // waiting ones: a dead collector must not fill memory
+const PATIENCE = 10_000 // ms for the collector's answer
+const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(?:-|$)/
+/** Our histograms under the conventions' names, with the attributes that their labels are. */
+const CONVENTIONS: Readonly<Record<string, readonly [string, string]>> = {
+  dario_request_duration_seconds: ['gen_ai.client.operation.duration', 's'],
+  dario_time_to_first_token_seconds: ['gen_ai.client.operation.time_to_first_chunk', 's'],
+  dario_request_tokens: ['gen_ai.client.token.usage', '{token}'],
+}
+const ATTRIBUTES: Readonly<Record<string, string>> = { backend: 'gen_ai.provider.name', model: 'gen_ai.request.model', type: 'gen_ai.token.type' }
+
+/** undefined without `OTEL_EXPORTER_OTLP_ENDPOINT`. */
+export function createOtlp({ environment, metrics, version, now, log, interval = 5_000 }: OtlpOptions): Otlp | undefined {
+  const base = environment['OTEL_EXPORTER_OTLP_ENDPOINT']?.trim().replace(/\/+$/, '')
+  if (!base) return undefined
+  const headers = { ...readHeaders(environment['OTEL_EXPORTER_OTLP_HEADERS'] ?? ''), 'content-type': 'application/json' }
+  const service = environment['OTEL_SERVICE_NAME']?.trim() || 'dario'
+  const resource = { attributes: toAttributes({ 'service.name': service, 'service.version': version }) }
+  const scope = { name: 'dario', version }
+  const traces = new Map<string, Trace>()
+  const started = toNano(now())
+  let spans: JsonObject[] = []
+  let silentUntil = 0
+  let flushing: Promise<void> | undefined
+  const timer = setInterval(() => void flush(), interval).unref()
+
+  async function post(path: string, body: JsonObject, patience: number): Promise<void> {
+    try {
+      const signal = AbortSignal.timeout(patience)
+      const response = await fetch(`${base}${path}`, { method: 'POST', headers, body: JSON.stringify(body), signal, redirect: 'error' })
+      await response.body?.cancel()
+      if (!response.ok) throw new Error(`it answers ${response.status}`)
+    } catch (error) {
+      if (now() < silentUntil) return
+      silentUntil = now() + 60_000
+      const { message, cause } = error as Error & { cause?: { code?: string } }
+      log(`telemetry is lost: ${cause?.code ?? message}; check the collector at OTEL_EXPORTER_OTLP_ENDPOINT`)
+    }
+  }
+
+  function flush(patience: number = PATIENCE): Promise<void> {
+    return flushing ??= send(patience).finally(() => {
+      flushing = undefined
+    })
+  }
+
+  async function send(patience: number): Promise<void> {
+    const batch = spans
+    spans = []
+    const scopeMetrics = [{ scope, metrics: metrics.families().filter(({ series }) => series.size > 0).map((family) => encodeFamily(family, started, toNano(now()))) }]
+    await Promise.all([
+      ...(batch.length === 0 ? [] : [post('/v1/traces', { resourceSpans: [{ resource, scopeSpans: [{ scope, spans: batch }] }] }, patience)]),
+      post('/v1/metrics', { resourceMetrics: [{ resource, scopeMetrics }] }, patience),
+    ])
+  }
+
+  return {
+    enter(request) {
+      const { id, headers } = request
+      const [, traceId, parentSpanId = '', flags = '01'] = TRACEPARENT.exec(String(headers['traceparent'])) ?? []
+      const trace = { traceId: traceId ?? toId(16), spanId: toId(8), parentSpanId, sampled: (parseInt(flags, 16) & 1) === 1, attempts: [] }
+      traces.set(id, trace)
+      if (traceId !== undefined) headers['traceparent'] = `00-${traceId}-${trace.spanId}-${trace.sampled ? '01' : '00'}`
+      return request
+    },
+    attempt(record, attempt) {
+      const trace = traces.get(record.id)
+      if (trace?.sampled === true) trace.attempts.push(encodeAttempt(record, attempt, trace, now()))
+    },
+    end(record) {
+      const trace = traces.get(record.id)
+      traces.delete(record.id)
+      if (trace?.sampled !== true || spans.length >= MOST_SPANS) return
+      spans.push(encodeRequest(record, trace), ...trace.attempts)
+    },
+    async close() {
+      clearInterval(timer)
+      await flushing
+      await flush(2_000)
+    },
+  }
+}
+
+function encodeRequest(record: Readonly<RequestRecord>, { traceId, spanId, parentSpanId }: Trace): JsonObject {
+  const { method, path, time, totalMs, status, end, error, tool, usage } = record
+  const url = path.split('?', 1)[0] ?? ''
+  return {
+    traceId, spanId, ...(parentSpanId !== '' && { parentSpanId }), name: `${method} ${url}`, kind: 2,
+    startTimeUnixNano: toNano(time), endTimeUnixNano: toNano(time + totalMs),
+    attributes: toAttributes({
+      'http.request.method': method, 'url.path': url, 'http.response.status_code': status, 'user_agent.original': tool,
+      ...toGenAi(record), 'gen_ai.response.finish_reasons': record.stop === undefined ? undefined : [record.stop],
+      ...(usage && {
+        'gen_ai.usage.input_tokens': (usage.input ?? 0) + (usage.cacheRead ?? 0) + (usage.cacheWrite ?? 0),
+        'gen_ai.usage.output_tokens': usage.output ?? 0,
+        'gen_ai.usage.cache_read.input_tokens': usage.cacheRead, 'gen_ai.usage.cache_creation.input_tokens': usage.cacheWrite,
+      }),
+      'error.type': error?.code, 'dario.request.id': record.id, 'dario.end': end, 'dario.route': record.route,
+    }),
+    // A client that left is no error of the server's.
+    status: end === 'failed' || end === 'broken' ? { code: 2, message: error?.message ?? end } : {},
+  }
+}
+
+function encodeAttempt(record: Readonly<RequestRecord>, attempt: Readonly<AttemptRecord>, { traceId, spanId }: Trace, time: number): JsonObject {
+  const { backend, model, outcome, status, ms, error } = attempt
+  const failed = outcome !== 'ok'
+  return {
+    traceId, spanId: toId(8), parentSpanId: spanId, name: `chat ${model}`, kind: 3,
+    startTimeUnixNano: toNano(time - ms), endTimeUnixNano: toNano(time),
+    attributes: toAttributes({
+      ...toGenAi(record), 'gen_ai.provider.name': backend, 'gen_ai.request.model': model, 'http.response.status_code': status,
+      'error.type': failed ? outcome : undefined, 'dario.key': attempt.key,
+    }),
+    status: failed ? { code: 2, message: error ?? outcome } : {},
+  }
+}
+
+function toGenAi({ model, servedModel, backend, path }: Readonly<RequestRecord>): Record<string, Value> {
+  return {
+    'gen_ai.operation.name': path.startsWith('/v1/embeddings') ? 'embeddings' : 'chat', 'gen_ai.provider.name': backend,
+    'gen_ai.request.model': model.slice(0, 200), 'gen_ai.response.model': servedModel?.slice(0, 200),
+  }
+}
+
+/** 64-bit numbers are strings in protobuf's JSON; ids are hexadecimal, other than there. */
+function toAttributes(values: Record<string, Value>): JsonObject[] {
+  return Object.entries(values).flatMap(([key, value]) => value === undefined ? [] : [{ key, value: toValue(value) }])
+}
+
+function toValue(value: string | number | string[]): JsonObject {
+  if (typeof value === 'string') return { stringValue: value }
+  if (typeof value === 'number') return { intValue: String(value) }
+  return { arrayValue: { values: value.map((stringValue) => ({ stringValue })) } }
+}
+
+function encodeFamily({ name, help, type, labels, bounds, series }: Family, startTimeUnixNano: string, timeUnixNano: string): JsonObject {
+  const [convention, unit] = CONVENTIONS[name] ?? []
+  const dataPoints = [...series.values()].map((one) => ({
+    startTimeUnixNano, timeUnixNano,
+    attributes: toAttributes({
+      ...(convention === undefined ? {} : { 'gen_ai.operation.name': 'chat' }),
+      ...Object.fromEntries(labels.map((label, index) => [(convention && ATTRIBUTES[label]) ?? label, one.labels[index]])),
+    }),
+    ...(type === 'histogram' ? toBuckets(one, bounds) : { asDouble: one.value }),
+  }))
+  const cumulative = { aggregationTemporality: 2, dataPoints }
+  return {
+    name: convention ?? name, description: help, unit: unit ?? '1',
+    ...(type === 'gauge' ? { gauge: { dataPoints } } : type === 'counter' ? { sum: { ...cumulative, isMonotonic: true } } : { histogram: cumulative }),
+  }
+}
+
+function toBuckets({ counts, value }: Series, explicitBounds: readonly number[]): JsonObject {
+  const count = counts.reduce((sum, one) => sum + one, 0)
+  return { count: String(count), sum: value, bucketCounts: counts.map(String), explicitBounds: [...explicitBounds] }
+}
+
+/** `name=value,name2=value2`, percent-encoded. */
+function readHeaders(text: string): Record<string, string> {
+  const pairs = text.split(',').map((pair) => pair.split('=', 2).map((part) => decodeURIComponent(part.trim())))
+  return Object.fromEntries(pairs.filter(([name, value]) => name && value !== undefined)) as Record<string, string>
+}
+
+function toNano(time: number): string {
+  return `${Math.round(time)}000000`
+}
+
+function toId(bytes: number): string {
+  return randomBytes(bytes).toString('hex')
+}
