@@ -44,7 +44,12 @@ export const FILES: Readonly<Record<string, FileRule>> = {
   // The stream codec of the richest grammar, with its encoder's state: split, each half would need the other's types.
   'src/dialects/responses/decode-stream.ts': { lines: 300 },
   'src/dialects/responses/encode-stream.ts': { lines: 305 },
+  'src/observe/*': {},
+  'src/observe/otlp.ts': { effects: ['network'], note: 'to the collector in OTEL_EXPORTER_OTLP_ENDPOINT, when that is set' },
+  'src/observe/dashboard.ts': { effects: ['reads files'], note: 'its page' },
+  'src/observe/dashboard.html': { lines: 400 },
   'src/cli/*': {},
+  'src/cli/watch.ts': { effects: ['network'], note: 'asks the running dario' },
   'src/cli/main.ts': { effects: ['reads environment'] },
   'src/cli/command.ts': { effects: ['network'], note: 'asks the port who is there' },
   'src/cli/config.ts': { effects: ['reads files'] },
@@ -109,7 +114,7 @@ export const LAYERS: Readonly<Record<string, LayerRule>> = {
   responses: { files: ['src/dialects/responses/*'], may: SHARED_BY_DIALECTS, own: true, node: [] },
   observe: {
     files: ['src/observe/*'],
-    may: [...HUB, 'src/config.ts'],
+    may: [...HUB, 'src/config.ts', 'src/backends/pool.ts'],
     own: true,
     node: ['fs', 'fs/promises', 'path', 'crypto', 'http', 'https', 'util', 'os', 'url'],
   },
@@ -118,7 +123,7 @@ export const LAYERS: Readonly<Record<string, LayerRule>> = {
   proxy: { files: ['src/proxy.ts', 'src/index.ts'], may: ['src/*'], node: ['*'] },
   cli: {
     files: ['src/cli/*', 'bin/*'],
-    may: [...HUB, ...CONFIG, 'src/version.ts', 'src/survey.ts', 'src/proxy.ts', 'src/index.ts', 'src/observe/*', 'dist/*'],
+    may: [...HUB, ...CONFIG, 'src/version.ts', 'src/sse.ts', 'src/survey.ts', 'src/proxy.ts', 'src/index.ts', 'src/observe/*', 'dist/*'],
     own: true,
     node: ['*'],
     dynamic: 'own',
