@@ -42,6 +42,12 @@ export const FILES: Readonly<Record<string, FileRule>> = {
   // The stream codec of the richest grammar, with its encoder's state: split, each half would need the other's types.
   'src/dialects/responses/decode-stream.ts': { lines: 300 },
   'src/dialects/responses/encode-stream.ts': { lines: 305 },
+  'src/observe/*': {},
+  'src/observe/append.ts': { effects: ['reads files', 'writes files'], note: 'the ledger and the log file' },
+  'src/observe/ledger.ts': { effects: ['reads files', 'writes files'], note: 'deletes days that are too old' },
+  'src/observe/usage.ts': { effects: ['reads files', 'writes files'], note: 'reads the ledger, keeps sums beside it' },
+  'src/observe/log.ts': { effects: ['reads files', 'writes files'], note: 'rotates the log file' },
+  'src/observe/capture.ts': { effects: ['writes files'], note: 'only with --capture' },
   'src/cli/*': {},
   'src/cli/main.ts': { effects: ['reads environment'] },
   'src/cli/command.ts': { effects: ['network'], note: 'asks the port who is there' },
@@ -108,9 +114,10 @@ export const LAYERS: Readonly<Record<string, LayerRule>> = {
   responses: { files: ['src/dialects/responses/*'], may: SHARED_BY_DIALECTS, own: true, node: [] },
   observe: {
     files: ['src/observe/*'],
-    may: [...HUB, 'src/config.ts'],
+    // What a backend is: capture stands in front of one, prices ask what kind it is.
+    may: [...HUB, 'src/config.ts', 'src/backends/backend.ts'],
     own: true,
-    node: ['fs', 'fs/promises', 'path', 'crypto', 'http', 'https', 'util', 'os', 'url'],
+    node: ['diagnostics_channel', 'stream', 'fs', 'fs/promises', 'path', 'crypto', 'http', 'https', 'util', 'os', 'url'],
   },
   proxy: { files: ['src/proxy.ts', 'src/index.ts'], may: ['src/*'], node: ['*'] },
   cli: {
