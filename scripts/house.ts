@@ -48,6 +48,11 @@ export const FILES: Readonly<Record<string, FileRule>> = {
   'src/observe/otlp.ts': { effects: ['network'], note: 'to the collector in OTEL_EXPORTER_OTLP_ENDPOINT, when that is set' },
   'src/observe/dashboard.ts': { effects: ['reads files'], note: 'its page' },
   'src/observe/dashboard.html': { lines: 400 },
+  'src/observe/append.ts': { effects: ['reads files', 'writes files'], note: 'the ledger and the log file' },
+  'src/observe/ledger.ts': { effects: ['reads files', 'writes files'], note: 'deletes days that are too old' },
+  'src/observe/usage.ts': { effects: ['reads files', 'writes files'], note: 'reads the ledger, keeps sums beside it' },
+  'src/observe/log.ts': { effects: ['reads files', 'writes files'], note: 'rotates the log file' },
+  'src/observe/capture.ts': { effects: ['writes files'], note: 'only with --capture' },
   'src/cli/*': {},
   'src/cli/watch.ts': { effects: ['network'], note: 'asks the running dario' },
   'src/cli/main.ts': { effects: ['reads environment'] },
@@ -114,9 +119,10 @@ export const LAYERS: Readonly<Record<string, LayerRule>> = {
   responses: { files: ['src/dialects/responses/*'], may: SHARED_BY_DIALECTS, own: true, node: [] },
   observe: {
     files: ['src/observe/*'],
-    may: [...HUB, 'src/config.ts', 'src/backends/pool.ts'],
+    // What a backend is: capture stands in front of one, prices ask what kind it is.
+    may: [...HUB, 'src/config.ts', 'src/backends/backend.ts', 'src/backends/pool.ts'],
     own: true,
-    node: ['fs', 'fs/promises', 'path', 'crypto', 'http', 'https', 'util', 'os', 'url'],
+    node: ['diagnostics_channel', 'stream', 'fs', 'fs/promises', 'path', 'crypto', 'http', 'https', 'util', 'os', 'url'],
   },
   // The same for the command line: discovery with its effects.
   survey: { files: ['src/survey.ts'], may: [...HUB, ...CONFIG, 'src/version.ts', 'src/backends/*', 'src/plan/*'], node: [] },

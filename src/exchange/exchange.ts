@@ -69,6 +69,9 @@ export interface ExchangeTools {
   newId: (prefix: string) => string
   /** Unix time in ms. */
   now: () => number
+  /** The part of a chain that the budgets allow. @throws DarioError `rate_limited` when none of it. */
+  admit: <Hop extends { backend: Backend; model: string }>(record: RequestRecord, chain: readonly Hop[]) => readonly Hop[]
+  costOf: (record: RequestRecord) => RequestRecord['cost']
   /** Tokens of an Anthropic request, where no backend counts them. */
   estimateTokens: (body: JsonObject) => number
   keepAlive: number
@@ -111,6 +114,7 @@ export function createExchange(tools: ExchangeTools): Exchange {
     }
     job.record.totalMs = now() - incoming.received
     job.record.responseBytes = job.reply.bytes
+    job.record.cost = tools.costOf(job.record)
     observer.end?.(job.record)
   }
 
@@ -160,7 +164,7 @@ export function createExchange(tools: ExchangeTools): Exchange {
     if (job.incoming.operation === 'count_tokens') return countTokens(job, chain)
     const usable = job.incoming.operation === 'generate' ? chain : chain.filter(({ backend }) => backend.speaks.includes(job.client.name))
     const failures: Failure[] = []
-    const candidates = pool.candidates(usable, job.affinity, () => !job.incoming.body.includes('"assistant"')).slice(0, settings.attempts)
+    const candidates = pool.candidates(tools.admit(job.record, usable), job.affinity, () => !job.incoming.body.includes('"assistant"')).slice(0, settings.attempts)
     for (const [index, candidate] of candidates.entries()) {
       if (index > 0 && !pool.mayProbe(candidate)) continue
       if (job.signal.aborted) throw job.signal.reason

@@ -67,6 +67,7 @@ export async function relayStream(job: Job, upstream: Upstream, commit: () => vo
       if (!wasOpen || tap.end !== undefined) await pass(rest)
     }
   } catch (error) {
+    job.record.usage = tap.usage // also of an answer that the client did not wait for (pitfall U7)
     if (job.signal.aborted || !(error instanceof DarioError)) throw error
     broken = error
   }

@@ -5,6 +5,8 @@
  */
 import type { KeyState } from '../backends/pool.ts'
 import type { Observer, RequestRecord } from '../hub/record.ts'
+import { toTool } from './ledger.ts'
+import { COUNTS, readUsage, toLocalDay } from './usage.ts'
 
 /** Sums over a stretch of time that begins at `time` (Unix ms). Tokens: `input` excludes what was cached. */
 export interface Totals {
@@ -180,6 +182,19 @@ function add(sum: Totals, { end, usage, cost }: Readonly<RequestRecord>): void {
   else if (usage !== undefined) sum.unpriced++
 }
 
+/** The last 30 local days as the ledger has them. */
+export function readHistory(folder: string, time: number): Totals[] {
+  const days = new Map<string, Totals>()
+  for (const group of readUsage(folder, toLocalDay(startOfDay(time, DAYS - 1)))) {
+    const sum = days.get(group.day) ?? createTotals(new Date(`${group.day}T00:00`).getTime())
+    days.set(group.day, sum)
+    for (const name of COUNTS) if (name !== 'reasoning') sum[name] += group[name]
+    if (group.price === 'plan') sum.onPlan += group.requests
+    else if (group.price === '' && group.output > 0) sum.unpriced += group.requests
+  }
+  return [...days.values()].sort((a, b) => a.time - b.time)
+}
+
 function fill(list: readonly Totals[], times: readonly number[]): Totals[] {
   const known = new Map(list.map((totals) => [totals.time, totals]))
   return times.map((time) => known.get(time) ?? createTotals(time))
@@ -201,7 +216,7 @@ function toRequest(record: Readonly<RequestRecord>, isRunning: boolean, time: nu
   const streamed = totalMs - (firstByteMs ?? totalMs)
   return {
     id, time: record.time, dialect, key, backend: backend ?? record.attempts.at(-1)?.backend, stream, status, firstByteMs, totalMs, usage, cost, error,
-    tool: tool?.slice(0, MAX_NAME), model: model.slice(0, MAX_NAME), servedModel: servedModel?.slice(0, MAX_NAME),
+    tool: tool === undefined ? undefined : toTool(tool), model: model.slice(0, MAX_NAME), servedModel: servedModel?.slice(0, MAX_NAME),
     end: isRunning ? 'running' : record.end, attempts: record.attempts.length, dropped: record.dropped.slice(0, 20),
     tokensPerSecond: stream && !isRunning && usage?.output && streamed > 0 ? usage.output / streamed * 1000 : undefined,
   }

@@ -13,7 +13,7 @@ import type { Family, Metrics, Series } from './metrics.ts'
 
 export interface Otlp extends Observer {
   /** Joins the client's trace: its `traceparent` is replaced by one that names our span, for the upstream. */
-  enter<Request extends { id: string; headers: IncomingHttpHeaders }>(request: Request): Request
+  enter(request: { id: string; headers: IncomingHttpHeaders }): void
   /** Sends what waits, for at most two seconds. */
   close(): Promise<void>
 }
@@ -96,13 +96,11 @@ export function createOtlp({ environment, metrics, version, now, log, interval =
   }
 
   return {
-    enter(request) {
-      const { id, headers } = request
+    enter({ id, headers }) {
       const [, traceId, parentSpanId = '', flags = '01'] = TRACEPARENT.exec(String(headers['traceparent'])) ?? []
       const trace = { traceId: traceId ?? toId(16), spanId: toId(8), parentSpanId, sampled: (parseInt(flags, 16) & 1) === 1, attempts: [] }
       traces.set(id, trace)
       if (traceId !== undefined) headers['traceparent'] = `00-${traceId}-${trace.spanId}-${trace.sampled ? '01' : '00'}`
-      return request
     },
     attempt(record, attempt) {
       const trace = traces.get(record.id)
