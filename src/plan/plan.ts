@@ -1,0 +1,229 @@
+/**
+ * The plan backend: the user's own `claude` program in headless mode, behind the Messages API. It finds the run that
+ * holds a conversation or starts one, within a cap on processes and a bounded queue. Loopback callers only.
+ * @module
+ */
+import { randomUUID } from 'node:crypto'
+import { mkdir } from 'node:fs/promises'
+import { homedir, tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Readable } from 'node:stream'
+import type { Backend, Upstream } from '../backends/backend.ts'
+import { DarioError, toDarioError } from '../errors.ts'
+import type { JsonObject } from '../hub/types.ts'
+import { encodeFailure, encodeLimits } from './answer.ts'
+import type { PlanLimits } from './answer.ts'
+import { createBridge, encodeResult } from './bridge.ts'
+import { createCheck } from './check.ts'
+import type { PlanStatus } from './check.ts'
+import { findProgram, missingProgram, toEnvironment } from './claude.ts'
+import type { Environment } from './claude.ts'
+import { EMPTY_CHAIN, hashTurns } from './history.ts'
+import { createQueue } from './queue.ts'
+import { readRequest } from './request.ts'
+import type { PlanRequest } from './request.ts'
+import { createRun } from './run.ts'
+import type { Ask, Asked, Run, RunContext } from './run.ts'
+import { encodeTranscript, isResult, quoteHistory } from './transcript.ts'
+
+export interface PlanOptions {
+  id: string
+  /** Program, by name or path; default `claude` on PATH. */
+  command?: string | undefined
+  /** Configuration folder of a second login, chosen by the user (`CLAUDE_CONFIG_DIR`). */
+  configDir?: string | undefined
+  /** Extra variables for the program; they win over all others. */
+  env: Record<string, string>
+  /** A process without a request ends after this many ms; a parked call lives as long. */
+  idleMs: number
+  maxProcesses: number
+  /** Requests that may wait for a free process. */
+  maxQueue: number
+  /** Keep one process ready for the last used system prompt and tools. */
+  warm: boolean
+  /** dario's own environment, of which an allow-list is passed on. */
+  environment: Environment
+  /** Milliseconds until the program must have printed its first line of a turn; default 30,000. */
+  startMs?: number | undefined
+  now: () => number
+  newId: (prefix: string) => string
+  log: (line: string) => void
+  /** dario's version, told to the program as the name of its MCP server. */
+  version: string
+}
+
+export interface PlanBackend extends Backend {
+  check(): Promise<PlanStatus>
+  /** As the program last reported them. */
+  limits(): PlanLimits | undefined
+}
+
+const MODELS = ['opus', 'sonnet', 'haiku']
+
+export function createPlanBackend(options: PlanOptions): PlanBackend {
+  const { environment } = options
+  const runs = new Set<Run>()
+  const bridge = createBridge(options.version)
+  const queue = createQueue({ runs, max: options.maxProcesses, maxWaiting: options.maxQueue })
+  const env = toEnvironment(environment, options.configDir, options.env)
+  const find = (): string | undefined => findProgram(options.command, environment, process.platform)
+  const check = createCheck({ find, env, command: options.command, now: options.now })
+  let limits: PlanLimits | undefined
+  let place: Promise<string> | undefined
+  let closed = false
+
+  async function createContext(): Promise<RunContext> {
+    const file = find()
+    if (file === undefined) throw missingProgram(options.command)
+    place ??= createPlace(options)
+    return {
+      file, env, bridge, cwd: await place, temp: environment['TMPDIR'] ?? tmpdir(),
+      secrets: Object.values(options.env), idleMs: options.idleMs, startMs: options.startMs ?? 30_000,
+      now: options.now, log: options.log, limits: () => limits, changed: queue.pump,
+      told: (told) => { limits = told },
+    }
+  }
+
+  async function start(request: PlanRequest, signal: AbortSignal, transcript: string | undefined): Promise<Run> {
+    const leave = await queue.enter(signal)
+    try {
+      const context = await createContext()
+      const run = await createRun(context, options.newId('run'), request.settings, request.key, transcript)
+      if (run.state === 'idle') run.state = 'busy'
+      runs.add(run)
+      if (closed || signal.aborted) void run.end('nobody waits for it')
+      void run.over.then(() => {
+        runs.delete(run)
+        queue.pump()
+      })
+      return run
+    } finally {
+      leave()
+    }
+  }
+
+  async function answer(request: PlanRequest, signal: AbortSignal): Promise<Upstream> {
+    const chains = hashTurns(request.turns)
+    const chain = chains.at(-1) ?? EMPTY_CHAIN
+    const headers: Record<string, string> = request.dropped.length === 0 ? {} : { 'dario-dropped': toHeader(request.dropped) }
+    const ask: Omit<Ask, 'input'> = { chain, stop: request.stop, stream: request.stream, headers, signal }
+    const live = pick(request, chains.at(-2) ?? EMPTY_CHAIN)
+    endAbandoned(new Set(chains))
+    if (live !== undefined) {
+      const asked = await live.run.ask({ ...ask, input: live.input })
+      if ('upstream' in asked) return asked.upstream
+    }
+    const { turns } = request
+    const resumed = turns.length > 1 || turns.some((turn) => turn.blocks.some(isResult))
+    const transcript = resumed ? encodeTranscript(turns, options.now(), randomUUID) : undefined
+    let asked = await askNew(request, ask, transcript, turns.at(-1)?.blocks ?? [])
+    // A refused transcript: once, never blindly again (L6).
+    if ('gone' in asked && resumed) {
+      options.log(`a transcript was refused (${asked.gone}); the history goes as quoted text`)
+      asked = await askNew(request, { ...ask, headers: { ...headers, 'dario-plan-history': 'quoted' } }, undefined, quoteHistory(turns))
+    }
+    if ('upstream' in asked) return asked.upstream
+    throw new DarioError('upstream_unreachable', `the claude program ended before it answered (${asked.gone}); run "dario doctor"`)
+  }
+
+  async function askNew(
+    request: PlanRequest, ask: Omit<Ask, 'input'>, transcript: string | undefined, blocks: JsonObject[],
+  ): Promise<Asked> {
+    const run = await start(request, ask.signal, transcript)
+    const asked = await run.ask({ ...ask, input: transcript === undefined ? { blocks } : undefined })
+    if (options.warm && 'upstream' in asked) void keepWarm(request).catch(() => {})
+    return asked
+  }
+
+  /** A live run that holds exactly this conversation and can be given the new turn as it is. */
+  function pick(request: PlanRequest, before: string): { run: Run; input: Ask['input'] } | undefined {
+    const blocks = request.turns.at(-1)?.blocks ?? []
+    for (const run of runs) {
+      if ((run.state !== 'idle' && run.state !== 'parked') || run.key !== request.key || run.chain !== before) continue
+      const input = run.state === 'parked' ? toResults(run, blocks) : blocks.some(isResult) ? undefined : { blocks }
+      if (input === undefined) continue
+      run.state = 'busy'
+      return { run, input }
+    }
+    return undefined
+  }
+
+  /** The client went on from before a parked call without its result: nobody will bring it. */
+  function endAbandoned(chains: ReadonlySet<string>): void {
+    for (const run of runs) if (run.state === 'parked' && chains.has(run.before)) void run.end('its call was abandoned')
+  }
+
+  async function keepWarm(request: PlanRequest): Promise<void> {
+    const spare = [...runs].filter((run) => run.state === 'idle' && run.chain === EMPTY_CHAIN)
+    if (spare.some((run) => run.key === request.key) || runs.size - spare.length >= options.maxProcesses) return
+    await Promise.all(spare.map((run) => run.end('another prompt is kept warm')))
+    const run = await start(request, new AbortController().signal, undefined)
+    if (run.state === 'busy') run.state = 'idle'
+  }
+
+  return {
+    id: options.id, type: 'claude-code', speaks: ['anthropic'], keys: [], host: undefined,
+    async send(call, _key, signal) {
+      signal.throwIfAborted()
+      try {
+        if (!call.loopback) {
+          return toUpstream(403, encodeFailure('permission_error', 'a Claude plan serves only its own machine; call dario over loopback'))
+        }
+        const path = call.path.split('?')[0]
+        if (call.method === 'GET' && path === '/v1/models') return toUpstream(200, encodeModels())
+        if (call.method !== 'POST' || path !== '/v1/messages') {
+          return toUpstream(404, encodeFailure('not_found_error', `the plan has no ${call.method} ${path ?? ''}; use /v1/messages`))
+        }
+        return await answer(readRequest(call.body ?? Buffer.alloc(0), call.model), signal)
+      } catch (thrown) {
+        const error = toDarioError(thrown)
+        if (signal.aborted) throw signal.reason
+        if (error.status >= 500 && error.code !== 'overloaded') throw error
+        const type = error.code === 'overloaded' ? 'overloaded_error' : 'invalid_request_error'
+        return toUpstream(error.status, encodeFailure(type, error.message, error.details === undefined ? {} : { details: error.details as JsonObject }), encodeLimits(limits))
+      }
+    },
+    check,
+    limits: () => limits,
+    async close() {
+      closed = true
+      await Promise.all([...runs].map((run) => run.end('dario closes')))
+      await bridge.close()
+    },
+  }
+}
+
+/** One fixed, empty, private folder per backend: its path is in the prompt, a changing one would spoil the cache. */
+async function createPlace({ environment, id }: PlanOptions): Promise<string> {
+  const home = environment['HOME'] ?? environment['USERPROFILE'] ?? homedir()
+  const folder = join(home, '.dario', 'plan', id.replace(/[^\w-]/g, '_'))
+  await mkdir(folder, { recursive: true, mode: 0o700 })
+  return folder
+}
+
+/** The parked calls' results, if the turn brings exactly these and the bridge carries them whole. */
+function toResults(run: Run, blocks: readonly JsonObject[]): Ask['input'] {
+  const results = new Map<string, JsonObject>()
+  for (const block of blocks) {
+    const result = isResult(block) ? encodeResult(block) : undefined
+    if (result === undefined) return undefined
+    results.set(String(block['tool_use_id']), result)
+  }
+  const exact = results.size === run.calls.length && blocks.length === results.size && run.calls.every((id) => results.has(id))
+  return exact ? { results } : undefined
+}
+
+function toUpstream(status: number, body: JsonObject, headers: Record<string, string> = {}): Upstream {
+  return { status, headers: { 'content-type': 'application/json', ...headers }, body: Readable.from([Buffer.from(JSON.stringify(body))]) }
+}
+
+function encodeModels(): JsonObject {
+  const data = MODELS.map((id) => ({ type: 'model', id, display_name: `Claude ${id} (plan)`, created_at: '2025-01-01T00:00:00Z' }))
+  return { data, has_more: false, first_id: MODELS[0] ?? null, last_id: MODELS.at(-1) ?? null }
+}
+
+/** A long conversation has a mark per turn: the header names the first of them and counts the rest. */
+function toHeader(dropped: readonly string[]): string {
+  const shown = dropped.slice(0, 40).map((path) => path.replace(/[^\x21-\x7e]/g, '?').slice(0, 100))
+  return (dropped.length > shown.length ? [...shown, `+${dropped.length - shown.length}`] : shown).join(',')
+}
