@@ -143,6 +143,10 @@ function openRun(context: RunContext, made: Made, start: (events: Parameters<typ
   }
 
   function advance(turn: Open, message: JsonObject): void {
+    if (message['type'] === 'result' && Array.isArray(message['errors']) && !turn.answer.started) {
+      turn.resolve({ gone: message['errors'].join('; ') }) // a transcript that it refuses, before any request
+      return void finish('it refused its start')
+    }
     const text = turn.answer.push(message)
     const end = turn.answer.end
     const streams = turn.ask.stream && turn.answer.started
@@ -218,6 +222,7 @@ function openRun(context: RunContext, made: Made, start: (events: Parameters<typ
           done(error)
         },
       })
+      body.on('error', () => {}) // it may break before anyone listens; whoever reads later is still told
       open = { ask: given, answer: createAnswer(given.stop, made.names), body, resolve, reject }
       given.signal.addEventListener('abort', () => {
         if (open?.body !== body) return

@@ -234,9 +234,8 @@ process.stdin.setEncoding('utf8').on('data', (chunk) => {
   for (const line of lines) {
     const { message } = JSON.parse(line)
     record('line', { content: message.content })
-    turns.push(message)
-    void turn()
+    void started.then(() => { turns.push(message); return turn() })
   }
 }).on('end', () => { if (!answering) process.exit(0) })
-if (!scenario.hang) void start()
+const started = scenario.hang ? new Promise(() => {}) : start()
 `
