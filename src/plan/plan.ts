@@ -16,9 +16,9 @@ import type { PlanLimits } from './answer.ts'
 import { createBridge, encodeResult } from './bridge.ts'
 import { createCheck } from './check.ts'
 import type { PlanStatus } from './check.ts'
-import { findProgram, missingProgram, toEnvironment } from './claude.ts'
-import type { Environment } from './claude.ts'
 import { EMPTY_CHAIN, hashTurns } from './history.ts'
+import { findProgram, missingProgram, toEnvironment } from './program.ts'
+import type { Environment } from './program.ts'
 import { createQueue } from './queue.ts'
 import { readRequest } from './request.ts'
 import type { PlanRequest } from './request.ts'
@@ -68,6 +68,7 @@ export function createPlanBackend(options: PlanOptions): PlanBackend {
   const env = toEnvironment(environment, options.configDir, options.env)
   const find = (): string | undefined => findProgram(options.command, environment, process.platform)
   const check = createCheck({ find, env, command: options.command, now: options.now })
+  const models = new Map<string, string>()
   let limits: PlanLimits | undefined
   let place: Promise<string> | undefined
   let closed = false
@@ -81,12 +82,14 @@ export function createPlanBackend(options: PlanOptions): PlanBackend {
       secrets: Object.values(options.env), idleMs: options.idleMs, startMs: options.startMs ?? 30_000,
       now: options.now, log: options.log, limits: () => limits, changed: queue.pump,
       told: (told) => { limits = told },
+      named: (asked, model) => { if (asked !== model) models.set(asked, model) },
     }
   }
 
   async function start(request: PlanRequest, signal: AbortSignal, transcript: string | undefined): Promise<Run> {
     const leave = await queue.enter(signal)
     try {
+      if (closed) throw new DarioError('overloaded', 'dario is closing; try again when it is back')
       const context = await createContext()
       const run = await createRun(context, options.newId('run'), request.settings, request.key, transcript)
       if (run.state === 'idle') run.state = 'busy'
@@ -113,9 +116,9 @@ export function createPlanBackend(options: PlanOptions): PlanBackend {
       const asked = await live.run.ask({ ...ask, input: live.input })
       if ('upstream' in asked) return asked.upstream
     }
-    const { turns } = request
+    const { turns, settings: { model } } = request
     const resumed = turns.length > 1 || turns.some((turn) => turn.blocks.some(isResult))
-    const transcript = resumed ? encodeTranscript(turns, options.now(), randomUUID) : undefined
+    const transcript = resumed ? encodeTranscript(turns, models.get(model) ?? model, options.now(), randomUUID) : undefined
     let asked = await askNew(request, ask, transcript, turns.at(-1)?.blocks ?? [])
     // A refused transcript: once, never blindly again (L6).
     if ('gone' in asked && resumed) {

@@ -3,8 +3,7 @@
  * be trusted to hold what the client saw.
  * @module
  */
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { rm } from 'node:fs/promises'
 import { Readable } from 'node:stream'
 import type { Upstream } from '../backends/backend.ts'
 import { DarioError } from '../errors.ts'
@@ -12,9 +11,10 @@ import type { JsonObject } from '../hub/types.ts'
 import { createAnswer, encodeLimits, encodeMessage, readLimits } from './answer.ts'
 import type { Answer, PlanLimits } from './answer.ts'
 import type { Bridge, Door } from './bridge.ts'
-import { startClaude, toArguments, toRunEnvironment } from './claude.ts'
-import type { Claude } from './claude.ts'
+import { startClaude } from './claude.ts'
+import type { Claude, ClaudeEvents } from './claude.ts'
 import { EMPTY_CHAIN, callsOf, chainTurn, isObject } from './history.ts'
+import { toArguments, toRunEnvironment, writeFiles } from './program.ts'
 import type { Settings } from './request.ts'
 import { encodeContent } from './transcript.ts'
 
@@ -37,6 +37,8 @@ export interface RunContext {
   /** The run's state changed: a place may be free. */
   changed(): void
   told(limits: PlanLimits): void
+  /** The program's full name of the model that was asked for: `sonnet` is `claude-sonnet-…`. */
+  named(asked: string, model: string): void
 }
 
 export interface Ask {
@@ -79,36 +81,21 @@ interface Open {
   reject(reason: unknown): void
 }
 
-/** Starts the program; with a transcript it begins to answer at once, so `ask` must follow in the same tick. */
+/** Starts the program. With a transcript it begins to answer at once, so `ask` must follow without another wait. */
 export async function createRun(context: RunContext, id: string, settings: Settings, key: string, transcript?: string): Promise<Run> {
-  const folder = await mkdtemp(join(context.temp, 'dario-plan-'))
   const door = settings.tools.length === 0 ? undefined : await context.bridge.open(settings.tools)
-  const files = { folder, system: join(folder, 'system.txt'), mcp: join(folder, 'mcp.json'), history: undefined as string | undefined }
-  const mode = { mode: 0o600 }
-  if (transcript !== undefined) files.history = join(folder, 'history.jsonl')
-  await Promise.all([
-    mkdir(join(folder, 'tmp')), mkdir(join(folder, 'cache')),
-    writeFile(files.system, settings.system, mode),
-    writeFile(files.mcp, JSON.stringify(encodeServers(door)), mode),
-    files.history === undefined ? undefined : writeFile(files.history, transcript ?? '', mode),
-  ])
+  const files = await writeFiles(context.temp, settings.system, door, transcript)
   const names = new Map(settings.tools.map((tool) => [tool.sent, tool.name]))
-  return openRun(context, { id, key, door, names, folder }, (events) => startClaude({
+  const made = { id, key, model: settings.model, door, names, folder: files.folder }
+  return openRun(context, made, (events) => startClaude({
     file: context.file, args: toArguments(settings, files), env: { ...toRunEnvironment(settings, files), ...context.env },
-    cwd: context.cwd, folder, secrets: [...context.secrets, door?.bearer ?? ''],
+    cwd: context.cwd, folder: files.folder, secrets: [...context.secrets, door?.bearer ?? ''],
   }, events))
 }
 
-function encodeServers(door: Door | undefined): JsonObject {
-  if (door === undefined) return { mcpServers: {} }
-  const headers = { authorization: `Bearer ${door.bearer}` }
-  // Without the time a call fails after 60 s, and after 300 s without progress: a person may be asked for permission.
-  return { mcpServers: { dario: { type: 'http', url: door.url, headers, timeout: 86_400_000 } } }
-}
+interface Made { id: string; key: string; model: string; door: Door | undefined; names: Map<string, string>; folder: string }
 
-interface Made { id: string; key: string; door: Door | undefined; names: Map<string, string>; folder: string }
-
-function openRun(context: RunContext, made: Made, start: (events: Parameters<typeof startClaude>[1]) => Claude): Run {
+function openRun(context: RunContext, made: Made, start: (events: ClaudeEvents) => Claude): Run {
   let open: Open | undefined
   let timer: NodeJS.Timeout | undefined
   let settled = Promise.resolve()
@@ -128,6 +115,7 @@ function openRun(context: RunContext, made: Made, start: (events: Parameters<typ
     if (open !== undefined) clearTimeout(timer) // it is alive: from here the caller's own deadlines count
     const limits = message['type'] === 'rate_limit_event' ? readLimits(message) : undefined
     if (limits !== undefined) context.told(limits)
+    if (message['subtype'] === 'init' && typeof message['model'] === 'string') context.named(made.model, message['model'])
     if (message['type'] === 'user' && answersItself(message)) spoiled = true
     if (spoiled && run.state === 'parked') void end('the program answered a call by itself')
     if (message['type'] === 'result' && open === undefined) settle()

@@ -19,15 +19,19 @@ export function encodeContent(blocks: readonly JsonObject[]): JsonObject[] {
   return [...blocks, GUARD]
 }
 
-/** One line per turn. `turns` ends with the user turn that is to be answered. */
-export function encodeTranscript(turns: readonly Turn[], now: number, newUuid: () => string): string {
+/**
+ * One line per turn. `turns` ends with the user turn that is to be answered. The program drops thinking of an assistant
+ * turn that does not name the model which it will ask.
+ */
+export function encodeTranscript(turns: readonly Turn[], model: string, now: number, newUuid: () => string): string {
   const sessionId = newUuid()
   const timestamp = new Date(now).toISOString()
   let parentUuid: string | null = null
   let text = ''
   const add = (role: Turn['role'], content: JsonObject[]): void => {
     const uuid = newUuid()
-    text += `${JSON.stringify({ type: role, uuid, parentUuid, sessionId, timestamp, message: { role, content } })}\n`
+    const message = role === 'assistant' ? { role, model, content } : { role, content }
+    text += `${JSON.stringify({ type: role, uuid, parentUuid, sessionId, timestamp, message })}\n`
     parentUuid = uuid
   }
   for (const [index, turn] of turns.entries()) {
