@@ -6,10 +6,10 @@ import { join } from 'node:path'
 import { createPlanBackend } from '../../src/plan/plan.ts'
 import { GET_TOOL, readAnswer, toCall } from './plan.ts'
 
-const [command = '', folder = ''] = process.argv.slice(2)
+const [command = '', folder = '', env = '{}'] = process.argv.slice(2)
 let id = 0
 const backend = createPlanBackend({
-  id: 'plan', command, env: {}, idleMs: 60_000, maxProcesses: 4, maxQueue: 8, warm: false,
+  id: 'plan', command, env: JSON.parse(env) as Record<string, string>, idleMs: 60_000, maxProcesses: 4, maxQueue: 8, warm: false,
   environment: { PATH: process.env['PATH'], HOME: folder, TMPDIR: join(folder, 'tmp') },
   now: Date.now, newId: (prefix) => `${prefix}_${++id}`, log: () => {}, version: '0.0.0',
 })

@@ -66,6 +66,7 @@ function answer(body: Arrived, response: ServerResponse, number: number): void {
     id: `msg_${number}`, type: 'message', role: 'assistant', model: body.model, content: [], stop_reason: null, stop_sequence: null,
     usage: { input_tokens: 9, cache_read_input_tokens: 4, cache_creation_input_tokens: 0, output_tokens: 1 },
   } })
+  if (said === 'wait') return // until the connection breaks
   const block = (index: number, content_block: unknown, delta: unknown): void => {
     send({ type: 'content_block_start', index, content_block })
     send({ type: 'content_block_delta', index, delta })

@@ -4,6 +4,8 @@
  * @module
  */
 import { deepStrictEqual, match, ok, strictEqual } from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync, mkdtempSync, mkdirSync, readdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -219,4 +221,67 @@ test('real: no login is a 401 with the remedy', async (context) => {
   const answer = await ask(create({ env: {} }), [user('x')])
   strictEqual(answer.status, 401)
   match(answer.message.error?.message ?? '', /claude auth login/)
+})
+
+test('real: a call to a tool that the client never offered reaches the client, and its result the model', async (context) => {
+  const { api, create, ask } = await setUp(context)
+  const backend = create()
+  const tools = [{ name: 'alpha', description: 'd', input_schema: { type: 'object', properties: { a: { type: 'number' } }, required: ['a'] } }]
+  const turns = [user('call nowhere {}; call alpha {"a":"not a number"}')]
+  const first = await ask(backend, turns, { tools })
+  deepStrictEqual(first.message.content.map(({ name }) => name), ['nowhere', 'alpha'])
+  turns.push({ role: 'assistant', content: first.message.content })
+  turns.push(user(first.message.content.map(({ id }) => ({ type: 'tool_result', tool_use_id: id, content: 'mine' }))))
+  const second = await ask(backend, turns, { tools })
+  strictEqual(second.status, 200)
+  const results = seen(api.arrived.at(-1)).at(-1)?.content as { content: unknown }[]
+  deepStrictEqual(results.map(({ content }) => content), ['mine', 'mine'])
+})
+
+test('real: an input that does not fit the schema still reaches the client and stays in the live run', async (context) => {
+  const { api, create, ask } = await setUp(context)
+  const backend = create()
+  const tools = [{ name: 'alpha', description: 'd', input_schema: { type: 'object', properties: { a: { type: 'number' } }, required: ['a'] } }]
+  const turns = [user('call alpha {"b":"x"}')]
+  const first = await ask(backend, turns, { tools })
+  deepStrictEqual(first.message.content[0]?.['input'], { b: 'x' })
+  turns.push({ role: 'assistant', content: first.message.content })
+  turns.push(user([{ type: 'tool_result', tool_use_id: first.message.content[0]?.['id'], content: 'mine' }]))
+  strictEqual((await ask(backend, turns, { tools })).status, 200)
+  ok(JSON.stringify(api.arrived.at(-1)?.messages.at(-1)).includes('mine'))
+})
+
+test('real: 25 parallel calls are answered in one turn', async (context) => {
+  const { api, create, ask } = await setUp(context)
+  const backend = create()
+  const tools = [{ name: 'alpha', description: 'd', input_schema: { type: 'object', properties: {} } }]
+  const turns = [user(Array.from({ length: 25 }, () => 'call alpha {}').join('; '))]
+  const first = await ask(backend, turns, { tools })
+  strictEqual(first.message.content.length, 25)
+  turns.push({ role: 'assistant', content: first.message.content })
+  turns.push(user(first.message.content.map(({ id }, index) => ({ type: 'tool_result', tool_use_id: id, content: `r${index}` }))))
+  strictEqual((await ask(backend, turns, { tools })).status, 200)
+  strictEqual(api.arrived.length, 2)
+})
+
+test('real: a client that leaves while calls are parked leaves no process and no file', async (context) => {
+  const { api, create, ask, folders } = await setUp(context)
+  const backend = create({ idleMs: 200 })
+  const tools = [{ name: 'alpha', description: 'd', input_schema: { type: 'object', properties: {} } }]
+  await ask(backend, [user('call alpha {}')], { tools })
+  await until(() => folders().length === 0)
+  strictEqual(api.arrived.length, 1)
+})
+
+test('real: when dario is killed no process, no file and no further request is left', async (context) => {
+  const { api, folder, folders } = await setUp(context)
+  const script = fileURLToPath(new URL('../../helpers/plan-host.ts', import.meta.url))
+  const env = JSON.stringify({ ANTHROPIC_API_KEY: 'sk-ant-made-up', ANTHROPIC_BASE_URL: api.url })
+  const host = spawn(process.execPath, ['--import', 'tsx', script, command, folder, env], { stdio: ['ignore', 'pipe', 'inherit'] })
+  context.after(() => { host.kill('SIGKILL') })
+  await once(host.stdout, 'data') // one run is idle, one parked, one streams
+  strictEqual(folders().length, 3)
+  host.kill('SIGKILL')
+  await until(() => folders().length === 0, 5_000) // the guard deletes them after it killed
+  strictEqual(api.arrived.length, 3)
 })
