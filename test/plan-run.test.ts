@@ -293,6 +293,9 @@ test('plan: warm keeps one process ready for the same prompt, and a first turn t
   const second = await plan.ask([user('say other')])
   strictEqual(second.message.content.at(-1)?.['text'], 'other')
   strictEqual(plan.fake.records('line')[1]?.pid, plan.fake.records('start')[1]?.pid)
+  await until(() => starts(plan) === 3) // and the next one is made ready
+  await plan.ask([user('say third')])
+  strictEqual(plan.fake.records('line')[2]?.pid, plan.fake.records('start')[2]?.pid)
 })
 
 test('plan: what the program cannot be told is named in dario-dropped', async (context) => {

@@ -4,7 +4,7 @@
  * https://docs.anthropic.com/en/docs/build-with-claude/streaming
  * @module
  */
-import type { JsonObject } from '../hub/types.ts'
+import type { Json, JsonObject } from '../hub/types.ts'
 import { isObject, textOf } from './history.ts'
 import { TOOL_PREFIX } from './request.ts'
 
@@ -25,15 +25,6 @@ export interface Answer {
   blocks: JsonObject[]
 }
 
-/** Utilization is 0 to 1, `resetsAt` in Unix seconds. */
-export interface PlanWindow { utilization: number | undefined; resetsAt: number | undefined }
-export interface PlanLimits extends PlanWindow {
-  /** `allowed`, `allowed_warning`, `rejected`. */
-  status: string
-  fiveHour: PlanWindow | undefined
-  sevenDay: PlanWindow | undefined
-}
-
 /** After any other reason the program would go on by itself: three more requests after `max_tokens`. */
 const CALM = new Set(['end_turn', 'tool_use', 'stop_sequence'])
 
@@ -47,8 +38,8 @@ export function createAnswer(stop: readonly string[], names: ReadonlyMap<string,
   function push(line: JsonObject): string {
     if (answer.end !== undefined) return ''
     if (line['type'] === 'stream_event' && isObject(line['event'])) return take(line['event'])
-    const synthetic = line['type'] === 'assistant' && isObject(line['message']) && line['message']['model'] === '<synthetic>'
-    if (!synthetic && line['type'] !== 'result') return ''
+    const model = line['type'] === 'assistant' && isObject(line['message']) ? line['message']['model'] : undefined
+    if (model !== '<synthetic>' && line['type'] !== 'result') return ''
     const failure = readFailure(line)
     answer.end = failure
     return answer.started ? frame(failure.body) : ''
@@ -61,7 +52,7 @@ export function createAnswer(stop: readonly string[], names: ReadonlyMap<string,
         answer.started = true
         answer.message = { ...(isObject(event['message']) ? event['message'] : {}) }
         return frame(event)
-      case 'content_block_start': return frame({ ...event, content_block: open(index, event['content_block'] as JsonObject) })
+      case 'content_block_start': return frame({ ...event, content_block: open(index, event['content_block']) })
       case 'content_block_delta': return delta(index, event)
       case 'content_block_stop': return close(index) + frame(event)
       case 'message_delta': return conclude(event)
@@ -74,8 +65,8 @@ export function createAnswer(stop: readonly string[], names: ReadonlyMap<string,
     }
   }
 
-  function open(index: number, given: JsonObject): JsonObject {
-    const block = { ...given }
+  function open(index: number, given: Json | undefined): JsonObject {
+    const block = isObject(given) ? { ...given } : {}
     if (block['type'] === 'tool_use') {
       const sent = String(block['name']).replace(TOOL_PREFIX, '')
       foreign ||= !names.has(sent) // the program answers a tool that it does not know by itself
@@ -103,7 +94,10 @@ export function createAnswer(stop: readonly string[], names: ReadonlyMap<string,
       case 'input_json_delta': inputs.set(index, (inputs.get(index) ?? '') + String(part['partial_json'])); break
       case 'thinking_delta': block['thinking'] = String(block['thinking'] ?? '') + String(part['thinking']); break
       case 'signature_delta': block['signature'] = part['signature']; break
-      case 'citations_delta': block['citations'] = [...(Array.isArray(block['citations']) ? block['citations'] : []), part['citation'] ?? null]
+      case 'citations_delta': {
+        const before = Array.isArray(block['citations']) ? block['citations'] : []
+        block['citations'] = [...before, part['citation'] ?? null]
+      }
     }
     return frame(event)
   }
@@ -131,7 +125,8 @@ export function createAnswer(stop: readonly string[], names: ReadonlyMap<string,
 
   function stopAt(index: number, word: string): string {
     // lossy: the count of the tokens up to here is not known; four characters are about one
-    const length = answer.blocks.reduce((sum, block) => sum + textOf([block]).length + String(block['thinking'] ?? '').length, 0)
+    const thoughts = answer.blocks.map((block) => String(block['thinking'] ?? '')).join('')
+    const length = textOf(answer.blocks).length + thoughts.length
     const usage = { output_tokens: Math.max(1, Math.ceil(length / 4)) }
     const end = { type: 'message_delta', delta: { stop_reason: 'stop_sequence', stop_sequence: word }, usage }
     const text = frame({ type: 'content_block_stop', index }) + conclude(end) + frame({ type: 'message_stop' })
@@ -149,33 +144,6 @@ export function encodeMessage(answer: Answer): JsonObject {
 
 export function encodeFailure(type: string, message: string, more: JsonObject = {}): JsonObject {
   return { type: 'error', error: { type, message, ...more } }
-}
-
-/** `resetsAt` and the two windows of a plan, from a `rate_limit_event` line. */
-export function readLimits(line: JsonObject): PlanLimits | undefined {
-  const info = line['rate_limit_info']
-  if (!isObject(info)) return undefined
-  const windows = isObject(info['unifiedWindows']) ? info['unifiedWindows'] : {}
-  return {
-    status: typeof info['status'] === 'string' ? info['status'] : 'unknown',
-    ...readWindow(info),
-    fiveHour: isObject(windows['five_hour']) ? readWindow(windows['five_hour']) : undefined,
-    sevenDay: isObject(windows['seven_day']) ? readWindow(windows['seven_day']) : undefined,
-  }
-}
-
-export function encodeLimits(limits: PlanLimits | undefined): Record<string, string> {
-  const entries: [string, string | number | undefined][] = [
-    ['status', limits?.status],
-    ['five-hour-utilization', limits?.fiveHour?.utilization], ['five-hour-reset', limits?.fiveHour?.resetsAt],
-    ['seven-day-utilization', limits?.sevenDay?.utilization], ['seven-day-reset', limits?.sevenDay?.resetsAt],
-  ]
-  return Object.fromEntries(entries.flatMap(([name, value]) => value === undefined ? [] : [[`dario-plan-${name}`, String(value)]]))
-}
-
-function readWindow(window: JsonObject): PlanWindow {
-  const number = (value: unknown): number | undefined => typeof value === 'number' ? value : undefined
-  return { utilization: number(window['utilization']), resetsAt: number(window['resetsAt']) }
 }
 
 const TYPES: Readonly<Record<number, string>> = {

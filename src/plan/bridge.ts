@@ -99,7 +99,9 @@ function digest(text: string): Buffer {
   return createHash('sha256').update(text).digest()
 }
 
-async function answer(session: Session, version: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
+async function answer(
+  session: Session, version: string, request: IncomingMessage, response: ServerResponse,
+): Promise<void> {
   const message = await readMessage(request)
   if (message === undefined) return void response.writeHead(400).end()
   if (message['id'] === undefined) return void response.writeHead(202).end() // a notification
@@ -169,11 +171,12 @@ export function encodeResult(block: JsonObject): JsonObject | undefined {
   const content: JsonObject[] = []
   let size = 0
   for (const part of parts) {
-    const source = isObject(part) ? part['source'] : undefined
-    if (isObject(part) && part['type'] === 'text' && typeof part['text'] === 'string') {
+    if (!isObject(part)) return undefined
+    const source = part['type'] === 'image' && !isError ? part['source'] : undefined
+    if (part['type'] === 'text' && typeof part['text'] === 'string') {
       size += part['text'].length
       if (part['text'] !== '') content.push({ type: 'text', text: part['text'] })
-    } else if (isObject(part) && part['type'] === 'image' && isObject(source) && source['type'] === 'base64' && !isError) {
+    } else if (isObject(source) && source['type'] === 'base64') {
       content.push({ type: 'image', data: source['data'], mimeType: source['media_type'] })
     } else return undefined
   }

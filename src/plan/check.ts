@@ -44,18 +44,19 @@ async function look({ find, env, command }: CheckOptions): Promise<PlanStatus> {
   if (program === undefined) {
     return { ...none, hint: `${command ?? 'claude'} was not found; install Claude Code or set the backend's "command"` }
   }
-  const [versionCall, loginCall] = await Promise.all([
+  const [versionText, loginText] = await Promise.all([
     askClaude(program, ['--version'], env), askClaude(program, ['auth', 'status'], env),
   ])
-  const version = /\d+\.\d+\.\d+/.exec(versionCall.text)?.[0]
+  const version = /\d+\.\d+\.\d+/.exec(versionText)?.[0]
   if (version === undefined) {
     return { ...none, program, hint: `${program} --version did not answer with a version; reinstall Claude Code` }
   }
-  const login = readLogin(loginCall.text)
-  if (login.loggedIn === false) return { ...none, ...login, program, version, hint: 'not logged in; run "claude auth login"' }
-  const old = isOlder(version, LOWEST_VERSION)
-  const hint = old ? `claude ${version} is older than ${LOWEST_VERSION}, the lowest that was tested; run "claude update"` : undefined
-  return { program, version, ...login, ok: true, hint }
+  const login = readLogin(loginText)
+  const found = { program, version, ...login }
+  if (login.loggedIn === false) return { ...found, ok: false, hint: 'not logged in; run "claude auth login"' }
+  if (!isOlder(version, LOWEST_VERSION)) return { ...found, ok: true, hint: undefined }
+  const hint = `claude ${version} is older than ${LOWEST_VERSION}, the lowest that was tested; run "claude update"`
+  return { ...found, ok: true, hint }
 }
 
 function readLogin(text: string): { loggedIn: boolean | undefined; login: string | undefined } {
@@ -68,7 +69,7 @@ function readLogin(text: string): { loggedIn: boolean | undefined; login: string
       login: typeof login === 'string' ? login : undefined,
     }
   } catch {
-    return { loggedIn: undefined, login: undefined } // an older program without this command: the first request will tell
+    return { loggedIn: undefined, login: undefined } // an older program: the first request will tell
   }
 }
 

@@ -69,21 +69,21 @@ export function startClaude(start: Start, events: ClaudeEvents): Claude {
   }
 }
 
-/** One short call (`--version`, `auth status`); `code` is undefined when it could not be started or took over 10 s. */
-export async function askClaude(file: string, args: string[], env: Record<string, string>): Promise<{ code: number | undefined; text: string }> {
+/** What one short call (`--version`, `auth status`) prints within 10 s; '' when it could not be started. */
+export async function askClaude(file: string, args: string[], env: Record<string, string>): Promise<string> {
   return await new Promise((resolve) => {
     const child = launch(file, args, env, undefined)
     let text = ''
     const late = setTimeout(() => killGroup(child), 10_000)
-    const end = (code: number | undefined): void => {
+    const end = (): void => {
       clearTimeout(late)
-      resolve({ code, text })
+      resolve(text)
     }
     child.stdout?.setEncoding('utf8').on('data', (part: string) => { text += part })
     child.stderr?.resume()
     child.stdin?.on('error', () => {}).end()
-    child.on('error', () => end(undefined))
-    child.on('close', (code) => end(code ?? undefined))
+    child.on('error', end)
+    child.on('close', end)
   })
 }
 
@@ -91,8 +91,8 @@ function launch(file: string, args: string[], env: Record<string, string>, cwd: 
   // A group of its own: Ctrl-C in dario's terminal must not cut answers that dario still drains.
   const options = { env, cwd, stdio: 'pipe', windowsHide: true, detached: process.platform !== 'win32' } as const
   if (!/\.(cmd|bat)$/i.test(file)) return spawn(file, args, options)
-  const line = toCommandLine(file, args) // L2: Node refuses to start a shim by itself
-  return spawn(env['ComSpec'] ?? env['COMSPEC'] ?? 'cmd.exe', ['/d', '/s', '/c', line], { ...options, windowsVerbatimArguments: true })
+  const shell = env['ComSpec'] ?? env['COMSPEC'] ?? 'cmd.exe' // L2: Node refuses to start a shim by itself
+  return spawn(shell, ['/d', '/s', '/c', toCommandLine(file, args)], { ...options, windowsVerbatimArguments: true })
 }
 
 /**

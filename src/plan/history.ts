@@ -21,12 +21,12 @@ export const EMPTY_CHAIN = ''
  */
 export function readTurns(messages: Json | undefined, dropped: string[]): Turn[] {
   if (!Array.isArray(messages) || messages.length === 0) {
-    throw new DarioError('invalid_request', 'messages: send a list with at least one message', { path: 'messages' })
+    throw refuse('messages', 'send a list with at least one message')
   }
   const turns: Turn[] = []
   for (const [index, message] of messages.entries()) {
     const path = `messages[${index}]`
-    if (!isObject(message)) throw new DarioError('invalid_request', `${path}: send an object`, { path })
+    if (!isObject(message)) throw refuse(path, 'send an object')
     const role = message['role'] === 'assistant' ? 'assistant' : 'user'
     // lossy: the program has no place for a system turn inside the conversation; its words stay, as the user's
     if (message['role'] === 'system') dropped.push(`${path}.role`)
@@ -40,10 +40,10 @@ export function readTurns(messages: Json | undefined, dropped: string[]): Turn[]
 
 export function readBlocks(content: Json | undefined, path: string, dropped: string[]): JsonObject[] {
   if (typeof content === 'string') return content === '' ? [] : [{ type: 'text', text: content }]
-  if (!Array.isArray(content)) throw new DarioError('invalid_request', `${path}: send a string or a list of blocks`, { path })
+  if (!Array.isArray(content)) throw refuse(path, 'send a string or a list of blocks')
   const blocks: JsonObject[] = []
   for (const [index, block] of content.entries()) {
-    if (!isObject(block)) throw new DarioError('invalid_request', `${path}[${index}]: send an object`, { path })
+    if (!isObject(block)) throw refuse(`${path}[${index}]`, 'send an object')
     // lossy: the program sets its own cache marks
     if (block['cache_control'] != null) dropped.push(`${path}[${index}].cache_control`)
     if (block['type'] === 'text' && block['text'] === '') continue
@@ -72,7 +72,12 @@ export function callsOf(blocks: readonly JsonObject[]): string[] {
 
 /** Text of text blocks, joined without a separator: clients merge and split an answer's blocks as they like. */
 export function textOf(blocks: readonly JsonObject[]): string {
-  return blocks.map((block) => block['type'] === 'text' && typeof block['text'] === 'string' ? block['text'] : '').join('')
+  return blocks.map((block) => block['type'] === 'text' ? String(block['text'] ?? '') : '').join('')
+}
+
+/** The error for a value that is not as it must be, by its JSON path. */
+export function refuse(path: string, remedy: string): DarioError {
+  return new DarioError('invalid_request', `${path}: ${remedy}`, { path })
 }
 
 export function isObject(value: unknown): value is JsonObject {

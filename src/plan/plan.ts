@@ -11,12 +11,13 @@ import { Readable } from 'node:stream'
 import type { Backend, Upstream } from '../backends/backend.ts'
 import { DarioError, toDarioError } from '../errors.ts'
 import type { JsonObject } from '../hub/types.ts'
-import { encodeFailure, encodeLimits } from './answer.ts'
-import type { PlanLimits } from './answer.ts'
+import { encodeFailure } from './answer.ts'
 import { createBridge, encodeResult } from './bridge.ts'
 import { createCheck } from './check.ts'
 import type { PlanStatus } from './check.ts'
 import { EMPTY_CHAIN, hashTurns } from './history.ts'
+import { encodeLimits } from './limits.ts'
+import type { PlanLimits } from './limits.ts'
 import { findProgram, missingProgram, toEnvironment } from './program.ts'
 import type { Environment } from './program.ts'
 import { createQueue } from './queue.ts'
@@ -71,6 +72,7 @@ export function createPlanBackend(options: PlanOptions): PlanBackend {
   const models = new Map<string, string>()
   let limits: PlanLimits | undefined
   let place: Promise<string> | undefined
+  let warming = Promise.resolve()
   let closed = false
 
   async function createContext(): Promise<RunContext> {
@@ -90,8 +92,8 @@ export function createPlanBackend(options: PlanOptions): PlanBackend {
     const leave = await queue.enter(signal)
     try {
       if (closed) throw new DarioError('overloaded', 'dario is closing; try again when it is back')
-      const context = await createContext()
-      const run = await createRun(context, options.newId('run'), request.settings, request.key, transcript)
+      const id = options.newId('run')
+      const run = await createRun(await createContext(), id, request.settings, request.key, transcript)
       if (run.state === 'idle') run.state = 'busy'
       runs.add(run)
       if (closed || signal.aborted) void run.end('nobody waits for it')
@@ -100,6 +102,10 @@ export function createPlanBackend(options: PlanOptions): PlanBackend {
         queue.pump()
       })
       return run
+    } catch (cause) {
+      if (cause instanceof DarioError) throw cause
+      const sentence = `the files of a run could not be written: ${(cause as Error).message}; check TMPDIR and ~/.dario`
+      throw new DarioError('upstream_unreachable', sentence, { cause })
     } finally {
       leave()
     }
@@ -108,7 +114,8 @@ export function createPlanBackend(options: PlanOptions): PlanBackend {
   async function answer(request: PlanRequest, signal: AbortSignal): Promise<Upstream> {
     const chains = hashTurns(request.turns)
     const chain = chains.at(-1) ?? EMPTY_CHAIN
-    const headers: Record<string, string> = request.dropped.length === 0 ? {} : { 'dario-dropped': toHeader(request.dropped) }
+    const dropped = toHeader(request.dropped)
+    const headers: Record<string, string> = dropped === '' ? {} : { 'dario-dropped': dropped }
     const ask: Omit<Ask, 'input'> = { chain, stop: request.stop, stream: request.stream, headers, signal }
     const live = pick(request, chains.at(-2) ?? EMPTY_CHAIN)
     endAbandoned(new Set(chains))
@@ -118,24 +125,25 @@ export function createPlanBackend(options: PlanOptions): PlanBackend {
     }
     const { turns, settings: { model } } = request
     const resumed = turns.length > 1 || turns.some((turn) => turn.blocks.some(isResult))
-    const transcript = resumed ? encodeTranscript(turns, models.get(model) ?? model, options.now(), randomUUID) : undefined
+    const name = models.get(model) ?? model
+    const transcript = resumed ? encodeTranscript(turns, name, options.now(), randomUUID) : undefined
     let asked = await askNew(request, ask, transcript, turns.at(-1)?.blocks ?? [])
     // A refused transcript: once, never blindly again (L6).
     if ('gone' in asked && resumed) {
       options.log(`a transcript was refused (${asked.gone}); the history goes as quoted text`)
-      asked = await askNew(request, { ...ask, headers: { ...headers, 'dario-plan-history': 'quoted' } }, undefined, quoteHistory(turns))
+      const told = { ...headers, 'dario-plan-history': 'quoted' }
+      asked = await askNew(request, { ...ask, headers: told }, undefined, quoteHistory(turns))
     }
     if ('upstream' in asked) return asked.upstream
-    throw new DarioError('upstream_unreachable', `the claude program ended before it answered (${asked.gone}); run "dario doctor"`)
+    const sentence = `the claude program ended before it answered (${asked.gone}); run "dario doctor"`
+    throw new DarioError('upstream_unreachable', sentence)
   }
 
   async function askNew(
     request: PlanRequest, ask: Omit<Ask, 'input'>, transcript: string | undefined, blocks: JsonObject[],
   ): Promise<Asked> {
     const run = await start(request, ask.signal, transcript)
-    const asked = await run.ask({ ...ask, input: transcript === undefined ? { blocks } : undefined })
-    if (options.warm && 'upstream' in asked) void keepWarm(request).catch(() => {})
-    return asked
+    return await run.ask({ ...ask, input: transcript === undefined ? { blocks } : undefined })
   }
 
   /** A live run that holds exactly this conversation and can be given the new turn as it is. */
@@ -170,20 +178,26 @@ export function createPlanBackend(options: PlanOptions): PlanBackend {
       signal.throwIfAborted()
       try {
         if (!call.loopback) {
-          return toUpstream(403, encodeFailure('permission_error', 'a Claude plan serves only its own machine; call dario over loopback'))
+          const sentence = 'a Claude plan serves only its own machine; call dario over loopback'
+          return toUpstream(403, encodeFailure('permission_error', sentence))
         }
         const path = call.path.split('?')[0]
         if (call.method === 'GET' && path === '/v1/models') return toUpstream(200, encodeModels())
         if (call.method !== 'POST' || path !== '/v1/messages') {
-          return toUpstream(404, encodeFailure('not_found_error', `the plan has no ${call.method} ${path ?? ''}; use /v1/messages`))
+          const sentence = `the plan has no ${call.method} ${path ?? ''}; use /v1/messages`
+          return toUpstream(404, encodeFailure('not_found_error', sentence))
         }
-        return await answer(readRequest(call.body ?? Buffer.alloc(0), call.model), signal)
+        const request = readRequest(call.body ?? Buffer.alloc(0), call.model)
+        const upstream = await answer(request, signal)
+        if (options.warm && upstream.status === 200) warming = warming.then(() => keepWarm(request)).catch(() => {})
+        return upstream
       } catch (thrown) {
         const error = toDarioError(thrown)
         if (signal.aborted) throw signal.reason
         if (error.status >= 500 && error.code !== 'overloaded') throw error
         const type = error.code === 'overloaded' ? 'overloaded_error' : 'invalid_request_error'
-        return toUpstream(error.status, encodeFailure(type, error.message, error.details === undefined ? {} : { details: error.details as JsonObject }), encodeLimits(limits))
+        const more = error.details === undefined ? {} : { details: error.details as JsonObject }
+        return toUpstream(error.status, encodeFailure(type, error.message, more), encodeLimits(limits))
       }
     },
     check,
@@ -212,16 +226,18 @@ function toResults(run: Run, blocks: readonly JsonObject[]): Ask['input'] {
     if (result === undefined) return undefined
     results.set(String(block['tool_use_id']), result)
   }
-  const exact = results.size === run.calls.length && blocks.length === results.size && run.calls.every((id) => results.has(id))
+  const exact = blocks.length === run.calls.length && run.calls.every((id) => results.has(id))
   return exact ? { results } : undefined
 }
 
 function toUpstream(status: number, body: JsonObject, headers: Record<string, string> = {}): Upstream {
-  return { status, headers: { 'content-type': 'application/json', ...headers }, body: Readable.from([Buffer.from(JSON.stringify(body))]) }
+  const bytes = Buffer.from(JSON.stringify(body))
+  return { status, headers: { 'content-type': 'application/json', ...headers }, body: Readable.from([bytes]) }
 }
 
 function encodeModels(): JsonObject {
-  const data = MODELS.map((id) => ({ type: 'model', id, display_name: `Claude ${id} (plan)`, created_at: '2025-01-01T00:00:00Z' }))
+  const created_at = '2025-01-01T00:00:00Z' // aliases: what they stand for changes
+  const data = MODELS.map((id) => ({ type: 'model', id, display_name: `Claude ${id} (plan)`, created_at }))
   return { data, has_more: false, first_id: MODELS[0] ?? null, last_id: MODELS.at(-1) ?? null }
 }
 

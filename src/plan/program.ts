@@ -1,6 +1,6 @@
 /**
- * How the official `claude` program is called: where it is, argv, environment, the private files of a run. The program is
- * run unmodified; its own files and credentials are never read or written.
+ * How the official `claude` program is called: where it is, argv, environment, the private files of a run.
+ * The program is run unmodified; its own files and credentials are never read or written.
  * https://docs.anthropic.com/en/docs/claude-code/cli-reference
  * @module
  */
@@ -26,12 +26,12 @@ export interface RunFiles {
  * What of dario's environment the program may see: enough to find its login, the network and the user's language.
  * No ANTHROPIC_*: a key would change who pays, a base URL could point back at us (pitfall L9).
  */
-const PASSED = new Set(('PATH HOME USER LOGNAME SHELL LANG LANGUAGE LC_ALL LC_CTYPE TZ HTTP_PROXY HTTPS_PROXY ALL_PROXY '
-  + 'NO_PROXY NODE_EXTRA_CA_CERTS SSL_CERT_FILE SSL_CERT_DIR XDG_CONFIG_HOME XDG_RUNTIME_DIR DBUS_SESSION_BUS_ADDRESS '
-  + 'SYSTEMROOT SYSTEMDRIVE WINDIR COMSPEC PATHEXT USERPROFILE USERNAME HOMEDRIVE HOMEPATH APPDATA LOCALAPPDATA '
-  + 'PROGRAMDATA PROGRAMFILES CLAUDE_CODE_GIT_BASH_PATH').split(' '))
+const PASSED = new Set(('PATH HOME USER LOGNAME SHELL LANG LANGUAGE LC_ALL LC_CTYPE TZ HTTP_PROXY HTTPS_PROXY '
+  + 'ALL_PROXY NO_PROXY NODE_EXTRA_CA_CERTS SSL_CERT_FILE SSL_CERT_DIR XDG_CONFIG_HOME XDG_RUNTIME_DIR '
+  + 'DBUS_SESSION_BUS_ADDRESS SYSTEMROOT SYSTEMDRIVE WINDIR COMSPEC PATHEXT USERPROFILE USERNAME HOMEDRIVE HOMEPATH '
+  + 'APPDATA LOCALAPPDATA PROGRAMDATA PROGRAMFILES CLAUDE_CODE_GIT_BASH_PATH').split(' '))
 
-/** The program's documented switches that keep it from doing more than one request per turn or reading local files. */
+/** The program's own switches that keep it from doing more than one request per turn or reading local files. */
 const SWITCHES = {
   CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: '1',
   CLAUDE_CODE_MAX_RETRIES: '0',
@@ -49,7 +49,9 @@ const SWITCHES = {
 } as const
 
 /** Full path of the program, or undefined. On Windows a real exe wins over a `.cmd` shim of the same folder. */
-export function findProgram(command: string | undefined, environment: Environment, platform: string): string | undefined {
+export function findProgram(
+  command: string | undefined, environment: Environment, platform: string,
+): string | undefined {
   const name = command ?? 'claude'
   const windows = platform === 'win32'
   const bare = !/[/\\]/.test(name)
@@ -87,7 +89,9 @@ export function toArguments(settings: Settings, files: RunFiles): string[] {
 }
 
 /** What every call of the program gets; `extra` (the backend's `env`) wins. */
-export function toEnvironment(environment: Environment, configDir: string | undefined, extra: Environment): Record<string, string> {
+export function toEnvironment(
+  environment: Environment, configDir: string | undefined, extra: Environment,
+): Record<string, string> {
   const env: Record<string, string> = {}
   for (const [name, value] of Object.entries(environment)) {
     if (value !== undefined && PASSED.has(name.toUpperCase())) env[name] = value
@@ -121,7 +125,8 @@ export async function writeFiles(
     return join(folder, name)
   }
   // Without the time a call fails after 60 s, and after 300 s without progress: a person may be asked for permission.
-  const server = door && { type: 'http', url: door.url, headers: { authorization: `Bearer ${door.bearer}` }, timeout: 86_400_000 }
+  const headers = { authorization: `Bearer ${door?.bearer ?? ''}` }
+  const server = door && { type: 'http', url: door.url, headers, timeout: 86_400_000 }
   const [systemFile, mcp, history] = await Promise.all([
     write('system.txt', system),
     write('mcp.json', JSON.stringify({ mcpServers: server === undefined ? {} : { dario: server } })),
@@ -140,5 +145,6 @@ export function toCommandLine(file: string, args: readonly string[]): string {
 
 export function missingProgram(command: string | undefined): DarioError {
   const what = command === undefined ? 'the claude program is not on PATH' : `${command} is not a program`
-  return new DarioError('upstream_unreachable', `${what}; install Claude Code or set the backend's "command" to its full path`)
+  const remedy = 'install Claude Code or set the backend\'s "command" to its full path'
+  return new DarioError('upstream_unreachable', `${what}; ${remedy}`)
 }

@@ -6,7 +6,10 @@ import { DarioError } from '../errors.ts'
 import type { Run } from './run.ts'
 
 export interface Queue {
-  /** Resolves when a process may be started; call what it returns once the run is in `runs`. @throws DarioError `overloaded` */
+  /**
+   * Resolves when a process may be started; call what it returns once the run is in `runs`.
+   * @throws DarioError `overloaded`
+   */
   enter(signal: AbortSignal): Promise<() => void>
   /** Looks again: a run ended or came to rest. */
   pump(): void
@@ -50,7 +53,8 @@ export function createQueue({ runs, max, maxWaiting }: QueueOptions): Queue {
     signal.throwIfAborted()
     const full = runs.size + entering >= max && findResting() === undefined
     if (full && waiting.length >= maxWaiting) {
-      throw new DarioError('overloaded', `all ${max} claude processes are busy and the queue is full; try again or raise "maxProcesses"`)
+      const remedy = 'try again or raise "maxProcesses"'
+      throw new DarioError('overloaded', `all ${max} claude processes are busy and the queue is full; ${remedy}`)
     }
     await new Promise<void>((resolve, reject) => {
       const leave = (reason: unknown): void => {

@@ -7,7 +7,7 @@
 import { createHash } from 'node:crypto'
 import { DarioError } from '../errors.ts'
 import type { Json, JsonObject } from '../hub/types.ts'
-import { isObject, readBlocks, readTurns, textOf } from './history.ts'
+import { isObject, readBlocks, readTurns, refuse, textOf } from './history.ts'
 import type { Turn } from './history.ts'
 
 export const TOOL_PREFIX = 'mcp__dario__'
@@ -46,7 +46,8 @@ export interface PlanRequest {
 }
 
 const UNDERSTOOD = new Set([
-  'model', 'messages', 'system', 'tools', 'stream', 'max_tokens', 'stop_sequences', 'thinking', 'output_config', 'tool_choice',
+  'model', 'messages', 'system', 'tools', 'stream', 'max_tokens', 'stop_sequences', 'thinking', 'output_config',
+  'tool_choice',
 ])
 const UNDERSTOOD_OF_TOOL = new Set(['name', 'description', 'input_schema', 'type'])
 
@@ -67,7 +68,7 @@ export function readRequest(bytes: Buffer, model: string): PlanRequest {
     dropped.push(`messages[${(body['messages'] as Json[]).length - 1}]`)
   }
   if (turns.at(-1)?.blocks.length === 0 || turns.length === 0) {
-    throw new DarioError('invalid_request', 'messages: the last user message is empty; give it some text', { path: 'messages' })
+    throw refuse('messages', 'the last user message is empty; give it some text')
   }
   const settings: Settings = {
     model: readModel(model),
@@ -101,7 +102,7 @@ function readJson(bytes: Buffer): JsonObject {
 /** The one value of a request that reaches argv: plain characters only, and never an option. */
 function readModel(model: string): string {
   if (/^[A-Za-z0-9][\w.:@/[\]-]{0,199}$/.test(model)) return model
-  throw new DarioError('invalid_request', 'model: use a name such as claude-sonnet-4-5, opus, sonnet or haiku', { path: 'model' })
+  throw refuse('model', 'use a name such as claude-sonnet-4-5, opus, sonnet or haiku')
 }
 
 function readSystem(system: Json | undefined, dropped: string[]): string {
@@ -122,12 +123,10 @@ function readTools(tools: Json | undefined, dropped: string[]): PlanTool[] {
   for (const [index, tool] of tools.entries()) {
     const path = `tools[${index}]`
     if (!isObject(tool) || typeof tool['name'] !== 'string') {
-      throw new DarioError('invalid_request', `${path}.name: give the tool a name`, { path })
+      throw refuse(`${path}.name`, 'give the tool a name')
     }
     const name = tool['name']
-    if (read.some((other) => other.name === name)) {
-      throw new DarioError('invalid_request', `${path}.name: "${name}" is there twice; names must be unique`, { path })
-    }
+    if (read.some((other) => other.name === name)) throw refuse(`${path}.name`, `"${name}" is there twice`)
     if (!isObject(tool['input_schema'])) {
       dropped.push(path) // lossy: the vendor's own server tools cannot be offered over the bridge
       continue
@@ -152,7 +151,8 @@ function readThinking(thinking: Json | undefined, dropped: string[]): string | u
   if (!isObject(thinking)) return '0' // unset would turn it on
   if (thinking['display'] != null) dropped.push('thinking.display')
   if (thinking['type'] === 'adaptive') return undefined
-  return thinking['type'] === 'enabled' && typeof thinking['budget_tokens'] === 'number' ? String(thinking['budget_tokens']) : '0'
+  const budget = thinking['type'] === 'enabled' ? thinking['budget_tokens'] : undefined
+  return typeof budget === 'number' ? String(budget) : '0'
 }
 
 function readEffort(config: Json | undefined, dropped: string[]): string | undefined {

@@ -8,12 +8,14 @@ import { Readable } from 'node:stream'
 import type { Upstream } from '../backends/backend.ts'
 import { DarioError } from '../errors.ts'
 import type { JsonObject } from '../hub/types.ts'
-import { createAnswer, encodeLimits, encodeMessage, readLimits } from './answer.ts'
-import type { Answer, PlanLimits } from './answer.ts'
+import { createAnswer, encodeMessage } from './answer.ts'
+import type { Answer } from './answer.ts'
 import type { Bridge, Door } from './bridge.ts'
 import { startClaude } from './claude.ts'
 import type { Claude, ClaudeEvents } from './claude.ts'
 import { EMPTY_CHAIN, callsOf, chainTurn, isObject } from './history.ts'
+import { encodeLimits, encodeRetryAfter, readLimits } from './limits.ts'
+import type { PlanLimits } from './limits.ts'
 import { toArguments, toRunEnvironment, writeFiles } from './program.ts'
 import type { Settings } from './request.ts'
 import { encodeContent } from './transcript.ts'
@@ -82,18 +84,28 @@ interface Open {
 }
 
 /** Starts the program. With a transcript it begins to answer at once, so `ask` must follow without another wait. */
-export async function createRun(context: RunContext, id: string, settings: Settings, key: string, transcript?: string): Promise<Run> {
+export async function createRun(
+  context: RunContext, id: string, settings: Settings, key: string, transcript: string | undefined,
+): Promise<Run> {
   const door = settings.tools.length === 0 ? undefined : await context.bridge.open(settings.tools)
   const files = await writeFiles(context.temp, settings.system, door, transcript)
   const names = new Map(settings.tools.map((tool) => [tool.sent, tool.name]))
   const made = { id, key, model: settings.model, door, names, folder: files.folder }
   return openRun(context, made, (events) => startClaude({
-    file: context.file, args: toArguments(settings, files), env: { ...toRunEnvironment(settings, files), ...context.env },
-    cwd: context.cwd, folder: files.folder, secrets: [...context.secrets, door?.bearer ?? ''],
+    file: context.file, args: toArguments(settings, files), cwd: context.cwd,
+    env: { ...toRunEnvironment(settings, files), ...context.env }, folder: files.folder,
+    secrets: [...context.secrets, door?.bearer ?? ''],
   }, events))
 }
 
-interface Made { id: string; key: string; model: string; door: Door | undefined; names: Map<string, string>; folder: string }
+interface Made {
+  id: string
+  key: string
+  model: string
+  door: Door | undefined
+  names: Map<string, string>
+  folder: string
+}
 
 function openRun(context: RunContext, made: Made, start: (events: ClaudeEvents) => Claude): Run {
   let open: Open | undefined
@@ -105,7 +117,8 @@ function openRun(context: RunContext, made: Made, start: (events: ClaudeEvents) 
   const delivered = new Set<string>()
   let spoiled = false
   const run: Run = {
-    id: made.id, key: made.key, state: 'idle', chain: EMPTY_CHAIN, before: EMPTY_CHAIN, calls: [], usedAt: context.now(), ask, over, end,
+    id: made.id, key: made.key, state: 'idle', chain: EMPTY_CHAIN, before: EMPTY_CHAIN, calls: [],
+    usedAt: context.now(), ask, over, end,
   }
   const claude = start({ line, exit })
   rest('idle')
@@ -115,7 +128,8 @@ function openRun(context: RunContext, made: Made, start: (events: ClaudeEvents) 
     if (open !== undefined) clearTimeout(timer) // it is alive: from here the caller's own deadlines count
     const limits = message['type'] === 'rate_limit_event' ? readLimits(message) : undefined
     if (limits !== undefined) context.told(limits)
-    if (message['subtype'] === 'init' && typeof message['model'] === 'string') context.named(made.model, message['model'])
+    const model = message['subtype'] === 'init' ? message['model'] : undefined
+    if (typeof model === 'string') context.named(made.model, model)
     if (message['type'] === 'user' && answersItself(message)) spoiled = true
     if (spoiled && run.state === 'parked') void end('the program answered a call by itself')
     if (message['type'] === 'result' && open === undefined) settle()
@@ -140,16 +154,18 @@ function openRun(context: RunContext, made: Made, start: (events: ClaudeEvents) 
     const streams = turn.ask.stream && turn.answer.started
     if (streams) {
       if (text !== '' && !turn.body.push(text)) claude.pause()
-      turn.resolve({ upstream: { status: 200, headers: headersOf(turn, 'text/event-stream; charset=utf-8'), body: turn.body } })
+      const headers = headersOf(turn, 'text/event-stream; charset=utf-8')
+      turn.resolve({ upstream: { status: 200, headers, body: turn.body } })
     }
     if (end === undefined) return
     if (end.type === 'whole') conclude(turn, end.over)
     else void finish('the turn failed')
     if (!streams) {
-      const failed = end.type === 'failed'
-      turn.body.push(JSON.stringify(failed ? end.body : encodeMessage(turn.answer)))
-      const headers = { ...headersOf(turn, 'application/json'), ...(failed ? retryAfter(end.status) : {}) }
-      turn.resolve({ upstream: { status: failed ? end.status : 200, headers, body: turn.body } })
+      const status = end.type === 'failed' ? end.status : 200
+      turn.body.push(JSON.stringify(end.type === 'failed' ? end.body : encodeMessage(turn.answer)))
+      const retry = status === 429 ? encodeRetryAfter(context.limits(), context.now()) : {}
+      const headers = { ...headersOf(turn, 'application/json'), ...retry }
+      turn.resolve({ upstream: { status, headers, body: turn.body } })
     }
     turn.body.push(null)
   }
@@ -182,12 +198,6 @@ function openRun(context: RunContext, made: Made, start: (events: ClaudeEvents) 
 
   function headersOf(turn: Open, type: string): Record<string, string> {
     return { 'content-type': type, ...encodeLimits(context.limits()), ...turn.ask.headers }
-  }
-
-  function retryAfter(status: number): Record<string, string> {
-    const reset = context.limits()?.resetsAt
-    if (status !== 429 || reset === undefined) return {}
-    return { 'retry-after': String(Math.max(1, Math.ceil(reset - context.now() / 1000))) }
   }
 
   async function ask(given: Ask): Promise<Asked> {
@@ -239,8 +249,8 @@ function openRun(context: RunContext, made: Made, start: (events: ClaudeEvents) 
       claude.write({ type: 'user', message: { role: 'user', content: encodeContent(input.blocks) } })
     }
     timer = setTimeout(() => {
-      const error = new DarioError('upstream_timeout', `the claude program printed nothing for ${context.startMs} ms; run "dario doctor"`)
-      open?.reject(error)
+      const silence = `the claude program printed nothing for ${context.startMs} ms; run "dario doctor"`
+      open?.reject(new DarioError('upstream_timeout', silence))
       void finish('silent at its start')
     }, context.startMs).unref()
   }
@@ -272,7 +282,8 @@ function openRun(context: RunContext, made: Made, start: (events: ClaudeEvents) 
     const words = claude.lastWords()
     const why = words === '' ? reason : `${reason}: ${words}`
     if (!turn.answer.started) return turn.resolve({ gone: why })
-    const error = new DarioError('upstream_unreachable', `the claude program ended in mid-answer (${why}); send the request again`)
+    const sentence = `the claude program ended in mid-answer (${why}); send the request again`
+    const error = new DarioError('upstream_unreachable', sentence)
     turn.reject(error)
     turn.body.destroy(error)
   }
