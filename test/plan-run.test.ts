@@ -192,6 +192,17 @@ test('plan: a call that the program answered by itself ends the run, and the cli
   strictEqual(starts(plan), 2)
 })
 
+test('plan: when the program refused one of two calls, the client\'s results for both go by a transcript', async (context) => {
+  const plan = await startPlan(context)
+  const ask = [user('call get {"bad":1}; call get {"a":1}')]
+  const first = await plan.ask(ask, { tools: [GET_TOOL] })
+  await until(() => plan.folders().length === 0)
+  const second = await plan.ask([...ask, assistant(first.message.content), results(first.message.content, 'mine')], { tools: [GET_TOOL] })
+  strictEqual(second.status, 200)
+  const lines = plan.fake.records('transcript')[0]?.['lines'] as { message: { content: { content: unknown }[] } }[]
+  deepStrictEqual(lines[2]?.message.content.map(({ content }) => content), ['mine', 'mine'])
+})
+
 test('plan: a client that leaves in mid-answer ends the run at once', async (context) => {
   const plan = await startPlan(context)
   const controller = new AbortController()
@@ -224,6 +235,8 @@ test('plan: a client that reads slowly slows the program down', async (context) 
   const plan = await startPlan(context)
   const upstream = await plan.send([user('flood')])
   await until(() => plan.fake.records('flood').length > 0)
+  for (const text of ['a', 'b']) await plan.ask([user(text)]) // time for 20 MB, had nobody held it back
+  ok(Number(plan.fake.records('flood').at(-1)?.['sent']) < 4000)
   const answer = await readAnswer(upstream)
   strictEqual(String(answer.message.content[0]?.['text']).length, 20_000_000)
   strictEqual(answer.message.stop_reason, 'end_turn')

@@ -210,7 +210,11 @@ async function call(said) {
   finish('tool_use')
   await sleep(5)
   const results = await Promise.all(calls.map(async ({ id, name, input }) => {
-    if (name === 'unknown') return { content: [{ type: 'text', text: 'No such tool' }] }
+    if (name === 'unknown' || input.includes('"bad"')) {
+      const content = [{ type: 'text', text: 'refused by the program' }]
+      print({ type: 'user', message: { role: 'user', content: [{ type: 'tool_result', tool_use_id: id, content, is_error: true }] } })
+      return { content }
+    }
     const answer = await rpc('tools/call', { name, arguments: JSON.parse(input), _meta: { 'claudecode/toolUseId': id } }, id)
     if (!answer.result) process.exit(9)
     return answer.result
