@@ -22,6 +22,7 @@ import { encodeContent } from './transcript.ts'
 
 /** `result` comes a few milliseconds after the answer; without it the run is stuck. */
 const SETTLE_MS = 5_000
+const EVENTS = 'text/event-stream; charset=utf-8'
 
 /** What all runs of a backend share. */
 export interface RunContext {
@@ -149,13 +150,13 @@ function openRun(context: RunContext, made: Made, start: (events: ClaudeEvents) 
       turn.resolve({ gone: message['errors'].join('; ') }) // a transcript that it refuses, before any request
       return void finish('it refused its start')
     }
+    const waiting = !turn.answer.started
     const text = turn.answer.push(message)
     const end = turn.answer.end
     const streams = turn.ask.stream && turn.answer.started
     if (streams) {
       if (text !== '' && !turn.body.push(text)) claude.pause()
-      const headers = headersOf(turn, 'text/event-stream; charset=utf-8')
-      turn.resolve({ upstream: { status: 200, headers, body: turn.body } })
+      if (waiting) turn.resolve({ upstream: { status: 200, headers: headersOf(turn, EVENTS), body: turn.body } })
     }
     if (end === undefined) return
     if (end.type === 'whole') conclude(turn, end.over)
