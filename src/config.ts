@@ -1,8 +1,16 @@
 /**
- * Configuration: one JSON file, environment and flags, validated into a Config. Errors name the JSON path.
+ * Configuration: the types, and one JSON value plus environment plus flags, validated. Every error names the JSON path
+ * (or the variable, or the flag) and says what would be right; no secret is ever part of a message.
  * @module
  */
+import { createHash } from 'node:crypto'
+import { join } from 'node:path'
+import { createBackendConfig, readBackend } from './config-backend.ts'
+import { MAX_TIMER, createSecretReader, fail, readList, readNumber, readObject, readRecord, readText } from './config-values.ts'
+import type { Environment, ReadSecret } from './config-values.ts'
 import type { DialectName } from './hub/types.ts'
+import { memberPath } from './json-text.ts'
+import { nearest } from './nearest.ts'
 
 /** Milliseconds. */
 export interface Timeouts {
@@ -90,4 +98,136 @@ export interface Config {
   routes: RouteConfig[]
   /** One step only: alias -> model. */
   aliases: Record<string, string>
+}
+
+/** A credential as it is written: a literal, `env:NAME` or `file:PATH`; `weight` is its share among several, default 1. */
+export type KeyInput = string | { key: string; weight?: number }
+
+/** The configuration file's form. Everything is optional; defaults are those of Config and BackendConfig. */
+export interface ConfigInput {
+  host?: string
+  port?: number
+  accessKeys?: (string | { name?: string; key?: string; hash?: string; routes?: string[] })[]
+  allowedHosts?: string[]
+  allowedOrigins?: string[]
+  maxBodyBytes?: number
+  deadline?: number
+  attempts?: number
+  backends?: Record<string, Partial<Omit<BackendConfig, 'type' | 'keys' | 'timeouts' | 'discovered'>> & {
+    type: BackendConfig['type']
+    keys?: KeyInput[]
+    timeouts?: Partial<Timeouts>
+  }>
+  routes?: { model: string; to: string[] }[]
+  aliases?: Record<string, string>
+}
+
+/** What the command line sets; text as it was typed. */
+export interface ConfigFlags {
+  host?: string | undefined
+  port?: string | undefined
+}
+
+export interface ParsedConfig {
+  config: Config
+  /** One sentence each, for the user: what was left out and why. */
+  warnings: string[]
+}
+
+const TOP = ['host', 'port', 'accessKeys', 'allowedHosts', 'allowedOrigins', 'maxBodyBytes', 'deadline', 'attempts',
+  'backends', 'routes', 'aliases'] as const
+function readRoute(value: unknown, path: string, backends: Record<string, BackendConfig>): RouteConfig {
+  const { model, to } = readObject(value, path, ['model', 'to'])
+  let plans = 0
+  const chain = readList(to, `${path}.to`, (item, at) => {
+    const target = readText(item, at)
+    const name = target.split(':', 1)[0] ?? ''
+    const near = nearest(name, Object.keys(backends))
+    const hint = near === undefined ? `add it: dario backend add ${name}` : `did you mean "${near}"?`
+    const backend = backends[name] ?? fail(at, `no backend is called "${name}"; ${hint}`)
+    if (target.endsWith(':')) fail(at, 'has no model after the colon')
+    // We never rotate between subscriptions: one plan per chain, whatever its model.
+    if (backend.type === 'claude-code' && ++plans > 1) fail(at, 'a route may name one claude-code backend only')
+    return target
+  })
+  if (chain.length === 0) fail(`${path}.to`, 'must name at least one backend')
+  return { model: readText(model, `${path}.model`), to: chain }
+}
+
+function readAccessKey(value: unknown, path: string, secret: ReadSecret): AccessKeyConfig[] {
+  const given = typeof value === 'string' ? { key: value } : readObject(value, path, ['name', 'key', 'hash', 'routes'])
+  const { name, key, hash, routes } = given as Partial<Record<'name' | 'key' | 'hash' | 'routes', unknown>>
+  const known = hash === undefined ? secret(readText(key, path), path) : undefined
+  if (hash !== undefined && !/^[0-9a-f]{64}$/i.test(readText(hash, `${path}.hash`))) {
+    fail(`${path}.hash`, 'must be a SHA-256 in hexadecimal')
+  }
+  if (hash === undefined && known === undefined) return []
+  return [{
+    name: name === undefined ? path : readText(name, `${path}.name`),
+    hash: known === undefined ? String(hash).toLowerCase() : hashKey(known),
+    ...(routes === undefined ? {} : { routes: readList(routes, `${path}.routes`, readText) }),
+  }]
+}
+
+export function hashKey(key: string): string {
+  return createHash('sha256').update(key).digest('hex')
+}
+
+export function isLoopbackHost(host: string | undefined): boolean {
+  return host === undefined || host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
+}
+
+/** `~/.dario/config.json`, or what DARIO_CONFIG says. */
+export function defaultConfigPath(environment: Environment, home: string): string {
+  return environment['DARIO_CONFIG']?.trim() || join(home, '.dario', 'config.json')
+}
+
+/** The first that is set of flag, variable and file, with the name to blame. Text of flags and variables is trimmed (W14). */
+function pick(name: 'host' | 'port', flags: ConfigFlags, environment: Environment, json: unknown): [unknown, string] {
+  const variable = `DARIO_${name.toUpperCase()}`
+  const set = flags[name] !== undefined ? ([flags[name], `--${name}`] as const) : ([environment[variable], variable] as const)
+  const text = set[0]?.trim()
+  if (text === undefined || (text === '' && flags[name] === undefined)) return [json, name]
+  return [name === 'port' && /^\d+$/.test(text) ? Number(text) : text, set[1]]
+}
+
+/**
+ * @param json the parsed file; `{}` for none
+ * @throws DarioError `config_invalid` with the JSON path, variable or flag
+ */
+export function parseConfig(json: unknown, environment: Environment = {}, flags: ConfigFlags = {}): ParsedConfig {
+  const warnings: string[] = []
+  const secret = createSecretReader(environment, warnings)
+  const given = readObject(json, '', TOP)
+  const backends = readRecord(given.backends, 'backends', (value, path, name) => readBackend(value, path, name, secret))
+  backends['echo'] ??= createBackendConfig('echo', { type: 'echo' })
+  const aliases = readRecord(given.aliases, 'aliases', readText)
+  for (const [alias, model] of Object.entries(aliases)) {
+    if (aliases[model] === undefined) continue
+    warnings.push(`${memberPath('aliases', alias)}: "${model}" is an alias too; dario follows one step only`)
+  }
+  const [hostValue, hostName] = pick('host', flags, environment, given.host)
+  const host = hostValue === undefined ? undefined : readText(hostValue, hostName).trim().replace(/^\[(.*)\]$/, '$1')
+  const [port, portName] = pick('port', flags, environment, given.port)
+  const listed = readList(given.accessKeys ?? [], 'accessKeys', (value, path) => readAccessKey(value, path, secret))
+  const extra = environment['DARIO_ACCESS_KEY']?.trim()
+  const shared = extra ? readAccessKey({ name: 'DARIO_ACCESS_KEY', key: extra }, 'DARIO_ACCESS_KEY', secret) : []
+  const accessKeys = [...listed.flat(), ...shared]
+  if (!isLoopbackHost(host) && accessKeys.length === 0) {
+    fail(hostName, `${host} lets other machines in; set DARIO_ACCESS_KEY or "accessKeys", or use 127.0.0.1`) // pitfall Z4
+  }
+  const config: Config = {
+    host,
+    port: readNumber(port ?? 3456, portName, 0, 65_535),
+    accessKeys,
+    allowedHosts: readList(given.allowedHosts ?? [], 'allowedHosts', readText),
+    allowedOrigins: readList(given.allowedOrigins ?? [], 'allowedOrigins', readText),
+    maxBodyBytes: readNumber(given.maxBodyBytes ?? 67_108_864, 'maxBodyBytes', 1024, 1_073_741_824),
+    deadline: readNumber(given.deadline ?? 3_600_000, 'deadline', 1, MAX_TIMER),
+    attempts: readNumber(given.attempts ?? 8, 'attempts', 1, 100),
+    backends,
+    routes: readList(given.routes ?? [], 'routes', (value, path) => readRoute(value, path, backends)),
+    aliases,
+  }
+  return { config, warnings }
 }

@@ -65,6 +65,8 @@ export interface ReplyContext {
   created: number
   /** Makes an id, unique in this process: `newId('msg_')`. */
   newId: (prefix: string) => string
+  /** Told of a finished answer as the client gets it (Responses: kept for `previous_response_id`); never of a broken one. */
+  keep?: ((reply: JsonObject) => void) | undefined
 }
 
 /** Decodes one upstream answer; one object per answer, never shared (pitfall S26). */
@@ -100,6 +102,8 @@ export interface Dialect {
   decodeError(status: number, text: string): DarioError
   /** Which repairs may make this refused request pass; empty when it is the client's own mistake. */
   readRepairs(error: DarioError, model: string): Repair[]
+  /** A request in this dialect with what was refused taken out, for the relay; absent where nothing can be done. */
+  repairBody?(body: JsonObject, repairs: ReadonlySet<Repair>): JsonObject
   /** Usage in one stream event's data or a whole answer; undefined when it has none. Snapshots, not increments. */
   readUsage(data: JsonObject): Partial<Usage> | undefined
   /** Whether a stream event is only preamble: nothing of it is content yet, so failover is still possible. */

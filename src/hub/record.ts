@@ -46,6 +46,8 @@ export interface RequestRecord {
   end: 'complete' | 'cancelled' | 'failed' | 'broken'
   /** Error code and one redacted sentence. */
   error: { code: string; message: string } | undefined
+  /** What was thrown, when the fault is ours: for the log only. */
+  cause?: unknown
   stop: string | undefined
   usage: Partial<Usage> | undefined
   /** Milliseconds from arrival to the first byte of content, and to the end. */

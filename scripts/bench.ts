@@ -1,0 +1,167 @@
+/**
+ * Measures dario against the plainest proxy that Node can be: processor time of the proxy process, in interleaved
+ * rounds of one run, with every answer checked for completeness.
+ *
+ *     npm run bench -- [--rows small,burst] [--rounds 5] [--seconds 2] [--json] [--write]
+ *
+ * `--write` puts the table into the README; it wants all rows.
+ * @module
+ */
+import { spawnSync } from 'node:child_process'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { cpus } from 'node:os'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { createWorkshop, ROOT } from './bench/processes.ts'
+import type { Measured, Workshop } from './bench/processes.ts'
+import { MEMORY_GOAL_MB, PACKAGE_GOAL_KB, printTable, ROWS, START_GOAL_MS } from './bench/rows.ts'
+import type { Line, Row } from './bench/rows.ts'
+import { replaceSection } from './check/documents.ts'
+import { readHouse } from './check/rules.ts'
+import { CEILING } from './house.ts'
+
+const { values } = parseArgs({
+  options: {
+    rows: { type: 'string' }, rounds: { type: 'string', default: '5' }, seconds: { type: 'string', default: '2' },
+    json: { type: 'boolean', default: false }, write: { type: 'boolean', default: false },
+  },
+})
+const rounds = Number(values.rounds)
+const duration = Number(values.seconds) * 1000
+const WARM_UP = 3000
+
+const names = [...ROWS.map(({ name }) => name), 'memory', 'start', 'package', 'lines']
+const wanted = values.rows?.split(',') ?? names
+const unknown = wanted.filter((name) => !names.includes(name))
+if (unknown.length > 0) {
+  console.error(`no row is called ${unknown.join(', ')}; rows: ${names.join(', ')}`)
+  process.exit(2)
+}
+const say = (text: string): void => { if (!values.json) console.error(text) }
+const median = (numbers: number[]): number => numbers.sort((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? NaN
+
+function makeConfig(upstream: string): string {
+  return JSON.stringify({
+    backends: { bench: { type: 'anthropic', baseUrl: upstream, keys: ['bench-key-not-a-secret'] } },
+    routes: [{ model: 'bench-*', to: ['bench'] }],
+  })
+}
+
+/** Microseconds of the proxy per unit in one round. */
+async function measure(shop: Workshop, row: Row, proxy: Measured, ms: number): Promise<number> {
+  const before = await proxy.read()
+  const result = await shop.load({ url: proxy.url, shape: row.shape, dialect: row.dialect, connections: row.connections, duration: ms })
+  const after = await proxy.read()
+  return (after.cpu - before.cpu) / result[row.per]
+}
+
+async function measureRow(shop: Workshop, row: Row, base: Measured, dario: Measured): Promise<Line> {
+  say(`${row.name} ...`)
+  for (const proxy of [base, dario]) await measure(shop, row, proxy, WARM_UP)
+  const pairs: [number, number][] = []
+  // Slow streams take ten seconds each, so two rounds are as much measurement as five of the others.
+  for (let round = 0; round < (row.shape === 'slow' ? 2 : rounds); round++) {
+    const first = await measure(shop, row, round % 2 === 0 ? base : dario, duration)
+    const second = await measure(shop, row, round % 2 === 0 ? dario : base, duration)
+    pairs.push(round % 2 === 0 ? [first, second] : [second, first])
+  }
+  const ratio = median(pairs.map(([one, other]) => other / one))
+  const show = (index: 0 | 1): string => {
+    const value = median(pairs.map((pair) => pair[index]))
+    return row.per === 'requests' ? `${value.toFixed(0)} µs` : `${value.toFixed(2)} ms`
+  }
+  return {
+    name: row.name, title: row.title, base: `${show(0)} (${row.base})`, dario: show(1),
+    goal: `${row.goal} ${row.base}s`, reached: ratio.toFixed(2), met: ratio <= row.goal,
+  }
+}
+
+/** Resident memory in the middle of 500 open streams, in processes that did nothing before. */
+async function measureMemory(shop: Workshop, start: (name: string) => Promise<Measured>): Promise<Line> {
+  say('memory ...')
+  const megabytes: number[] = []
+  for (const name of ['pipe', 'dario']) {
+    const proxy = await start(name)
+    const load = shop.load({ url: proxy.url, shape: 'slow', dialect: 'anthropic', connections: 500, duration: 0 })
+    await new Promise((resolve) => setTimeout(resolve, 7000)) // the streams last ten seconds
+    megabytes.push((await proxy.read()).rss / 1e6)
+    await load
+    await proxy.stop()
+  }
+  const [base = NaN, dario = NaN] = megabytes
+  return {
+    name: 'memory', title: 'resident memory at 500 slow streams', base: `${base.toFixed(0)} MB (pipe)`, dario: `${dario.toFixed(0)} MB`,
+    goal: `${MEMORY_GOAL_MB} MB`, reached: `${dario.toFixed(0)} MB`, met: dario <= MEMORY_GOAL_MB,
+  }
+}
+
+/** Processor time from the start of the process to the end of its first answer. */
+async function measureStart(shop: Workshop, start: (name: string) => Promise<Measured>): Promise<Line> {
+  say('start ...')
+  const times: Record<string, number[]> = { pipe: [], dario: [] }
+  for (let round = 0; round < Math.max(5, rounds); round++) {
+    for (const name of ['pipe', 'dario']) {
+      const proxy = await start(name)
+      await shop.load({ url: proxy.url, shape: 'small', dialect: 'anthropic', connections: 1, duration: 0 })
+      times[name]?.push((await proxy.read()).cpu / 1000)
+      await proxy.stop()
+    }
+  }
+  const base = median(times['pipe'] ?? [])
+  const dario = median(times['dario'] ?? [])
+  return {
+    name: 'start', title: 'start to first answer, CPU', base: `${base.toFixed(0)} ms (pipe)`, dario: `${dario.toFixed(0)} ms`,
+    goal: `${START_GOAL_MS} ms`, reached: `${dario.toFixed(0)} ms`, met: dario <= START_GOAL_MS,
+  }
+}
+
+function measurePackage(): Line {
+  const packed = spawnSync('npm', ['pack', '--dry-run', '--json'], { cwd: ROOT, encoding: 'utf8', shell: process.platform === 'win32' })
+  const list = JSON.parse(packed.stdout) as Record<string, { unpackedSize: number }>
+  const size = (Object.values(list)[0]?.unpackedSize ?? NaN) / 1000
+  return {
+    name: 'package', title: 'unpacked package', base: '', dario: `${size.toFixed(0)} kB`,
+    goal: `${PACKAGE_GOAL_KB} kB`, reached: `${size.toFixed(0)} kB`, met: size <= PACKAGE_GOAL_KB,
+  }
+}
+
+function measureLines(): Line {
+  const total = readHouse(ROOT).reduce((sum, file) => sum + file.lines, 0)
+  return {
+    name: 'lines', title: '`src` + `bin`', base: '', dario: `${total} lines`,
+    goal: `${CEILING} lines`, reached: `${total} lines`, met: total <= CEILING,
+  }
+}
+
+const shop = createWorkshop()
+const lines: Line[] = []
+try {
+  const upstream = await shop.start('upstream', 'upstream', [])
+  const config = shop.write('config.json', makeConfig(upstream.url))
+  const start = (name: string): Promise<Measured> =>
+    name === 'dario'
+      ? shop.start('dario', join(ROOT, 'bin/dario.js'), ['proxy', '--port', '0', '--config', config])
+      : shop.start(name, name, [upstream.url])
+  const rows = ROWS.filter(({ name }) => wanted.includes(name))
+  if (rows.length > 0) {
+    const pipe = await start('pipe')
+    const translator = await start('translator')
+    const dario = await start('dario')
+    for (const row of rows) lines.push(await measureRow(shop, row, row.base === 'pipe' ? pipe : translator, dario))
+    for (const proxy of [pipe, translator, dario]) await proxy.stop()
+  }
+  if (wanted.includes('memory')) lines.push(await measureMemory(shop, start))
+  if (wanted.includes('start')) lines.push(await measureStart(shop, start))
+  if (wanted.includes('package')) lines.push(measurePackage())
+  if (wanted.includes('lines')) lines.push(measureLines())
+} finally {
+  await shop.close()
+}
+const machine = `Node ${process.versions.node}, ${cpus().length} × ${cpus()[0]?.model.trim() ?? 'unknown'}, ${process.platform}`
+const table = `${printTable(lines)}\n\n${machine}; median of ${rounds} interleaved rounds of ${duration / 1000} s, every answer checked.`
+console.log(values.json ? JSON.stringify({ machine, lines }, null, 2) : table)
+if (values.write && wanted === names) {
+  const readme = join(ROOT, 'README.md')
+  const text = replaceSection(readFileSync(readme, 'utf8'), 'measurements', table, 'bench')
+  if (text !== undefined) writeFileSync(readme, text)
+}

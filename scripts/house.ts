@@ -1,0 +1,138 @@
+/**
+ * The plan of the house, as `scripts/check.ts` enforces it: how long each file may be, which effects it has, who may
+ * import whom, and the order in which to read it all. Growth, a new effect or a new arrow is a change of this file.
+ * @module
+ */
+import type { Effect } from './check/source.ts'
+
+/** Lines of `src` and `bin` together, everything counted. */
+export const CEILING = 7_500
+
+/** Lines of a file without a number of its own. */
+export const DEFAULT_LINES = 250
+
+export interface FileRule {
+  lines?: number
+  effects?: readonly Effect[]
+  /** For the audit map: what an effect is for, where it is not plain. */
+  note?: string
+}
+
+/**
+ * Files that differ from the default: 250 lines, no effects. `src/dialects/*` stands for every file below it; an
+ * exact name wins over a pattern, a longer pattern over a shorter one.
+ */
+export const FILES: Readonly<Record<string, FileRule>> = {
+  'bin/dario.js': { lines: 5 },
+  'src/*.ts': {},
+  'src/proxy.ts': { lines: 255, effects: ['reads environment'] },
+  'src/hub/*': {},
+  'src/config-file.ts': { effects: ['reads files', 'writes files'] },
+  'src/config-values.ts': { effects: ['reads files'] },
+  'src/version.ts': { effects: ['reads files'] },
+  'src/server/*': {},
+  'src/server/listener.ts': { effects: ['network', 'listens'], note: 'asks its own port who is there' },
+  'src/server/memory.ts': { effects: ['network'], note: 'to the proxy in this process, over memory' },
+  'src/exchange/*': {},
+  'src/exchange/exchange.ts': { lines: 255 },
+  'src/backends/*': {},
+  'src/backends/http.ts': { lines: 256, effects: ['network'] },
+  'src/backends/tunnel.ts': { effects: ['network'] },
+  'src/dialects/*': {},
+  'src/dialects/anthropic/decode-stream.ts': { lines: 275 },
+  'src/dialects/anthropic/encode-request.ts': { lines: 255 },
+  // The stream codec of the richest grammar, with its encoder's state: split, each half would need the other's types.
+  'src/dialects/responses/decode-stream.ts': { lines: 300 },
+  'src/dialects/responses/encode-stream.ts': { lines: 305 },
+  'src/cli/*': {},
+  'src/cli/main.ts': { effects: ['reads environment'] },
+  'src/cli/command.ts': { effects: ['network'], note: 'asks the port who is there' },
+  'src/cli/config.ts': { effects: ['reads files'] },
+  'src/cli/doctor.ts': { effects: ['listens', 'reads files'], note: 'tries whether the port is free' },
+  'src/cli/run.ts': { effects: ['spawns'] },
+}
+
+export interface LayerRule {
+  /** Files of this layer: patterns as in FILES. The first layer that matches a file is its layer. */
+  files: readonly string[]
+  /** Patterns that it may import, besides its own folder when `own` is set. */
+  may: readonly string[]
+  own?: boolean
+  /** Node modules that it may use at run time (types are erased); `*` for any. */
+  node: readonly string[]
+  /** Dynamic `import()`: `own` for literal paths inside the package, `any` for the shim. */
+  dynamic?: 'own' | 'any'
+}
+
+const HUB = ['src/errors.ts', 'src/hub/*'] as const
+const CONFIG = ['src/config*.ts', 'src/json-text.ts', 'src/known.ts', 'src/nearest.ts', 'src/discovery.ts'] as const
+/** What a backend is and which key is next, without the code that reaches out. */
+const POOL = ['backend', 'pool', 'gate', 'outcome', 'headers', 'body'].map((name) => `src/backends/${name}.ts`)
+/** Dialects know what lies between their folders, never each other. */
+const SHARED_BY_DIALECTS = [...HUB, 'src/sse.ts', 'src/dialects/*.ts'] as const
+
+/** Who may import whom. Order matters: the first match is the layer. It is also the order of the audit map. */
+export const LAYERS: Readonly<Record<string, LayerRule>> = {
+  errors: { files: ['src/errors.ts'], may: [], node: [] },
+  hub: { files: ['src/hub/*'], may: ['src/errors.ts'], own: true, node: [] },
+  sse: { files: ['src/sse.ts'], may: HUB, node: [] },
+  config: { files: CONFIG, may: HUB, own: true, node: ['fs', 'fs/promises', 'os', 'path', 'crypto', 'timers/promises'] },
+  version: { files: ['src/version.ts'], may: [], node: ['fs'] },
+  server: {
+    files: ['src/server/*'],
+    may: [...HUB, 'src/config.ts', 'src/version.ts', 'src/dialects/dialect.ts', 'src/backends/backend.ts', 'src/exchange/*', 'src/observe/*'],
+    own: true,
+    node: ['http', 'crypto', 'zlib', 'stream', 'stream/promises', 'events', 'net', 'util', 'timers'],
+  },
+  peek: { files: ['src/exchange/peek.ts', 'src/exchange/router.ts'], may: [...HUB, 'src/config.ts'], node: [] },
+  exchange: {
+    files: ['src/exchange/*'],
+    may: [...HUB, 'src/sse.ts', 'src/config.ts', 'src/dialects/*', ...POOL],
+    own: true,
+    node: ['http', 'crypto', 'stream', 'zlib', 'events', 'util', 'timers', 'string_decoder'],
+  },
+  backends: {
+    files: ['src/backends/*'],
+    may: [...HUB, 'src/config.ts'],
+    own: true,
+    node: ['http', 'https', 'net', 'tls', 'crypto', 'stream', 'events', 'url', 'util', 'zlib', 'timers/promises'],
+  },
+  plan: {
+    files: ['src/plan/*'],
+    may: [...HUB, 'src/sse.ts', 'src/config.ts', 'src/backends/backend.ts'],
+    own: true,
+    node: ['child_process', 'crypto', 'events', 'fs', 'fs/promises', 'http', 'os', 'path', 'stream', 'readline', 'string_decoder', 'util', 'url'],
+  },
+  'shared by dialects': { files: ['src/dialects/*.ts'], may: SHARED_BY_DIALECTS, node: [] },
+  anthropic: { files: ['src/dialects/anthropic/*'], may: SHARED_BY_DIALECTS, own: true, node: [] },
+  chat: { files: ['src/dialects/chat/*'], may: SHARED_BY_DIALECTS, own: true, node: [] },
+  responses: { files: ['src/dialects/responses/*'], may: SHARED_BY_DIALECTS, own: true, node: [] },
+  observe: {
+    files: ['src/observe/*'],
+    may: [...HUB, 'src/config.ts'],
+    own: true,
+    node: ['fs', 'fs/promises', 'path', 'crypto', 'http', 'https', 'util', 'os', 'url'],
+  },
+  // The same for the command line: discovery with its effects.
+  survey: { files: ['src/survey.ts'], may: [...HUB, ...CONFIG, 'src/version.ts', 'src/backends/*', 'src/plan/*'], node: [] },
+  proxy: { files: ['src/proxy.ts', 'src/index.ts'], may: ['src/*'], node: ['*'] },
+  cli: {
+    files: ['src/cli/*', 'bin/*'],
+    may: [...HUB, ...CONFIG, 'src/version.ts', 'src/survey.ts', 'src/proxy.ts', 'src/index.ts', 'src/observe/*', 'dist/*'],
+    own: true,
+    node: ['*'],
+    dynamic: 'own',
+  },
+  shim: { files: ['src/shim/*'], may: [], own: true, node: ['*'], dynamic: 'any' },
+}
+
+/** What stands at the top of the repository; names that begin with a dot are free. */
+export const TOP_LEVEL = [
+  'src', 'bin', 'test', 'scripts', 'package.json', 'package-lock.json', 'tsconfig.json', 'README.md', 'SECURITY.md', 'LICENSE',
+] as const
+
+/** Made by tools and ignored by git. */
+export const IGNORED = ['node_modules', 'dist', 'coverage'] as const
+
+/** Everything that a contributor installs, and nothing else. */
+export const DEV_DEPENDENCIES = ['@types/node', 'c8', 'tsx', 'typescript'] as const

@@ -1,0 +1,76 @@
+/**
+ * Reading an upstream's body instead of relaying it: decompressed, bounded, and an error page as one sentence.
+ * https://www.rfc-editor.org/rfc/rfc9110#section-8.4
+ * @module
+ */
+import { pipeline } from 'node:stream'
+import type { Readable, Transform } from 'node:stream'
+import * as zlib from 'node:zlib'
+import { DarioError } from '../errors.ts'
+import type { Upstream } from './backend.ts'
+
+const DECODERS: Readonly<Record<string, (() => Transform) | undefined>> = {
+  gzip: zlib.createGunzip,
+  'x-gzip': zlib.createGunzip,
+  deflate: zlib.createInflate,
+  br: zlib.createBrotliDecompress,
+  // Newer than Node 20.
+  zstd: (zlib as { createZstdDecompress?: () => Transform }).createZstdDecompress,
+}
+
+/**
+ * The body as plain bytes; the body itself when it is not compressed. dario asks for `identity`, but not every server
+ * listens. Encodings are undone in reverse order of their list (pitfall X2). The reader sets the limit on its size.
+ * @throws DarioError `upstream_protocol` for an encoding that this Node cannot undo.
+ */
+export function decodeBody({ headers, body }: Upstream): Readable {
+  const encodings = (headers['content-encoding'] ?? '').toLowerCase().split(',').map((name) => name.trim())
+  const decoders = encodings.filter((name) => name !== '' && name !== 'identity').reverse().map((name) => {
+    const create = Object.hasOwn(DECODERS, name) ? DECODERS[name] : undefined
+    if (create === undefined) {
+      body.destroy()
+      const message = 'the upstream compressed its answer in a way that this version of Node cannot read'
+      throw new DarioError('upstream_protocol', message)
+    }
+    return explainingGarbage(create())
+  })
+  const last = decoders.at(-1)
+  if (last === undefined) return body
+  pipeline([body, ...decoders], () => {}) // errors and ends go through; the last stream shows them to its reader
+  return last
+}
+
+function explainingGarbage(decoder: Transform): Transform {
+  const destroy = decoder.destroy
+  decoder.destroy = (cause) => {
+    const code = (cause as NodeJS.ErrnoException | undefined)?.code ?? ''
+    const broken = code.startsWith('Z_') || code.startsWith('ERR_')
+    const message = `the upstream's compressed answer is damaged (${code})`
+    return destroy.call(decoder, broken ? new DarioError('upstream_protocol', message, { cause }) : cause)
+  }
+  return decoder
+}
+
+/**
+ * The whole body as text, at most `limit` bytes of it; what is longer is cut and the connection closed.
+ * @throws DarioError when the upstream breaks.
+ */
+export async function readText(upstream: Upstream, limit = 8_388_608): Promise<string> {
+  const chunks: Buffer[] = []
+  let size = 0
+  for await (const chunk of decodeBody(upstream) as AsyncIterable<Buffer>) {
+    chunks.push(chunk)
+    size += chunk.length
+    if (size > limit) break
+  }
+  return Buffer.concat(chunks).subarray(0, limit).toString('utf8')
+}
+
+/** An error body that is not JSON as one short sentence: nobody wants to read a page of markup (pitfall E8). */
+export function toErrorSentence(status: number, text: string): string {
+  const page = /^\s*</.test(text)
+  const found = page ? /<title[^>]*>([^<]*)</i.exec(text)?.[1] ?? '' : text
+  const words = found.replace(/[\s\p{Cc}]+/gu, ' ').trim().slice(0, 200)
+  const what = page ? 'a page of HTML instead of JSON' : 'no JSON'
+  return `the upstream answered ${status} with ${what}${words === '' ? '' : `: ${words}`}`
+}

@@ -1,0 +1,50 @@
+/**
+ * At most so many requests at a backend at once; the next ones wait in a bounded line.
+ * @module
+ */
+import { DarioError } from '../errors.ts'
+
+export interface Gate {
+  /**
+   * Resolves with the function that frees the place.
+   * @throws DarioError `rate_limited` when the line is full; the signal's reason when it aborts while waiting.
+   */
+  enter(signal: AbortSignal): Promise<() => void>
+}
+
+export function createGate(backend: string, most: number, mostWaiting: number): Gate {
+  let inside = 0
+  const line = new Set<() => void>()
+
+  function leave(): void {
+    const [next] = line
+    if (next === undefined) inside--
+    else next()
+  }
+
+  return {
+    enter(signal) {
+      if (inside < most) {
+        inside++
+        return Promise.resolve(leave)
+      }
+      if (line.size >= mostWaiting) {
+        return Promise.reject(new DarioError('rate_limited', `backend ${backend} serves ${most} requests at once and ${mostWaiting} wait: ` +
+          `raise backends.${backend}.maxConcurrent or maxQueue, or try again later`, { retryAfterMs: 1000 }))
+      }
+      return new Promise((resolve, reject) => {
+        const abandon = (): void => {
+          line.delete(proceed)
+          reject(signal.reason)
+        }
+        const proceed = (): void => {
+          line.delete(proceed)
+          signal.removeEventListener('abort', abandon)
+          resolve(leave)
+        }
+        line.add(proceed)
+        signal.addEventListener('abort', abandon, { once: true })
+      })
+    },
+  }
+}

@@ -1,0 +1,174 @@
+/**
+ * The models of a backend, read from `GET /v1/models` in every shape that servers give it, and a catalog that asks
+ * each backend once in ten minutes.
+ * https://docs.anthropic.com/en/api/models-list, https://platform.openai.com/docs/api-reference/models/list,
+ * https://openrouter.ai/docs/api-reference/list-available-models
+ * @module
+ */
+import { DarioError } from '../errors.ts'
+import type { Backend, Key, ModelInfo } from './backend.ts'
+import { readText, toErrorSentence } from './body.ts'
+import { toPlainCall } from './probe.ts'
+
+type Fields = Readonly<Record<string, unknown>>
+
+/** A server that always says `has_more` must not keep us asking. */
+const MAX_PAGES = 20
+
+/** @throws DarioError when the backend refuses, breaks or gives no list; the signal's reason when it was aborted. */
+export async function listModels(
+  backend: Pick<Backend, 'send' | 'speaks'>, key: Key | undefined, signal: AbortSignal,
+): Promise<ModelInfo[]> {
+  const dialect = backend.speaks[0] ?? 'chat'
+  const models: ModelInfo[] = []
+  let query = dialect === 'anthropic' ? '?limit=1000' : ''
+  for (let page = 0; page < MAX_PAGES; page++) {
+    const upstream = await backend.send(toPlainCall('GET', `/v1/models${query}`, dialect), key, signal)
+    const text = await readText(upstream)
+    const body = parseList(upstream.status, text)
+    for (const entry of body.entries) {
+      const model = readModel(entry)
+      if (model !== undefined) models.push(model)
+    }
+    const last = models.at(-1)?.id
+    if (!body.more || last === undefined) break
+    query = `?limit=1000&after_id=${encodeURIComponent(body.lastId ?? last)}`
+  }
+  return models
+}
+
+/** `{data: […]}` (OpenAI, Anthropic), `{models: […]}` (Ollama, llama.cpp), or the bare array (Together). */
+function parseList(status: number, text: string): { entries: unknown[]; more: boolean; lastId: string | undefined } {
+  let body: unknown
+  try {
+    body = JSON.parse(text)
+  } catch {
+    throw new DarioError('upstream_error', toErrorSentence(status, text), { status })
+  }
+  const fields = toFields(body)
+  const entries = [body, fields['data'], fields['models']].find((list) => Array.isArray(list)) as unknown[] | undefined
+  if (status >= 300 || entries === undefined) {
+    const message = `the model list was answered with status ${status}; check the key and baseUrl`
+    throw new DarioError('upstream_error', message, { status })
+  }
+  return { entries, more: fields['has_more'] === true, lastId: readString(fields['last_id']) }
+}
+
+/** Anthropic and LiteLLM, OpenRouter, vLLM, Groq, Mistral. */
+const INPUT_LIMIT = ['max_input_tokens', 'context_length', 'max_model_len', 'context_window', 'max_context_length']
+
+function readModel(entry: unknown): ModelInfo | undefined {
+  const fields = toFields(entry)
+  const id = readString(fields['id']) ?? readString(fields['model']) ?? readString(fields['name'])
+  if (id === undefined) return undefined
+  const top = toFields(fields['top_provider'])
+  const name = readString(fields['display_name']) ?? readString(fields['name'])
+  return {
+    id,
+    ownedBy: readString(fields['owned_by']),
+    created: readCount(fields['created']) ?? readTime(fields['created_at']),
+    displayName: name === id ? undefined : name,
+    maxInputTokens: readFirst(fields, INPUT_LIMIT),
+    maxOutputTokens: readCount(top['max_completion_tokens'])
+      ?? readFirst(fields, ['max_output_tokens', 'max_completion_tokens', 'max_tokens']),
+    price: readPrice(fields),
+  }
+}
+
+/** OpenRouter's dollars per token as strings, LiteLLM's as numbers. A negative price means "depends". */
+function readPrice(fields: Fields): ModelInfo['price'] {
+  const pricing = toFields(fields['pricing'])
+  const input = readDollars(pricing['prompt'] ?? fields['input_cost_per_token'])
+  const output = readDollars(pricing['completion'] ?? fields['output_cost_per_token'])
+  if (input === undefined || output === undefined) return undefined
+  return {
+    input,
+    output,
+    cacheRead: readDollars(pricing['input_cache_read'] ?? fields['cache_read_input_token_cost']),
+    cacheWrite: readDollars(pricing['input_cache_write'] ?? fields['cache_creation_input_token_cost']),
+  }
+}
+
+function toFields(value: unknown): Fields {
+  return typeof value === 'object' && value !== null ? value as Fields : {}
+}
+
+function readString(value: unknown): string | undefined {
+  return typeof value === 'string' && value !== '' ? value : undefined
+}
+
+function readCount(value: unknown): number | undefined {
+  return typeof value === 'number' && Number.isFinite(value) && value > 0 ? Math.floor(value) : undefined
+}
+
+function readTime(value: unknown): number | undefined {
+  return typeof value === 'string' ? readCount(Date.parse(value) / 1000) : readCount(value)
+}
+
+function readFirst(fields: Fields, names: readonly string[]): number | undefined {
+  for (const name of names) {
+    const count = readCount(fields[name])
+    if (count !== undefined) return count
+  }
+  return undefined
+}
+
+function readDollars(value: unknown): number | undefined {
+  const dollars = typeof value === 'string' && value.trim() !== '' ? Number(value) : value
+  return typeof dollars === 'number' && Number.isFinite(dollars) && dollars >= 0 ? dollars : undefined
+}
+
+export interface ModelCatalog {
+  /** Never rejects: a backend that does not answer is in `failures`, with one sentence, and not in `models`. */
+  read(): Promise<{ models: Map<string, ModelInfo[]>; failures: Map<string, string> }>
+}
+
+export interface CatalogOptions {
+  /** Milliseconds that a list is kept; default 600,000. A failure is kept for a twentieth of it. */
+  keep?: number
+  /** Milliseconds for one backend's answer; default 5,000. */
+  limit?: number
+}
+
+/** Calls that come while a list is on its way share it. */
+export function createModelCatalog(
+  backends: readonly Backend[], now: () => number, options: CatalogOptions = {},
+): ModelCatalog {
+  const { keep = 600_000, limit = 5_000 } = options
+  const entries = new Map<string, { until: number; result: Promise<ModelInfo[] | string> }>()
+
+  function ask(backend: Backend): Promise<ModelInfo[] | string> {
+    const known = entries.get(backend.id)
+    if (known !== undefined && now() < known.until) return known.result
+    const entry = { until: Infinity, result: fetchOnce(backend, limit) }
+    entries.set(backend.id, entry)
+    void entry.result.then((result) => {
+      entry.until = now() + (typeof result === 'string' ? keep / 20 : keep)
+    })
+    return entry.result
+  }
+
+  return {
+    async read() {
+      const models = new Map<string, ModelInfo[]>()
+      const failures = new Map<string, string>()
+      const results = await Promise.all(backends.map(ask))
+      for (const [index, backend] of backends.entries()) {
+        const result = results[index]
+        if (typeof result === 'string') failures.set(backend.id, result)
+        else if (result !== undefined) models.set(backend.id, result)
+      }
+      return { models, failures }
+    },
+  }
+}
+
+async function fetchOnce(backend: Backend, limit: number): Promise<ModelInfo[] | string> {
+  const signal = AbortSignal.timeout(limit)
+  try {
+    return await listModels(backend, backend.keys[0], signal)
+  } catch (error) {
+    if (signal.aborted) return `no model list within ${limit} ms`
+    return error instanceof DarioError ? error.message : 'the model list could not be read'
+  }
+}

@@ -1,0 +1,113 @@
+/**
+ * What an upstream's answer means for its key: status first, body second (pitfall E5), and until when to rest.
+ * Sources: Anthropic API "Rate limits" and "Errors", OpenAI API "Rate limits" and "Error codes", RFC 9110 section 10.2.3.
+ * @module
+ */
+import type { IncomingHttpHeaders } from 'node:http'
+import type { DarioError } from '../errors.ts'
+import type { Outcome } from './backend.ts'
+
+export interface Verdict {
+  outcome: Outcome
+  /** Milliseconds that the vendor asked for. */
+  retryAfterMs?: number | undefined
+  /** The limit is of the whole account (money, quota), not of one model. */
+  wholeKey: boolean
+}
+
+/** Vendors dress an empty purse as 400, 402, 403 or 429 (pitfall E6). */
+const QUOTA = /insufficient[_ ](balance|quota|funds|credits?)|credit balance is too low|exceeded your current quota|quota[_ ]exceeded|billing|out of credits|payment required|usage limit/i
+
+/** A word in an error that means load, whatever the status says. */
+const OVERLOAD = /overloaded|capacity|temporarily unavailable|try again later/i
+
+export function judge(status: number, headers: IncomingHttpHeaders, text: string, now: number): Verdict {
+  const retryAfterMs = readRetryAfter(headers, now)
+  switch (true) {
+    case status >= 200 && status < 300: return { outcome: 'ok', wholeKey: false }
+    case status === 429: return { outcome: 'rate_limited', retryAfterMs, wholeKey: QUOTA.test(text) }
+    case status === 402: return { outcome: 'rate_limited', retryAfterMs, wholeKey: true }
+    case (status === 400 || status === 403) && QUOTA.test(text): return { outcome: 'rate_limited', retryAfterMs, wholeKey: true }
+    case status === 401 || status === 403: return { outcome: 'auth', wholeKey: true }
+    case status === 408 || status >= 500: return { outcome: 'overloaded', retryAfterMs, wholeKey: false }
+    case status >= 300 && status < 400: return { outcome: 'unreachable', wholeKey: false }
+    default: return { outcome: 'client_error', wholeKey: false }
+  }
+}
+
+/** An error event inside a 200 stream, before any content (pitfall F1). */
+export function judgeStreamError(error: DarioError): Verdict {
+  const text = `${error.upstreamType ?? ''} ${error.message}`
+  const retryAfterMs = error.retryAfterMs
+  if (error.status === 429 || QUOTA.test(text)) return { outcome: 'rate_limited', retryAfterMs, wholeKey: QUOTA.test(text) }
+  if (OVERLOAD.test(text)) return { outcome: 'overloaded', retryAfterMs, wholeKey: false }
+  if (error.status === 401 || error.status === 403) return { outcome: 'auth', wholeKey: true }
+  if (error.status < 500) return { outcome: 'client_error', wholeKey: false }
+  return { outcome: 'overloaded', retryAfterMs, wholeKey: false }
+}
+
+/** `retry-after-ms`, `retry-after` (seconds or a date), else the latest reset of a limit that has nothing left. */
+export function readRetryAfter(headers: IncomingHttpHeaders, now: number): number | undefined {
+  const milliseconds = Number(headers['retry-after-ms'])
+  if (headers['retry-after-ms'] !== undefined && milliseconds >= 0) return milliseconds
+  const header = headers['retry-after']
+  if (header !== undefined) return readTime(header, now)
+  let latest: number | undefined
+  for (const limit of readLimits(headers, now)) {
+    if (limit.remaining === 0 && limit.resetMs !== undefined) latest = Math.max(latest ?? 0, limit.resetMs)
+  }
+  return latest
+}
+
+export interface Limit {
+  /** `requests`, `tokens`, `input-tokens` … */
+  what: string
+  limit: number | undefined
+  remaining: number
+  /** Milliseconds from now. */
+  resetMs: number | undefined
+}
+
+const REMAINING = /^(anthropic-ratelimit-|x-ratelimit-)(?:remaining-)?(.*?)(?:-remaining)?$/
+
+/** `anthropic-ratelimit-{what}-remaining`, `x-ratelimit-remaining-{what}` and vendors' bare `x-ratelimit-remaining`. */
+export function readLimits(headers: IncomingHttpHeaders, now: number): Limit[] {
+  const limits: Limit[] = []
+  for (const name in headers) {
+    if (!name.includes('ratelimit') || !name.includes('remaining')) continue
+    const [, prefix, what] = REMAINING.exec(name) ?? []
+    const remaining = Number(headers[name])
+    if (prefix === undefined || what === undefined || !Number.isFinite(remaining)) continue
+    const read = (word: string): string | undefined => {
+      const names = prefix.startsWith('anthropic') ? `${prefix}${what}-${word}` : what === '' ? `${prefix}${word}` : `${prefix}${word}-${what}`
+      return headers[names] as string | undefined
+    }
+    const limit = Number(read('limit'))
+    const reset = read('reset')
+    limits.push({
+      what: what === '' ? 'requests' : what,
+      limit: Number.isFinite(limit) ? limit : undefined,
+      remaining,
+      resetMs: reset === undefined ? undefined : readTime(reset, now),
+    })
+  }
+  return limits
+}
+
+const UNIT = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const
+
+/** Seconds (`20`, `0.5`), Unix time in s or ms, `1m30.5s` / `6ms` (OpenAI), an RFC 3339 or HTTP date. In ms from now. */
+export function readTime(text: string, now: number): number | undefined {
+  const value = text.trim()
+  if (/^\d+(\.\d+)?$/.test(value)) {
+    const number = Number(value)
+    if (number > 1e11) return Math.max(0, number - now)
+    return Math.max(0, number > 1e8 ? number * 1000 - now : number * 1000)
+  }
+  const parts = [...value.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h|d)/g)]
+  if (parts.length > 0 && parts.map(([part]) => part).join('') === value) {
+    return parts.reduce((sum, [, amount, unit]) => sum + Number(amount) * UNIT[unit as keyof typeof UNIT], 0)
+  }
+  const date = Date.parse(value)
+  return Number.isNaN(date) ? undefined : Math.max(0, date - now)
+}

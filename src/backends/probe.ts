@@ -1,0 +1,95 @@
+/**
+ * What a server speaks and whether it takes a key, found out without paying for a token.
+ * @module
+ */
+import { DarioError } from '../errors.ts'
+import type { DialectName } from '../hub/types.ts'
+import type { Backend, Call, Key } from './backend.ts'
+import { readText } from './body.ts'
+
+type Sender = Pick<Backend, 'send'>
+
+/** In the order in which they are preferred when nothing else is known: Chat is what compatible servers do best. */
+const PATHS: readonly (readonly [DialectName, string])[] = [
+  ['chat', '/v1/chat/completions'],
+  ['responses', '/v1/responses'],
+  ['anthropic', '/v1/messages'],
+]
+
+const KNOWN: Readonly<Record<string, readonly DialectName[]>> = {
+  'api.anthropic.com': ['anthropic'],
+  'api.openai.com': ['responses', 'chat'],
+  'openrouter.ai': ['chat', 'responses', 'anthropic'],
+  'api.x.ai': ['chat', 'responses'],
+  'api.groq.com': ['chat'],
+  'api.deepseek.com': ['chat'],
+  'api.mistral.ai': ['chat'],
+  'generativelanguage.googleapis.com': ['chat'],
+}
+
+/** The dialects of a well-known host, best first; undefined for others: ask them. */
+export function knownSpeaks(host: string): readonly DialectName[] | undefined {
+  return Object.hasOwn(KNOWN, host) ? KNOWN[host] : undefined
+}
+
+/**
+ * The dialects that a server has, best first; empty when it has none. Each is asked for an answer to `{}`, which must
+ * fail for a reason other than "no such path".
+ * @throws DarioError `authentication` when every path refuses the key: then nothing is known. What `send` throws.
+ */
+export async function probeDialects(
+  backend: Sender, key: Key | undefined, signal: AbortSignal,
+): Promise<DialectName[]> {
+  const answers = await Promise.all(PATHS.map(([dialect, path]) => ask(backend, dialect, path, key, signal)))
+  if (answers.every((answer) => answer === 'refused')) {
+    throw new DarioError('authentication', 'the server refuses the key, so what it speaks is unknown; check the key')
+  }
+  return PATHS.filter((_, index) => answers[index] === 'spoken').map(([dialect]) => dialect)
+}
+
+async function ask(
+  backend: Sender, dialect: DialectName, path: string, key: Key | undefined, signal: AbortSignal,
+): Promise<'spoken' | 'unknown' | 'refused'> {
+  const body = { headers: { 'content-type': 'application/json' }, body: Buffer.from('{}') }
+  const upstream = await backend.send({ ...toPlainCall('POST', path, dialect), ...body }, key, signal)
+  const text = await readText(upstream, 65_536)
+  switch (upstream.status) {
+    case 401:
+    case 403:
+      return 'refused'
+    case 404:
+      // "model '' not found" is the answer of a path that exists.
+      return /\bmodel\b/i.test(text) ? 'spoken' : 'unknown'
+    case 405:
+    case 501:
+    case 502:
+    case 503:
+    case 504:
+      return 'unknown'
+    default:
+      // Nobody can answer `{}`: a 2xx is a catch-all page, or LM Studio, which says 200 to paths that it does not have.
+      return upstream.status >= 400 ? 'spoken' : 'unknown'
+  }
+}
+
+/** Whether the backend takes this key; a server without a model list but with an answer counts as `ok`. */
+export async function checkKey(
+  backend: Pick<Backend, 'send' | 'speaks' | 'host'>, key: Key | undefined, signal: AbortSignal,
+): Promise<'ok' | 'refused' | 'unreachable'> {
+  // OpenRouter shows its models to everyone.
+  const path = backend.host === 'openrouter.ai' ? '/v1/key' : '/v1/models'
+  try {
+    const upstream = await backend.send(toPlainCall('GET', path, backend.speaks[0] ?? 'chat'), key, signal)
+    upstream.body.destroy()
+    if (upstream.status === 401 || upstream.status === 403) return 'refused'
+    return upstream.status >= 500 ? 'unreachable' : 'ok'
+  } catch {
+    return 'unreachable'
+  }
+}
+
+/** A call of dario's own, without a body. */
+export function toPlainCall(method: string, path: string, dialect: DialectName): Call {
+  const none = { model: '', stream: false, body: undefined, session: undefined, loopback: true }
+  return { method, path, dialect, headers: { accept: 'application/json' }, ...none }
+}

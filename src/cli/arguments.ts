@@ -1,0 +1,77 @@
+/**
+ * Arguments to a command, by the table in `help.ts`.
+ * @module
+ */
+import { parseArgs } from 'node:util'
+import { nearest } from '../nearest.ts'
+import { readVersion } from '../version.ts'
+import { COMMANDS, renderHelp } from './help.ts'
+import type { CommandSpec } from './help.ts'
+
+type Values = Record<string, string | boolean | undefined>
+
+export type Arguments =
+  | { kind: 'command'; name: string; spec: CommandSpec; positionals: string[]; values: Values }
+  | { kind: 'text'; text: string }
+  | { kind: 'usage'; problem: string; hint: string }
+
+export function parseArguments(argv: readonly string[]): Arguments {
+  if (argv[0] === '--version' || argv[0] === '-v') return { kind: 'text', text: readVersion() }
+  const words = argv.slice(0, 2).filter((word, index) => !word.startsWith('-') && (index === 0 || !argv[0]?.startsWith('-')))
+  if (words[0] === 'help') return renderTopic(argv.slice(1).filter((word) => !word.startsWith('-')).slice(0, 2).join(' '))
+  const name = [words.join(' '), words[0] ?? 'proxy'].find((candidate) => Object.hasOwn(COMMANDS, candidate))
+  const ours = name === 'run' ? argv.slice(1, 2) : argv.slice(0, argv.includes('--') ? argv.indexOf('--') : undefined)
+  const asked = ours.some((word) => word === '--help' || word === '-h')
+  if (name === undefined) return asked ? renderTopic(words[0] ?? '') : wrongCommand(words)
+  if (asked) return { kind: 'text', text: renderHelp(words.length === 0 ? undefined : name) }
+  const spec = COMMANDS[name] as CommandSpec
+  return parseOptions(name, spec, words.length === 0 ? argv : argv.slice(name.split(' ').length))
+}
+
+function renderTopic(topic: string): Arguments {
+  const known = topic === '' || Object.keys(COMMANDS).some((name) => name === topic || name.startsWith(`${topic} `))
+  return known ? { kind: 'text', text: renderHelp(topic === '' ? undefined : topic) } : wrongCommand(topic.split(' '))
+}
+
+function parseOptions(name: string, spec: CommandSpec, args: readonly string[]): Arguments {
+  const hint = `Usage: dario ${name}${spec.usage === '' ? '' : ` ${spec.usage}`} [options]; more: dario ${name} --help`
+  const usage = (problem: string): Arguments => ({ kind: 'usage', problem, hint })
+  const { tokens } = parseArgs({ args: [...args], options: spec.options, strict: false, allowPositionals: true, tokens: true })
+  const values: Values = {}
+  const positionals: string[] = []
+  // What follows the command of `run` is the command's own: `dario run claude -p hello`.
+  const end = name === 'run' ? tokens.find(({ kind }) => kind === 'positional')?.index ?? Infinity : Infinity
+  if (end !== Infinity) positionals.push(...args.slice(end))
+  for (const token of tokens) {
+    if (token.index >= end) break
+    if (token.kind === 'positional') positionals.push(token.value)
+    if (token.kind !== 'option') continue
+    const option = Object.hasOwn(spec.options, token.name) ? spec.options[token.name] : undefined
+    if (option === undefined) {
+      const near = nearest(token.name, Object.keys(spec.options))
+      return usage(`no option ${token.rawName}${near === undefined ? '' : `; did you mean --${near}?`}`)
+    }
+    if (option.type === 'boolean' && token.value !== undefined) return usage(`${token.rawName} takes no value`)
+    if (option.type === 'string' && !token.value) return usage(`${token.rawName} needs a value: ${option.value}`)
+    values[token.name] = option.type === 'boolean' ? true : token.value
+  }
+  const [least, most] = spec.takes
+  if (positionals.length < least) return usage(`dario ${name} needs ${spec.usage}`)
+  if (positionals.length > most) return usage(`one word too many: ${positionals[most]}`)
+  return { kind: 'command', name, spec, positionals, values }
+}
+
+function wrongCommand(words: readonly string[]): Arguments {
+  const [group = '', word] = words
+  const names = Object.keys(COMMANDS)
+  const inGroup = names.filter((name) => name.startsWith(`${group} `))
+  if (inGroup.length > 0) {
+    const near = word === undefined ? undefined : nearest(word, inGroup.map((name) => name.slice(group.length + 1)))
+    const problem = word === undefined ? `dario ${group} needs one more word` : `no command "dario ${group} ${word}"`
+    const suggestion = near === undefined ? '' : `; did you mean "dario ${group} ${near}"?`
+    return { kind: 'usage', problem: problem + suggestion, hint: renderHelp(group) }
+  }
+  const near = nearest(group, [...new Set(names.map((name) => name.split(' ', 1)[0] ?? ''))])
+  const problem = `no command "dario ${group}"${near === undefined ? '' : `; did you mean "dario ${near}"?`}`
+  return { kind: 'usage', problem, hint: 'All commands: dario --help' }
+}

@@ -1,0 +1,92 @@
+/**
+ * What a command gets, and the configuration as commands read it.
+ * @module
+ */
+import { homedir } from 'node:os'
+import { defaultConfigPath } from '../config.ts'
+import type { Config, ParsedConfig } from '../config.ts'
+import type { Environment } from '../config-values.ts'
+import { readConfig } from '../config-file.ts'
+import type { ConfigSource } from '../config-file.ts'
+import { isUnconfigured, mergeDiscovered } from '../discovery.ts'
+import type { Discovered } from '../discovery.ts'
+import { DarioError } from '../errors.ts'
+import { surveyMachine } from '../survey.ts'
+import { cleanText } from './output.ts'
+import type { Output } from './output.ts'
+
+export interface CommandContext {
+  /** Full name: `backend add`. */
+  name: string
+  positionals: readonly string[]
+  values: Readonly<Record<string, string | boolean | undefined>>
+  environment: Environment
+  output: Output
+}
+
+/** Returns the exit code: 0 or 1; a `UsageError` is 2. */
+export type Command = (context: CommandContext) => Promise<number>
+
+/** The command line itself is wrong: exit code 2. */
+export function createUsageError(message: string): DarioError {
+  return new DarioError('invalid_request', message)
+}
+
+export function text(context: CommandContext, option: string): string | undefined {
+  const value = context.values[option]
+  return typeof value === 'string' ? value : undefined
+}
+
+export function toSource(context: CommandContext): ConfigSource {
+  const { environment } = context
+  const home = environment['HOME'] ?? environment['USERPROFILE'] ?? homedir()
+  return {
+    file: text(context, 'config') ?? defaultConfigPath(environment, home),
+    environment,
+    flags: { host: text(context, 'host'), port: text(context, 'port') },
+  }
+}
+
+export function loadConfig(context: CommandContext): ParsedConfig {
+  const parsed = readConfig(toSource(context))
+  for (const warning of parsed.warnings) warn(context, warning)
+  return parsed
+}
+
+export interface Assembled {
+  config: Config
+  /** What was looked for; undefined when the user wrote backends of their own. */
+  discovered: Discovered | undefined
+  file: string
+}
+
+/** The configuration that dario would serve now: the user's, or what is found on this machine. */
+export async function assemble(context: CommandContext, parsed: ParsedConfig = loadConfig(context)): Promise<Assembled> {
+  const { config } = parsed
+  const { file } = toSource(context)
+  if (!isUnconfigured(config)) return { config, discovered: undefined, file }
+  const discovered = await surveyMachine(context.environment, config.port)
+  return { config: mergeDiscovered(config, discovered), discovered, file }
+}
+
+export interface Running {
+  url: string
+  version: string
+}
+
+/** The dario that answers on this port, if one does. */
+export async function findRunning(port: number): Promise<Running | undefined> {
+  if (port === 0) return undefined
+  const url = `http://localhost:${port}`
+  try {
+    const response = await fetch(`${url}/health`, { signal: AbortSignal.timeout(1_000), redirect: 'error' })
+    const body = (await response.json()) as { name?: unknown; version?: unknown } | null
+    return body?.name === 'dario' ? { url, version: cleanText(String(body.version)) } : undefined
+  } catch {
+    return undefined
+  }
+}
+
+export function warn({ output }: CommandContext, message: string): void {
+  output.note(output.style('yellow', `warning: ${cleanText(message)}`))
+}

@@ -1,0 +1,190 @@
+/**
+ * `dario doctor`: named checks of this machine; each says ok, warn or fail and, if not ok, one remedy.
+ * @module
+ */
+import { existsSync, readFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { homedir, networkInterfaces, release } from 'node:os'
+import { join } from 'node:path'
+import type { ParsedConfig } from '../config.ts'
+import type { Environment } from '../config-values.ts'
+import { readConfig } from '../config-file.ts'
+import { PLACEHOLDER_KEY, isOurselves } from '../discovery.ts'
+import { createProxy } from '../proxy.ts'
+import type { BackendStatus } from '../proxy.ts'
+import { askClaude } from '../survey.ts'
+import { checkNode, readVersion } from '../version.ts'
+import { assemble, findRunning, toSource } from './command.ts'
+import type { Command, CommandContext } from './command.ts'
+import { cleanText } from './output.ts'
+
+export interface Check {
+  name: string
+  state: 'ok' | 'warn' | 'fail'
+  /** What is so, in one sentence. */
+  found: string
+  /** What to do; only when not ok. */
+  remedy?: string
+}
+
+function ok(name: string, found: string): Check {
+  return { name, state: 'ok', found }
+}
+
+export const doctor: Command = async (context) => {
+  const { output, values, environment } = context
+  const checks: Check[] = [checkNodeVersion()]
+  const [parsed, configChecks] = checkConfig(context)
+  checks.push(...configChecks)
+  const port = parsed?.config.port ?? 3456
+  checks.push(await checkPort(port))
+  if (parsed !== undefined) checks.push(...(await checkBackends(context, parsed)))
+  checks.push(await checkClaude(environment), ...checkProxyVariables(environment), ...checkCertificates(environment))
+  checks.push(...checkContainer(environment, port), ...checkTools(environment, port))
+  const failed = checks.some(({ state }) => state === 'fail')
+  if (values['json'] === true) return output.json({ version: readVersion(), ok: !failed, checks }), failed ? 1 : 0
+  const colours = { ok: 'green', warn: 'yellow', fail: 'red' } as const
+  for (const { name, state, found, remedy } of checks) {
+    output.line(`${output.style(colours[state], state.padEnd(4))}  ${cleanText(name)}: ${cleanText(found)}`)
+    if (remedy !== undefined) output.line(`      ${output.style('dim', `-> ${cleanText(remedy)}`)}`)
+  }
+  return failed ? 1 : 0
+}
+
+function checkNodeVersion(): Check {
+  const problem = checkNode(process.versions.node)
+  if (problem === undefined) return ok('node', process.versions.node)
+  return { name: 'node', state: 'fail', found: process.versions.node, remedy: problem }
+}
+
+function checkConfig(context: CommandContext): [ParsedConfig | undefined, Check[]] {
+  const source = toSource(context)
+  const name = 'configuration'
+  try {
+    const parsed = readConfig(source)
+    const warnings = parsed.warnings.map((warning): Check => (
+      { name, state: 'warn', found: warning, remedy: `change ${source.file} or the environment, then run dario doctor again` }))
+    const found = existsSync(source.file) ? `${source.file} is valid` : `no ${source.file}; dario uses what it finds`
+    return [parsed, [ok(name, found), ...warnings]]
+  } catch (error) {
+    return [undefined, [{ name, state: 'fail', found: (error as Error).message, remedy: 'correct it there; dario config check tells when it is right' }]]
+  }
+}
+
+async function checkPort(port: number): Promise<Check> {
+  const running = await findRunning(port)
+  if (running !== undefined) return ok('port', `dario ${running.version} answers at ${running.url}`)
+  const problem = await new Promise<string | undefined>((resolve) => {
+    const server = createServer().once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? 'error'))
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(undefined)))
+  })
+  if (problem === undefined) return ok('port', `${port} is free`)
+  const found = problem === 'EADDRINUSE' ? `${port} is taken by another program` : `${port} cannot be used (${problem})`
+  return { name: 'port', state: 'fail', found, remedy: `take another: dario --port ${port + 1}` }
+}
+
+async function checkBackends(context: CommandContext, parsed: ParsedConfig): Promise<Check[]> {
+  const { config } = await assemble(context, parsed)
+  const proxy = createProxy({ config, environment: context.environment })
+  const { backends } = await proxy.status()
+  await proxy.close(0)
+  return backends.map((backend) => checkBackend(backend))
+}
+
+function checkBackend({ id, type, speaks, keys, models, problem }: BackendStatus): Check {
+  const name = `backend ${id}`
+  const refused = keys.filter(({ state }) => state === 'refused')
+  if (refused.length > 0) {
+    const found = `the key ${refused.map(({ label }) => label).join(', ')} is refused`
+    return { name, state: 'fail', found, remedy: `give a valid one: dario backend add ${id} --key-env NAME` }
+  }
+  if (problem !== undefined) return { name, state: 'fail', found: problem, remedy: `correct its address or key, then: dario backend test ${id}` }
+  return ok(name, `${type}, speaks ${speaks.join(', ')}${models === undefined ? '' : `, ${models} models`}`)
+}
+
+async function checkClaude(environment: Environment): Promise<Check> {
+  const { program, ok: ready, hint } = await askClaude(environment)
+  if (program === undefined) return ok('claude', 'no claude program; the plan backend is off')
+  if (ready && hint === undefined) return ok('claude', `${program}, logged in`)
+  return { name: 'claude', state: 'warn', found: `${program} ${ready ? 'works' : 'is not ready'}`, remedy: hint ?? 'run: claude auth login' }
+}
+
+/** `http://user:***@host:8080`: the password is nobody's business (pitfall X6). */
+export function hidePassword(value: string): string {
+  return value.replace(/^((?:[a-z][\w+.-]*:\/\/)?[^@/:]*):.*@/i, '$1:***@')
+}
+
+function checkProxyVariables(environment: Environment): Check[] {
+  const names = ['HTTPS_PROXY', 'HTTP_PROXY', 'ALL_PROXY', 'NO_PROXY'].flatMap((name) => [name, name.toLowerCase()])
+  const set = names.filter((name) => environment[name]?.trim())
+  if (set.length === 0) return [ok('proxy variables', 'none set; backends are reached directly')]
+  const shown = set.map((name) => `${name}=${hidePassword(environment[name] ?? '')}`).join(' ')
+  return [ok('proxy variables', `${shown}; loopback is always direct`)]
+}
+
+function checkCertificates(environment: Environment): Check[] {
+  const file = environment['NODE_EXTRA_CA_CERTS']?.trim()
+  const checks: Check[] = []
+  if (file && existsSync(file)) checks.push(ok('certificates', `NODE_EXTRA_CA_CERTS=${file}`))
+  else if (file) {
+    checks.push({ name: 'certificates', state: 'fail', found: `NODE_EXTRA_CA_CERTS names ${file}, which is not there`, remedy: 'correct or unset it' })
+  }
+  if (environment['NODE_TLS_REJECT_UNAUTHORIZED'] === '0') {
+    const remedy = 'unset it and name your authority in NODE_EXTRA_CA_CERTS'
+    checks.push({ name: 'certificates', state: 'warn', found: 'NODE_TLS_REJECT_UNAUTHORIZED=0 accepts any server', remedy })
+  }
+  return checks
+}
+
+/** `localhost` of a container or of WSL is not the one of the host (pitfall W7). */
+function checkContainer(environment: Environment, port: number): Check[] {
+  const wsl = environment['WSL_DISTRO_NAME'] !== undefined || /microsoft/i.test(release())
+  const container = existsSync('/.dockerenv') || existsSync('/run/.containerenv') || environment['KUBERNETES_SERVICE_HOST'] !== undefined
+  if (!wsl && !container) return []
+  const address = Object.values(networkInterfaces()).flat().find((found) => found?.family === 'IPv4' && !found.internal)?.address
+  const found = container ? 'dario runs in a container: localhost is the container itself' : 'dario runs in WSL: Windows may have another localhost'
+  const remedy = `from outside use http://${address ?? 'ADDRESS'}:${port}, with DARIO_HOST=0.0.0.0 and DARIO_ACCESS_KEY set`
+  return [{ name: container ? 'container' : 'wsl', state: 'warn', found, remedy }]
+}
+
+function readIfThere(file: string): string {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch {
+    return ''
+  }
+}
+
+/** Settings of tools that win over the variables which `dario env` and `dario run` set (pitfalls W1, W2). */
+export function checkTools(environment: Environment, port: number): Check[] {
+  const home = environment['HOME'] ?? environment['USERPROFILE'] ?? homedir()
+  const checks = [...checkClaudeSettings(join(environment['CLAUDE_CONFIG_DIR'] ?? join(home, '.claude'), 'settings.json'), port)]
+  const codex = join(environment['CODEX_HOME'] ?? join(home, '.codex'), 'config.toml')
+  const codexUrls = [...readIfThere(codex).matchAll(/^\s*(?:openai_)?base_url\s*=\s*["']([^"'\n]*)["']/gm)].map((match) => match[1] ?? '')
+  const elsewhere = codexUrls.find((url) => !isOurselves(url, port))
+  if (elsewhere !== undefined) {
+    const remedy = `set base_url = "http://localhost:${port}/v1" there, or remove the line`
+    checks.push({ name: 'codex', state: 'warn', found: `${codex} sends Codex to ${hidePassword(elsewhere)}`, remedy })
+  }
+  const both = ['ANTHROPIC_API_KEY', 'ANTHROPIC_AUTH_TOKEN'].every((name) => environment[name]?.trim())
+  if (both) {
+    const found = 'ANTHROPIC_API_KEY and ANTHROPIC_AUTH_TOKEN are both set; Claude Code complains of that'
+    checks.push({ name: 'auth variables', state: 'warn', found, remedy: 'unset ANTHROPIC_AUTH_TOKEN' })
+  }
+  return checks.length > 0 ? checks : [ok('tools', 'no tool setting overrides the variables')]
+}
+
+function checkClaudeSettings(file: string, port: number): Check[] {
+  let env: Record<string, unknown>
+  try {
+    env = ((JSON.parse(readIfThere(file) || '{}') as { env?: Record<string, unknown> } | null)?.env ?? {})
+  } catch {
+    return [{ name: 'claude code', state: 'warn', found: `${file} is not valid JSON`, remedy: 'correct it; Claude Code ignores it now' }]
+  }
+  const overriding = ['ANTHROPIC_BASE_URL', 'ANTHROPIC_API_KEY', 'ANTHROPIC_AUTH_TOKEN', 'CLAUDE_CODE_USE_BEDROCK', 'CLAUDE_CODE_USE_VERTEX']
+    .filter((name) => env[name] !== undefined && env[name] !== '' && env[name] !== PLACEHOLDER_KEY)
+    .filter((name) => name !== 'ANTHROPIC_BASE_URL' || !isOurselves(String(env[name]), port))
+  if (overriding.length === 0) return []
+  const found = `the env block of ${file} sets ${overriding.join(', ')}, which wins over the environment`
+  return [{ name: 'claude code', state: 'warn', found, remedy: `remove it there, or set ANTHROPIC_BASE_URL to http://localhost:${port}` }]
+}

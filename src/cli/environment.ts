@@ -1,0 +1,83 @@
+/**
+ * `dario env`, and the variables by which tools find an endpoint.
+ * @module
+ */
+import { basename } from 'node:path'
+import type { Environment } from '../config-values.ts'
+import { PLACEHOLDER_KEY } from '../discovery.ts'
+import { createUsageError, loadConfig, text } from './command.ts'
+import type { Command } from './command.ts'
+
+/** Variables to set; undefined: to remove. */
+export type Variables = Record<string, string | undefined>
+
+const LOOPBACK = ['localhost', '127.0.0.1', '::1']
+
+/**
+ * Works for the vendors' own libraries and what is built on them.
+ * @param key a client key of this proxy; undefined when it asks for none
+ * @param bearer for Claude Code, which wants the token alone: with both it complains, with the key it asks (pitfall W2)
+ */
+export function createVariables(url: string, key: string | undefined, environment: Environment, bearer = false): Variables {
+  const exempt = (environment['NO_PROXY'] || environment['no_proxy'] || '').split(',').map((host) => host.trim()).filter(Boolean)
+  // Added to what is there, never in its place (pitfall X7).
+  const noProxy = [...exempt, ...LOOPBACK.filter((host) => !exempt.includes(host))].join(',')
+  const variables: Variables = {
+    ANTHROPIC_BASE_URL: url,
+    OPENAI_BASE_URL: `${url}/v1`,
+    OPENAI_API_BASE: `${url}/v1`,
+    NO_PROXY: noProxy,
+    no_proxy: noProxy,
+  }
+  const { OPENAI_API_KEY, ANTHROPIC_API_KEY, ANTHROPIC_AUTH_TOKEN } = environment
+  // Libraries refuse to start without a key; where there is one already it does no harm on loopback.
+  if (key !== undefined || !OPENAI_API_KEY) variables['OPENAI_API_KEY'] = key ?? PLACEHOLDER_KEY
+  if (bearer || key !== undefined || !(ANTHROPIC_API_KEY || ANTHROPIC_AUTH_TOKEN)) {
+    const unused = bearer ? 'ANTHROPIC_API_KEY' : 'ANTHROPIC_AUTH_TOKEN'
+    variables[bearer ? 'ANTHROPIC_AUTH_TOKEN' : 'ANTHROPIC_API_KEY'] = key ?? PLACEHOLDER_KEY
+    if (environment[unused]) variables[unused] = undefined
+  }
+  return variables
+}
+
+const SHELLS = {
+  bash: {
+    set: (name: string, value: string) => `export ${name}='${value.replaceAll("'", "'\\''")}'`,
+    unset: (name: string) => `unset ${name}`,
+  },
+  fish: {
+    set: (name: string, value: string) => `set -gx ${name} '${value.replace(/[\\']/g, '\\$&')}'`,
+    unset: (name: string) => `set -e ${name}`,
+  },
+  powershell: {
+    set: (name: string, value: string) => `$env:${name} = '${value.replaceAll("'", "''")}'`,
+    unset: (name: string) => `Remove-Item Env:${name} -ErrorAction SilentlyContinue`,
+  },
+  cmd: { set: (name: string, value: string) => `set "${name}=${value}"`, unset: (name: string) => `set "${name}="` },
+} as const
+
+type Shell = keyof typeof SHELLS
+
+/** Lines for the user's shell to evaluate. */
+export function renderVariables(variables: Variables, shell: Shell): string[] {
+  const { set, unset } = SHELLS[shell]
+  return Object.entries(variables).map(([name, value]) => (value === undefined ? unset(name) : set(name, value)))
+}
+
+function detectShell(environment: Environment, platform: NodeJS.Platform): Shell {
+  if (platform === 'win32' && !environment['SHELL']) return environment['PSModulePath'] === undefined ? 'cmd' : 'powershell'
+  const name = basename(environment['SHELL'] ?? '')
+  return name === 'fish' ? 'fish' : name === 'pwsh' ? 'powershell' : 'bash' // zsh, dash, ksh read what bash reads
+}
+
+export const environment: Command = async (context) => {
+  const { output, values } = context
+  const asked = text(context, 'shell')?.replace(/^(?:zsh|sh|dash|ksh)$/, 'bash').replace(/^pwsh$/, 'powershell')
+  if (asked !== undefined && !Object.hasOwn(SHELLS, asked)) throw createUsageError(`--shell must be one of ${Object.keys(SHELLS).join(', ')}`)
+  const { config } = loadConfig(context)
+  const key = context.environment['DARIO_ACCESS_KEY']?.trim() || undefined
+  const variables = createVariables(`http://localhost:${config.port}`, key, context.environment)
+  if (values['json'] === true) output.json(variables)
+  else for (const line of renderVariables(variables, (asked as Shell) ?? detectShell(context.environment, process.platform))) output.line(line)
+  return 0
+}

@@ -1,0 +1,151 @@
+/**
+ * Every command in one table: what it takes, what it is for, examples. Parsing, `--help` and suggestions all read it.
+ * @module
+ */
+
+export interface OptionSpec {
+  type: 'string' | 'boolean'
+  short?: string
+  /** Shown for the value of a string option. */
+  value?: string
+  help: string
+}
+
+export interface CommandSpec {
+  /** File in this folder that runs it. */
+  module: 'serve' | 'backends' | 'routes' | 'doctor' | 'environment' | 'run' | 'config'
+  /** What follows the name, for people. */
+  usage: string
+  help: string
+  options: Readonly<Record<string, OptionSpec>>
+  /** Least and most positionals after the command's name. */
+  takes: readonly [number, number]
+  examples: readonly string[]
+}
+
+const CONFIG: OptionSpec = { type: 'string', value: 'FILE', help: 'another configuration file (or DARIO_CONFIG)' }
+const JSON_OUTPUT: OptionSpec = { type: 'boolean', help: 'print JSON, for scripts' }
+const PORT: OptionSpec = { type: 'string', short: 'p', value: 'N', help: 'port to listen on (or DARIO_PORT; default 3456)' }
+const HOST: OptionSpec = { type: 'string', value: 'HOST', help: 'address to listen on (or DARIO_HOST; default: loopback only)' }
+const FILE_OPTIONS = { config: CONFIG, json: JSON_OUTPUT }
+
+export const COMMANDS: Readonly<Record<string, CommandSpec>> = {
+  proxy: {
+    module: 'serve', usage: '', takes: [0, 0], help: 'Start the endpoint. This is also what dario does without a command.',
+    options: { port: PORT, host: HOST, config: CONFIG },
+    examples: ['dario', 'dario proxy --port 8080'],
+  },
+  'backend list': {
+    module: 'backends', usage: '', takes: [0, 0], help: 'List the configured backends, or those found on this machine.',
+    options: FILE_OPTIONS,
+    examples: ['dario backend list', 'dario backend list --json'],
+  },
+  'backend add': {
+    module: 'backends', usage: 'NAME', takes: [1, 1],
+    help: 'Add or change a backend. Known names need no URL: anthropic, openai, openrouter, groq, gemini, deepseek, '
+      + 'mistral, xai, ollama, lmstudio; plan is the claude program. Without --key or --key-env the key is read from stdin.',
+    options: {
+      ...FILE_OPTIONS,
+      'base-url': { type: 'string', value: 'URL', help: 'root of the API, with or without /v1' },
+      key: { type: 'string', value: 'KEY', help: 'the key itself, env:NAME or file:PATH (stdin is safer: others see arguments)' },
+      'key-env': { type: 'string', value: 'NAME', help: 'variable that holds the key when dario starts' },
+      'no-key': { type: 'boolean', help: 'the server needs none' },
+      type: { type: 'string', value: 'TYPE', help: 'anthropic, openai, claude-code or echo (default openai)' },
+      speaks: { type: 'string', value: 'LIST', help: 'anthropic, chat, responses: comma-separated, best first (default: ask it)' },
+    },
+    examples: [
+      'dario backend add groq --key-env GROQ_API_KEY',
+      'dario backend add litellm --base-url=http://localhost:4000/v1 --key sk-...',
+      'pass show openai | dario backend add openai',
+    ],
+  },
+  'backend remove': {
+    module: 'backends', usage: 'NAME', takes: [1, 1], help: 'Remove a backend from the configuration.', options: FILE_OPTIONS,
+    examples: ['dario backend remove groq'],
+  },
+  'backend test': {
+    module: 'backends', usage: '[NAME]', takes: [0, 1], help: 'Ask one backend, or all, whether they answer and accept the key.',
+    options: FILE_OPTIONS,
+    examples: ['dario backend test', 'dario backend test openai --json'],
+  },
+  'route list': {
+    module: 'routes', usage: '', takes: [0, 0], help: 'List the routes in the order in which they are tried.', options: FILE_OPTIONS,
+    examples: ['dario route list'],
+  },
+  'route add': {
+    module: 'routes', usage: 'MODEL TO...', takes: [2, 50],
+    help: 'Send models that match a pattern to a chain of backends; backend:model also renames. Replaces a route of the same pattern.',
+    options: { ...FILE_OPTIONS, first: { type: 'boolean', help: 'put it in front of the others' } },
+    examples: ["dario route add 'claude-*' plan anthropic", 'dario route add fast groq:llama-3.3-70b-versatile'],
+  },
+  'route remove': {
+    module: 'routes', usage: 'MODEL', takes: [1, 1], help: 'Remove the route of this pattern.', options: FILE_OPTIONS,
+    examples: ["dario route remove 'claude-*'"],
+  },
+  'route explain': {
+    module: 'routes', usage: 'MODEL', takes: [1, 1], help: 'Say where a model goes, and why.', options: FILE_OPTIONS,
+    examples: ['dario route explain claude-sonnet-4-5', 'dario route explain groq:llama-3.3-70b-versatile'],
+  },
+  doctor: {
+    module: 'doctor', usage: '', takes: [0, 0], help: 'Check this machine and the configuration; every problem comes with a remedy.',
+    options: { ...FILE_OPTIONS, port: PORT },
+    examples: ['dario doctor', 'dario doctor --json'],
+  },
+  env: {
+    module: 'environment', usage: '', takes: [0, 0], help: 'Print the variables that point tools at dario.',
+    options: { ...FILE_OPTIONS, port: PORT, shell: { type: 'string', value: 'NAME', help: 'bash, fish, powershell or cmd (default: yours)' } },
+    examples: ['eval "$(dario env)"', 'dario env --shell fish | source', 'dario env --shell powershell | Invoke-Expression'],
+  },
+  run: {
+    module: 'run', usage: '-- COMMAND [ARGUMENT...]', takes: [1, Infinity],
+    help: 'Run one command with its environment pointed at dario; starts dario for as long as it runs if none does.',
+    options: { config: CONFIG, port: PORT },
+    examples: ['dario run -- claude', 'dario run -- python agent.py'],
+  },
+  'config path': {
+    module: 'config', usage: '', takes: [0, 0], help: 'Print where the configuration file is.', options: FILE_OPTIONS,
+    examples: ['dario config path'],
+  },
+  'config check': {
+    module: 'config', usage: '', takes: [0, 0], help: 'Check the configuration; names file, line and column of a mistake.',
+    options: FILE_OPTIONS,
+    examples: ['dario config check', 'dario config check --config ./dario.json'],
+  },
+}
+
+/** `name` may be a group (`backend`): its commands are listed. */
+export function renderHelp(name: string | undefined): string {
+  const spec = name === undefined ? undefined : COMMANDS[name]
+  if (spec === undefined) return renderList(name)
+  const options = Object.entries({ ...spec.options, help: { type: 'boolean', short: 'h', help: 'this text' } as OptionSpec })
+  const rows = options.map(([option, { short, value, help }]) =>
+    [`  ${short === undefined ? '    ' : `-${short}, `}--${option}${value === undefined ? '' : ` ${value}`}`, help] as const)
+  return [
+    `Usage: dario ${name}${spec.usage === '' ? '' : ` ${spec.usage}`} [options]`, '', ...wrap(spec.help, 78), '',
+    'Options:', ...align(rows), '', 'Examples:', ...spec.examples.map((example) => `  ${example}`),
+  ].join('\n')
+}
+
+function renderList(group: string | undefined): string {
+  const rows = Object.entries(COMMANDS).filter(([name]) => group === undefined || name.startsWith(`${group} `))
+    .map(([name, { usage, help }]) => [`  dario ${name}${usage === '' ? '' : ` ${usage}`}`, `${help.split(/[.:;] |\.$/, 1)[0]}.`] as const)
+  const about = ['dario: one local endpoint for every LLM tool on this machine.', '']
+  const rest = ['', 'Examples:', '  dario', '  dario backend add groq --key-env GROQ_API_KEY', '  dario run -- claude', '',
+    'Every command has --help. Exit codes: 0 done, 1 failed, 2 wrong usage.']
+  return [...(group === undefined ? about : []), 'Usage:', ...align(rows), ...(group === undefined ? rest : [])].join('\n')
+}
+
+function align(rows: readonly (readonly [string, string])[]): string[] {
+  const width = Math.max(...rows.map(([left]) => left.length))
+  return rows.map(([left, right]) => `${left.padEnd(width)}  ${right}`)
+}
+
+function wrap(text: string, width: number): string[] {
+  const lines = ['']
+  for (const word of text.split(' ')) {
+    const last = lines.at(-1) ?? ''
+    if (last !== '' && last.length + word.length >= width) lines.push(word)
+    else lines[lines.length - 1] = last === '' ? word : `${last} ${word}`
+  }
+  return lines
+}

@@ -1,0 +1,62 @@
+/**
+ * The command line: arguments to a command, its answer to an exit code (0 done, 1 failed, 2 wrong usage).
+ * Commands are loaded when they are called: an old Node must get as far as the sentence below, and `--help` should not
+ * wait for a proxy to load.
+ * @module
+ */
+import { checkNode } from '../version.ts'
+import type { Command } from './command.ts'
+import type { CommandSpec } from './help.ts'
+
+async function loadCommand(module: CommandSpec['module']): Promise<Command> {
+  switch (module) {
+    case 'serve': return (await import('./serve.ts')).serve
+    case 'backends': return (await import('./backends.ts')).backends
+    case 'routes': return (await import('./routes.ts')).routes
+    case 'doctor': return (await import('./doctor.ts')).doctor
+    case 'environment': return (await import('./environment.ts')).environment
+    case 'run': return (await import('./run.ts')).run
+    case 'config': return (await import('./config.ts')).config
+  }
+}
+
+async function main(argv: readonly string[]): Promise<number> {
+  const { createOutput, cleanText } = await import('./output.ts')
+  const output = createOutput(process.stdout, process.stderr, process.env)
+  const { parseArguments } = await import('./arguments.ts')
+  const parsed = parseArguments(argv)
+  if (parsed.kind === 'text') return output.line(parsed.text), 0
+  if (parsed.kind === 'usage') {
+    output.note(output.style('red', parsed.problem))
+    output.note(parsed.hint)
+    return 2
+  }
+  const { DarioError } = await import('../errors.ts')
+  try {
+    const command = await loadCommand(parsed.spec.module)
+    return await command({ ...parsed, environment: process.env, output })
+  } catch (error) {
+    if (!(error instanceof DarioError)) throw error
+    output.note(output.style('red', `dario: ${cleanText(error.message)}`))
+    return error.code === 'invalid_request' ? 2 : 1
+  }
+}
+
+/** A reader that closed early (`dario doctor | head -1`) is no failure of ours. */
+process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))
+
+const tooOld = checkNode(process.versions.node)
+if (tooOld !== undefined) {
+  process.stderr.write(`${tooOld}\n`)
+  process.exit(1)
+}
+function leave(code: number): void {
+  // After the last byte: what was printed into a pipe must arrive whole.
+  process.stdout.write('', () => process.exit(code))
+}
+
+main(process.argv.slice(2)).then(leave, (error: Error) => {
+  process.stderr.write(`dario: ${error.message}\nThis is a fault in dario; DARIO_DEBUG=1 prints where it happened.\n`)
+  if (process.env['DARIO_DEBUG']) process.stderr.write(`${error.stack}\n`)
+  leave(1)
+})

@@ -1,0 +1,72 @@
+/**
+ * `dario` and `dario proxy`: serve until a signal, follow the configuration file.
+ * @module
+ */
+import { watchConfig } from '../config-file.ts'
+import type { ParsedConfig } from '../config.ts'
+import { createProxy } from '../proxy.ts'
+import type { Proxy } from '../proxy.ts'
+import { readVersion } from '../version.ts'
+import { assemble, toSource, warn } from './command.ts'
+import type { Assembled, Command, CommandContext } from './command.ts'
+import { cleanText } from './output.ts'
+
+const GRACE = 10_000 // ms for streams to finish
+
+export const serve: Command = async (context) => {
+  const assembled = await assemble(context)
+  const log = (line: string): void => context.output.note(cleanText(line))
+  const proxy = createProxy({ config: assembled.config, environment: context.environment, log })
+  const watcher = follow(context, proxy, assembled)
+  try {
+    const { url } = await proxy.listen()
+    printBanner(context, url, assembled)
+    return await untilSignal(context, proxy)
+  } finally {
+    watcher.close()
+  }
+}
+
+/** Takes each new configuration; a bad edit is reported and changes nothing (pitfall W4). */
+function follow(context: CommandContext, proxy: Proxy, { config }: Assembled): { close(): void } {
+  const complain = (error: Error): void => warn(context, `${error.message}; dario goes on with the configuration it has`)
+  async function take(parsed: ParsedConfig): Promise<void> {
+    for (const warning of parsed.warnings) warn(context, warning)
+    const next = (await assemble(context, parsed)).config
+    proxy.update(next)
+    const moved = next.port !== config.port || next.host !== config.host
+    context.output.note(`configuration read again${moved ? '; host and port change with the next start' : ''}`)
+  }
+  return watchConfig(toSource(context), (parsed) => void take(parsed).catch(complain), complain)
+}
+
+function printBanner({ output }: CommandContext, url: string, { config, discovered, file }: Assembled): void {
+  const names = discovered?.found ?? Object.keys(config.backends)
+  output.line(`${output.style('bold', `dario ${readVersion()}`)} listens on ${output.style('cyan', url)}`)
+  output.line()
+  output.line(`  backends: ${names.map(cleanText).join(', ')}`)
+  if (discovered === undefined) output.line(output.style('dim', `  from ${file}`))
+  else if (discovered.missing.length > 0) output.line(output.style('dim', `  looked for and not found: ${discovered.missing.join(', ')}`))
+  if (discovered?.backends['plan'] !== undefined && discovered.backends['anthropic'] !== undefined) {
+    output.line('  claude models go to the plan, which cannot cost extra; anthropic/MODEL uses the key')
+  }
+  output.line()
+  output.line('Point a tool at it with these lines, or start the tool with: dario run -- COMMAND')
+  output.line(`  export ANTHROPIC_BASE_URL=${url}`)
+  output.line(`  export OPENAI_BASE_URL=${url}/v1`)
+  output.line()
+}
+
+/** The first signal lets streams finish, the second one does not wait. */
+async function untilSignal({ output }: CommandContext, proxy: Proxy): Promise<number> {
+  return await new Promise((resolve, reject) => {
+    let closing = false
+    function stop(): void {
+      if (closing) return resolve(1)
+      closing = true
+      output.note(`closing; answers under way have ${GRACE / 1000} s to finish, a second signal ends them now`)
+      proxy.close(GRACE).then(() => resolve(0), reject)
+    }
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, stop)
+  })
+}

@@ -1,0 +1,220 @@
+/**
+ * The configuration file: read with line and column in errors, watched, and edited under a lock by atomic replacement.
+ * @module
+ */
+import {
+  chmodSync, closeSync, fsyncSync, mkdirSync, openSync, readFileSync, realpathSync, renameSync, rmSync, statSync,
+  watch, writeFileSync,
+} from 'node:fs'
+import { basename, dirname } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { parseConfig } from './config.ts'
+import type { ConfigFlags, ParsedConfig } from './config.ts'
+import type { Environment } from './config-values.ts'
+import { DarioError } from './errors.ts'
+import type { JsonObject } from './hub/types.ts'
+import { locatePath, parseJsonText } from './json-text.ts'
+
+export interface ConfigSource {
+  /** Path; a file that does not exist counts as `{}`. */
+  file: string
+  environment?: Environment | undefined
+  flags?: ConfigFlags | undefined
+}
+
+const LOCK_WAIT = 10_000 // ms; an edit takes a few
+const LOCK_STALE = 5_000 // ms; a lock older than this was left behind, whatever its process id says now
+
+/** @throws DarioError `config_invalid` that begins with `file:line:column` where the fault is in the file */
+export function readConfig(source: ConfigSource): ParsedConfig {
+  const text = readText(source.file)
+  const parsed = parseText(text ?? '{}', source)
+  return text === undefined ? parsed : { ...parsed, warnings: [...fixModes(source.file), ...parsed.warnings] }
+}
+
+function readText(file: string): string | undefined {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'ENOENT') return undefined
+    throw new DarioError('config_invalid', `${file} cannot be read (${code}); check who owns it`, { cause: error })
+  }
+}
+
+function parseText(text: string, { file, environment, flags }: ConfigSource): ParsedConfig {
+  const json = parseJsonText(text, file)
+  try {
+    return parseConfig(json, environment, flags)
+  } catch (error) {
+    if (!(error instanceof DarioError) || error.path === undefined) throw error
+    const place = /^(?:--|DARIO_)/.test(error.path) ? undefined : locatePath(text, error.path)
+    const where = place === undefined ? '' : `${file}:${place.line}:${place.column}: `
+    throw new DarioError('config_invalid', where + error.message, { path: error.path })
+  }
+}
+
+/** Keys are in there: only the owner may read it (pitfall Z12). Windows has no modes. */
+function fixModes(file: string): string[] {
+  if (process.platform === 'win32') return []
+  const warnings: string[] = []
+  const folder = dirname(file)
+  // Only our own folder: a file named by DARIO_CONFIG may be in a shared one.
+  const wanted: [string, number][] = basename(folder) === '.dario' ? [[folder, 0o700], [file, 0o600]] : [[file, 0o600]]
+  for (const [path, mode] of wanted) {
+    const found = statSync(path).mode & 0o777
+    if ((found & 0o077) === 0) continue
+    try {
+      chmodSync(path, mode)
+      warnings.push(`${path} was open to others (mode ${found.toString(8)}); it is now ${mode.toString(8)}`)
+    } catch {
+      warnings.push(`${path} is open to others (mode ${found.toString(8)}); run: chmod ${mode.toString(8)} ${path}`)
+    }
+  }
+  return warnings
+}
+
+/**
+ * Changes the file: what `edit` does not touch stays, indentation included. The result must be valid or nothing is
+ * written. Edits of several processes wait for each other.
+ * @throws DarioError `config_invalid`, `conflict` when another process holds the lock for 10 s
+ */
+export async function editConfig(source: ConfigSource, edit: (json: JsonObject) => void): Promise<ParsedConfig> {
+  const file = resolveLink(source.file)
+  mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
+  const release = await lock(`${file}.lock`)
+  try {
+    const text = readText(file)
+    const json = text === undefined ? {} : parseJsonText(text, file)
+    if (typeof json === 'object' && json !== null && !Array.isArray(json)) edit(json as JsonObject)
+    const indent = /\n([ \t]+)"/.exec(text ?? '')?.[1] ?? '  '
+    const next = `${JSON.stringify(json, null, indent)}\n`
+    const parsed = parseText(next, { ...source, file })
+    replaceFile(file, next)
+    return parsed
+  } finally {
+    release()
+  }
+}
+
+/** People link it into a folder of dotfiles; a rename would replace the link. */
+function resolveLink(file: string): string {
+  try {
+    return realpathSync(file)
+  } catch {
+    return file
+  }
+}
+
+/** A reader, or a crash at any moment, sees the old text or the new one, never a part. */
+function replaceFile(file: string, text: string): void {
+  const temporary = `${file}.tmp` // one name, since we hold the lock: what a killed process left is swept up here
+  rmSync(temporary, { force: true })
+  try {
+    writeFileSync(temporary, text, { mode: 0o600, flush: true, flag: 'wx' })
+    renameSync(temporary, file)
+  } catch (error) {
+    rmSync(temporary, { force: true })
+    throw error
+  }
+  if (process.platform === 'win32') return // fsync of a folder is EPERM there (pitfall W6)
+  const folder = openSync(dirname(file), 'r')
+  try {
+    fsyncSync(folder)
+  } catch {
+    // Some network file systems refuse; the rename itself has happened.
+  } finally {
+    closeSync(folder)
+  }
+}
+
+async function lock(path: string): Promise<() => void> {
+  for (let waited = 0; ; ) {
+    try {
+      writeFileSync(path, String(process.pid), { flag: 'wx', mode: 0o600 })
+      return () => rmSync(path, { force: true })
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException
+      if (code !== 'EEXIST' && code !== 'EPERM') throw error // EPERM: Windows, while it is being deleted
+    }
+    if (breakStale(path)) continue
+    if (waited > LOCK_WAIT) {
+      throw new DarioError('conflict', `another dario is writing the configuration; if none runs, delete ${path}`)
+    }
+    const pause = 10 + Math.floor(Math.random() * 20)
+    await sleep(pause)
+    waited += pause
+  }
+}
+
+/** Moves the lock of a dead process aside; the move is atomic, so of two that try only one succeeds. */
+function breakStale(path: string): boolean {
+  try {
+    const owner = readFileSync(path, 'utf8')
+    if (Date.now() - statSync(path).mtimeMs < LOCK_STALE && (owner === '' || isAlive(Number(owner)))) return false
+    const aside = `${path}.${process.pid}`
+    renameSync(path, aside)
+    // Between reading and moving, another may have taken the lock anew: then that one is given back.
+    const moved = readFileSync(aside, 'utf8')
+    if (moved === owner) rmSync(aside)
+    else renameSync(aside, path)
+    return moved === owner
+  } catch {
+    return false // gone meanwhile
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM'
+  }
+}
+
+/**
+ * Calls `onChange` with each new valid configuration, `onError` with what is wrong with an invalid one (the caller then
+ * keeps what it has). A deleted file is no change. Does not keep the process alive.
+ */
+export function watchConfig(
+  source: ConfigSource, onChange: (parsed: ParsedConfig) => void, onError: (error: DarioError) => void,
+): { close(): void } {
+  let seen = readText(source.file)
+  let problem = ''
+  let timer: NodeJS.Timeout | undefined
+  function check(): void {
+    try {
+      const text = readText(source.file)
+      if (text === undefined || text === seen) return
+      seen = text
+      const parsed = readConfig(source)
+      problem = ''
+      onChange(parsed)
+    } catch (error) {
+      const { message } = error as DarioError
+      if (message !== problem) onError(error as DarioError)
+      problem = message
+    }
+  }
+  function soon(): void {
+    clearTimeout(timer)
+    timer = setTimeout(check, 50).unref() // editors write in several steps
+  }
+  // Polling finds what watching misses: network drives, containers, a folder that is made later, the target of a link.
+  const poll = setInterval(check, 2_000).unref()
+  let watcher: ReturnType<typeof watch> | undefined
+  try {
+    watcher = watch(dirname(source.file), { persistent: false }, soon)
+    watcher.on('error', () => watcher?.close())
+  } catch {
+    watcher = undefined
+  }
+  return {
+    close() {
+      clearTimeout(timer)
+      clearInterval(poll)
+      watcher?.close()
+    },
+  }
+}

@@ -1,0 +1,244 @@
+/**
+ * Anthropic Messages requests into the hub.
+ * @see https://docs.claude.com/en/api/messages
+ * @module
+ */
+import { DarioError } from '../../errors.ts'
+import type { Block, HubRequest, Json, JsonObject, Thinking, Tool, ToolChoice, Turn, Warning } from '../../hub/types.ts'
+import {
+  arr, isObject, obj, optionalArr, optionalBool, optionalNum, optionalObj, optionalStr, parseObject, str,
+} from '../read.ts'
+import { BILLING_HEADER, readCache, readInput, readSource, readThinking } from './wire.ts'
+
+const KNOWN = new Set([
+  'model', 'messages', 'system', 'max_tokens', 'stop_sequences', 'temperature', 'top_p', 'tools', 'tool_choice',
+  'thinking', 'output_config', 'output_format', 'metadata', 'stream', 'thread',
+])
+const TOOL_FIELDS = new Set(['name', 'description', 'input_schema', 'strict', 'cache_control', 'type'])
+const EFFORTS = ['minimal', 'low', 'medium', 'high', 'xhigh', 'max'] as const
+/** What says nothing to another vendor and costs the answer nothing, so that it is no loss. */
+const SILENT = new Set(['context_management', 'diagnostics', 'betas'])
+
+/**
+ * @throws DarioError `invalid_request` with the JSON path; `unsupported_across_dialects` for a server-held thread, in
+ * the words on which the SDK sends the whole history instead (pitfall Q1).
+ */
+export function decodeRequest(body: JsonObject): { request: HubRequest; warnings: Warning[] } {
+  if (isObject(body['thread'])) {
+    throw new DarioError(
+      'unsupported_across_dialects',
+      'thread: this backend keeps no threads; send the whole conversation in messages',
+      {
+        path: 'thread',
+        details: { error_code: 'thread_unsupported_request', unsupported: ['thread'] },
+      },
+    )
+  }
+  const warnings: Warning[] = []
+  const extra = Object.fromEntries(Object.entries(body).filter(([name, value]) => !KNOWN.has(name) && value !== null))
+  for (const path of Object.keys(extra)) {
+    if (!SILENT.has(path)) warnings.push({ path, reason: 'only Anthropic knows this field' })
+  }
+  const stop = body['stop_sequences']
+  const user = optionalStr(optionalObj(body['metadata'])?.['user_id'])
+  const format = readFormat(body)
+  return {
+    warnings,
+    request: {
+      model: str(body['model'], 'model'),
+      turns: [...readSystem(body['system']), ...arr(body['messages'], 'messages').map(readTurn)],
+      tools: readTools(body['tools'], warnings),
+      ...readToolChoice(optionalObj(body['tool_choice'])),
+      maxTokens: optionalNum(body['max_tokens']),
+      temperature: optionalNum(body['temperature']),
+      topP: optionalNum(body['top_p']),
+      stop: typeof stop === 'string' ? [stop] : (optionalArr(stop) ?? []).filter((word) => typeof word === 'string'),
+      thinking: readThinkingWish(body),
+      ...(format === undefined ? {} : { format: { type: 'json_schema', schema: format } }),
+      user,
+      cacheKey: user === undefined ? undefined : readSession(user),
+      stream: body['stream'] === true,
+      streamUsage: true,
+      extra: Object.keys(extra).length === 0 ? {} : { anthropic: extra },
+    },
+  }
+}
+
+function readSystem(system: Json | undefined): Turn[] {
+  const blocks = typeof system === 'string' ? [{ type: 'text', text: system }] : (optionalArr(system) ?? [])
+  const turn: Turn = {
+    role: 'system',
+    path: 'system',
+    blocks: blocks.flatMap((block, index) => readBlock(block, `system[${index}]`)),
+  }
+  const first = turn.blocks[0]
+  // Kept apart, so that it goes to Anthropic only: it changes per request and would spoil others' caches (pitfall C5).
+  if (first?.type === 'text' && first.text.startsWith(BILLING_HEADER)) {
+    const [line, ...rest] = first.text.split('\n')
+    turn.blocks.splice(0, 1, { type: 'opaque', origin: 'anthropic', value: { type: 'text', text: line } })
+    if (rest.join('\n').trim() !== '') turn.blocks.splice(1, 0, { ...first, text: rest.join('\n') })
+  }
+  return turn.blocks.length === 0 ? [] : [turn]
+}
+
+function readTurn(value: Json, index: number): Turn {
+  const path = `messages[${index}]`
+  const message = obj(value, path)
+  const role = message['role']
+  if (role !== 'user' && role !== 'assistant' && role !== 'system') {
+    throw new DarioError('invalid_request', `${path}.role: must be user, assistant or system`, { path: `${path}.role` })
+  }
+  const content = message['content']
+  if (content !== undefined && content !== null && typeof content !== 'string' && !Array.isArray(content))
+    arr(content, `${path}.content`)
+  return { role, blocks: readContent(content, `${path}.content`), path }
+}
+
+function readContent(content: Json | undefined, path: string): Block[] {
+  if (typeof content === 'string') return [{ type: 'text', text: content }]
+  if (isObject(content)) return readBlock(content, path)
+  return (optionalArr(content) ?? []).flatMap((block, index) => readBlock(block, `${path}[${index}]`))
+}
+
+function readBlock(value: Json, path: string): Block[] {
+  if (typeof value === 'string') return [{ type: 'text', text: value }]
+  const block = obj(value, path)
+  const cache = readCache(block)
+  const hint = cache === undefined ? {} : { cache }
+  switch (block['type']) {
+    case 'text': // lossy: citations point into blocks that other vendors number otherwise
+      return [{ type: 'text', text: str(block['text'], `${path}.text`), ...hint }]
+    case 'image':
+      return [
+        {
+          type: 'media',
+          kind: 'image',
+          source: readSource(obj(block['source'], `${path}.source`), `${path}.source`),
+          ...hint,
+        },
+      ]
+    case 'document': {
+      const source = readSource(obj(block['source'], `${path}.source`), `${path}.source`)
+      return [{ type: 'media', kind: 'document', source, name: optionalStr(block['title']), ...hint }]
+    }
+    case 'search_result':
+      return [
+        {
+          type: 'text',
+          text: [block['title'], block['source'], ...readTexts(block['content'])].filter(Boolean).join('\n'),
+          ...hint,
+        },
+      ]
+    case 'thinking':
+    case 'redacted_thinking':
+      return [readThinking(block)]
+    case 'tool_use':
+      return [
+        {
+          type: 'tool_use',
+          id: str(block['id'], `${path}.id`),
+          name: optionalStr(block['name']) ?? '',
+          input: readInput(block['input']),
+          ...hint,
+        },
+      ]
+    case 'tool_result':
+      return [
+        {
+          type: 'tool_result',
+          toolUseId: optionalStr(block['tool_use_id']) ?? '',
+          content: readContent(block['content'], `${path}.content`).map(toReadable),
+          isError: block['is_error'] === true,
+          ...hint,
+        },
+      ]
+    default:
+      return [{ type: 'opaque', origin: 'anthropic', value: block }]
+  }
+}
+
+/**
+ * Inside a tool's result every block is something that the model should read, also in a dialect without a word for it.
+ */
+function toReadable(block: Block): Block {
+  if (block.type !== 'opaque') return block
+  const name = block.value['type'] === 'tool_reference' ? optionalStr(block.value['tool_name']) : undefined
+  return { type: 'text', text: name === undefined ? JSON.stringify(block.value) : `The tool ${name} is available now.` }
+}
+
+function readTexts(content: Json | undefined): string[] {
+  return readContent(content, 'content').flatMap((block) => (block.type === 'text' ? [block.text] : []))
+}
+
+function readTools(value: Json | undefined, warnings: Warning[]): Tool[] {
+  // of two tools with one name the last wins, in the first one's place (pitfalls K14, K15)
+  const tools = new Map<string, Tool>()
+  for (const [index, entry] of (optionalArr(value) ?? []).entries()) {
+    const path = `tools[${index}]`
+    const tool = obj(entry, path)
+    const type = optionalStr(tool['type']) ?? 'custom'
+    if (type !== 'custom') {
+      const kind = type.startsWith('web_search') ? 'web_search' : 'opaque'
+      tools.set(`${type} ${optionalStr(tool['name']) ?? index}`, { type: kind, origin: 'anthropic', value: tool })
+      continue
+    }
+    const deferred = tool['defer_loading'] === true
+    const name = str(tool['name'], `${path}.name`)
+    // A mark on a tool that is not in the prompt yet marks nothing (pitfall K13).
+    const cache = deferred ? undefined : readCache(tool)
+    tools.set(name, {
+      type: 'function',
+      name,
+      description: optionalStr(tool['description']),
+      inputSchema: optionalObj(tool['input_schema']) ?? {},
+      strict: optionalBool(tool['strict']),
+      ...(cache === undefined ? {} : { cache }),
+    })
+    for (const field of Object.keys(tool)) {
+      if (!TOOL_FIELDS.has(field) && tool[field] !== null)
+        warnings.push({ path: `${path}.${field}`, reason: 'only Anthropic knows this field' })
+    }
+  }
+  return [...tools.values()]
+}
+
+function readToolChoice(choice: JsonObject | undefined): { toolChoice?: ToolChoice; parallelTools?: boolean } {
+  if (choice === undefined) return {}
+  const one = optionalBool(choice['disable_parallel_tool_use'])
+  const parallel = one === undefined ? {} : { parallelTools: !one }
+  switch (choice['type']) {
+    case 'any':
+      return { toolChoice: { type: 'required' }, ...parallel }
+    case 'tool':
+      return { toolChoice: { type: 'tool', name: str(choice['name'], 'tool_choice.name') }, ...parallel }
+    case 'none':
+      return { toolChoice: { type: 'none' }, ...parallel }
+    default:
+      return { toolChoice: { type: 'auto' }, ...parallel }
+  }
+}
+
+/** An effort alone is a wish too: the model decides whether it thinks, and how hard. */
+function readThinkingWish(body: JsonObject): Thinking | undefined {
+  const wish = optionalObj(body['thinking'])
+  const effort = EFFORTS.find((word) => word === optionalObj(body['output_config'])?.['effort'])
+  if (wish === undefined) return effort === undefined ? undefined : { mode: 'adaptive', effort }
+  if (wish['type'] === 'disabled') return { mode: 'off' }
+  const display = optionalStr(wish['display'])
+  return {
+    mode: wish['type'] === 'adaptive' ? 'adaptive' : 'on',
+    effort,
+    budget: optionalNum(wish['budget_tokens']),
+    visible: display === undefined ? undefined : display !== 'omitted',
+  }
+}
+
+function readFormat(body: JsonObject): JsonObject | undefined {
+  const format = optionalObj(optionalObj(body['output_config'])?.['format']) ?? optionalObj(body['output_format'])
+  return format === undefined ? undefined : optionalObj(format['schema'])
+}
+
+/** Claude Code puts its session into `metadata.user_id`: as JSON, or in older versions as `…_session_<uuid>`. */
+function readSession(user: string): string | undefined {
+  return optionalStr(parseObject(user)?.['session_id']) ?? /_session_([\w-]{8,})$/.exec(user)?.[1]
+}

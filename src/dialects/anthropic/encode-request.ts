@@ -1,0 +1,255 @@
+/**
+ * Hub requests as Anthropic Messages requests, within the real API's strict refusals (pitfall Q11).
+ * @see https://docs.claude.com/en/api/messages
+ * @module
+ */
+import type { HubRequest, JsonObject, OutputFormat, Thinking, Tool, Warning } from '../../hub/types.ts'
+import type { EncodedRequest, Target, ToolIdentity } from '../dialect.ts'
+import { isObject } from '../read.ts'
+import { repairSchema } from '../schema.ts'
+import { cacheControl, encodeTurns } from './encode-turns.ts'
+import type { Message } from './encode-turns.ts'
+import { readFamily } from './family.ts'
+import type { Family } from './family.ts'
+import { toLegalName } from './names.ts'
+
+const BUDGETS = { minimal: 1024, low: 4096, medium: 10_000, high: 20_000, xhigh: 32_000, max: 32_000 } as const
+const MIN_BUDGET = 1024
+const MAX_CACHE_MARKS = 4
+
+/** @throws DarioError `unsupported_across_dialects` for attachments that Anthropic cannot read. */
+export function encodeRequest(request: HubRequest, target: Target): EncodedRequest {
+  const warnings: Warning[] = []
+  const drop = (path: string, reason: string): void => void warnings.push({ path, reason })
+  const family = readFamily(target.model)
+  const toolNames = new Map<string, ToolIdentity>()
+  const nameOf = (name: string, namespace?: string): string =>
+    toLegalName(namespace === undefined ? name : `${namespace}__${name}`)
+  const tools = encodeTools(request, target, toolNames, nameOf, drop)
+  const { system, messages } = encodeTurns(request, { target, nameOf, warnings })
+  const maxTokens = Math.min(
+    request.maxTokens ?? target.maxOutputTokens ?? family.maxTokens, target.maxOutputTokens ?? Infinity,
+  )
+  const thinking = encodeThinkingWish(request, target, family, maxTokens, messages, drop)
+  const thinks = isObject(thinking.thinking) && thinking.thinking['type'] !== 'disabled'
+  const format = encodeFormat(request.format, target, family, system)
+  const outputConfig = { ...(thinking.effort === undefined ? {} : { effort: thinking.effort }), ...format }
+  endInUserTurn(messages, family, thinks, drop)
+  for (const name of ['chat', 'responses'] as const) {
+    for (const path of Object.keys(request.extra[name] ?? {})) drop(path, 'Anthropic has no word for this field')
+  }
+  const body: JsonObject = {
+    model: target.model,
+    max_tokens: Math.max(1, maxTokens),
+    ...(system.length === 0 ? {} : { system }),
+    messages: messages as unknown as JsonObject[],
+    ...(tools.length === 0 ? {} : { tools, ...encodeToolChoice(request, target, tools, thinks, nameOf, drop) }),
+    ...encodeSampling(request, target, family, thinks, drop),
+    ...encodeStop(request, target, drop),
+    ...(thinking.thinking === undefined ? {} : { thinking: thinking.thinking }),
+    ...(Object.keys(outputConfig).length === 0 ? {} : { output_config: outputConfig }),
+    ...(request.user === undefined ? {} : { metadata: { user_id: request.user.slice(0, 256) } }),
+    ...(request.stream ? { stream: true } : {}),
+    ...request.extra.anthropic,
+  }
+  limitCacheMarks(body)
+  return { body, headers: encodeBetas(messages), warnings, toolNames }
+}
+
+type Drop = (path: string, reason: string) => void
+
+function encodeTools(
+  request: HubRequest, target: Target, toolNames: Map<string, ToolIdentity>,
+  nameOf: (name: string, namespace?: string) => string, drop: Drop,
+): JsonObject[] {
+  const tools = new Map<string, JsonObject>() // the last of two tools with one name wins (pitfall K14)
+  for (const [index, tool] of request.tools.entries()) {
+    if (tool.type === 'function' || tool.type === 'custom') {
+      const name = nameOf(tool.name, tool.namespace)
+      if (name !== tool.name || tool.type === 'custom')
+        toolNames.set(name, { name: tool.name, kind: tool.type, namespace: tool.namespace })
+      tools.set(name, tool.type === 'custom' ? encodeCustomTool(tool, name) : encodeFunction(tool, name, target))
+    } else if (tool.origin === 'anthropic') {
+      tools.set(String(tool.value['name'] ?? index), { ...tool.value })
+    } else if (tool.type === 'web_search' && target.host === 'api.anthropic.com') {
+      tools.set('web_search', { type: 'web_search_20250305', name: 'web_search' })
+    } else {
+      drop(`tools[${index}]`, 'nothing behind this backend runs this tool') // pitfall A12
+    }
+  }
+  return [...tools.values()]
+}
+
+function encodeFunction(tool: Extract<Tool, { type: 'function' }>, name: string, target: Target): JsonObject {
+  return {
+    name,
+    ...(tool.description === undefined || tool.description === '' ? {} : { description: tool.description }),
+    input_schema: repairSchema(tool.inputSchema, { root: 'object', inlineRefs: false }),
+    // never switched on by us (pitfall K7)
+    ...(tool.strict === true && !target.repairs.has('no_strict') ? { strict: true } : {}),
+    ...cacheControl(tool.cache, target),
+  }
+}
+
+/** lossy: free text becomes one string field; a grammar is only described (pitfall R5). */
+function encodeCustomTool(tool: Extract<Tool, { type: 'custom' }>, name: string): JsonObject {
+  const grammar = tool.format === undefined ? '' : `\nThe input must match this format: ${JSON.stringify(tool.format)}`
+  return {
+    name,
+    description: `${tool.description ?? ''}${grammar}`.trim() || name,
+    input_schema: {
+      type: 'object',
+      properties: { input: { type: 'string', description: 'The raw text input of the tool' } },
+      required: ['input'],
+    },
+  }
+}
+
+function encodeToolChoice(
+  request: HubRequest, target: Target, tools: JsonObject[], thinks: boolean,
+  nameOf: (name: string, namespace?: string) => string, drop: Drop,
+): JsonObject {
+  const choice = request.toolChoice
+  const one =
+    request.parallelTools === false && !target.repairs.has('no_parallel_tools')
+      ? { disable_parallel_tool_use: true }
+      : {}
+  if (choice?.type === 'none') return { tool_choice: { type: 'none' } } // takes no flag (pitfall B9)
+  const auto = choice === undefined && request.parallelTools !== false ? {} : { tool_choice: { type: 'auto', ...one } }
+  if (choice === undefined || choice.type === 'auto') return auto
+  if (thinks) {
+    // forced tools are refused with thinking (pitfall T9)
+    drop('tool_choice', 'a model that thinks cannot be forced to call a tool')
+    return { tool_choice: { type: 'auto', ...one } }
+  }
+  if (choice.type === 'required') return { tool_choice: { type: 'any', ...one } }
+  const tool = request.tools.find((candidate) => 'name' in candidate && candidate.name === choice.name)
+  const name = nameOf(choice.name, tool !== undefined && 'namespace' in tool ? tool.namespace : undefined)
+  if (tools.some((candidate) => candidate['name'] === name)) return { tool_choice: { type: 'tool', name, ...one } }
+  drop('tool_choice', `the tool ${choice.name} is not in the list`)
+  return auto
+}
+
+function encodeSampling(request: HubRequest, target: Target, family: Family, thinks: boolean, drop: Drop): JsonObject {
+  const refused = family.sampling === 'none' || target.repairs.has('no_sampling')
+  let { temperature, topP } = request
+  if (temperature !== undefined && (refused || (thinks && temperature !== 1))) {
+    drop('temperature', refused ? 'this model takes no temperature' : 'thinking needs temperature 1')
+    temperature = undefined
+  }
+  if (
+    topP !== undefined &&
+    (refused || (thinks && topP < 0.95) || (temperature !== undefined && family.sampling === 'one'))
+  ) {
+    drop('top_p', 'this model takes no top_p here')
+    topP = undefined
+  }
+  if (temperature !== undefined && temperature > 1) drop('temperature', 'Anthropic ends at 1')
+  return {
+    ...(temperature === undefined ? {} : { temperature: Math.min(1, Math.max(0, temperature)) }),
+    ...(topP === undefined ? {} : { top_p: topP }),
+  }
+}
+
+function encodeStop(request: HubRequest, target: Target, drop: Drop): JsonObject {
+  const words = request.stop.filter((word) => word.trim() !== '') // blank ones are refused
+  if (words.length === 0) return {}
+  if (!target.repairs.has('no_stop')) return { stop_sequences: words }
+  drop('stop', 'this backend takes no stop sequences')
+  return {}
+}
+
+function encodeThinkingWish(
+  request: HubRequest, target: Target, family: Family, maxTokens: number, messages: Message[], drop: Drop,
+): { thinking?: JsonObject; effort?: string } {
+  const wish = request.thinking
+  if (wish === undefined) return {} // never asked for on the user's behalf (pitfall T10)
+  // From version 5 on silence may mean thinking; older ones think only when asked, and some refuse the word.
+  if (wish.mode === 'off') return (family.version ?? 0) >= 5 ? { thinking: { type: 'disabled' } } : {}
+  if (target.repairs.has('no_thinking') || family.thinking === 'none') {
+    drop('thinking', 'this model does not think')
+    return {}
+  }
+  if (family.thinking === 'adaptive') return encodeAdaptive(wish, family)
+  const wanted =
+    wish.budget ?? (wish.effort !== undefined ? BUDGETS[wish.effort] : wish.mode === 'on' ? BUDGETS.low : undefined)
+  if (wanted === undefined) return {} // lossy: these models cannot decide for themselves
+  // leaves room for the answer (pitfall T8)
+  const budget = Math.min(Math.max(wanted, MIN_BUDGET), maxTokens - MIN_BUDGET)
+  if (budget < MIN_BUDGET) {
+    drop('thinking', 'max_tokens leaves no room for thinking')
+    return {}
+  }
+  if (!opensWithThinking(messages)) {
+    drop('thinking', 'the tool calls being answered lost the reasoning that led to them') // pitfall T1
+    return {}
+  }
+  return { thinking: { type: 'enabled', budget_tokens: budget } }
+}
+
+function encodeAdaptive(wish: Thinking, family: Family): { thinking: JsonObject; effort?: string } {
+  // lossy: a budget has no place here, and an effort that the model lacks becomes the next lower one, never a higher
+  const effort = wish.effort === 'minimal' ? 'low' : wish.effort === 'xhigh' && !family.xhigh ? 'high' : wish.effort
+  // these models hide it otherwise
+  const display = wish.visible !== false && family.xhigh ? { display: 'summarized' } : {}
+  return { thinking: { type: 'adaptive', ...display }, ...(effort === undefined ? {} : { effort }) }
+}
+
+/** With a budget, the assistant turn whose calls are being answered must open with its signed thought. */
+function opensWithThinking(messages: Message[]): boolean {
+  if (!messages.at(-1)?.content.some((block) => block['type'] === 'tool_result')) return true
+  const opening = messages.findLast((message) => message.role === 'assistant')?.content[0]
+  return opening === undefined || opening['type'] === 'thinking' || opening['type'] === 'redacted_thinking'
+}
+
+function encodeFormat(
+  format: OutputFormat | undefined, target: Target, family: Family, system: JsonObject[],
+): JsonObject {
+  if (format === undefined) return {}
+  if (format.type === 'json_schema' && family.format && !target.repairs.has('no_format')) {
+    return { format: { type: 'json_schema', schema: repairSchema(format.schema, { inlineRefs: false, closed: true }) } }
+  }
+  // lossy: an instruction asks for what other vendors enforce (pitfall B10)
+  const schema =
+    format.type === 'json_schema' ? ` It must match this JSON Schema: ${JSON.stringify(format.schema)}` : ''
+  system.push({ type: 'text', text: `Answer with one JSON object and nothing else, without a code fence.${schema}` })
+  return {}
+}
+
+/** Prefill goes only to models that take it, and without the trailing blanks that they refuse (pitfall A13). */
+function endInUserTurn(messages: Message[], family: Family, thinks: boolean, drop: Drop): void {
+  const last = messages.at(-1)
+  if (last?.role !== 'assistant') return
+  if (!family.prefill || thinks) {
+    drop('messages', 'this model cannot continue an assistant turn; it was asked to go on')
+    messages.push({ role: 'user', content: [{ type: 'text', text: 'Continue.' }] })
+    return
+  }
+  const block = last.content.at(-1)
+  if (typeof block?.['text'] === 'string') block['text'] = block['text'].trimEnd()
+}
+
+/** The last marks are kept: each covers all that stands before it (pitfall C8). */
+function limitCacheMarks(body: JsonObject): void {
+  const marked: JsonObject[] = []
+  for (const list of [
+    body['tools'],
+    body['system'],
+    ...(body['messages'] as unknown as Message[]).map((message) => message.content),
+  ]) {
+    for (const block of Array.isArray(list) ? list : []) {
+      if (!isObject(block)) continue
+      for (const part of Array.isArray(block['content']) ? block['content'] : [])
+        if (isObject(part) && part['cache_control'] !== undefined) marked.push(part)
+      if (block['cache_control'] !== undefined) marked.push(block)
+    }
+  }
+  for (const block of marked.slice(0, -MAX_CACHE_MARKS)) delete block['cache_control']
+}
+
+function encodeBetas(messages: Message[]): Record<string, string> {
+  const hasFile = messages.some((message) =>
+    message.content.some((block) => isObject(block['source']) && block['source']['type'] === 'file'),
+  )
+  return hasFile ? { 'anthropic-beta': 'files-api-2025-04-14' } : {}
+}

@@ -1,0 +1,156 @@
+/**
+ * Hub events as Anthropic's stream: one block after another, each with the next index, exactly one end.
+ * @see https://docs.claude.com/en/docs/build-with-claude/streaming
+ * @module
+ */
+import type { Block, HubEvent, JsonObject } from '../../hub/types.ts'
+import { encodeSse } from '../../sse.ts'
+import type { ReplyContext, StreamEncoder } from '../dialect.ts'
+import { encodeStreamError } from './error.ts'
+import { createMessage, toStop } from './reply.ts'
+import { toSignature, writeReplyBlock, writeUsage } from './wire.ts'
+
+const send = (data: JsonObject & { type: string }): string => encodeSse(data.type, data)
+
+export const keepAlive: string = send({ type: 'ping' })
+
+export function createStreamEncoder(context: ReplyContext): StreamEncoder {
+  let started = false,
+    hasTool = false
+  let next = 0 // wire index of the next block
+  let current: { index: number; shown: boolean; delta: 'text' | 'thinking' | 'input' } | undefined
+  const waiting = new Map<number, HubEvent[]>() // blocks that began while another was open (pitfall S5)
+
+  function start(event: Extract<HubEvent, { type: 'start' }> | undefined): string {
+    if (started) return ''
+    started = true
+    return send({ type: 'message_start', message: createMessage(event?.id ?? '', [], event?.usage ?? {}, context) })
+  }
+
+  function startBlock(index: number, block: Block): string {
+    if (block.type === 'tool_use') hasTool = true
+    const wire = writeReplyBlock(block)
+    current = {
+      index,
+      shown: wire !== undefined,
+      delta: block.type === 'tool_use' ? 'input' : block.type === 'thinking' ? 'thinking' : 'text',
+    }
+    if (wire === undefined) return ''
+    const text = 'text' in block ? block.text : block.type === 'tool_use' ? block.input : ''
+    const seal = block.type === 'thinking' && wire['type'] === 'thinking' ? block.seal : undefined
+    return (
+      send({ type: 'content_block_start', index: next, content_block: toEmpty(wire) }) +
+      (text === '' || wire['type'] === 'redacted_thinking' ? '' : sendDelta(text)) +
+      (seal === undefined
+        ? ''
+        : send({
+            type: 'content_block_delta',
+            index: next,
+            delta: { type: 'signature_delta', signature: toSignature(seal) },
+          }))
+    )
+  }
+
+  function sendDelta(text: string): string {
+    switch (current?.delta) {
+      case 'thinking':
+        return send({ type: 'content_block_delta', index: next, delta: { type: 'thinking_delta', thinking: text } })
+      case 'input':
+        return send({
+          type: 'content_block_delta',
+          index: next,
+          delta: { type: 'input_json_delta', partial_json: text },
+        })
+      default:
+        return send({ type: 'content_block_delta', index: next, delta: { type: 'text_delta', text } })
+    }
+  }
+
+  function stopBlock(): string {
+    const shown = current?.shown === true
+    current = undefined
+    return shown ? send({ type: 'content_block_stop', index: next++ }) : ''
+  }
+
+  /** The blocks that waited, up to the first that is not complete: that one is open now. */
+  function flush(): string {
+    let out = ''
+    for (const [index, events] of waiting) {
+      if (current !== undefined) break
+      waiting.delete(index)
+      for (const event of events) out += encodeBlockEvent(event)
+    }
+    return out
+  }
+
+  function encodeBlockEvent(event: HubEvent): string {
+    switch (event.type) {
+      case 'block_start':
+        return startBlock(event.index, event.block)
+      case 'delta':
+        return current?.shown === true ? sendDelta(event.text) : ''
+      case 'seal':
+        if (current?.shown !== true || current.delta !== 'thinking') return ''
+        return send({
+          type: 'content_block_delta',
+          index: next,
+          delta: { type: 'signature_delta', signature: toSignature(event.seal) },
+        })
+      default:
+        return stopBlock()
+    }
+  }
+
+  function take(event: Extract<HubEvent, { index: number }>): string {
+    if (current === undefined && event.type !== 'block_start') return '' // its block is over
+    if (current === undefined || current.index === event.index) {
+      const out = encodeBlockEvent(event)
+      return event.type === 'block_end' ? out + flush() : out
+    }
+    const events = waiting.get(event.index)
+    if (events !== undefined) events.push(event)
+    else if (event.type === 'block_start') waiting.set(event.index, [event])
+    return ''
+  }
+
+  /** Ends the open block and all that waited, so that no client is left with an open one (pitfall S18). */
+  function closeAll(): string {
+    let out = ''
+    while (current !== undefined || waiting.size > 0) out += (current === undefined ? '' : stopBlock()) + flush()
+    return out
+  }
+
+  return (event) => {
+    switch (event.type) {
+      case 'start':
+        return start(event)
+      case 'ping':
+        return keepAlive
+      case 'error':
+        return (started && current !== undefined ? stopBlock() : '') + encodeStreamError(event.error, '')
+      case 'end': {
+        const out = start(undefined) + closeAll()
+        const delta = { stop_reason: toStop(event.stop, hasTool), stop_sequence: event.stopSequence ?? null }
+        return (
+          out + send({ type: 'message_delta', delta, usage: writeUsage(event.usage) }) + send({ type: 'message_stop' })
+        )
+      }
+      default:
+        return start(undefined) + take(event)
+    }
+  }
+}
+
+/** A block as it begins: what streams afterwards is not in it yet. */
+function toEmpty(wire: JsonObject): JsonObject {
+  switch (wire['type']) {
+    case 'text':
+      return { ...wire, text: '' }
+    case 'thinking':
+      return { ...wire, thinking: '', signature: '' }
+    case 'tool_use':
+      return { ...wire, input: {} }
+    default:
+      return wire
+  }
+}

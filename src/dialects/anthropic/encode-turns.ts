@@ -1,0 +1,178 @@
+/**
+ * The conversation of a hub request as Anthropic `system` and `messages`: alternating roles, results first, nothing
+ * empty.
+ * @see https://docs.claude.com/en/api/messages
+ * @module
+ */
+import { DarioError } from '../../errors.ts'
+import type { Block, BlockOf, CacheHint, HubRequest, Json, JsonObject, Source, Turn, Warning } from '../../hub/types.ts'
+import type { Target } from '../dialect.ts'
+import { toLegalName } from './names.ts'
+import { writeInput, writeThinking } from './wire.ts'
+
+export interface TurnRules {
+  target: Target
+  /** Wire name of a tool. */
+  nameOf: (name: string, namespace: string | undefined) => string
+  warnings: Warning[]
+}
+
+export interface Message {
+  role: 'user' | 'assistant'
+  content: JsonObject[]
+}
+
+export function encodeTurns(request: HubRequest, rules: TurnRules): { system: JsonObject[]; messages: Message[] } {
+  const first = request.turns.findIndex((turn) => turn.role !== 'system')
+  const leading = first === -1 ? request.turns : request.turns.slice(0, first)
+  const system = leading.flatMap((turn) => turn.blocks.flatMap((block) => encodeText(block, rules)))
+  const messages: Message[] = []
+  for (const turn of request.turns.slice(leading.length)) {
+    // lossy: `system` has no place in the middle, so the words go to the next user turn, labelled (pitfall B4)
+    const content =
+      turn.role === 'system'
+        ? labelSystem(turn, rules)
+        : turn.blocks.flatMap((block) => encodeBlock(block, turn, rules))
+    const role = turn.role === 'assistant' ? 'assistant' : 'user'
+    const last = messages.at(-1)
+    if (last?.role === role) last.content.push(...content)
+    else if (content.length > 0 || turn === request.turns.at(-1)) messages.push({ role, content })
+  }
+  for (const message of messages) {
+    message.content.sort((a, b) => Number(b['type'] === 'tool_result') - Number(a['type'] === 'tool_result')) // stable
+    if (message.content.length === 0) message.content.push({ type: 'text', text: '(no text)' })
+  }
+  if (messages[0]?.role !== 'user') messages.unshift({ role: 'user', content: [{ type: 'text', text: '(no text)' }] })
+  return { system, messages }
+}
+
+export function cacheControl(cache: CacheHint | undefined, target: Target): JsonObject {
+  if (cache === undefined || target.repairs.has('no_cache_marks')) return {}
+  const ttl = target.repairs.has('no_cache_ttl') ? undefined : cache.ttl
+  return { cache_control: { type: 'ephemeral', ...(ttl === undefined ? {} : { ttl }) } }
+}
+
+function labelSystem(turn: Turn, rules: TurnRules): JsonObject[] {
+  return turn.blocks
+    .flatMap((block) => encodeText(block, rules))
+    .map((block) => ({ ...block, text: `<system>\n${String(block['text'])}\n</system>` }))
+}
+
+/** Empty text is refused, and so is a cache mark on it (pitfalls B5, B6). */
+function encodeText(block: Block, rules: TurnRules): JsonObject[] {
+  if (block.type === 'opaque') return block.origin === 'anthropic' ? [{ ...block.value }] : []
+  if ((block.type !== 'text' && block.type !== 'refusal') || block.text.trim() === '') return []
+  return [
+    { type: 'text', text: block.text, ...cacheControl(block.type === 'text' ? block.cache : undefined, rules.target) },
+  ]
+}
+
+function encodeBlock(block: Block, turn: Turn, rules: TurnRules): JsonObject[] {
+  const path = turn.path ?? 'messages'
+  const drop = (reason: string): JsonObject[] => {
+    rules.warnings.push({ path, reason })
+    return []
+  }
+  switch (block.type) {
+    case 'text':
+    case 'refusal': // lossy: an earlier refusal is only its words
+      return encodeText(block, rules)
+    case 'thinking':
+      return encodeThinking(block, rules, drop)
+    case 'media':
+      if (turn.role === 'assistant') return drop('Anthropic takes no pictures or files from the assistant')
+      return [{ ...encodeMedia(block, path), ...cacheControl(block.cache, rules.target) }]
+    case 'tool_use':
+      return [
+        {
+          type: 'tool_use',
+          id: toLegalName(block.id),
+          name: rules.nameOf(block.name, block.namespace),
+          input: writeInput(block),
+          ...cacheControl(block.cache, rules.target),
+        },
+      ]
+    case 'tool_result':
+      return encodeResult(block, turn, rules)
+    case 'opaque':
+      return block.origin === 'anthropic'
+        ? [{ ...block.value }]
+        : drop(`only the ${block.origin} dialect knows this item`)
+    default:
+      return block satisfies never
+  }
+}
+
+/**
+ * Signed thinking passes whole or not at all; a foreign signature would be refused on every later turn (pitfalls T2,
+ * T3).
+ */
+function encodeThinking(
+  block: BlockOf<'thinking'>, rules: TurnRules, drop: (reason: string) => JsonObject[],
+): JsonObject[] {
+  if (rules.target.repairs.has('no_thinking_history')) return drop('this backend refused earlier reasoning')
+  if (block.seal?.origin !== 'anthropic') return drop('reasoning of another vendor cannot be proven to Anthropic')
+  return [writeThinking(block)]
+}
+
+function encodeResult(block: BlockOf<'tool_result'>, turn: Turn, rules: TurnRules): JsonObject[] {
+  const parts = block.content.flatMap((part) =>
+    part.type === 'thinking' ? [] : encodeBlock(part, { ...turn, role: 'user' }, rules),
+  )
+  // An error may hold text only; pictures of a failed tool follow it.
+  const media = block.isError ? parts.filter((part) => part['type'] !== 'text') : []
+  const content: Json[] = parts.filter((part) => !media.includes(part))
+  return [
+    {
+      type: 'tool_result',
+      tool_use_id: toLegalName(block.toolUseId),
+      ...(content.length === 0 ? {} : { content }),
+      ...(block.isError ? { is_error: true } : {}),
+      ...cacheControl(block.cache, rules.target),
+    },
+    ...media,
+  ]
+}
+
+/**
+ * @throws DarioError `unsupported_across_dialects`: an attachment that silently vanished would be worse (pitfall I2).
+ */
+function encodeMedia(block: BlockOf<'media'>, path: string): JsonObject {
+  const source = readDataUrl(block.source)
+  const isImage = block.kind === 'image' && !(source.type === 'base64' && !source.mediaType.startsWith('image/'))
+  if (block.kind === 'audio' || (source.type === 'file' && source.origin !== 'anthropic')) {
+    const what = block.kind === 'audio' ? 'sound' : 'a file id of another vendor'
+    throw new DarioError(
+      'unsupported_across_dialects', `${path}: Anthropic models take no ${what}; send text, an image or a PDF`,
+      { path },
+    )
+  }
+  const wire = encodeSource(source)
+  if (isImage) return { type: 'image', source: wire }
+  return { type: 'document', source: wire, ...(block.name === undefined ? {} : { title: block.name }) }
+}
+
+/** Clients put data URLs where a URL may stand. */
+function readDataUrl(source: Source): Source {
+  const parts = source.type === 'url' ? /^data:([^;,]+)[^,]*;base64,(.*)$/s.exec(source.url) : null
+  return parts === null ? source : { type: 'base64', mediaType: parts[1] ?? '', data: parts[2] ?? '' }
+}
+
+function encodeSource(source: Source): JsonObject {
+  switch (source.type) {
+    case 'url':
+      return { type: 'url', url: source.url }
+    case 'file':
+      return { type: 'file', file_id: source.id }
+    case 'text':
+      return { type: 'text', media_type: 'text/plain', data: source.text }
+    case 'base64': {
+      const isText = /^text\/|json|xml|yaml/.test(source.mediaType) // Anthropic takes these as text only
+      if (!isText) return { type: 'base64', media_type: source.mediaType, data: source.data }
+      const bytes = Uint8Array.from(atob(source.data), (char) => char.charCodeAt(0))
+      return { type: 'text', media_type: 'text/plain', data: new TextDecoder().decode(bytes) }
+    }
+    default:
+      return source satisfies never
+  }
+}

@@ -1,0 +1,131 @@
+/**
+ * Anthropic Messages: blocks and usage, between the wire and the hub, as requests and answers share them.
+ * @see https://docs.claude.com/en/api/messages
+ * @module
+ */
+import type { Block, BlockOf, CacheHint, Json, JsonObject, Seal, Source, Usage } from '../../hub/types.ts'
+import { packSeal, unpackSeal } from '../../hub/seal.ts'
+import { isObject, optionalNum, optionalObj, optionalStr, parseObject, str } from '../read.ts'
+
+/**
+ * The per-request line that Claude Code puts at the head of its system prompt; it means something to Anthropic only.
+ */
+export const BILLING_HEADER = 'x-anthropic-billing-header:'
+
+/** undefined members are left out by JSON, null ones are refused by Anthropic (pitfall C4). */
+export function readCache(block: JsonObject): CacheHint | undefined {
+  const control = optionalObj(block['cache_control'])
+  return control === undefined ? undefined : { ttl: optionalStr(control['ttl']) }
+}
+
+export function readSeal(signature: Json | undefined): Seal | undefined {
+  if (typeof signature !== 'string' || signature === '') return undefined
+  return unpackSeal(signature) ?? { origin: 'anthropic', value: signature }
+}
+
+export function toSignature(seal: Seal | undefined): string {
+  return seal === undefined ? '' : seal.origin === 'anthropic' ? seal.value : packSeal(seal)
+}
+
+/** A thinking or redacted block; one whose text is empty and whose seal is foreign never had a text. */
+export function readThinking(block: JsonObject): BlockOf<'thinking'> {
+  const text = optionalStr(block['thinking']) ?? ''
+  const seal = readSeal(block['type'] === 'redacted_thinking' ? block['data'] : block['signature'])
+  const redacted =
+    block['type'] === 'redacted_thinking' || (text === '' && seal !== undefined && seal.origin !== 'anthropic')
+  return { type: 'thinking', text, seal, ...(redacted ? { redacted } : {}) }
+}
+
+export function writeThinking(block: BlockOf<'thinking'>): JsonObject {
+  if (block.redacted === true && block.seal?.origin === 'anthropic')
+    return { type: 'redacted_thinking', data: block.seal.value }
+  return { type: 'thinking', thinking: block.text, signature: toSignature(block.seal) }
+}
+
+/** Tool input as JSON text: what is not an object is kept as it is (pitfall K8). */
+export function readInput(input: Json | undefined): string {
+  return typeof input === 'string' ? input : JSON.stringify(input ?? {})
+}
+
+/** lossy: the wire wants an object, so number spelling is normalised and invalid JSON is wrapped, never dropped. */
+export function writeInput(block: BlockOf<'tool_use'>): JsonObject {
+  if (block.kind === 'custom') return { input: block.input }
+  if (block.input.trim() === '') return {}
+  return parseObject(block.input) ?? { invalid_json: block.input }
+}
+
+/** @throws DarioError `invalid_request` for a source without its data. */
+export function readSource(value: JsonObject, path: string): Source {
+  switch (value['type']) {
+    case 'base64':
+      return {
+        type: 'base64',
+        mediaType: str(value['media_type'], `${path}.media_type`),
+        data: str(value['data'], `${path}.data`),
+      }
+    case 'url':
+      return { type: 'url', url: str(value['url'], `${path}.url`) }
+    case 'file':
+      return { type: 'file', origin: 'anthropic', id: str(value['file_id'], `${path}.file_id`) }
+    case 'content': {
+      const content = value['content']
+      return { type: 'text', mediaType: 'text/plain', text: typeof content === 'string' ? content : joinTexts(content) }
+    }
+    default:
+      return {
+        type: 'text',
+        mediaType: optionalStr(value['media_type']) ?? 'text/plain',
+        text: str(value['data'], `${path}.data`),
+      }
+  }
+}
+
+export function joinTexts(content: Json | undefined): string {
+  if (!Array.isArray(content)) return ''
+  return content
+    .flatMap((block) => (isObject(block) && typeof block['text'] === 'string' ? [block['text']] : []))
+    .join('\n')
+}
+
+/** Snapshots, not increments: a member that is absent says nothing (pitfalls U1, O10). */
+export function readWireUsage(usage: JsonObject): Partial<Usage> {
+  const members: Partial<Record<keyof Usage, number | undefined>> = {
+    input: optionalNum(usage['input_tokens']),
+    cacheRead: optionalNum(usage['cache_read_input_tokens']),
+    cacheWrite: optionalNum(usage['cache_creation_input_tokens']),
+    output: optionalNum(usage['output_tokens']),
+    reasoning: optionalNum(optionalObj(usage['output_tokens_details'])?.['thinking_tokens']),
+  }
+  return Object.fromEntries(Object.entries(members).filter(([, tokens]) => tokens !== undefined)) as Partial<Usage>
+}
+
+/** Every member is there, because SDKs read them without asking (pitfall S32). */
+export function writeUsage(usage: Partial<Usage>): JsonObject {
+  return {
+    input_tokens: usage.input ?? 0,
+    cache_creation_input_tokens: usage.cacheWrite ?? 0,
+    cache_read_input_tokens: usage.cacheRead ?? 0,
+    output_tokens: usage.output ?? 0,
+    ...(usage.reasoning === undefined ? {} : { output_tokens_details: { thinking_tokens: usage.reasoning } }),
+  }
+}
+
+/** A block of an answer on the wire, whole; undefined for what an Anthropic client cannot be shown. */
+export function writeReplyBlock(block: Block): JsonObject | undefined {
+  switch (block.type) {
+    case 'text':
+    case 'refusal': // lossy: Anthropic says it by its stop reason
+      return { type: 'text', text: block.text }
+    case 'thinking':
+      return writeThinking(block)
+    case 'tool_use':
+      return { type: 'tool_use', id: block.id, name: block.name, input: writeInput(block) }
+    case 'opaque': // lossy: another vendor's own items mean nothing here
+      return block.origin === 'anthropic' ? block.value : undefined
+    case 'media': // lossy: answers of this dialect have no pictures
+    case 'tool_result':
+      return undefined
+    default:
+      return block satisfies never
+  }
+}

@@ -1,0 +1,133 @@
+/**
+ * Tool calls of a Chat answer, gathered from their pieces. Vendors leave out ids, indexes and names, repeat them, or
+ * send a call twice (pitfalls S4, S5, S10, S11, O5): each call becomes one block, whatever came.
+ * @module
+ */
+import type { HubEvent, Json, JsonObject } from '../../hub/types.ts'
+import type { ToolIdentity } from '../dialect.ts'
+import { isObject, optionalNum, optionalObj, optionalStr, parseObject } from '../read.ts'
+
+interface Call {
+  key: string | undefined
+  id: string
+  name: string
+  native: boolean
+  /** All arguments so far. */
+  input: string
+  /** How much of `input` has been sent on. */
+  sent: number
+  /** Block index; undefined until the name and the id are known. */
+  block: number | undefined
+}
+
+export interface CallContext {
+  toolNames: ReadonlyMap<string, ToolIdentity>
+  newId: (prefix: string) => string
+  nextIndex: () => number
+}
+
+export interface CallDecoder {
+  /** One entry of `tool_calls`, or a legacy `function_call` (`choice` and `fallbackKey` tell calls apart). */
+  push(piece: Json, choice: number, fallbackKey?: string): HubEvent[]
+  /** Ends every call: what waited for an id or a name is decided now. */
+  close(): HubEvent[]
+  /** Whether a call was seen that has, or will get, a block. */
+  any(): boolean
+}
+
+export function createCallDecoder({ toolNames, newId, nextIndex }: CallContext): CallDecoder {
+  const calls: Call[] = []
+
+  function find(piece: JsonObject, id: string, name: string, choice: number, fallbackKey: string | undefined): Call {
+    const index = optionalNum(piece['index'])
+    const key = index === undefined ? fallbackKey : `${choice}:${index}`
+    const sameId = id === '' ? undefined : calls.find((call) => call.id === id)
+    if (sameId !== undefined) return sameId
+    const known = key === undefined
+      ? (id === '' && name === '' ? calls.at(-1) : undefined)
+      : calls.findLast((call) => call.key === key)
+    // Servers that number every call 0: another id or, without ids, another name begins another call.
+    const other = known !== undefined && name !== '' && known.name !== ''
+      && (id !== '' && known.id !== '' ? id !== known.id : name !== known.name)
+    if (known !== undefined && !other) return known
+    const call: Call = { key, id: '', name: '', native: false, input: '', sent: 0, block: undefined }
+    calls.push(call)
+    return call
+  }
+
+  function open(call: Call): HubEvent[] {
+    call.block = nextIndex()
+    const identity = toolNames.get(call.name)
+    const kind = identity?.kind ?? (call.native ? 'custom' : 'function')
+    return [{
+      type: 'block_start',
+      index: call.block,
+      block: {
+        type: 'tool_use',
+        id: call.id,
+        name: identity?.name ?? call.name,
+        input: '',
+        ...(kind === 'custom' ? { kind } : {}),
+        ...(identity?.namespace === undefined ? {} : { namespace: identity.namespace }),
+      },
+    }]
+  }
+
+  /** A custom tool went out wrapped as a function (R5), so its raw text is known only when the JSON is whole. */
+  const isWrapped = (call: Call): boolean => !call.native && toolNames.get(call.name)?.kind === 'custom'
+
+  function drain(call: Call): HubEvent[] {
+    if (call.block === undefined || isWrapped(call) || call.sent === call.input.length) return []
+    const text = call.input.slice(call.sent)
+    call.sent = call.input.length
+    return [{ type: 'delta', index: call.block, text }]
+  }
+
+  return {
+    push(piece, choice, fallbackKey) {
+      if (!isObject(piece)) return []
+      const custom = optionalObj(piece['custom'])
+      const part = custom ?? optionalObj(piece['function']) ?? piece
+      const id = optionalStr(piece['id']) ?? '', name = optionalStr(part['name']) ?? ''
+      const call = find(piece, id, name, choice, fallbackKey)
+      const text = toInput(custom === undefined ? part['arguments'] : part['input'])
+      // The same call sent whole once more, often in the finish chunk (S10): arguments that were complete stay so.
+      const again = (id !== '' && id === call.id || name !== '' && name === call.name)
+        && text === call.input && parseObject(text) !== undefined
+      call.native ||= custom !== undefined
+      if (call.block === undefined) {
+        call.id ||= id
+        call.name ||= name
+      }
+      if (!again) call.input += text
+      const opened = call.block === undefined && call.name !== '' && call.id !== '' ? open(call) : []
+      return [...opened, ...drain(call)]
+    },
+    close() {
+      const events: HubEvent[] = []
+      for (const call of calls) {
+        if (call.name === '') continue // lossy: nobody could run a call without a name (B14)
+        if (call.block === undefined) {
+          call.id ||= newId('call_')
+          events.push(...open(call))
+        }
+        if (isWrapped(call)) {
+          const text = optionalStr(parseObject(call.input)?.['input']) ?? call.input
+          if (text !== '') events.push({ type: 'delta', index: call.block as number, text })
+        } else {
+          if (call.input === '' && !call.native) call.input = '{}' // K8
+          events.push(...drain(call))
+        }
+        events.push({ type: 'block_end', index: call.block as number })
+      }
+      return events
+    },
+    any: () => calls.some((call) => call.name !== ''),
+  }
+}
+
+/** Arguments are JSON text; some servers send the object itself (pitfall O9). */
+function toInput(value: Json | undefined): string {
+  if (value === undefined || value === null) return ''
+  return typeof value === 'string' ? value : JSON.stringify(value)
+}

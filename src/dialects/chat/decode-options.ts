@@ -1,0 +1,109 @@
+/**
+ * Tools, tool choice, reasoning and response format of a Chat Completions request.
+ * @module
+ */
+import type { Json, JsonObject, OutputFormat, Thinking, Tool, ToolChoice, Warning } from '../../hub/types.ts'
+import { isObject, optionalArr, optionalBool, optionalNum, optionalObj, optionalStr } from '../read.ts'
+
+export function decodeTools(body: JsonObject, warnings: Warning[]): Tool[] {
+  const tools: Tool[] = []
+  for (const [index, item] of (optionalArr(body['tools']) ?? []).entries()) {
+    const tool = isObject(item) ? decodeTool(item) : undefined
+    if (tool !== undefined) tools.push(tool)
+    else warnings.push({ path: `tools[${index}]`, reason: 'a tool without a name' })
+  }
+  for (const item of optionalArr(body['functions']) ?? []) { // the form before `tools`
+    const tool = isObject(item) ? decodeTool({ type: 'function', function: item }) : undefined
+    if (tool !== undefined) tools.push(tool)
+  }
+  const search = optionalObj(body['web_search_options'])
+  if (search !== undefined) tools.push({ type: 'web_search', origin: 'chat', value: search })
+  return tools
+}
+
+function decodeTool(tool: JsonObject): Tool | undefined {
+  const type = optionalStr(tool['type']) ?? 'function'
+  const part = optionalObj(tool[type]) ?? tool // a flat tool is Responses' form: clients mix them up
+  const name = optionalStr(part['name'])
+  const description = optionalStr(part['description'])
+  const described = description === undefined ? {} : { description }
+  if (type === 'custom' && name) return { type, name, ...described, format: optionalObj(part['format']) }
+  if (type.startsWith('web_search')) return { type: 'web_search', origin: 'chat', value: tool }
+  if (type !== 'function') return { type: 'opaque', origin: 'chat', value: tool }
+  if (!name) return undefined
+  const mark = optionalObj(tool['cache_control']) ?? optionalObj(part['cache_control'])
+  const strict = optionalBool(part['strict'])
+  return {
+    type: 'function',
+    name,
+    ...described,
+    inputSchema: optionalObj(part['parameters']) ?? { type: 'object', properties: {} },
+    ...(strict === undefined ? {} : { strict }),
+    ...(mark === undefined ? {} : { cache: { ttl: optionalStr(mark['ttl']) } }),
+  }
+}
+
+/** The choice, and the tools that it leaves: the hub has no list of allowed tools, so the others are left out. */
+export function decodeToolChoice(
+  body: JsonObject, tools: Tool[],
+): { tools: Tool[]; toolChoice: ToolChoice | undefined } {
+  const choice = body['tool_choice'] ?? body['function_call']
+  const allowed = isObject(choice) && choice['type'] === 'allowed_tools'
+    ? optionalObj(choice['allowed_tools']) ?? choice
+    : undefined
+  if (allowed === undefined) return { tools, toolChoice: decodeChoice(choice) }
+  const names = (optionalArr(allowed['tools']) ?? []).map(nameOf)
+  return {
+    // lossy: a shorter list misses the prompt cache
+    tools: tools.filter((tool) => !('name' in tool) || names.includes(tool.name)),
+    toolChoice: decodeChoice(allowed['mode']),
+  }
+}
+
+function decodeChoice(choice: Json | undefined): ToolChoice | undefined {
+  switch (choice) {
+    case 'none': return { type: 'none' }
+    case 'auto': return { type: 'auto' }
+    case 'any': // Mistral
+    case 'required': return { type: 'required' }
+  }
+  const name = nameOf(choice)
+  return name === undefined ? undefined : { type: 'tool', name }
+}
+
+/** The name in `{type, function: {name}}`, `{type, custom: {name}}`, or in the bare `{name}` of older clients. */
+function nameOf(value: Json | undefined): string | undefined {
+  if (!isObject(value)) return undefined
+  return optionalStr((optionalObj(value['function']) ?? optionalObj(value['custom']) ?? value)['name'])
+}
+
+const EFFORTS: readonly string[] = ['minimal', 'low', 'medium', 'high', 'xhigh', 'max'] satisfies Thinking['effort'][]
+
+/** `reasoning_effort`, OpenRouter's `reasoning`, and the `thinking` switch that many vendors took from Anthropic. */
+export function decodeThinking(body: JsonObject): Thinking | undefined {
+  const reasoning = optionalObj(body['reasoning']), thinking = optionalObj(body['thinking'])
+  const word = optionalStr(body['reasoning_effort']) ?? optionalStr(reasoning?.['effort'])
+  const budget = optionalNum(reasoning?.['max_tokens']) ?? optionalNum(thinking?.['budget_tokens'])
+  if (word === 'none' || reasoning?.['enabled'] === false || thinking?.['type'] === 'disabled') return { mode: 'off' }
+  const visible = reasoning?.['exclude'] === true ? { visible: false } : {}
+  if (budget !== undefined) return { mode: 'on', budget, ...visible }
+  if (word !== undefined && EFFORTS.includes(word)) {
+    return { mode: 'on', effort: word as Thinking['effort'], ...visible }
+  }
+  if (thinking?.['type'] === 'adaptive') return { mode: 'adaptive' }
+  return reasoning?.['enabled'] === true || thinking?.['type'] === 'enabled' ? { mode: 'on', ...visible } : undefined
+}
+
+export function decodeFormat(value: Json | undefined): OutputFormat | undefined {
+  const format = optionalObj(value)
+  if (format?.['type'] === 'json_object') return { type: 'json_object' }
+  const part = format?.['type'] === 'json_schema' ? optionalObj(format['json_schema']) ?? format : undefined
+  if (part === undefined) return undefined
+  return {
+    type: 'json_schema',
+    schema: optionalObj(part['schema']) ?? { type: 'object' },
+    name: optionalStr(part['name']),
+    description: optionalStr(part['description']),
+    strict: optionalBool(part['strict']),
+  }
+}

@@ -1,0 +1,151 @@
+/**
+ * A Chat Completions request, as clients really send it, as a hub request.
+ * https://platform.openai.com/docs/api-reference/chat/create
+ * @module
+ */
+import { DarioError } from '../../errors.ts'
+import type { Block, HubRequest, Json, JsonObject, Turn, Warning } from '../../hub/types.ts'
+import { arr, isObject, obj, optionalArr, optionalBool, optionalNum, optionalObj, optionalStr, str } from '../read.ts'
+import { decodeContent, decodeToolContent } from './decode-parts.ts'
+import { decodeFormat, decodeThinking, decodeToolChoice, decodeTools } from './decode-options.ts'
+import { decodeThoughts } from './reasoning.ts'
+
+/** Fields that have a place in the hub; all others travel as `extra.chat`. */
+const KNOWN = new Set([
+  'model', 'messages', 'tools', 'functions', 'tool_choice', 'function_call', 'parallel_tool_calls', 'max_tokens',
+  'max_completion_tokens', 'temperature', 'top_p', 'stop', 'reasoning_effort', 'reasoning', 'thinking',
+  'response_format', 'user', 'safety_identifier', 'prompt_cache_key', 'service_tier', 'stream', 'stream_options', 'n',
+  'web_search_options',
+])
+
+/** Dialects differ whenever this runs, so what only Chat can do is refused here. */
+export function decodeRequest(body: JsonObject): { request: HubRequest; warnings: Warning[] } {
+  const many = optionalNum(body['n'])
+  if (many !== undefined && many > 1) {
+    throw new DarioError(
+      'unsupported_across_dialects',
+      `n: this backend gives one answer per request; send it ${many} times, or route the model to a Chat backend`,
+      { path: 'n' },
+    )
+  }
+  const warnings: Warning[] = []
+  const { tools, toolChoice } = decodeToolChoice(body, decodeTools(body, warnings))
+  const extra = Object.entries(body).filter(([field, value]) => !KNOWN.has(field) && value != null)
+  const request: HubRequest = {
+    model: str(body['model'], 'model'),
+    turns: decodeMessages(arr(body['messages'], 'messages'), warnings),
+    tools,
+    toolChoice,
+    parallelTools: optionalBool(body['parallel_tool_calls']),
+    maxTokens: optionalNum(body['max_completion_tokens']) ?? optionalNum(body['max_tokens']),
+    temperature: optionalNum(body['temperature']),
+    topP: optionalNum(body['top_p']),
+    stop: decodeStop(body['stop']),
+    thinking: decodeThinking(body),
+    format: decodeFormat(body['response_format']),
+    user: optionalStr(body['safety_identifier']) ?? optionalStr(body['user']),
+    cacheKey: optionalStr(body['prompt_cache_key']),
+    serviceTier: optionalStr(body['service_tier']),
+    stream: body['stream'] === true,
+    streamUsage: optionalObj(body['stream_options'])?.['include_usage'] === true,
+    extra: extra.length === 0 ? {} : { chat: Object.fromEntries(extra) },
+  }
+  return { request, warnings }
+}
+
+function decodeStop(stop: Json | undefined): string[] {
+  if (typeof stop === 'string') return [stop]
+  return (optionalArr(stop) ?? []).filter((word) => typeof word === 'string')
+}
+
+function decodeMessages(messages: Json[], warnings: Warning[]): Turn[] {
+  const turns: Turn[] = []
+  /** Ids that we gave to legacy `function_call`s, which have none, by function name. */
+  const legacyIds = new Map<string, string>()
+  for (const [index, item] of messages.entries()) {
+    const path = `messages[${index}]`
+    const message = obj(item, path)
+    const turn = decodeMessage(message, path, legacyIds, warnings)
+    markLast(turn.blocks, message)
+    const last = turns.at(-1)
+    // B2: the results of parallel calls are one message each here and one turn everywhere else.
+    if (isResults(turn) && last !== undefined && isResults(last)) last.blocks.push(...turn.blocks)
+    else if (turn.blocks.length > 0 || turn.role === 'user') turns.push(turn) // B5
+  }
+  return turns
+}
+
+const isResults = (turn: Turn): boolean => {
+  return turn.blocks.length > 0 && turn.blocks.every((block) => block.type === 'tool_result')
+}
+
+function decodeMessage(message: JsonObject, path: string, legacyIds: Map<string, string>, warnings: Warning[]): Turn {
+  const role = str(message['role'], `${path}.role`)
+  const name = optionalStr(message['name'])
+  const readContent = (): Block[] => decodeContent(message['content'], `${path}.content`, warnings)
+  const readResult = (id: string | undefined): Block[] => decodeResult(message, id ?? '', path, warnings)
+  switch (role) {
+    case 'system':
+    case 'developer': return { role: 'system', path, blocks: readContent() }
+    case 'assistant': return { role: 'assistant', path, blocks: decodeAssistant(message, path, legacyIds, warnings) }
+    case 'tool': return { role: 'user', path, blocks: readResult(optionalStr(message['tool_call_id'])) }
+    case 'function': return { role: 'user', path, blocks: readResult(legacyIds.get(name ?? '')) }
+    default: {
+      if (role !== 'user') warnings.push({ path: `${path}.role`, reason: 'an unknown role, read as user' })
+      if (name !== undefined) warnings.push({ path: `${path}.name`, reason: 'participants have names in Chat only' })
+      return { role: 'user', path, blocks: readContent() }
+    }
+  }
+}
+
+function decodeAssistant(
+  message: JsonObject, path: string, legacyIds: Map<string, string>, warnings: Warning[],
+): Block[] {
+  const refusal = optionalStr(message['refusal'])
+  const blocks: Block[] = [
+    ...decodeThoughts(message),
+    ...decodeContent(message['content'], `${path}.content`, warnings),
+    ...(refusal ? [{ type: 'refusal', text: refusal } as const] : []),
+  ]
+  for (const item of optionalArr(message['tool_calls']) ?? []) {
+    const call = isObject(item) ? decodeCall(item, optionalStr(item['id']) ?? '') : undefined
+    if (call !== undefined) blocks.push(call)
+  }
+  const legacy = optionalObj(message['function_call'])
+  if (legacy !== undefined) {
+    const id = `call_${path.replace(/\D/g, '')}` // the same request always makes the same ids (C6)
+    const call = decodeCall({ function: legacy }, id)
+    legacyIds.set(optionalStr(legacy['name']) ?? '', id)
+    if (call !== undefined) blocks.push(call)
+  }
+  return blocks
+}
+
+/** undefined for a call without a name: some models made them, and every backend refuses them (B14). */
+function decodeCall(call: JsonObject, id: string): Block | undefined {
+  const custom = optionalObj(call['custom'])
+  const part = custom ?? optionalObj(call['function']) ?? {}
+  const name = optionalStr(part['name'])
+  if (!name) return undefined
+  const value = custom === undefined ? part['arguments'] : part['input']
+  const input = typeof value === 'string' ? value : value == null ? '' : JSON.stringify(value) // O9
+  return { type: 'tool_use', id, name, input, ...(custom === undefined ? {} : { kind: 'custom' }), ...cacheOf(call) }
+}
+
+/** R7: a result that names no call becomes plain text, never an invented id. */
+function decodeResult(message: JsonObject, id: string, path: string, warnings: Warning[]): Block[] {
+  const { content, isError } = decodeToolContent(message['content'], `${path}.content`, warnings)
+  return id === '' ? content : [{ type: 'tool_result', toolUseId: id, content, isError }]
+}
+
+const cacheOf = (value: JsonObject): { cache?: { ttl?: string | undefined } } => {
+  const mark = optionalObj(value['cache_control'])
+  return mark === undefined ? {} : { cache: { ttl: optionalStr(mark['ttl']) } }
+}
+
+/** C1: a mark on a message is meant for the end of it. */
+function markLast(blocks: Block[], message: JsonObject): void {
+  const last = blocks.at(-1)
+  const takesMark = last !== undefined && last.type !== 'thinking' && last.type !== 'opaque' && last.type !== 'refusal'
+  if (takesMark) Object.assign(last, cacheOf(message))
+}

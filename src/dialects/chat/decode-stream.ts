@@ -1,0 +1,218 @@
+/**
+ * Chat Completions answers, streamed or whole, as hub events. Chat has no block ends and its vendors agree on little,
+ * so everything here is read leniently (pitfalls S2 to S16, O1 to O9) and the grammar of the hub is made by us.
+ * @module
+ */
+import { DarioError } from '../../errors.ts'
+import type { HubEvent, Json, JsonObject, Seal, Usage } from '../../hub/types.ts'
+import type { SseEvent } from '../../sse.ts'
+import type { StreamDecoder, ToolIdentity } from '../dialect.ts'
+import { isObject, optionalArr, optionalObj, optionalStr, parseObject } from '../read.ts'
+import { createCallDecoder } from './decode-calls.ts'
+import { readText } from './decode-parts.ts'
+import { decodeErrorObject } from './error.ts'
+import { createDetailCollector } from './reasoning.ts'
+import { createThinkSplitter } from './think.ts'
+import { decodeFinishReason, readUsage } from './wire.ts'
+
+export interface DecodeContext {
+  toolNames: ReadonlyMap<string, ToolIdentity>
+  newId: (prefix: string) => string
+}
+
+const NO_USAGE: Usage = { input: 0, cacheRead: 0, cacheWrite: 0, output: 0 }
+/** Vendors' words for "it broke" in the place of a finish reason. */
+const BROKEN = new Set(['error', 'network_error'])
+
+type Kind = 'text' | 'thinking' | 'refusal'
+
+export function createStreamDecoder(context: DecodeContext): StreamDecoder {
+  const answer = createAnswerDecoder(context)
+  let malformed = 0
+  return {
+    push(event) {
+      if (event.data.trim() === '[DONE]') return answer.close(answer.hasContent())
+      const data = parseObject(event.data)
+      if (data !== undefined) return answer.push(data, event.event === 'error')
+      if (event.event === 'error') return answer.fail(decodeErrorObject({ message: event.data }))
+      malformed++ // S24: one bad event must not end a good stream
+      return []
+    },
+    end: () => answer.close(false, malformed),
+  }
+}
+
+/** A whole JSON answer cannot be cut, so it needs no finish reason; it may still be an error inside a 200 (O7). */
+export function decodeReply(body: JsonObject, context: DecodeContext): HubEvent[] {
+  const answer = createAnswerDecoder(context)
+  const events = answer.push(body, false)
+  return [...events, ...answer.close(answer.hasContent())]
+}
+
+interface AnswerDecoder {
+  push(data: JsonObject, isError: boolean): HubEvent[]
+  fail(error: DarioError): HubEvent[]
+  /** @param whole The answer is complete even if no finish reason was seen (pitfall S16). */
+  close(whole: boolean, malformed?: number): HubEvent[]
+  hasContent(): boolean
+}
+
+function createAnswerDecoder({ toolNames, newId }: DecodeContext): AnswerDecoder {
+  let started = false, over = false, nextIndex = 0
+  let usage: Partial<Usage> | undefined, finish: string | undefined
+  let open: { kind: Kind; index: number } | undefined
+  let refused = false
+  const calls = createCallDecoder({ toolNames, newId, nextIndex: () => nextIndex++ })
+  const think = createThinkSplitter()
+  const details = createDetailCollector()
+
+  function closeProse(): HubEvent[] {
+    if (open === undefined) return []
+    const { kind, index } = open
+    open = undefined
+    const seal = kind === 'thinking' ? details.take() : undefined
+    return [...(seal === undefined ? [] : [{ type: 'seal', index, seal } as const]), { type: 'block_end', index }]
+  }
+
+  /** A change of kind ends one block and begins the next (S8), and the text that caused it is not lost (S6). */
+  function prose(kind: Kind, text: string): HubEvent[] {
+    const events: HubEvent[] = []
+    if (text === '') return events
+    if (open?.kind !== kind) {
+      events.push(...closeProse())
+      open = { kind, index: nextIndex++ }
+      events.push({ type: 'block_start', index: open.index, block: { type: kind, text: '' } })
+    }
+    if (kind === 'refusal') refused = true
+    events.push({ type: 'delta', index: (open as { index: number }).index, text })
+    return events
+  }
+
+  /** Proof of reasoning without any text: a block of its own. */
+  function redacted(seal: Seal | undefined): HubEvent[] {
+    if (seal === undefined) return []
+    const closing = closeProse(), index = nextIndex++
+    const block = { type: 'thinking', text: '', redacted: true, seal } as const
+    return [...closing, { type: 'block_start', index, block }, { type: 'block_end', index }]
+  }
+
+  const flushThink = (): HubEvent[] => think.flush().flatMap((piece) => prose(piece.kind, piece.text))
+
+  function readReasoning(delta: JsonObject): HubEvent[] {
+    const entries = (optionalArr(delta['reasoning_details']) ?? []).filter(isObject)
+    const text = details.push(entries)
+    // The same words may come in all three fields (O6).
+    const shown = optionalStr(delta['reasoning_content']) || optionalStr(delta['reasoning']) || text
+    if (shown !== '') return [...flushThink(), ...prose('thinking', shown)]
+    return open?.kind === 'thinking' ? [] : redacted(details.take())
+  }
+
+  function readContent(content: Json | undefined): HubEvent[] {
+    if (typeof content === 'string') {
+      return content === '' ? [] : think.push(content).flatMap((piece) => prose(piece.kind, piece.text))
+    }
+    return (optionalArr(content) ?? []).filter(isObject).flatMap((part) => {
+      if (part['type'] === 'thinking') return prose('thinking', readText(part['thinking'])) // Mistral
+      if (part['type'] === 'refusal') return prose('refusal', optionalStr(part['refusal']) ?? '')
+      return prose('text', optionalStr(part['text']) ?? '') // lossy: images and audio in answers have no block here
+    })
+  }
+
+  function readChoice(choice: JsonObject, position: number): HubEvent[] {
+    const delta = optionalObj(choice['delta']) ?? optionalObj(choice['message']) ?? {}
+    const events = [
+      ...readReasoning(delta),
+      ...readContent(delta['content']),
+      ...prose('refusal', optionalStr(delta['refusal']) ?? ''),
+    ]
+    const pieces = optionalArr(delta['tool_calls']) ?? []
+    const legacy = optionalObj(delta['function_call'])
+    // S7: an empty list is no call, it must not end the text block.
+    if (pieces.length > 0 || legacy !== undefined) events.push(...flushThink(), ...closeProse())
+    for (const piece of pieces) events.push(...calls.push(piece, position))
+    if (legacy !== undefined) events.push(...calls.push(legacy, position, `${position}:function_call`))
+    const word = optionalStr(choice['finish_reason'])
+    // It may come twice, and once per choice: a plain `stop` says the least, so anything else replaces it.
+    if (word !== undefined && word !== '' && (finish === undefined || finish === 'stop')) finish = word
+    return events
+  }
+
+  function start(data: JsonObject): HubEvent[] {
+    if (started) return []
+    started = true
+    const id = optionalStr(data['id']) || newId('chatcmpl-')
+    return [{ type: 'start', id, model: optionalStr(data['model']) ?? '', ...(usage === undefined ? {} : { usage }) }]
+  }
+
+  function fail(error: DarioError): HubEvent[] {
+    if (over) return []
+    over = true
+    return [{ type: 'error', error }]
+  }
+
+  return {
+    push(data, isError) {
+      if (over) return [] // S23: nothing counts after the end
+      usage = readUsage(data) ?? usage // snapshots, not increments
+      const choices = (optionalArr(data['choices']) ?? []).filter(isObject)
+      const error = data['error'] ?? choices.find((choice) => isObject(choice['error']))?.['error']
+      const broken = choices.some((choice) => BROKEN.has(optionalStr(choice['finish_reason']) ?? ''))
+      const isErrorBody = isError || Boolean(error) || data['object'] === 'error'
+      if (isErrorBody) return fail(decodeErrorObject(error ? { error } : data))
+      if (broken) return fail(new DarioError('upstream_error', 'the upstream gave up in mid-answer; try again'))
+      if (choices.length === 0) return [] // usage, prompt filter results, a bare id (S2, O2)
+      const events = start(data)
+      // S34: several choices are one turn; clients of the other dialects know only one answer.
+      for (const [position, choice] of choices.entries()) {
+        events.push(...readChoice(choice, typeof choice['index'] === 'number' ? choice['index'] : position))
+      }
+      return events
+    },
+    fail,
+    close(whole, malformed = 0) {
+      if (over) return []
+      if (finish === undefined && !whole) {
+        const unread = malformed > 0 ? ` (${malformed} events were not JSON)` : ''
+        const message = `the upstream's answer ended before it was complete${unread}; try again`
+        return fail(new DarioError('upstream_protocol', message))
+      }
+      over = true
+      const seen = { tools: calls.any(), refusal: refused }
+      const stop = decodeFinishReason(finish, seen)
+      const ending = [...start({}), ...flushThink(), ...closeProse(), ...calls.close()]
+      const rawStop = finish === undefined ? {} : { rawStop: finish }
+      return [...ending, { type: 'end', stop, ...rawStop, usage: { ...NO_USAGE, ...usage } }]
+    },
+    hasContent: () => nextIndex > 0 || calls.any(),
+  }
+}
+
+/** Whether nothing of this event is content yet: role only, usage only, empty strings, comments, unreadable. */
+export function isPreamble(event: SseEvent): boolean {
+  if (event.event === 'error' || event.data.trim() === '[DONE]') return false
+  const data = parseObject(event.data)
+  if (data === undefined) return true
+  if (data['error']) return false
+  return (optionalArr(data['choices']) ?? []).filter(isObject).every((choice) => {
+    const delta = optionalObj(choice['delta']) ?? optionalObj(choice['message']) ?? {}
+    const { role: _, ...content } = delta
+    return !choice['finish_reason'] && Object.values(content).every(isEmpty)
+  })
+}
+
+const isEmpty = (value: Json | undefined): boolean => {
+  return value === undefined || value === null || value === '' || (Array.isArray(value) && value.length === 0)
+}
+
+export function endOf(event: SseEvent): 'complete' | 'error' | undefined {
+  if (event.data.trim() === '[DONE]') return 'complete'
+  if (event.event === 'error') return 'error'
+  // The relay asks for every event: most are ruled out without parsing them.
+  if (!/"finish_reason"\s*:\s*"|"error"\s*:/.test(event.data)) return undefined
+  const data = parseObject(event.data)
+  if (data === undefined) return undefined
+  const choices = (optionalArr(data['choices']) ?? []).filter(isObject)
+  const words = choices.map((choice) => optionalStr(choice['finish_reason']))
+  if (data['error'] || words.some((word) => BROKEN.has(word ?? ''))) return 'error'
+  return words.some((word) => word) ? 'complete' : undefined
+}

@@ -1,0 +1,31 @@
+/**
+ * OpenAI's Chat Completions, and what compatible vendors made of it, as a dialect of the hub.
+ * https://platform.openai.com/docs/api-reference/chat
+ * @module
+ */
+import type { Dialect } from '../dialect.ts'
+import { decodeRequest } from './decode-request.ts'
+import { createStreamDecoder, decodeReply, endOf, isPreamble } from './decode-stream.ts'
+import { encodeRequest } from './encode-request.ts'
+import { KEEP_ALIVE, createStreamEncoder } from './encode-stream.ts'
+import { decodeError, encodeError, encodeStreamError, readRepairs } from './error.ts'
+import { encodeReply } from './reply.ts'
+import { readUsage } from './wire.ts'
+
+export const chatDialect: Dialect = {
+  name: 'chat',
+  decodeRequest,
+  encodeRequest,
+  createStreamDecoder,
+  decodeReply,
+  createStreamEncoder,
+  encodeReply,
+  encodeError,
+  encodeStreamError,
+  keepAlive: KEEP_ALIVE,
+  decodeError,
+  readRepairs,
+  readUsage,
+  isPreamble,
+  endOf,
+}

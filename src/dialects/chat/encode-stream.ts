@@ -1,0 +1,122 @@
+/**
+ * Hub events as a Chat Completions stream: one id, one `created`, one model per answer (pitfall R11).
+ * https://platform.openai.com/docs/api-reference/chat-streaming
+ * @module
+ */
+import type { Block, BlockOf, HubEvent, JsonObject, Seal } from '../../hub/types.ts'
+import { encodeSse } from '../../sse.ts'
+import type { ReplyContext, StreamEncoder } from '../dialect.ts'
+import { encodeStreamError } from './error.ts'
+import { encodeSealEntry } from './reasoning.ts'
+import { encodeFinishReason, encodeUsage } from './wire.ts'
+
+/** A comment line: no event reaches the client's parser (pitfalls S19, S21). */
+export const KEEP_ALIVE = ': keep-alive\n\n'
+
+type Open =
+  | { type: 'text' | 'refusal' }
+  /** `from`: where this thought begins in all the reasoning text sent so far. */
+  | { type: 'thinking'; from: number }
+  | { type: 'tool_use'; call: number; custom: boolean; empty: boolean }
+
+export function createStreamEncoder(context: ReplyContext): StreamEncoder {
+  const { created, model } = context
+  const head = { id: context.newId('chatcmpl-'), object: 'chat.completion.chunk', created, model }
+  const withUsage = context.request.streamUsage
+  const open = new Map<number, Open>()
+  const seen = { tools: false, refusal: false }
+  let calls = 0, reasoned = 0, roleSent = false, over = false
+
+  function chunk(choices: JsonObject[], usage: JsonObject | null = null): string {
+    return encodeSse(undefined, { ...head, choices, ...(withUsage ? { usage } : {}) })
+  }
+
+  /** The first one carries the role: some clients begin a message by it (S31). */
+  function say(delta: JsonObject, finish: string | null = null): string {
+    const first = roleSent ? '' : chunk([{ index: 0, delta: { role: 'assistant', content: '' }, finish_reason: null }])
+    roleSent = true
+    return first + chunk([{ index: 0, delta, finish_reason: finish }])
+  }
+
+  function begin(index: number, block: Block): string {
+    switch (block.type) {
+      case 'text':
+      case 'refusal':
+        open.set(index, { type: block.type })
+        return add(index, block.text)
+      case 'thinking':
+        open.set(index, { type: 'thinking', from: reasoned })
+        return add(index, block.text) + (block.seal === undefined ? '' : seal(index, block.seal))
+      case 'tool_use': return beginCall(index, block)
+      default: return '' // lossy: media and other vendors' blocks have no delta in Chat
+    }
+  }
+
+  function beginCall(index: number, block: BlockOf<'tool_use'>): string {
+    const custom = block.kind === 'custom'
+    const call = calls++
+    open.set(index, { type: 'tool_use', call, custom, empty: true })
+    seen.tools = true
+    const entry = custom
+      ? { index: call, id: block.id, type: 'custom', custom: { name: block.name, input: '' } }
+      : { index: call, id: block.id, type: 'function', function: { name: block.name, arguments: '' } }
+    return say({ tool_calls: [entry] }) + add(index, block.input)
+  }
+
+  function add(index: number, text: string): string {
+    const block = open.get(index)
+    if (block === undefined || text === '') return ''
+    switch (block.type) {
+      case 'text': return say({ content: text })
+      case 'refusal':
+        seen.refusal = true
+        return say({ refusal: text })
+      case 'thinking':
+        reasoned += text.length
+        return say({ reasoning_content: text }) // T11
+      case 'tool_use': {
+        block.empty = false
+        const piece = block.custom ? { custom: { input: text } } : { function: { arguments: text } }
+        return say({ tool_calls: [{ index: block.call, ...piece }] })
+      }
+    }
+  }
+
+  function seal(index: number, value: Seal): string {
+    const block = open.get(index)
+    if (block?.type !== 'thinking') return ''
+    return say({ reasoning_details: [encodeSealEntry(value, block.from, reasoned - block.from)] })
+  }
+
+  function close(index: number): string {
+    const block = open.get(index)
+    const bare = block?.type === 'tool_use' && block.empty && !block.custom // K8: no arguments are an empty object
+    const last = bare ? add(index, '{}') : ''
+    open.delete(index)
+    return last
+  }
+
+  return function encode(event: HubEvent): string {
+    if (over) return ''
+    switch (event.type) {
+      case 'start':
+        if (roleSent) return '' // S9
+        roleSent = true
+        return chunk([{ index: 0, delta: { role: 'assistant', content: '' }, finish_reason: null }])
+      case 'block_start': return begin(event.index, event.block)
+      case 'delta': return add(event.index, event.text)
+      case 'seal': return seal(event.index, event.seal)
+      case 'block_end': return close(event.index)
+      case 'ping': return KEEP_ALIVE
+      case 'error':
+        over = true
+        return encodeStreamError(event.error)
+      case 'end': {
+        over = true
+        const usage = withUsage ? chunk([], encodeUsage(event.usage)) : '' // U6
+        return `${say({}, encodeFinishReason(event.stop, seen))}${usage}data: [DONE]\n\n`
+      }
+      default: return event satisfies never
+    }
+  }
+}

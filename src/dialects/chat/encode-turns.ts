@@ -1,0 +1,218 @@
+/**
+ * Hub turns as Chat messages: tool results become messages of their own, text becomes strings, and what Chat cannot
+ * say is left out with a warning.
+ * @module
+ */
+import type { Block, BlockOf, CacheHint, JsonObject, Turn } from '../../hub/types.ts'
+import type { Target } from '../dialect.ts'
+import { shorten } from '../names.ts'
+import type { ToolNames } from '../names.ts'
+import { isObject, parseObject } from '../read.ts'
+import { ERROR_PREFIX } from './decode-parts.ts'
+import type { Family } from './families.ts'
+import type { ChatMessage, ChatPart } from './wire.ts'
+
+type Media = BlockOf<'media'>
+
+/** What every step of one encoding needs. */
+export interface EncodeContext {
+  target: Target
+  family: Family
+  names: ToolNames
+  warn: (path: string, reason: string) => void
+}
+
+/** Cache marks are hints: where they mean nothing they are left out without a word (pitfall C2). */
+export function encodeCache(cache: CacheHint | undefined, { family, target: { repairs } }: EncodeContext): JsonObject {
+  if (cache === undefined || !family.cacheMarks || repairs.has('no_cache_marks')) return {}
+  const ttl = cache.ttl === undefined || repairs.has('no_cache_ttl') ? {} : { ttl: cache.ttl }
+  return { cache_control: { type: 'ephemeral', ...ttl } }
+}
+
+export function encodeTurns(turns: readonly Turn[], context: EncodeContext): ChatMessage[] {
+  const messages: ChatMessage[] = []
+  let late: ChatMessage[] = [] // system messages that came between calls and their results
+  for (const turn of turns) {
+    switch (turn.role) {
+      case 'system': {
+        const waiting = messages.at(-1)?.tool_calls !== undefined
+        const message = encodeSystem(turn, messages, context)
+        if (message !== undefined) (waiting ? late : messages).push(message)
+        break
+      }
+      case 'assistant':
+        messages.push(...late.splice(0), ...encodeAssistant(turn, messages, context))
+        break
+      case 'user': {
+        const { results, rest } = encodeUser(turn, context)
+        messages.push(...results, ...late.splice(0), ...rest) // A3: nothing may stand between calls and results
+        break
+      }
+      default:
+        turn.role satisfies never
+    }
+  }
+  return [...messages, ...late]
+}
+
+/** undefined when it joined the message before it, or said nothing. */
+function encodeSystem(turn: Turn, messages: ChatMessage[], context: EncodeContext): ChatMessage | undefined {
+  // C5: lines that mean something to one vendor only change per request and would spoil every prefix cache.
+  const content = encodeContent(turn.blocks.filter((block) => block.type !== 'opaque'), turn, context)
+  if (content === undefined) return undefined
+  const last = messages.at(-1)
+  if (messages.length === 1 && last?.role === 'system') {
+    last.content = joinContent(last.content, content)
+    return undefined
+  }
+  if (messages.length === 0 || context.family.midSystem) return { role: 'system', content }
+  // lossy: many chat templates fail on a later system message, so it loses its rank and keeps its words
+  return { role: 'user', content: joinContent('[system]', content) }
+}
+
+function joinContent(before: ChatMessage['content'], after: string | ChatPart[]): string | ChatPart[] {
+  if (typeof before === 'string' && typeof after === 'string') return `${before}\n\n${after}`
+  return [...toParts(before), ...toParts(after)]
+}
+
+const toParts = (content: ChatMessage['content']): ChatPart[] => {
+  return typeof content === 'string' ? [{ type: 'text', text: content }] : content ?? []
+}
+
+function encodeAssistant(turn: Turn, messages: ChatMessage[], context: EncodeContext): ChatMessage[] {
+  const calls = turn.blocks.filter((block) => block.type === 'tool_use').map((block) => ({
+    id: encodeId(block.id, context),
+    type: 'function' as const,
+    function: { name: context.names.toWire(block), arguments: encodeInput(block) },
+  }))
+  const spoken = turn.blocks.filter((block) => block.type === 'text' || block.type === 'refusal')
+  const thoughts = encodeThoughts(turn, calls.length > 0, context)
+  for (const block of turn.blocks) {
+    if (block.type === 'media' || block.type === 'opaque') warnDropped(block, turn, context)
+  }
+  const marked = spoken.some((block) => block.type === 'text' && block.cache !== undefined) && context.family.cacheMarks
+  const plain = spoken.map((block) => block.text).join('')
+  const content = (marked ? encodeContent(spoken, turn, context) : plain) || null
+  if (content === null && calls.length === 0) return [] // lossy: a turn of nothing but thoughts has no words here
+  const last = messages.at(-1)
+  if (last?.role === 'assistant' && (last.tool_calls === undefined || calls.length > 0)) {
+    // R8: neighbours are one turn, and their calls one group.
+    if (content !== null) last.content = last.content === null ? content : joinContent(last.content, content)
+    if (calls.length > 0) last.tool_calls = [...last.tool_calls ?? [], ...calls]
+    const before = last.reasoning_content?.trim() ?? '', after = thoughts.reasoning_content?.trim() ?? ''
+    Object.assign(last, thoughts)
+    if (before !== '') last.reasoning_content = after === '' ? before : `${before}\n\n${after}`
+    return []
+  }
+  return [{ role: 'assistant', content, ...thoughts, ...(calls.length > 0 ? { tool_calls: calls } : {}) }]
+}
+
+/** A8: reasoning goes only where the backend has a field for it and wants it back (T4), never into the text. */
+function encodeThoughts(turn: Turn, hasCalls: boolean, { family, target }: EncodeContext): Partial<ChatMessage> {
+  if (target.repairs.has('no_thinking_history')) return {}
+  const blocks = turn.blocks.filter((block) => block.type === 'thinking')
+  const proofs = blocks.flatMap(({ seal }) => seal?.origin === 'chat' ? parseProof(seal.value) : [])
+  if (family.details && proofs.length > 0) return { reasoning_details: proofs }
+  if (!family.replaysReasoning && !target.repairs.has('replay_reasoning')) return {}
+  const text = blocks.map((block) => block.text).join('\n\n')
+  if (text !== '') return { reasoning_content: text }
+  return hasCalls ? { reasoning_content: ' ' } : {} // the client lost it, and a missing or empty one is a 400
+}
+
+function parseProof(value: string): ChatPart[] {
+  const entries = parseObject(`{"entries":${value}}`)?.['entries']
+  return Array.isArray(entries) ? entries.filter(isObject) as ChatPart[] : []
+}
+
+/** K8: always JSON text. A custom tool's raw text is wrapped as it was declared (R5). */
+function encodeInput(block: BlockOf<'tool_use'>): string {
+  if (block.kind === 'custom') return JSON.stringify({ input: block.input })
+  return block.input.trim() === '' ? '{}' : block.input
+}
+
+/** R19: OpenAI takes call ids of 40 characters, Mistral exactly nine letters and digits. Same id in, same id out. */
+function encodeId(id: string, { family }: EncodeContext): string {
+  if (family.toolIds === 'any') return shorten(id, 40)
+  if (/^[A-Za-z0-9]{9}$/.test(id)) return id
+  const hashed = shorten(id.padEnd(99), 18) // long enough to end in a hash of all of it
+  return hashed.replace(/[^A-Za-z0-9]/g, '').slice(-9).padStart(9, '0')
+}
+
+function encodeUser(turn: Turn, context: EncodeContext): { results: ChatMessage[]; rest: ChatMessage[] } {
+  const results: ChatMessage[] = [], moved: Block[] = [], rest: Block[] = []
+  for (const block of turn.blocks) {
+    if (block.type !== 'tool_result') {
+      rest.push(block)
+      continue
+    }
+    const id = encodeId(block.toolUseId, context)
+    const media = block.content.filter((part) => part.type === 'media')
+    const text = block.content.flatMap((part) => {
+      if (part.type === 'opaque') return [JSON.stringify(part.value)]
+      return part.type === 'text' || part.type === 'refusal' ? [part.text] : []
+    })
+    // lossy: a picture in a tool's result moves to a user message of its own (K9)
+    if (media.length > 0) {
+      text.push(`[Files of this result, shown in the user message below: ${media.length}]`)
+      moved.push({ type: 'text', text: `From the result of tool call ${id}:` }, ...media)
+    }
+    const prefix = block.isError ? ERROR_PREFIX : '' // K10
+    results.push({ role: 'tool', tool_call_id: id, content: prefix + text.join('\n') })
+  }
+  const content = encodeContent([...moved, ...rest], turn, context)
+  return { results, rest: content === undefined ? [] : [{ role: 'user', content }] }
+}
+
+/** A9: pure text is a string, which every backend takes; parts only where there is more than text. */
+function encodeContent(blocks: readonly Block[], turn: Turn, context: EncodeContext): string | ChatPart[] | undefined {
+  const parts = blocks.flatMap((block): ChatPart[] => {
+    switch (block.type) {
+      case 'text':
+        return block.text === '' ? [] : [{ type: 'text', text: block.text, ...encodeCache(block.cache, context) }]
+      case 'refusal': return [{ type: 'text', text: block.text }]
+      case 'media': return encodeMedia(block, turn, context)
+      default:
+        warnDropped(block, turn, context)
+        return []
+    }
+  })
+  if (parts.length === 0) return undefined
+  return parts.every((part) => part.type === 'text' && part['cache_control'] === undefined)
+    ? parts.map((part) => part['text']).join('\n\n')
+    : parts
+}
+
+function encodeMedia(block: Media, turn: Turn, context: EncodeContext): ChatPart[] {
+  const { source } = block
+  const mark = encodeCache(block.cache, context)
+  if (source.type === 'text') { // I4
+    return [{ type: 'text', text: `${block.name ?? 'Document'}:\n${source.text}`, ...mark }]
+  }
+  if (source.type === 'file') {
+    if (source.origin === 'chat') return [{ type: 'file', file: { file_id: source.id } }]
+    return warnDropped(block, turn, context)
+  }
+  const url = source.type === 'url' ? source.url : `data:${source.mediaType};base64,${source.data}` // I1
+  if (block.kind === 'image') {
+    const detail = block.detail === undefined ? {} : { detail: block.detail }
+    return [{ type: 'image_url', image_url: { url, ...detail }, ...mark }]
+  }
+  if (block.kind === 'audio' && source.type === 'base64') {
+    const format = source.mediaType === 'audio/mpeg' ? 'mp3' : source.mediaType.replace(/^audio\/(?:x-)?/, '')
+    return [{ type: 'input_audio', input_audio: { data: source.data, format } }]
+  }
+  // OpenRouter fetches URLs itself, the others take a document only whole.
+  if (block.kind === 'document' && (source.type === 'base64' || context.family.details)) {
+    return [{ type: 'file', file: { filename: block.name ?? 'document.pdf', file_data: url }, ...mark }] // I2
+  }
+  context.warn(turn.path ?? 'messages', `Chat has no ${block.kind} by URL: the model sees the link only`)
+  return [{ type: 'text', text: `${block.name ?? block.kind}: ${url}` }]
+}
+
+function warnDropped(block: Block, turn: Turn, { warn }: EncodeContext): [] {
+  const what = block.type === 'opaque' ? `a block that only ${block.origin} knows`
+    : block.type === 'media' ? `a file (${block.kind}) that this backend cannot be given`
+    : `a ${block.type} block in a ${turn.role} turn`
+  warn(`${turn.path ?? 'messages'}.content`, what)
+  return []
+}

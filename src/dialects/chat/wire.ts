@@ -1,0 +1,104 @@
+/**
+ * Chat Completions: the shapes that we emit, and the words that both directions share (usage, finish reasons).
+ * https://platform.openai.com/docs/api-reference/chat
+ * @module
+ */
+import type { JsonObject, StopReason, Usage } from '../../hub/types.ts'
+import { isObject, optionalArr, optionalNum, optionalObj } from '../read.ts'
+
+// Type aliases, not interfaces: only an alias is assignable to JsonObject.
+export type ChatPart = { type: string; [field: string]: string | JsonObject | undefined }
+
+export type ChatToolCall = { id: string; type: 'function'; function: { name: string; arguments: string } }
+
+export type ChatMessage = {
+  role: 'system' | 'user' | 'assistant' | 'tool'
+  content: string | ChatPart[] | null
+  refusal?: string
+  reasoning_content?: string
+  reasoning_details?: JsonObject[]
+  tool_calls?: ChatToolCall[]
+  tool_call_id?: string
+}
+
+export type FinishReason = 'stop' | 'length' | 'tool_calls' | 'content_filter'
+
+const FINISH_REASONS = {
+  end_turn: 'stop',
+  stop_sequence: 'stop', // lossy: Chat does not say which stop sequence was hit
+  pause_turn: 'stop', // lossy: Chat has no word for "ask me to continue"
+  tool_use: 'tool_calls',
+  max_tokens: 'length',
+  model_context_window_exceeded: 'length', // lossy: Chat has one word for both limits
+  refusal: 'content_filter',
+} as const satisfies Record<StopReason, FinishReason>
+
+/** Derived from what was really emitted (pitfalls S12, S13): clients run their tool loop by this word. */
+export function encodeFinishReason(stop: StopReason, seen: { tools: boolean; refusal: boolean }): FinishReason {
+  if (stop === 'refusal' && seen.refusal) return 'stop' // OpenAI's own form: the refusal has its own field
+  const word = FINISH_REASONS[stop]
+  if (word === 'stop' && seen.tools) return 'tool_calls'
+  return word === 'tool_calls' && !seen.tools ? 'stop' : word
+}
+
+/** Lenient: a new vendor word is an ordinary end (pitfall S14), and tools that were called win over `stop` (S12). */
+export function decodeFinishReason(word: string | undefined, seen: { tools: boolean; refusal: boolean }): StopReason {
+  switch (word?.toLowerCase()) {
+    case 'length':
+    case 'max_tokens':
+    case 'model_length': return 'max_tokens'
+    case 'content_filter':
+    case 'refusal':
+    case 'safety':
+    case 'sensitive': return 'refusal'
+    case 'model_context_window_exceeded': return 'model_context_window_exceeded'
+    default: return seen.tools ? 'tool_use' : seen.refusal ? 'refusal' : 'end_turn'
+  }
+}
+
+/** Usage of a chunk or of a whole answer, wherever this vendor puts it (pitfalls O1, U2 to U4). */
+export function readUsage(data: JsonObject): Partial<Usage> | undefined {
+  const choice = optionalArr(data['choices'])?.[0]
+  const usage = optionalObj(data['usage']) ?? optionalObj(optionalObj(data['x_groq'])?.['usage'])
+    ?? (isObject(choice) ? optionalObj(choice['usage']) : undefined) // Moonshot
+  return usage === undefined ? undefined : decodeUsage(usage)
+}
+
+function decodeUsage(usage: JsonObject): Partial<Usage> | undefined {
+  const prompt = optionalNum(usage['prompt_tokens']) ?? optionalNum(usage['input_tokens'])
+  const completion = optionalNum(usage['completion_tokens']) ?? optionalNum(usage['output_tokens'])
+  if (prompt === undefined && completion === undefined) return undefined
+  const details = optionalObj(usage['prompt_tokens_details']) ?? optionalObj(usage['input_tokens_details'])
+  const outputDetails = optionalObj(usage['completion_tokens_details']) ?? optionalObj(usage['output_tokens_details'])
+  const first = (...values: unknown[]): number => values.map(optionalNum).find((value) => value !== undefined) ?? 0
+  const cacheRead = first(
+    details?.['cached_tokens'], usage['prompt_cache_hit_tokens'], usage['cached_tokens'],
+    usage['cache_read_input_tokens'],
+  )
+  const cacheWrite = first(details?.['cache_write_tokens'], usage['cache_creation_input_tokens'])
+  const reasoning = optionalNum(outputDetails?.['reasoning_tokens']) ?? optionalNum(usage['reasoning_tokens'])
+  let output = completion ?? 0
+  // xAI counts reasoning beside the completion, everyone else inside it: only the total tells them apart.
+  if (reasoning !== undefined && usage['total_tokens'] === (prompt ?? 0) + output + reasoning) output += reasoning
+  return {
+    input: Math.max(0, (prompt ?? 0) - cacheRead - cacheWrite),
+    cacheRead,
+    cacheWrite,
+    output,
+    ...(reasoning === undefined ? {} : { reasoning }),
+  }
+}
+
+export function encodeUsage(usage: Usage): JsonObject {
+  const prompt = usage.input + usage.cacheRead + usage.cacheWrite
+  return {
+    prompt_tokens: prompt,
+    completion_tokens: usage.output,
+    total_tokens: prompt + usage.output,
+    prompt_tokens_details: {
+      cached_tokens: usage.cacheRead,
+      ...(usage.cacheWrite > 0 ? { cache_write_tokens: usage.cacheWrite } : {}), // OpenRouter's name
+    },
+    completion_tokens_details: { reasoning_tokens: usage.reasoning ?? 0 },
+  }
+}

@@ -1,0 +1,60 @@
+/**
+ * Tiny readers for wire JSON. The strict ones throw `invalid_request` with the JSON path, the `optional*` ones
+ * give undefined for anything of another type, because unknown or null members are never an error.
+ * @module
+ */
+import { DarioError } from '../errors.ts'
+import type { Json, JsonObject } from '../hub/types.ts'
+
+export function isObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+export const optionalStr = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined)
+export const optionalNum = (value: unknown): number | undefined => {
+  return typeof value === 'number' && Number.isFinite(value) ? value : undefined
+}
+export const optionalBool = (value: unknown): boolean | undefined => (typeof value === 'boolean' ? value : undefined)
+export const optionalObj = (value: unknown): JsonObject | undefined => (isObject(value) ? value : undefined)
+export const optionalArr = (value: unknown): Json[] | undefined =>
+  Array.isArray(value) ? (value as Json[]) : undefined
+
+/** @throws DarioError `invalid_request` */
+export function str(value: unknown, path: string): string {
+  return optionalStr(value) ?? refuse(path, 'a string', value)
+}
+
+/** @throws DarioError `invalid_request` */
+export function num(value: unknown, path: string): number {
+  return optionalNum(value) ?? refuse(path, 'a number', value)
+}
+
+/** @throws DarioError `invalid_request` */
+export function bool(value: unknown, path: string): boolean {
+  return optionalBool(value) ?? refuse(path, 'true or false', value)
+}
+
+/** @throws DarioError `invalid_request` */
+export function obj(value: unknown, path: string): JsonObject {
+  return optionalObj(value) ?? refuse(path, 'an object', value)
+}
+
+/** @throws DarioError `invalid_request` */
+export function arr(value: unknown, path: string): Json[] {
+  return optionalArr(value) ?? refuse(path, 'an array', value)
+}
+
+/** JSON text as an object; undefined when it is anything else. */
+export function parseObject(text: string): JsonObject | undefined {
+  try {
+    return optionalObj(JSON.parse(text))
+  } catch {
+    return undefined
+  }
+}
+
+function refuse(path: string, wanted: string, value: unknown): never {
+  const found =
+    value === null ? 'null' : value === undefined ? 'missing' : Array.isArray(value) ? 'an array' : typeof value
+  throw new DarioError('invalid_request', `${path}: must be ${wanted}, it is ${found}`, { path })
+}

@@ -1,0 +1,95 @@
+/**
+ * Decodes what a Responses request says about tools, their choice, reasoning and the shape of the answer.
+ * https://platform.openai.com/docs/api-reference/responses/create
+ * @module
+ */
+import type { HubRequest, JsonObject, OutputFormat, Thinking, Tool, ToolChoice, Warning } from '../../hub/types.ts'
+import { arr, isObject, obj, optionalArr, optionalBool, optionalObj, optionalStr, str } from '../read.ts'
+
+export function decodeTools(value: unknown): Tool[] {
+  if (value == null) return []
+  return arr(value, 'tools').flatMap((tool, index) => decodeTool(obj(tool, `tools[${index}]`), `tools[${index}]`))
+}
+
+function decodeTool(tool: JsonObject, path: string, namespace?: string): Tool[] {
+  const type = optionalStr(tool['type']) ?? ''
+  const shared = {
+    ...(optionalStr(tool['description']) === undefined ? {} : { description: optionalStr(tool['description']) }),
+    ...(namespace === undefined ? {} : { namespace }),
+  }
+  switch (type) {
+    case 'function': {
+      const strict = optionalBool(tool['strict'])
+      return [{
+        type: 'function', name: str(tool['name'], `${path}.name`), ...shared,
+        inputSchema: optionalObj(tool['parameters']) ?? { type: 'object', properties: {} },
+        ...(strict === undefined ? {} : { strict }),
+      }]
+    }
+    case 'custom': {
+      const format = optionalObj(tool['format'])
+      const grammar = format === undefined || format['type'] === 'text' ? {} : { format }
+      return [{ type: 'custom', name: str(tool['name'], `${path}.name`), ...shared, ...grammar }]
+    }
+    case 'namespace': { // R6: lossy: the namespace's own description has no place in a flat list
+      const name = str(tool['name'], `${path}.name`)
+      return arr(tool['tools'], `${path}.tools`).flatMap((inner, index) => {
+        const innerPath = `${path}.tools[${index}]`
+        return decodeTool(obj(inner, innerPath), innerPath, name)
+      })
+    }
+    default:
+      return [{ type: /^web_search(_|$)/.test(type) ? 'web_search' : 'opaque', origin: 'responses', value: tool }]
+  }
+}
+
+/** The choice, and the tools that `allowed_tools` leaves. */
+export function decodeToolChoice(value: unknown, tools: Tool[], warnings: Warning[]): Pick<HubRequest, 'tools' | 'toolChoice'> {
+  if (value === 'auto' || value === 'none' || value === 'required') return { tools, toolChoice: { type: value } }
+  if (!isObject(value)) return { tools, toolChoice: undefined }
+  switch (value['type']) {
+    case 'function':
+    case 'custom': return { tools, toolChoice: { type: 'tool', name: str(value['name'], 'tool_choice.name') } }
+    case 'allowed_tools': {
+      const allowed = (optionalArr(value['tools']) ?? []).filter(isObject)
+      const toolChoice: ToolChoice = { type: value['mode'] === 'required' ? 'required' : 'auto' }
+      return { tools: tools.filter((tool) => allowed.some((wanted) => isSameTool(tool, wanted))), toolChoice }
+    }
+    default: // lossy: other APIs cannot force a server tool
+      warnings.push({ path: 'tool_choice', reason: `only OpenAI can force the tool ${String(value['type'])}` })
+      return { tools, toolChoice: { type: 'auto' } }
+  }
+}
+
+function isSameTool(tool: Tool, wanted: JsonObject): boolean {
+  if (tool.type === 'function' || tool.type === 'custom') {
+    if (wanted['type'] === 'namespace') return tool.namespace === wanted['name']
+    return wanted['type'] === tool.type && wanted['name'] === tool.name
+  }
+  return tool.value['type'] === wanted['type'] && (wanted['server_label'] ?? null) === (tool.value['server_label'] ?? null)
+}
+
+const EFFORTS: readonly string[] = ['minimal', 'low', 'medium', 'high', 'xhigh', 'max'] satisfies Thinking['effort'][]
+
+/** A wish for summaries alone is no wish for reasoning: Codex sends it to models that have none (Q4, T10). */
+export function decodeThinking(reasoning: JsonObject | undefined): Thinking | undefined {
+  const effort = optionalStr(reasoning?.['effort'])
+  if (effort === undefined) return undefined
+  if (effort === 'none') return { mode: 'off' }
+  const known = EFFORTS.includes(effort) ? { effort: effort as NonNullable<Thinking['effort']> } : {}
+  return { mode: 'on', ...known, visible: (reasoning?.['summary'] ?? reasoning?.['generate_summary']) != null }
+}
+
+export function decodeFormat(format: JsonObject | undefined): OutputFormat | undefined {
+  if (format?.['type'] === 'json_object') return { type: 'json_object' }
+  if (format?.['type'] !== 'json_schema') return undefined
+  const name = optionalStr(format['name'])
+  const description = optionalStr(format['description'])
+  const strict = optionalBool(format['strict'])
+  return {
+    type: 'json_schema', schema: obj(format['schema'], 'text.format.schema'),
+    ...(name === undefined ? {} : { name }),
+    ...(description === undefined ? {} : { description }),
+    ...(strict === undefined ? {} : { strict }),
+  }
+}

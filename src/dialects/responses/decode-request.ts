@@ -1,0 +1,243 @@
+/**
+ * Decodes a Responses request: input items become turns, neighbours of one role become one turn.
+ * https://platform.openai.com/docs/api-reference/responses/create
+ * @module
+ */
+import { DarioError } from '../../errors.ts'
+import type { Block, HubRequest, Json, JsonObject, Source, Turn, Warning } from '../../hub/types.ts'
+import type { Repair } from '../dialect.ts'
+import { arr, isObject, obj, optionalArr, optionalBool, optionalNum, optionalObj, optionalStr, str } from '../read.ts'
+import { decodeFormat, decodeThinking, decodeToolChoice, decodeTools } from './decode-options.ts'
+import { ERROR_PREFIX, isClientItem, readPartsText, readSeal } from './wire.ts'
+
+/** What needs the vendor's own server: no other API can say it. */
+const SERVER_HELD = ['conversation', 'prompt'] as const
+
+/** Fields that only steer OpenAI's own server; left out without harm to the answer, but said. */
+const NO_WORD = ['max_tool_calls', 'context_management', 'top_logprobs'] as const
+
+export interface StoredResponse {
+  /** The request's input items, history included. */
+  input: JsonObject[]
+  /** The answer's items. */
+  output: JsonObject[]
+}
+
+/** Input as a list of items: a bare string is one user message. */
+export function toItems(input: unknown): Json[] {
+  if (typeof input === 'string') return [{ type: 'message', role: 'user', content: input }]
+  return optionalArr(input) ?? []
+}
+
+/**
+ * The same request without `previous_response_id`: the stored history stands before its input, and references to
+ * stored items are replaced by them (pitfall R18). Instructions are not inherited, as the API has it.
+ */
+export function expandInput(body: JsonObject, stored: StoredResponse): JsonObject {
+  const history = [...stored.input, ...stored.output]
+  const byId = new Map(history.map((item) => [item['id'], item]))
+  const input = toItems(body['input']).map((item) => {
+    return isObject(item) && item['type'] === 'item_reference' ? byId.get(item['id']) ?? item : item
+  })
+  const { previous_response_id: _, ...rest } = body
+  return { ...rest, input: [...history, ...input] }
+}
+
+export function decodeRequest(body: JsonObject): { request: HubRequest; warnings: Warning[] } {
+  refuseServerHeld(body)
+  const warnings: Warning[] = []
+  for (const field of NO_WORD) if (body[field]) warnings.push({ path: field, reason: 'no other API has it in this form' })
+  if (body['truncation'] === 'auto') warnings.push({ path: 'truncation', reason: 'other backends refuse what is too long' })
+  const tools = decodeTools(body['tools'])
+  const choice = decodeToolChoice(body['tool_choice'], tools, warnings)
+  const { input: _, ...extra } = body
+  const text = optionalObj(body['text'])
+  const request: HubRequest = {
+    model: str(body['model'], 'model'),
+    turns: decodeTurns(body),
+    tools: choice.tools,
+    toolChoice: choice.toolChoice,
+    parallelTools: optionalBool(body['parallel_tool_calls']),
+    maxTokens: optionalNum(body['max_output_tokens']),
+    temperature: optionalNum(body['temperature']),
+    topP: optionalNum(body['top_p']),
+    stop: [],
+    thinking: decodeThinking(optionalObj(body['reasoning'])),
+    format: decodeFormat(optionalObj(text?.['format'])),
+    user: optionalStr(body['safety_identifier']) ?? optionalStr(body['user']),
+    cacheKey: optionalStr(body['prompt_cache_key']),
+    serviceTier: optionalStr(body['service_tier']),
+    stream: body['stream'] === true,
+    streamUsage: true,
+    extra: { responses: extra, ...readShared(body, text) },
+  }
+  return { request, warnings }
+}
+
+/** What Chat Completions calls by the same name. `metadata` is refused there unless the answer is stored. */
+function readShared(body: JsonObject, text: JsonObject | undefined): { chat?: JsonObject } {
+  const chat: JsonObject = {}
+  if (text?.['verbosity'] != null) chat['verbosity'] = text['verbosity']
+  if (body['prompt_cache_retention'] != null) chat['prompt_cache_retention'] = body['prompt_cache_retention']
+  return Object.keys(chat).length === 0 ? {} : { chat }
+}
+
+function refuseServerHeld(body: JsonObject): void {
+  if (body['background'] === true) {
+    throw new DarioError('unsupported_across_dialects',
+      'background: this model is served by a backend without background mode; send background: false', { path: 'background' })
+  }
+  for (const field of SERVER_HELD) {
+    if (body[field] == null) continue
+    throw new DarioError('unsupported_across_dialects',
+      `${field}: this model is served by a backend that keeps nothing; send the whole input instead`, { path: field })
+  }
+  if (body['previous_response_id'] == null) return
+  throw new DarioError('invalid_request',
+    'previous_response_id: dario does not hold this response (it keeps the latest in memory); send the whole input instead',
+    { path: 'previous_response_id', details: { code: 'previous_response_not_found' } })
+}
+
+function decodeTurns(body: JsonObject): Turn[] {
+  const turns: Turn[] = []
+  const push: Push = (role, blocks, path) => {
+    if (blocks.length === 0) return
+    const last = turns.at(-1)
+    // R8, B3: neighbours join, except system turns: an encoder decides by position what to do with each.
+    if (last?.role === role && role !== 'system') last.blocks.push(...blocks)
+    else turns.push({ role, blocks, path })
+  }
+  const instructions = optionalStr(body['instructions'])
+  if (instructions !== undefined && instructions !== '') push('system', [{ type: 'text', text: instructions }], 'instructions')
+  if (typeof body['input'] === 'string') push('user', toText(body['input']), 'input')
+  else {
+    for (const [index, item] of arr(body['input'], 'input').entries()) {
+      const path = `input[${index}]`
+      decodeItem(obj(item, path), path, push)
+    }
+  }
+  return turns
+}
+
+const toText = (text: string): Block[] => text === '' ? [] : [{ type: 'text', text }]
+
+type Push = (role: Turn['role'], blocks: Block[], path: string) => void
+
+function decodeItem(item: JsonObject, path: string, push: Push): void {
+  const type = optionalStr(item['type']) ?? (item['role'] === undefined ? '' : 'message')
+  switch (type) {
+    case 'message': return push(toRole(item['role']), decodeContent(item['content'], `${path}.content`), path)
+    case 'reasoning': return push('assistant', decodeReasoning(item), path)
+    case 'function_call':
+    case 'custom_tool_call': return push('assistant', decodeCall(item, type, path), path)
+    case 'function_call_output':
+    case 'custom_tool_call_output': return push('user', decodeOutput(item, path), path)
+    case 'item_reference':
+      throw new DarioError('unsupported_across_dialects',
+        `${path}: dario does not hold the item that this refers to; send the item itself`, { path })
+    default: return push(isClientItem(type) ? 'user' : 'assistant', [{ type: 'opaque', origin: 'responses', value: item }], path)
+  }
+}
+
+function toRole(role: unknown): Turn['role'] {
+  if (role === 'assistant') return 'assistant'
+  return role === 'system' || role === 'developer' ? 'system' : 'user'
+}
+
+function decodeCall(item: JsonObject, type: 'function_call' | 'custom_tool_call', path: string): Block[] {
+  const name = str(item['name'], `${path}.name`)
+  if (name === '') return [] // B14: no backend takes it; its output then becomes plain text
+  const custom = type === 'custom_tool_call'
+  const namespace = optionalStr(item['namespace'])
+  return [{
+    type: 'tool_use',
+    id: str(item['call_id'], `${path}.call_id`),
+    name,
+    input: optionalStr(item[custom ? 'input' : 'arguments']) ?? '',
+    kind: custom ? 'custom' : 'function',
+    ...(namespace === undefined ? {} : { namespace }),
+  }]
+}
+
+function decodeOutput(item: JsonObject, path: string): Block[] {
+  const output = item['output']
+  const content = typeof output === 'string' || Array.isArray(output) || output == null
+    ? decodeContent(output, `${path}.output`)
+    : toText(JSON.stringify(output)) // K11
+  const toolUseId = optionalStr(item['call_id']) ?? ''
+  if (toolUseId === '') return content // R7: an invented id would poison every later turn
+  const first = content[0]
+  const isError = first?.type === 'text' && first.text.startsWith(ERROR_PREFIX)
+  if (isError) content[0] = { ...first, text: first.text.slice(ERROR_PREFIX.length) }
+  return [{ type: 'tool_result', toolUseId, content, isError }]
+}
+
+function decodeReasoning(item: JsonObject): Block[] {
+  const text = readPartsText(item['summary'], '\n\n') || readPartsText(item['content'], '')
+  const seal = readSeal(item)
+  if (seal === undefined) return text === '' ? [] : [{ type: 'thinking', text }]
+  // An empty summary part marks thought that was hidden, none at all thought that never had words.
+  const redacted = text === '' && !optionalArr(item['summary'])?.length
+  return [{ type: 'thinking', text, seal, ...(redacted ? { redacted } : {}) }]
+}
+
+function decodeContent(content: unknown, path: string): Block[] {
+  if (content == null) return []
+  if (typeof content === 'string') return toText(content)
+  return arr(content, path).flatMap((part, index) => {
+    if (typeof part === 'string') return toText(part)
+    return decodePart(obj(part, `${path}[${index}]`), `${path}[${index}]`)
+  })
+}
+
+function decodePart(part: JsonObject, path: string): Block[] {
+  switch (part['type']) {
+    case 'input_text':
+    case 'output_text':
+    case 'text':
+    case 'summary_text': return toText(str(part['text'], `${path}.text`))
+    case 'refusal': return [{ type: 'refusal', text: str(part['refusal'], `${path}.refusal`) }]
+    case 'input_image': {
+      const detail = optionalStr(part['detail'])
+      const source = readSource(part['image_url'], part['file_id'], `${path}.image_url`)
+      // I3: a PDF in an image part is a document all the same.
+      const kind = source.type === 'base64' && source.mediaType === 'application/pdf' ? 'document' : 'image'
+      return [{ type: 'media', kind, source, ...(detail === undefined ? {} : { detail }) }]
+    }
+    case 'input_file': {
+      const name = optionalStr(part['filename'])
+      const source = readSource(part['file_data'] ?? part['file_url'], part['file_id'], `${path}.file_data`)
+      return [{ type: 'media', kind: 'document', source, ...(name === undefined ? {} : { name }) }]
+    }
+    case 'input_audio': {
+      const audio = obj(part['input_audio'], `${path}.input_audio`)
+      const mediaType = `audio/${optionalStr(audio['format']) ?? 'wav'}`
+      const data = str(audio['data'], `${path}.input_audio.data`)
+      return [{ type: 'media', kind: 'audio', source: { type: 'base64', mediaType, data } }]
+    }
+    default: return [{ type: 'opaque', origin: 'responses', value: part }]
+  }
+}
+
+function readSource(value: unknown, fileId: unknown, path: string): Source {
+  const id = optionalStr(fileId)
+  if (value == null && id !== undefined) return { type: 'file', origin: 'responses', id }
+  const text = str(value, path)
+  const [, mediaType, data] = /^data:([^;,]*)[^,]*;base64,(.*)$/s.exec(text) ?? []
+  if (mediaType !== undefined && data !== undefined) return { type: 'base64', mediaType: mediaType.toLowerCase(), data }
+  if (/^[a-z][a-z0-9+.-]*:/i.test(text)) return { type: 'url', url: text }
+  return { type: 'base64', mediaType: 'application/pdf', data: text } // bare base64, which some SDKs send as `file_data`
+}
+
+/**
+ * A relayed request without the reasoning that its backend could not verify: another vendor's, where there is any
+ * (the client changed models), else all of it.
+ */
+export function repairBody(body: JsonObject, repairs: ReadonlySet<Repair>): JsonObject {
+  const input = optionalArr(body['input'])
+  if (input === undefined || !repairs.has('no_thinking_history')) return body
+  const isThought = (item: Json): item is JsonObject => isObject(item) && item['type'] === 'reasoning'
+  const isForeign = (item: Json): boolean => isThought(item) && (readSeal(item)?.origin ?? 'responses') !== 'responses'
+  const refused = input.some(isForeign) ? isForeign : isThought
+  return { ...body, input: input.filter((item) => !refused(item)) }
+}

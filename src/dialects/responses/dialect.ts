@@ -1,0 +1,64 @@
+/**
+ * OpenAI Responses as a dialect.
+ * https://platform.openai.com/docs/api-reference/responses
+ * @module
+ */
+import type { HubEvent, JsonObject } from '../../hub/types.ts'
+import type { SseEvent } from '../../sse.ts'
+import type { Dialect } from '../dialect.ts'
+import { optionalObj, optionalStr, parseObject } from '../read.ts'
+import { decodeRequest, repairBody } from './decode-request.ts'
+import { createStreamDecoder } from './decode-stream.ts'
+import type { DecoderContext } from './decode-stream.ts'
+import { encodeRequest } from './encode-request.ts'
+import { KEEP_ALIVE, createStreamEncoder, encodeReply } from './encode-stream.ts'
+import { decodeError, encodeError, encodeStreamError, readRepairs } from './error.ts'
+import { decodeUsage } from './wire.ts'
+
+export const responsesDialect: Dialect = {
+  name: 'responses',
+  decodeRequest,
+  encodeRequest,
+  createStreamDecoder: (context) => createStreamDecoder(context),
+  decodeReply,
+  createStreamEncoder,
+  encodeReply,
+  encodeError,
+  encodeStreamError,
+  keepAlive: KEEP_ALIVE,
+  decodeError,
+  readRepairs,
+  repairBody,
+  readUsage: (data) => decodeUsage(data['usage'] ?? optionalObj(data['response'])?.['usage']),
+  isPreamble,
+  endOf,
+}
+
+/** The final object of a stream and a whole answer are the same thing. */
+function decodeReply(body: JsonObject, context: DecoderContext): HubEvent[] {
+  return createStreamDecoder(context).finish(body)
+}
+
+const PREAMBLE = ['response.created', 'response.in_progress', 'response.queued', 'keepalive']
+
+function isPreamble(event: SseEvent): boolean {
+  return PREAMBLE.includes(readType(event))
+}
+
+function endOf(event: SseEvent): 'complete' | 'error' | undefined {
+  switch (readType(event)) {
+    case 'response.completed':
+    case 'response.incomplete': return 'complete'
+    case 'response.failed':
+    case 'response.cancelled':
+    case 'error': return 'error'
+    default: return undefined
+  }
+}
+
+/** Every event of a stream passes here, so a delta is not parsed for its type when the `event:` line has it (O17). */
+function readType({ event, data }: SseEvent): string {
+  if (event !== undefined && event !== 'message') return event
+  if (!/"(?:response\.(?:created|in_progress|queued|completed|incomplete|failed|cancelled)|error|keepalive)"/.test(data)) return ''
+  return optionalStr(parseObject(data)?.['type']) ?? ''
+}

@@ -1,0 +1,98 @@
+/**
+ * Words of the OpenAI Responses API that both directions share: usage, stop reasons, errors inside an answer, framing.
+ * https://platform.openai.com/docs/api-reference/responses
+ * @module
+ */
+import type { DarioError } from '../../errors.ts'
+import { unpackSeal } from '../../hub/seal.ts'
+import type { JsonObject, Seal, StopReason, Usage } from '../../hub/types.ts'
+import { encodeSse } from '../../sse.ts'
+import { isObject, optionalNum, optionalObj, optionalStr } from '../read.ts'
+
+/** Marks a failed tool's output, which this API has no field for (pitfall K10). */
+export const ERROR_PREFIX = '[tool error] '
+
+/** Items that the client's side puts into the input; every other item of a server tool is part of an answer. */
+export const isClientItem = (type: string): boolean => type.endsWith('_output') || type === 'mcp_approval_response'
+
+export function encodeEvent(type: string, sequence: number, fields: JsonObject): string {
+  return encodeSse(type, { type, sequence_number: sequence, ...fields })
+}
+
+/** Usage of a response object; cached tokens are a part of `input_tokens` here, not in the hub (pitfall U2). */
+export function decodeUsage(value: unknown): Usage | undefined {
+  if (!isObject(value)) return undefined
+  const details = optionalObj(value['input_tokens_details']) ?? {}
+  const cacheRead = optionalNum(details['cached_tokens']) ?? 0
+  const cacheWrite = optionalNum(details['cache_write_tokens']) ?? 0
+  const reasoning = optionalNum(optionalObj(value['output_tokens_details'])?.['reasoning_tokens'])
+  return {
+    input: Math.max(0, (optionalNum(value['input_tokens']) ?? 0) - cacheRead - cacheWrite),
+    cacheRead,
+    cacheWrite,
+    output: optionalNum(value['output_tokens']) ?? 0,
+    ...(reasoning === undefined ? {} : { reasoning }),
+  }
+}
+
+/** Both details are always there: strict clients refuse usage without them (pitfall R12). */
+export function encodeUsage(usage: Usage): JsonObject {
+  const input = usage.input + usage.cacheRead + usage.cacheWrite
+  return {
+    input_tokens: input,
+    input_tokens_details: { cached_tokens: usage.cacheRead },
+    output_tokens: usage.output,
+    output_tokens_details: { reasoning_tokens: usage.reasoning ?? 0 },
+    total_tokens: input + usage.output,
+  }
+}
+
+/** Why an answer is incomplete; undefined: it is complete (pitfalls R13, S14). */
+export const INCOMPLETE: Record<StopReason, 'max_output_tokens' | 'content_filter' | undefined> = {
+  end_turn: undefined,
+  stop_sequence: undefined, // lossy: this API knows no stop sequences
+  tool_use: undefined,
+  pause_turn: undefined, // lossy: no word for "ask me to continue"
+  max_tokens: 'max_output_tokens',
+  model_context_window_exceeded: 'max_output_tokens', // lossy: no word of its own
+  refusal: 'content_filter',
+}
+
+/** The stop reason of a finished response, from its status and from what it holds (pitfalls S12, S13). */
+export function decodeStop(response: JsonObject, saw: { tool: boolean; refusal: boolean }): StopReason {
+  if (response['status'] === 'incomplete') {
+    const reason = optionalStr(optionalObj(response['incomplete_details'])?.['reason'])
+    if (reason === 'content_filter') return 'refusal'
+    return reason === 'max_tool_calls' ? 'pause_turn' : 'max_tokens'
+  }
+  if (saw.tool) return 'tool_use'
+  return saw.refusal ? 'refusal' : 'end_turn'
+}
+
+/** The `error` member of a failed response; clients decide by its code whether to retry or to compact. */
+export function encodeFailure(error: DarioError): JsonObject {
+  return { code: FAILURE[error.code] ?? 'server_error', message: error.message }
+}
+
+const FAILURE: Partial<Record<DarioError['code'], string>> = {
+  context_length_exceeded: 'context_length_exceeded',
+  rate_limited: 'rate_limit_exceeded',
+  payment_required: 'insufficient_quota',
+  overloaded: 'server_is_overloaded',
+  invalid_request: 'invalid_prompt',
+  unsupported_across_dialects: 'invalid_prompt',
+}
+
+/** Text of content parts, whatever their kind; a part without text is nothing. */
+export function readPartsText(parts: unknown, separator: string): string {
+  if (!Array.isArray(parts)) return ''
+  return parts.map((part) => isObject(part) ? optionalStr(part['text']) ?? '' : '').filter(Boolean).join(separator)
+}
+
+/** Proof of a reasoning item: this API's own, or another vendor's that travelled in its place. */
+export function readSeal(item: JsonObject): Seal | undefined {
+  const value = optionalStr(item['encrypted_content']) ?? ''
+  const id = optionalStr(item['id'])
+  if (value === '') return undefined
+  return unpackSeal(value) ?? { origin: 'responses', value, ...(id === undefined ? {} : { id }) }
+}

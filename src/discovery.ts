@@ -1,0 +1,87 @@
+/**
+ * What is there without any configuration: keys in the environment, a `claude` program that is logged in, local servers.
+ * @module
+ */
+import { createBackendConfig } from './config-backend.ts'
+import { readBaseUrl } from './config-values.ts'
+import type { Environment } from './config-values.ts'
+import type { BackendConfig, Config } from './config.ts'
+import type { DialectName } from './hub/types.ts'
+import { KNOWN_BACKENDS } from './known.ts'
+import type { KnownBackend } from './known.ts'
+
+export interface DiscoverOptions {
+  environment: Environment
+  /** The program's path when it is there and logged in. */
+  findClaude: () => Promise<string | undefined>
+  /** What a server at this address speaks; undefined when nothing answers within `timeoutMs`. */
+  probe: (baseUrl: string, timeoutMs: number) => Promise<DialectName[] | undefined>
+  /** Where we listen ourselves: an address in the environment that means us is not a backend. */
+  port: number
+}
+
+export interface Discovered {
+  /** In order of preference: a plan before a metered key, since it cannot cost extra. */
+  backends: Record<string, BackendConfig>
+  /** For people: `openai (OPENAI_API_KEY)`. */
+  found: string[]
+  missing: string[]
+}
+
+/** What `dario env` tells tools to send where they insist on a key; never a key of an upstream. */
+export const PLACEHOLDER_KEY = 'dario'
+const PROBE_MS = 300
+
+export async function discover({ environment, findClaude, probe, port }: DiscoverOptions): Promise<Discovered> {
+  const { found, missing } = { found: [] as string[], missing: [] as string[] }
+  const backends: Record<string, BackendConfig> = Object.create(null)
+  const [claude, ...spoken] = await Promise.all([
+    findClaude().catch(() => undefined),
+    ...Object.values(KNOWN_BACKENDS).map((known) =>
+      known.variable === undefined ? probe(known.baseUrl, PROBE_MS).catch(() => undefined) : undefined),
+  ])
+  note(claude !== undefined, 'plan', 'claude program, logged in', () => ({ type: 'claude-code' }))
+  for (const [index, [name, known]] of Object.entries(KNOWN_BACKENDS).entries()) {
+    const { type, variable } = known
+    if (variable === undefined) {
+      const speaks = spoken[index]
+      note(speaks !== undefined, name, new URL(known.baseUrl).host, () => ({ type, baseUrl: known.baseUrl, speaks: speaks ?? known.speaks }))
+      continue
+    }
+    const key = environment[variable]?.trim()
+    note(key !== undefined && key !== '' && key !== PLACEHOLDER_KEY, name, variable, () => (
+      { type, ...address(name, known, environment, port), key: `env:${variable}` }))
+  }
+  backends['echo'] = createBackendConfig('echo', { type: 'echo' })
+  found.push('echo (built in)')
+
+  function note(there: boolean, name: string, how: string, settings: () => Parameters<typeof createBackendConfig>[1]): void {
+    if (there) backends[name] = createBackendConfig(name, settings(), environment)
+    ;(there ? found : missing).push(`${name} (${how})`)
+  }
+  return { backends, found, missing }
+}
+
+/** The vendors' own variables for another address (a company's gateway) hold for the key beside them. */
+function address(name: string, known: KnownBackend, environment: Environment, port: number): { baseUrl: string; speaks?: DialectName[] } {
+  const variable = name === 'anthropic' || name === 'openai' ? `${name.toUpperCase()}_BASE_URL` : undefined
+  const given = variable === undefined ? undefined : environment[variable]?.trim()
+  if (!given || isOurselves(given, port)) return { baseUrl: known.baseUrl, speaks: known.speaks }
+  return { baseUrl: readBaseUrl(given, variable ?? name) }
+}
+
+export function isOurselves(baseUrl: string, port: number): boolean {
+  if (!URL.canParse(baseUrl)) return false
+  const url = new URL(baseUrl)
+  return /^(?:localhost|127(?:\.\d+){3}|\[::1\]|0\.0\.0\.0)$/.test(url.hostname) && url.port === String(port)
+}
+
+/** Adds what was found when the user wrote no backend of their own; a configuration that names some is the whole truth. */
+export function mergeDiscovered(config: Config, discovered: Discovered): Config {
+  if (!isUnconfigured(config)) return config
+  return { ...config, backends: discovered.backends }
+}
+
+export function isUnconfigured(config: Config): boolean {
+  return Object.values(config.backends).every((backend) => backend.discovered)
+}

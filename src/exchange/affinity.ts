@@ -1,0 +1,43 @@
+/**
+ * What names a conversation, so that it stays where its prompt cache is. It may only choose a key: nothing is shared by it
+ * (pitfall G3).
+ * @module
+ */
+import { createHash } from 'node:crypto'
+import type { IncomingHttpHeaders } from 'node:http'
+import type { Peek } from './peek.ts'
+
+/** Headers by which known clients name their session. */
+const SESSION_HEADERS = [
+  'x-claude-code-session-id', 'x-session-id', 'x-session-affinity', 'session-id', 'session_id', 'thread-id',
+  'x-conversation-id', 'conversation_id',
+] as const
+
+/** The session id that the client wrote itself, in a header or the body. */
+export function readSession(headers: IncomingHttpHeaders, peeked: Peek | undefined): string | undefined {
+  for (const name of SESSION_HEADERS) {
+    const value = headers[name]
+    if (typeof value === 'string' && value !== '') return value
+  }
+  const metadata = peeked?.read('metadata')
+  const userId = typeof metadata === 'object' && metadata !== null ? (metadata as Record<string, unknown>)['user_id'] : undefined
+  for (const value of [userId, peeked?.read('prompt_cache_key')]) {
+    if (typeof value === 'string' && value !== '') return value
+  }
+  return undefined
+}
+
+/** `readSession`, else a hash of the system prompt and the first user turn: what stays the same for a whole conversation. */
+export function readAffinity(headers: IncomingHttpHeaders, peeked: Peek | undefined): string {
+  const session = readSession(headers, peeked)
+  if (session !== undefined || peeked === undefined) return session ?? ''
+  const hash = createHash('sha256')
+  hash.update(JSON.stringify([peeked.read('system'), peeked.read('instructions')]))
+  const input = peeked.read('input')
+  if (typeof input === 'string') hash.update(input)
+  for (const turn of [...peeked.readHead('messages', 8), ...peeked.readHead('input', 8)]) {
+    hash.update(JSON.stringify(turn))
+    if (typeof turn === 'object' && turn !== null && (turn as Record<string, unknown>)['role'] === 'user') break
+  }
+  return hash.digest('hex')
+}

@@ -1,0 +1,218 @@
+/**
+ * One attempt at one candidate: send, judge, deliver. Either the client has its answer, or nothing of this attempt
+ * reached it and another candidate may try.
+ * @module
+ */
+import { decodeBody } from '../backends/body.ts'
+import { toClientHeaders, toUpstreamHeaders } from '../backends/headers.ts'
+import { judge, judgeStreamError } from '../backends/outcome.ts'
+import { DarioError } from '../errors.ts'
+import { createDeliver } from './deliver.ts'
+import { describe } from './describe.ts'
+import { collect } from './pump.ts'
+import type { Upstream } from '../backends/backend.ts'
+import type { Gate } from '../backends/gate.ts'
+import type { Candidate, Pool } from '../backends/pool.ts'
+import type { Dialect } from '../dialects/dialect.ts'
+import type { AttemptRecord } from '../hub/record.ts'
+import type { DialectName } from '../hub/types.ts'
+import type { Sent } from './deliver.ts'
+import type { Failure, Job } from './job.ts'
+import type { Preparer } from './prepare.ts'
+import type { Relayed } from './relay.ts'
+
+export interface AttemptTools {
+  pool: Pool
+  dialect: (name: DialectName) => Dialect
+  /** undefined: no cap on concurrent requests. */
+  gate: (backend: string) => Gate | undefined
+  preparer: Preparer
+  newId: (prefix: string) => string
+  now: () => number
+  observe: (job: Job, attempt: AttemptRecord) => void
+  firstByte: (job: Job) => void
+}
+
+/** Resolves with undefined when the client has its answer, good or bad. Rejects with what ended the request itself. */
+export type Attempt = (job: Job, candidate: Candidate, isLast: boolean) => Promise<Failure | undefined>
+
+/** An error body is a few hundred bytes; a page of markup is not worth more. */
+const MAX_ERROR_BYTES = 1_048_576
+
+/** Where each dialect's answers are asked for. */
+const PATHS: Record<DialectName, string> = {
+  anthropic: '/v1/messages',
+  chat: '/v1/chat/completions',
+  responses: '/v1/responses',
+}
+
+export function createAttempt(tools: AttemptTools): Attempt {
+  const { pool, preparer, now } = tools
+  const deliver = createDeliver({
+    preparer,
+    newId: tools.newId,
+    served(job, candidate, { headers }) {
+      pool.served(candidate, headers, job.incoming.operation === 'generate' ? job.affinity : undefined)
+      job.record.firstByteMs = now() - job.incoming.received
+      tools.firstByte(job)
+    },
+  })
+
+  return async function attempt(job, candidate, isLast) {
+    let leave: (() => void) | undefined
+    try {
+      leave = await tools.gate(candidate.backend.id)?.enter(job.signal)
+    } catch (error) {
+      if (job.signal.aborted || !(error instanceof DarioError)) throw error
+      return close(open(job, candidate), 'queue_full', undefined, { error, verbatim: undefined })
+    }
+    try {
+      const first = await once(job, candidate, isLast, true)
+      return first === 'repair' ? await once(job, candidate, isLast, false) as Failure | undefined : first
+    } finally {
+      leave?.()
+    }
+  }
+
+  async function once(job: Job, candidate: Candidate, isLast: boolean, mayRepair: boolean): Promise<Failure | 'repair' | undefined> {
+    const attempt = open(job, candidate)
+    let sent: Sent
+    try {
+      sent = await send(job, candidate)
+    } catch (error) {
+      if (job.signal.aborted || !isUnreachable(error)) throw error
+      pool.report(candidate, { outcome: 'unreachable', wholeKey: false })
+      return close(attempt, 'unreachable', undefined, { error, verbatim: undefined })
+    }
+    if (sent.upstream.status >= 300) return refuse(job, candidate, sent, attempt, mayRepair)
+    return conclude(job, candidate, await deliver(job, candidate, sent, !isLast), sent.upstream.status, attempt)
+  }
+
+  async function send(job: Job, candidate: Candidate): Promise<Sent> {
+    const { backend, key, model } = candidate
+    const { incoming, client, record } = job
+    const relayed = incoming.operation !== 'generate' || backend.speaks.includes(client.name)
+    const from = relayed ? client : tools.dialect(backend.speaks[0]!)
+    const encoded = relayed ? undefined : preparer.encode(job, from, candidate)
+    const headers = toUpstreamHeaders(incoming.headers, from.name)
+    if (encoded !== undefined) {
+      Object.assign(headers, encoded.headers, { 'content-type': 'application/json' })
+      record.dropped = [...new Set([...job.decoded().warnings, ...encoded.warnings].map(({ path }) => path))]
+    }
+    if (from.name === 'anthropic') preparer.trimBetas(candidate, headers)
+    const upstream = await backend.send({
+      method: incoming.method,
+      path: encoded === undefined ? incoming.path : PATHS[from.name],
+      dialect: from.name,
+      model,
+      stream: encoded === undefined ? job.stream : true,
+      headers,
+      body: encoded === undefined ? preparer.relay(job, candidate) : Buffer.from(JSON.stringify(encoded.body)),
+      session: job.session,
+      loopback: incoming.loopback,
+    }, key, job.signal)
+    return { upstream, from, encoded }
+  }
+
+  /** An error status: the client's own mistake is answered as it is, everything else is a failure of the candidate. */
+  async function refuse(job: Job, candidate: Candidate, sent: Sent, attempt: OpenAttempt, mayRepair: boolean): Promise<Failure | 'repair' | undefined> {
+    const { upstream, from, encoded } = sent
+    const { status, headers } = upstream
+    const body = await readError(job, upstream)
+    const text = body.toString()
+    const error = from.decodeError(status, text)
+    const verdict = judge(status, headers, text, now())
+    const isOwn = encoded === undefined && isOwnWords(from, error, upstream, text)
+    const failure: Failure = {
+      error: verdict.retryAfterMs === undefined ? error : withRetryAfter(error, verdict.retryAfterMs),
+      verbatim: isOwn ? { status, headers: toClientHeaders(headers, false), body } : undefined,
+    }
+    if (verdict.outcome === 'client_error' && mayRepair && preparer.learn(job, candidate, from, error, encoded !== undefined)) {
+      close(attempt, 'repaired', status, failure)
+      return 'repair'
+    }
+    pool.report(candidate, verdict)
+    close(attempt, verdict.outcome, status, failure)
+    const isMissing = job.incoming.operation === 'count_tokens' && (status === 404 || status === 405)
+    if (verdict.outcome !== 'client_error' || isMissing) return failure // a count that nobody makes is estimated
+    answerFailure(job, candidate, failure)
+    return undefined
+  }
+
+  /** Ends the reply, or hands the failure on when nothing of it was sent. */
+  function conclude(job: Job, candidate: Candidate, relayed: Relayed, status: number, attempt: OpenAttempt): Failure | undefined {
+    const { error, told, committed, usage } = relayed
+    if (usage !== undefined) job.record.usage = usage
+    if (error === undefined) {
+      close(attempt, 'ok', status, undefined)
+      job.record.status = status
+      job.record.end = 'complete'
+      job.reply.end()
+      return undefined
+    }
+    const verdict = judgeStreamError(error)
+    pool.report(candidate, verdict)
+    const failure = close(attempt, verdict.outcome, status, { error, verbatim: undefined })
+    if (!committed && verdict.outcome !== 'client_error') return failure
+    if (told) job.reply.end()
+    answerFailure(job, candidate, failure)
+    return undefined
+  }
+
+  interface OpenAttempt {
+    job: Job
+    record: AttemptRecord
+    started: number
+  }
+
+  /** Counted from the start, so that `dario-attempts` in a head includes the attempt that answers. */
+  function open(job: Job, { backend, key, model }: Candidate): OpenAttempt {
+    const record: AttemptRecord = {
+      backend: backend.id, key: key?.label, model, outcome: 'cancelled', status: undefined, ms: 0, error: undefined,
+    }
+    job.record.attempts.push(record)
+    return { job, record, started: now() }
+  }
+
+  function close<Given extends Failure | undefined>(
+    { job, record, started }: OpenAttempt, outcome: string, status: number | undefined, failure: Given,
+  ): Given {
+    Object.assign(record, { outcome, status, ms: now() - started, error: failure?.error.message })
+    tools.observe(job, record)
+    return failure
+  }
+}
+
+/** Answers with a failure, in the vendor's own words where they fit the client's dialect. */
+export function answerFailure(job: Job, candidate: Candidate | undefined, { error, verbatim }: Failure): void {
+  const { record, reply, client } = job
+  record.end = reply.headSent ? 'broken' : 'failed'
+  record.error = { code: error.code, message: error.message }
+  record.status = reply.headSent ? 200 : verbatim?.status ?? client.encodeError(error, record.id).status
+  const headers = describe(job, candidate)
+  if (verbatim === undefined || reply.headSent) return reply.fail(error, headers)
+  reply.head(verbatim.status, { ...verbatim.headers, ...headers })
+  reply.end(verbatim.body)
+}
+
+function readError(job: Job, upstream: Upstream): Promise<Buffer> {
+  return collect(decodeBody(upstream), job.signal, MAX_ERROR_BYTES).catch((error: unknown) => {
+    if (job.signal.aborted) throw error
+    return Buffer.alloc(0) // the status alone still says what happened
+  })
+}
+
+function isUnreachable(error: unknown): error is DarioError {
+  return error instanceof DarioError && (error.code.startsWith('upstream_') || error.code === 'overloaded')
+}
+
+/** JSON in the vendor's own form may be passed on. A page of markup, or an overflow in other words, is told anew (E1, E8). */
+function isOwnWords(from: Dialect, error: DarioError, upstream: Upstream, text: string): boolean {
+  if (!(upstream.headers['content-type'] ?? '').includes('json')) return false
+  return error.code !== 'context_length_exceeded' || text.includes(from.name === 'anthropic' ? 'prompt is too long' : 'context_length_exceeded')
+}
+
+function withRetryAfter(error: DarioError, retryAfterMs: number): DarioError {
+  const { status, path, upstreamType, details, cause } = error
+  return new DarioError(error.code, error.message, { status, path, upstreamType, details, cause, retryAfterMs })
+}

@@ -1,0 +1,157 @@
+/**
+ * Brings an upstream's good answer to the client: relayed in the same dialect, translated in another.
+ * @module
+ */
+import { decodeBody } from '../backends/body.ts'
+import { toClientHeaders } from '../backends/headers.ts'
+import { DarioError } from '../errors.ts'
+import { describe } from './describe.ts'
+import { pump } from './pump.ts'
+import { relayBody, relayStream } from './relay.ts'
+import { SSE_HEADERS } from './reply.ts'
+import { createAnswer } from './translate.ts'
+import type { Upstream } from '../backends/backend.ts'
+import type { Candidate } from '../backends/pool.ts'
+import type { Dialect, EncodedRequest, ReplyContext } from '../dialects/dialect.ts'
+import type { HubEvent } from '../hub/types.ts'
+import type { Job } from './job.ts'
+import type { Preparer } from './prepare.ts'
+import type { Relayed } from './relay.ts'
+import type { Answer } from './translate.ts'
+import type { OutgoingHttpHeaders } from 'node:http'
+
+export interface Sent {
+  upstream: Upstream
+  /** The dialect of the upstream's answer. */
+  from: Dialect
+  /** undefined when the client's own bytes were sent. */
+  encoded: EncodedRequest | undefined
+}
+
+export interface DeliverTools {
+  preparer: Pick<Preparer, 'watch' | 'keep'>
+  newId: (prefix: string) => string
+  /** The first byte of content is about to reach the client. */
+  served: (job: Job, candidate: Candidate, upstream: Upstream) => void
+}
+
+/** @param holdErrors an error before content is kept from the client: there is another candidate. */
+export type Deliver = (job: Job, candidate: Candidate, sent: Sent, holdErrors: boolean) => Promise<Relayed>
+
+export function createDeliver(tools: DeliverTools): Deliver {
+  return function deliver(job, candidate, sent, holdErrors) {
+    const { upstream, from } = sent
+    const streams = (upstream.headers['content-type'] ?? '').startsWith('text/event-stream')
+    const isAnswer = job.incoming.operation === 'generate'
+    if (from !== job.client || (isAnswer && streams !== job.stream)) return translate(job, candidate, sent, streams)
+    const commit = (): void => {
+      tools.served(job, candidate, upstream)
+      const headers = { ...toClientHeaders(upstream.headers, true), ...describe(job, candidate) }
+      job.reply.head(upstream.status, streams ? { ...headers, 'cache-control': 'no-cache', 'x-accel-buffering': 'no' } : headers)
+    }
+    return streams && isAnswer ? relayStream(job, upstream, commit, holdErrors) : relayBody(job, upstream, commit)
+  }
+
+  async function translate(job: Job, candidate: Candidate, sent: Sent, upstreamStreams: boolean): Promise<Relayed> {
+    const { upstream, from, encoded } = sent
+    const context: ReplyContext = {
+      request: job.decoded().request,
+      model: job.record.model,
+      created: Math.floor(job.incoming.received / 1000),
+      newId: tools.newId,
+      keep: (whole) => tools.preparer.keep(job, whole),
+    }
+    const remember = tools.preparer.watch()
+    const answer = createAnswer({
+      from, to: job.client, encoded, stream: job.stream, upstreamStreams, context,
+      watch(event) {
+        remember(event)
+        note(job, event)
+      },
+    })
+    const sink = createSink(job, answer, (headers) => {
+      tools.served(job, candidate, upstream)
+      job.reply.head(200, { ...passedOn(upstream), ...headers, ...describe(job, candidate) })
+    })
+    const broken = await read(job, upstream, answer, sink, upstreamStreams)
+    if (!answer.complete && answer.error === undefined && broken === undefined) await sink.pass(answer.finish())
+    const error = answer.complete ? undefined : answer.error ?? broken
+    if (error === undefined) return conclude(job, answer, sink, context)
+    if (sink.committed) job.reply.write(answer.fail(error))
+    return { error, told: sink.committed, committed: sink.committed, usage: job.record.usage }
+  }
+
+  async function conclude(job: Job, answer: Answer, sink: Sink, context: ReplyContext): Promise<Relayed> {
+    if (job.stream) await sink.flush()
+    else await sink.whole(JSON.stringify(job.client.encodeReply(answer.reply(), context)))
+    return { error: undefined, told: false, committed: true, usage: job.record.usage }
+  }
+}
+
+/** Returns the error by which the upstream broke; throws what ended the request itself. */
+async function read(job: Job, upstream: Upstream, answer: Answer, sink: Sink, upstreamStreams: boolean): Promise<DarioError | undefined> {
+  try {
+    await pump(decodeBody(upstream), job.signal, (bytes) => {
+      const waits = sink.pass(answer.push(bytes))
+      // Whatever follows the end of an answer is not read (pitfall S23).
+      return waits === undefined && upstreamStreams && (answer.complete || answer.error !== undefined) ? false : waits
+    })
+    return undefined
+  } catch (error) {
+    if (job.signal.aborted) {
+      // The client still listens when it is the deadline or a shutdown that ends this: close its open block first (S18).
+      if (sink.committed && error instanceof DarioError) job.reply.end(answer.fail(error))
+      throw error
+    }
+    if (error instanceof DarioError) return error
+    throw error
+  }
+}
+
+interface Sink {
+  readonly committed: boolean
+  /** Text waits until there is content: until then another candidate may still answer. */
+  pass(text: string): Promise<void> | void
+  flush(): Promise<void> | void
+  whole(text: string): Promise<void> | void
+}
+
+function createSink(job: Job, answer: Answer, open: (headers: OutgoingHttpHeaders) => void): Sink {
+  let held = ''
+  let committed = false
+  function flush(): Promise<void> | void {
+    if (!committed) open(SSE_HEADERS)
+    committed = true
+    const text = held
+    held = ''
+    if (text !== '' && !job.reply.write(text)) return job.reply.drained()
+  }
+  return {
+    get committed() {
+      return committed
+    },
+    pass(text) {
+      held += text
+      if (job.stream && held !== '' && (committed || answer.content)) return flush()
+    },
+    flush,
+    whole(text) {
+      open({ 'content-type': 'application/json' })
+      committed = true
+      if (!job.reply.write(text)) return job.reply.drained()
+    },
+  }
+}
+
+function note(job: Job, event: HubEvent): void {
+  if (event.type === 'start' && event.usage !== undefined) job.record.usage = event.usage
+  if (event.type !== 'end') return
+  job.record.usage = event.usage
+  job.record.stop = event.rawStop ?? event.stop
+}
+
+/** Headers of a translated answer: what is useful of the upstream's, nothing about its bytes. */
+function passedOn(upstream: Upstream): OutgoingHttpHeaders {
+  const { 'content-type': _type, 'content-length': _length, 'cache-control': _cache, etag: _etag, ...headers } = toClientHeaders(upstream.headers, false)
+  return headers
+}

@@ -1,0 +1,29 @@
+/**
+ * The `dario-*` response headers: where an answer came from, and what translation could not carry (design section 2).
+ * @module
+ */
+import type { Candidate } from '../backends/pool.ts'
+import type { Job } from './job.ts'
+import type { OutgoingHttpHeaders } from 'node:http'
+
+/** Header lines over a few kilobytes make some clients fail. */
+const MAX_DROPPED_CHARS = 4096
+
+export function describe(job: Job, candidate: Candidate | undefined): OutgoingHttpHeaders {
+  const { record } = job
+  const headers: OutgoingHttpHeaders = { 'dario-request-id': record.id, 'dario-attempts': String(record.attempts.length) }
+  if (candidate === undefined) return headers
+  record.backend = candidate.backend.id
+  record.key = candidate.key?.label
+  record.servedModel = candidate.model
+  headers['dario-backend'] = candidate.backend.id
+  headers['dario-model'] = toHeader(candidate.model)
+  if (record.dropped.length > 0) headers['dario-dropped'] = toHeader(record.dropped.join(', ')).slice(0, MAX_DROPPED_CHARS)
+  return headers
+}
+
+/** A model's name comes from a client and may hold anything; a header may not (pitfall H6). */
+function toHeader(text: string): string {
+  const bytes = Buffer.from(text).toString('latin1')
+  return bytes.replaceAll(/[^\x20-\x7e]/g, (byte) => `%${byte.charCodeAt(0).toString(16).padStart(2, '0')}`)
+}

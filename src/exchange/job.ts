@@ -1,0 +1,43 @@
+/**
+ * One client request while it is being answered: what it asked, how to reply, and what is known so far.
+ * @module
+ */
+import type { Dialect } from '../dialects/dialect.ts'
+import type { DarioError } from '../errors.ts'
+import type { RequestRecord } from '../hub/record.ts'
+import type { HubRequest, JsonObject, Warning } from '../hub/types.ts'
+import type { Incoming } from './exchange.ts'
+import type { Peek } from './peek.ts'
+import type { Reply } from './reply.ts'
+import type { OutgoingHttpHeaders } from 'node:http'
+
+export interface Job {
+  incoming: Incoming
+  client: Dialect
+  reply: Reply
+  /** undefined for a body that is not JSON. */
+  peeked: Peek | undefined
+  stream: boolean
+  /** Aborts when the client leaves, the deadline passes or dario shuts down; its reason is a DarioError. */
+  signal: AbortSignal
+  record: RequestRecord
+  session: string | undefined
+  /** Hashing a long prompt is not free, so it is asked only where there is a choice. */
+  affinity: () => string
+  /** The client's body in hub form, decoded once and never changed: every attempt encodes afresh from it (pitfall F9). */
+  decoded: () => Decoded
+}
+
+export interface Decoded {
+  request: HubRequest
+  warnings: readonly Warning[]
+  /** The body that it was decoded from, earlier responses included. */
+  body: JsonObject
+}
+
+/** A candidate that did not answer; nothing of it was sent to the client. */
+export interface Failure {
+  error: DarioError
+  /** The upstream's own answer in the client's dialect, when it may be passed on as it is. */
+  verbatim: { status: number; headers: OutgoingHttpHeaders; body: Buffer } | undefined
+}

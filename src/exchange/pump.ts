@@ -1,0 +1,111 @@
+/**
+ * Moves an upstream's bytes on, tick by tick: `node:http` emits one `data` event per HTTP chunk, and handling together
+ * what arrived in one tick costs 40 % less on a burst (design section 10).
+ * @module
+ */
+import { DarioError, toDarioError } from '../errors.ts'
+import type { Readable } from 'node:stream'
+
+/**
+ * Calls `take` with the bytes of each tick. When it returns a promise the upstream waits (backpressure). `take` may
+ * return `false` to stop early; the rest is not read.
+ * Rejects with DarioError when the upstream breaks, with the signal's reason when it aborts.
+ */
+export function pump(
+  body: Readable, signal: AbortSignal, take: (bytes: Buffer) => Promise<void> | void | false,
+): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let pending: Buffer[] = []
+    let scheduled = false
+    let busy = false
+    let ended = false
+    let settled = false
+
+    function finish(error?: unknown): void {
+      if (settled) return
+      settled = true
+      body.off('data', onData).off('end', onEnd).off('close', onClose)
+      signal.removeEventListener('abort', onAbort)
+      if (error === undefined) resolve()
+      else reject(error)
+    }
+    function flush(): void {
+      scheduled = false
+      if (busy || settled) return
+      if (pending.length > 0) {
+        const bytes = pending.length === 1 ? pending[0]! : Buffer.concat(pending)
+        pending = []
+        let result: Promise<void> | void | false
+        try {
+          result = take(bytes)
+        } catch (error) {
+          body.destroy()
+          return finish(error)
+        }
+        if (result === false) {
+          body.destroy()
+          return finish()
+        }
+        if (result !== undefined) return wait(result)
+      }
+      if (ended) finish()
+    }
+    function wait(result: Promise<void>): void {
+      busy = true
+      body.pause()
+      result.then(() => {
+        busy = false
+        body.resume()
+        flush()
+      }, (error: unknown) => {
+        body.destroy()
+        finish(error)
+      })
+    }
+    function onData(chunk: Buffer): void {
+      pending.push(chunk)
+      if (scheduled) return
+      scheduled = true
+      process.nextTick(flush)
+    }
+    function onEnd(): void {
+      ended = true
+      flush()
+    }
+    function onError(error: Error): void {
+      flush() // what arrived before the break still counts: it may hold the end of the answer
+      finish(signal.aborted ? signal.reason : toBroken(error))
+    }
+    function onClose(): void {
+      if (!ended) onError(new DarioError('upstream_protocol', 'the upstream closed the connection inside its answer; try again'))
+    }
+    function onAbort(): void {
+      body.destroy()
+      finish(signal.reason)
+    }
+    if (signal.aborted) return onAbort()
+    signal.addEventListener('abort', onAbort, { once: true })
+    body.on('data', onData).on('end', onEnd).on('close', onClose)
+    body.on('error', onError) // stays: a late error of a destroyed body must not become an uncaught one
+  })
+}
+
+function toBroken(error: Error): DarioError {
+  if (error instanceof DarioError) return error
+  const { code } = toDarioError(error)
+  return code === 'internal'
+    ? new DarioError('upstream_protocol', 'the upstream broke the connection inside its answer; try again', { cause: error })
+    : toDarioError(error)
+}
+
+/** Reads a body whole, at most `limit` bytes; the rest of a longer one is not read. */
+export async function collect(body: Readable, signal: AbortSignal, limit: number): Promise<Buffer> {
+  const chunks: Buffer[] = []
+  let size = 0
+  await pump(body, signal, (bytes) => {
+    size += bytes.length
+    chunks.push(bytes)
+    return size > limit ? false : undefined
+  })
+  return Buffer.concat(chunks).subarray(0, limit)
+}

@@ -1,0 +1,203 @@
+/**
+ * Same dialect on both sides: the upstream's bytes are the client's bytes. Only whole events are passed on, so that an
+ * error, or a keep-alive, can always stand behind the last one.
+ * @module
+ */
+import { DarioError } from '../errors.ts'
+import { createSseDecoder } from '../sse.ts'
+import { peek } from './peek.ts'
+import { pump } from './pump.ts'
+import { createTap } from './tap.ts'
+import type { Upstream } from '../backends/backend.ts'
+import type { JsonObject, Usage } from '../hub/types.ts'
+import type { Job } from './job.ts'
+
+/** Held back until the first real event, so that an error before it can still become another candidate's turn. */
+const MAX_PREAMBLE_BYTES = 262_144
+const MAX_EVENT_BYTES = 16_777_216
+/** A JSON answer of up to this size is looked at for its usage. */
+const MAX_LOOK_BYTES = 8_388_608
+
+export interface Relayed {
+  /** undefined: the answer is whole. */
+  error: DarioError | undefined
+  /** The upstream's own error event is among the bytes that the client got. */
+  told: boolean
+  /** Bytes reached the client; without that another candidate may answer. */
+  committed: boolean
+  usage: Partial<Usage> | undefined
+}
+
+/**
+ * @param commit writes the head; called once, before the first byte.
+ * @param holdErrors an error event before content is kept from the client (there is another candidate).
+ */
+export async function relayStream(job: Job, upstream: Upstream, commit: () => void, holdErrors: boolean): Promise<Relayed> {
+  const { client, reply } = job
+  const tap = createTap(client)
+  const cutter = createEventCutter()
+  const preamble = createPreamble(job)
+  let committed = false
+
+  function pass(events: Buffer): Promise<void> | void | false {
+    tap.push(events)
+    if (committed) return reply.write(events) ? undefined : reply.drained()
+    const found = preamble.look(events)
+    if (found === 'error' && holdErrors) return false
+    if (found === 'preamble' && preamble.size < MAX_PREAMBLE_BYTES) return
+    return release()
+  }
+  function release(): Promise<void> | void {
+    commit()
+    committed = true
+    return reply.write(preamble.take()) ? undefined : reply.drained()
+  }
+
+  let broken: DarioError | undefined
+  try {
+    await pump(upstream.body, job.signal, (bytes) => {
+      const events = cutter.push(bytes)
+      return events === undefined ? undefined : pass(events)
+    })
+    const rest = cutter.rest()
+    const wasOpen = tap.end === undefined
+    if (rest.length > 0 && preamble.error === undefined) {
+      // A last event without its blank line counts only if it ends the answer; else it is the stump of a cut stream.
+      tap.push(rest)
+      if (!wasOpen || tap.end !== undefined) await pass(rest)
+    }
+  } catch (error) {
+    if (job.signal.aborted || !(error instanceof DarioError)) throw error
+    broken = error
+  }
+  if (!committed && tap.end === 'complete') await release()
+  const error = tap.end === 'complete' ? undefined : preamble.error ?? (tap.end === 'error' ? toldError() : broken ?? cutError())
+  return { error, told: tap.end === 'error', committed, usage: tap.usage }
+}
+
+/** A JSON (or any other) body, relayed as it comes. */
+export async function relayBody(job: Job, upstream: Upstream, commit: () => void): Promise<Relayed> {
+  const { reply } = job
+  const seen: Buffer[] = []
+  let size = 0
+  let committed = false
+  const isJson = (upstream.headers['content-type'] ?? '').includes('json') && upstream.headers['content-encoding'] === undefined
+  try {
+    await pump(upstream.body, job.signal, (bytes) => {
+      if (!committed) commit()
+      committed = true
+      size += bytes.length
+      if (isJson && size <= MAX_LOOK_BYTES) seen.push(bytes)
+      return reply.write(bytes) ? undefined : reply.drained()
+    })
+  } catch (error) {
+    if (job.signal.aborted || !(error instanceof DarioError)) throw error
+    return { error, told: false, committed, usage: undefined }
+  }
+  if (!committed) commit()
+  return { error: undefined, told: false, committed: true, usage: isJson && size <= MAX_LOOK_BYTES ? readUsage(job, Buffer.concat(seen)) : undefined }
+}
+
+function readUsage(job: Job, body: Buffer): Partial<Usage> | undefined {
+  try {
+    return job.client.readUsage({ usage: peek(body).read('usage') as JsonObject })
+  } catch {
+    return undefined // not the relay's matter: the bytes have passed
+  }
+}
+
+function toldError(): DarioError {
+  return new DarioError('upstream_error', 'the upstream reported an error inside its stream')
+}
+
+function cutError(): DarioError {
+  return new DarioError('upstream_protocol', 'the upstream ended its stream before the answer was complete; try again')
+}
+
+/** Keeps what is not content yet, and looks for the first event that is. */
+function createPreamble({ client }: Job): {
+  look(events: Buffer): 'preamble' | 'content' | 'error'
+  take(): Buffer
+  readonly size: number
+  readonly error: DarioError | undefined
+} {
+  const decoder = createSseDecoder()
+  let held: Buffer[] = []
+  let size = 0
+  let error: DarioError | undefined
+  return {
+    look(events) {
+      held.push(events)
+      size += events.length
+      // In small steps: once content is found the rest of a burst need not be decoded.
+      for (let from = 0; from < events.length; from += 1024) {
+        for (const event of decoder.push(events.toString('latin1', from, from + 1024))) {
+          if (client.endOf(event) === 'error') {
+            error = client.decodeError(200, Buffer.from(event.data, 'latin1').toString())
+            return 'error'
+          }
+          if (!client.isPreamble(event)) return 'content'
+        }
+      }
+      return 'preamble'
+    },
+    take() {
+      const all = held.length === 1 ? held[0]! : Buffer.concat(held)
+      held = []
+      return all
+    },
+    get size() {
+      return size
+    },
+    get error() {
+      return error
+    },
+  }
+}
+
+/** Cuts the byte stream behind its last blank line; the stump waits for its end. */
+function createEventCutter(): { push(bytes: Buffer): Buffer | undefined; rest(): Buffer } {
+  let pieces: Buffer[] = []
+  let size = 0
+  let before = '' // the last three bytes of what waits: a blank line may be cut in two
+  return {
+    push(bytes) {
+      const cut = findBlankLine(bytes, before)
+      if (cut === 0) {
+        pieces.push(bytes)
+        size += bytes.length
+        before = (before + bytes.toString('latin1', Math.max(0, bytes.length - 3))).slice(-3)
+        if (size > MAX_EVENT_BYTES) throw new DarioError('upstream_protocol', `the upstream sent one event of over ${MAX_EVENT_BYTES} bytes`)
+        return undefined
+      }
+      const whole = bytes.subarray(0, cut)
+      const events = pieces.length === 0 ? whole : Buffer.concat([...pieces, whole])
+      pieces = cut === bytes.length ? [] : [bytes.subarray(cut)]
+      size = bytes.length - cut
+      before = bytes.toString('latin1', Math.max(cut, bytes.length - 3))
+      return events
+    },
+    rest() {
+      return Buffer.concat(pieces)
+    },
+  }
+}
+
+/** The offset behind the last blank line that ends in `bytes`, 0 when there is none. */
+function findBlankLine(bytes: Buffer, before: string): number {
+  const last = bytes.length - 1
+  if (last >= 1 && bytes[last] === 10 && bytes[last - 1] === 10) return bytes.length // the usual case
+  const at = Math.max(endOf(bytes, '\n\n'), endOf(bytes, '\r\n\r\n'), endOf(bytes, '\r\r'))
+  if (at > 0 || before === '') return at
+  const seam = before + bytes.toString('latin1', 0, 3)
+  for (const blank of ['\n\n', '\r\n\r\n', '\r\r']) {
+    const found = seam.lastIndexOf(blank)
+    if (found !== -1 && found + blank.length > before.length) return found + blank.length - before.length
+  }
+  return 0
+}
+
+function endOf(bytes: Buffer, blank: string): number {
+  const at = bytes.lastIndexOf(blank)
+  return at === -1 ? 0 : at + blank.length
+}

@@ -1,0 +1,115 @@
+/**
+ * The client's side of one answer: its head, its chunks, keep-alives during silence, and an honest end.
+ * @module
+ */
+import { DarioError } from '../errors.ts'
+import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
+import type { Dialect } from '../dialects/dialect.ts'
+
+export interface ReplyOptions {
+  dialect: Dialect
+  /** The client asked for server-sent events. */
+  stream: boolean
+  requestId: string
+  /** Milliseconds of silence before a keep-alive; the first also waits this long, so that real errors keep their status. */
+  keepAlive: number
+  /** Milliseconds without progress after which a client that stopped reading is dropped (pitfall S28). */
+  stalledReader: number
+}
+
+export interface Reply {
+  readonly headSent: boolean
+  readonly bytes: number
+  head(status: number, headers: OutgoingHttpHeaders): void
+  /** False when the client cannot take more now; then `drained` tells when it can. */
+  write(chunk: Buffer | string): boolean
+  drained(): Promise<void>
+  /** Whether a keep-alive may be written now; the relay says no inside an event. */
+  betweenEvents: () => boolean
+  end(chunk?: Buffer | string): void
+  /** In the client's dialect: a status before the head, an event inside a stream, a cut connection inside JSON. */
+  fail(error: DarioError, headers: OutgoingHttpHeaders): void
+  /** Stops timers; the reply is over. */
+  close(): void
+}
+
+export const SSE_HEADERS: OutgoingHttpHeaders = {
+  'content-type': 'text/event-stream; charset=utf-8',
+  'cache-control': 'no-cache',
+  'x-accel-buffering': 'no',
+}
+
+export function createReply(response: ServerResponse, options: ReplyOptions): Reply {
+  const { dialect, stream, requestId } = options
+  let bytes = 0
+  let active = performance.now()
+  let waiting = false
+  const timer = stream ? setInterval(beat, options.keepAlive / 3).unref() : undefined
+
+  function beat(): void {
+    const silent = performance.now() - active
+    if (waiting && silent > options.stalledReader) response.destroy()
+    if (waiting || silent < options.keepAlive || !reply.betweenEvents()) return
+    if (!response.headersSent) response.writeHead(200, { ...SSE_HEADERS, 'dario-request-id': requestId })
+    reply.write(dialect.keepAlive)
+  }
+
+  const reply: Reply = {
+    get headSent() {
+      return response.headersSent
+    },
+    get bytes() {
+      return bytes
+    },
+    betweenEvents: () => true,
+    head(status, headers) {
+      // A keep-alive may have opened the stream already; then the status is 200 and stays so (pitfall S20).
+      if (!response.headersSent && !response.destroyed) response.writeHead(status, headers)
+    },
+    write(chunk) {
+      if (response.destroyed || response.writableEnded) return true // the client left: its close event ends the upstream
+      bytes += chunk.length
+      active = performance.now()
+      return response.write(chunk)
+    },
+    drained() {
+      waiting = true
+      const stalled = timer === undefined ? setTimeout(() => response.destroy(), options.stalledReader) : undefined
+      return new Promise((resolve) => {
+        const done = (): void => {
+          waiting = false
+          active = performance.now()
+          clearTimeout(stalled)
+          response.off('drain', done).off('close', done)
+          resolve()
+        }
+        response.on('drain', done).on('close', done)
+      })
+    },
+    end(chunk) {
+      if (chunk !== undefined) bytes += chunk.length
+      if (!response.destroyed && !response.writableEnded) response.end(chunk)
+    },
+    fail(error, headers) {
+      if (response.destroyed || response.writableEnded) return
+      if (!response.headersSent) {
+        const { status, body } = dialect.encodeError(error, requestId)
+        const text = JSON.stringify(body)
+        response.writeHead(status, { ...headers, ...retryAfter(error), 'content-type': 'application/json' })
+        reply.end(text)
+      } else if (stream) {
+        reply.end(dialect.encodeStreamError(error, requestId))
+      } else {
+        response.destroy() // half a JSON body must not look whole
+      }
+    },
+    close() {
+      clearInterval(timer)
+    },
+  }
+  return reply
+}
+
+function retryAfter(error: DarioError): OutgoingHttpHeaders {
+  return error.retryAfterMs === undefined ? {} : { 'retry-after': String(Math.ceil(error.retryAfterMs / 1000)) }
+}

@@ -1,0 +1,63 @@
+/**
+ * Finished answers of the Responses API, kept in memory for `previous_response_id`, since a backend of another dialect
+ * keeps none (pitfall R18). Bounded; the one used longest ago goes first; gone when the process ends.
+ * @module
+ */
+import { toItems } from '../dialects/responses/decode-request.ts'
+import type { StoredResponse } from '../dialects/responses/decode-request.ts'
+import type { JsonObject } from '../hub/types.ts'
+import { isObject } from '../dialects/read.ts'
+
+export interface ResponseStore {
+  put(id: string, stored: StoredResponse, owner?: string): void
+  /** Marks it as used. `owner` (name of the access key) must be the one it was put under: ids are no secret. */
+  get(id: string, owner?: string): StoredResponse | undefined
+  /** Keeps an answer for the body (already expanded) that it answers, unless that says `store: false`. */
+  keep(body: JsonObject, reply: JsonObject, owner?: string): void
+}
+
+/** `maxCount`: answers, default 1,000. `maxBytes`: of all histories together, default 64 MiB. */
+export function createResponseStore(maxCount = 1000, maxBytes = 67_108_864): ResponseStore {
+  /** As JSON bytes: their size is known, and nothing that a request holds can change them. A Map keeps the order. */
+  const kept = new Map<string, Buffer>()
+  let bytes = 0
+
+  function remove(key: string): void {
+    bytes -= kept.get(key)?.length ?? 0
+    kept.delete(key)
+  }
+
+  function put(id: string, stored: StoredResponse, owner = ''): void {
+    const key = toKey(id, owner)
+    const value = Buffer.from(JSON.stringify(stored))
+    remove(key)
+    if (value.length > maxBytes) return
+    kept.set(key, value)
+    bytes += value.length
+    for (const oldest of kept.keys()) {
+      if (kept.size <= maxCount && bytes <= maxBytes) break
+      remove(oldest)
+    }
+  }
+
+  function get(id: string, owner = ''): StoredResponse | undefined {
+    const key = toKey(id, owner)
+    const value = kept.get(key)
+    if (value === undefined) return undefined
+    kept.delete(key)
+    kept.set(key, value)
+    return JSON.parse(value.toString()) as StoredResponse
+  }
+
+  return {
+    put,
+    get,
+    keep(body, reply, owner) {
+      if (body['store'] === false || typeof reply['id'] !== 'string') return
+      const output = toItems(reply['output']).filter(isObject)
+      put(reply['id'], { input: toItems(body['input']).filter(isObject), output }, owner)
+    },
+  }
+}
+
+const toKey = (id: string, owner: string): string => JSON.stringify([owner, id])

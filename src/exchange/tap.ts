@@ -1,0 +1,68 @@
+/**
+ * Reads usage and the end of an answer while its bytes pass by. Decoding every event would cost as much as the relay
+ * itself, so only lines that hold a telling word are parsed. A word inside an answer's text cannot be mistaken for one:
+ * its quotation marks are escaped there.
+ * @module
+ */
+import type { Dialect } from '../dialects/dialect.ts'
+import type { DialectName, JsonObject, Usage } from '../hub/types.ts'
+
+const TELLING: Record<DialectName, readonly string[]> = {
+  anthropic: ['"usage"', '"message_stop"', '"error"'],
+  chat: ['"usage"', '"finish_reason"', '[DONE]', '"error"'],
+  responses: ['"response.completed"', '"response.incomplete"', '"response.failed"', '"error"'],
+}
+
+export interface Tap {
+  /** Whole events only. */
+  push(events: Buffer): void
+  readonly usage: Partial<Usage> | undefined
+  readonly end: 'complete' | 'error' | undefined
+}
+
+export function createTap(dialect: Dialect): Tap {
+  const words = TELLING[dialect.name]
+  let usage: Partial<Usage> | undefined
+  let end: 'complete' | 'error' | undefined
+
+  function read(line: string): void {
+    if (!line.startsWith('data:')) return
+    const data = line.slice(5).trim()
+    // An error stays one; a complete answer stays complete, though some vendors send usage after the finish reason.
+    if (end !== 'error') end = dialect.endOf({ event: undefined, data }) ?? end
+    if (data === '[DONE]') return
+    try {
+      const seen = dialect.readUsage(JSON.parse(data) as JsonObject)
+      if (seen !== undefined) usage = { ...usage, ...seen } // snapshots, not increments: overwrite, never add (pitfall U1)
+    } catch {
+      // A malformed line is the client's to judge: its bytes pass on untouched (pitfall S24).
+    }
+  }
+
+  return {
+    push(events) {
+      for (const word of words) {
+        for (let at = events.indexOf(word); at !== -1;) {
+          const newline = events.indexOf(10, at)
+          const lineEnd = newline === -1 ? events.length : newline
+          const isTelling = !isNull(events, at + word.length)
+          if (isTelling) read(events.toString('utf8', events.lastIndexOf(10, at) + 1, lineEnd))
+          at = events.indexOf(word, isTelling ? lineEnd : at + word.length)
+        }
+      }
+    },
+    get usage() {
+      return usage
+    },
+    get end() {
+      return end
+    },
+  }
+}
+
+/** Vendors write `"usage":null` and `"finish_reason":null` into every chunk. */
+function isNull(events: Buffer, at: number): boolean {
+  let next = at
+  while (events[next] === 58 || events[next] === 32) next++
+  return events[next] === 110
+}

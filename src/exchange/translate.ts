@@ -1,0 +1,136 @@
+/**
+ * The bridge between two dialects for one attempt: request in, answer back, both through the hub.
+ * @module
+ */
+import { StringDecoder } from 'node:string_decoder'
+import { createFold } from '../hub/fold.ts'
+import { createSseDecoder } from '../sse.ts'
+import { DarioError } from '../errors.ts'
+import type { Dialect, EncodedRequest, ReplyContext, ToolIdentity } from '../dialects/dialect.ts'
+import type { HubEvent, HubReply, JsonObject } from '../hub/types.ts'
+
+export interface AnswerOptions {
+  from: Dialect
+  to: Dialect
+  encoded: EncodedRequest | undefined
+  context: ReplyContext
+  /** The client reads server-sent events; else the answer is folded into one JSON body. */
+  stream: boolean
+  /** The upstream sends server-sent events; else one JSON body. */
+  upstreamStreams: boolean
+  /** Told of every event, for the record and the stores. */
+  watch: (event: HubEvent) => void
+}
+
+/** Upstream bytes in, client text out. `content` says whether anything was real output: until then failover is possible. */
+export interface Answer {
+  push(bytes: Buffer): string
+  /** The upstream's end. Returns the rest, or the whole JSON body. */
+  finish(): string
+  readonly content: boolean
+  /** Set once the answer broke; the text so far is honest up to here. */
+  readonly error: DarioError | undefined
+  readonly complete: boolean
+  /** Ends a stream that broke: closes what is open, then the error. */
+  fail(error: DarioError): string
+  /** The whole answer. @throws DarioError when it is not complete. */
+  reply(): HubReply
+}
+
+const NO_NAMES: ReadonlyMap<string, ToolIdentity> = new Map()
+/** A whole JSON answer is held to be parsed. */
+const MAX_JSON_CHARS = 67_108_864
+
+export function createAnswer(options: AnswerOptions): Answer {
+  const { from, to, context, stream } = options
+  const names = { toolNames: options.encoded?.toolNames ?? NO_NAMES, newId: context.newId }
+  const text = new StringDecoder('utf8') // one per answer: characters cut between chunks (pitfall S1)
+  const sse = createSseDecoder()
+  const decoder = from.createStreamDecoder(names)
+  const encode = stream ? to.createStreamEncoder(context) : undefined
+  const fold = stream ? undefined : createFold()
+  const json: string[] = []
+  let jsonChars = 0
+  let content = false
+  let error: DarioError | undefined
+  let complete = false
+
+  function take(events: readonly HubEvent[]): string {
+    let out = ''
+    for (const event of events) {
+      if (error !== undefined || complete) break
+      options.watch(event)
+      if (event.type === 'error') {
+        error = event.error
+        break // its text is the reply's matter: before content it may become another candidate's turn
+      }
+      content ||= isContent(event)
+      complete = event.type === 'end'
+      fold?.push(event)
+      if (encode !== undefined) out += encode(event)
+    }
+    return out
+  }
+
+  function decodeJson(): string {
+    let body: JsonObject
+    try {
+      body = JSON.parse(json.join('')) as JsonObject
+    } catch (cause) {
+      return take([{ type: 'error', error: new DarioError('upstream_protocol', 'the upstream answered 200 with something that is not JSON', { cause }) }])
+    }
+    return take(from.decodeReply(body, names))
+  }
+
+  return {
+    push(bytes) {
+      const piece = text.write(bytes)
+      if (!options.upstreamStreams) {
+        jsonChars += piece.length
+        if (jsonChars > MAX_JSON_CHARS) throw new DarioError('upstream_protocol', 'the upstream sent a JSON answer of over 64 Mi characters')
+        json.push(piece)
+        return ''
+      }
+      let out = ''
+      for (const event of sse.push(piece)) out += take(decoder.push(event))
+      return out
+    },
+    finish() {
+      let out = ''
+      if (options.upstreamStreams) {
+        for (const event of [...sse.push(text.end()), ...sse.end()]) out += take(decoder.push(event))
+        out += take(decoder.end())
+      } else {
+        json.push(text.end())
+        out += decodeJson()
+      }
+      return out
+    },
+    get content() {
+      return content
+    },
+    get error() {
+      return error
+    },
+    get complete() {
+      return complete
+    },
+    fail: (error) => encode?.({ type: 'error', error }) ?? '',
+    reply() {
+      if (fold === undefined) throw new DarioError('internal', 'a streamed answer was not folded')
+      return fold.result()
+    },
+  }
+}
+
+function isContent(event: HubEvent): boolean {
+  switch (event.type) {
+    case 'start':
+    case 'ping':
+    case 'error': return false
+    // An opened text or thinking block says nothing yet; a tool's name or an opaque block does.
+    case 'block_start': return event.block.type !== 'text' && event.block.type !== 'thinking' || event.block.text !== ''
+    case 'delta': return event.text !== ''
+    default: return true
+  }
+}

@@ -1,0 +1,32 @@
+/**
+ * Seals as text, so that proof of reasoning from one vendor survives a client that speaks another's dialect: it rides
+ * in that dialect's own opaque field (`signature`, `encrypted_content` …) and comes back with the history.
+ * @module
+ */
+import type { DialectName, Seal } from './types.ts'
+
+const ORIGINS: readonly string[] = ['anthropic', 'chat', 'responses'] satisfies DialectName[]
+const PACKED = /^dario\.([a-z]+)\.([A-Za-z0-9_-]+)$/
+
+/** `dario.<origin>.<base64url of JSON {id,value}>` */
+export function packSeal(seal: Seal): string {
+  const bytes = new TextEncoder().encode(JSON.stringify({ id: seal.id, value: seal.value }))
+  let binary = ''
+  for (const byte of bytes) binary += String.fromCharCode(byte)
+  return `dario.${seal.origin}.${btoa(binary).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '')}`
+}
+
+/** undefined for text that `packSeal` did not make: a vendor's own proof. */
+export function unpackSeal(text: string): Seal | undefined {
+  const [, origin, packed] = PACKED.exec(text) ?? []
+  if (origin === undefined || packed === undefined || !ORIGINS.includes(origin)) return undefined
+  try {
+    const binary = atob(packed.replaceAll('-', '+').replaceAll('_', '/'))
+    const json = new TextDecoder().decode(Uint8Array.from(binary, (char) => char.charCodeAt(0)))
+    const { id, value } = JSON.parse(json) as { id?: unknown; value?: unknown }
+    if (typeof value !== 'string') return undefined
+    return { origin: origin as DialectName, value, ...(typeof id === 'string' ? { id } : {}) }
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,252 @@
+/**
+ * The composition root: puts the parts together for one proxy. The only file that knows everybody.
+ * @module
+ */
+import { randomUUID } from 'node:crypto'
+import { createEcho } from './backends/echo.ts'
+import { createGate } from './backends/gate.ts'
+import { createHttpBackend } from './backends/http.ts'
+import { createModelCatalog } from './backends/model-list.ts'
+import { createPool } from './backends/pool.ts'
+import { estimateTokens } from './dialects/anthropic/count.ts'
+import { anthropicDialect } from './dialects/anthropic/dialect.ts'
+import { chatDialect } from './dialects/chat/dialect.ts'
+import { responsesDialect } from './dialects/responses/dialect.ts'
+import { createExchange } from './exchange/exchange.ts'
+import { createPreparer } from './exchange/prepare.ts'
+import { createRouter } from './exchange/router.ts'
+import { createGuard } from './server/guard.ts'
+import { createListener, isLoopbackHost } from './server/listener.ts'
+import { createFetch } from './server/memory.ts'
+import { createHandler } from './server/routes.ts'
+import type { Backend, BackendType, ModelInfo } from './backends/backend.ts'
+import type { Gate } from './backends/gate.ts'
+import type { ModelCatalog } from './backends/model-list.ts'
+import type { KeyState } from './backends/pool.ts'
+import { parseConfig } from './config.ts'
+import type { BackendConfig, Config, ConfigInput } from './config.ts'
+import { readVersion } from './version.ts'
+import type { Hop, Router } from './exchange/router.ts'
+import type { Observer } from './hub/record.ts'
+import type { DialectName } from './hub/types.ts'
+import type { ModelEntry } from './server/models.ts'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+
+/** The members of the configuration file, or a parsed `config` in their place. */
+export interface ProxyOptions extends ConfigInput {
+  config?: Config | undefined
+  /** For `env:` keys and the HTTP proxy variables; default `process.env`. */
+  environment?: Readonly<Record<string, string | undefined>> | undefined
+  observer?: Observer | undefined
+  log?: ((line: string) => void) | undefined
+  /** Milliseconds; default 15,000 of silence before a keep-alive, 120,000 until a client that stopped reading is dropped. */
+  keepAlive?: number | undefined
+  stalledReader?: number | undefined
+}
+
+export interface BackendStatus {
+  id: string
+  type: BackendType
+  speaks: readonly DialectName[]
+  host: string | undefined
+  keys: KeyState[]
+  /** How many models it lists; undefined when it was not asked or does not say. */
+  models: number | undefined
+  /** One sentence with a remedy. */
+  problem: string | undefined
+}
+
+export interface Explanation {
+  lines: string[]
+  chain: Hop[]
+  reason: string
+}
+
+export interface Proxy {
+  /** @throws DarioError `config_invalid` for an open address without an access key, `conflict` for a port in use. */
+  listen(): Promise<{ url: string; port: number }>
+  /** Answers without a socket; the URL's host is ignored. */
+  fetch(request: Request): Promise<Response>
+  /** For a server of your own: `createServer(proxy.handle)`. */
+  handle(request: IncomingMessage, response: ServerResponse): void
+  /** Stops accepting, lets answers finish for `graceMs` (default 10,000), ends the rest in-protocol. */
+  close(graceMs?: number): Promise<void>
+  /** Takes a new configuration; requests under way finish with the old one. Host and port stay. */
+  update(config: Config): void
+  /** @throws DarioError `model_not_found`. */
+  explain(model: string): Explanation
+  status(): Promise<{ backends: BackendStatus[] }>
+}
+
+/** What a configuration becomes; replaced whole on `update`. */
+interface House {
+  config: Config
+  backends: ReadonlyMap<string, Backend>
+  gates: ReadonlyMap<string, Gate>
+  router: Router
+  catalog: ModelCatalog
+  known: Map<string, ModelInfo>
+}
+
+const DIALECTS: Record<DialectName, typeof anthropicDialect> = {
+  anthropic: anthropicDialect,
+  chat: chatDialect,
+  responses: responsesDialect,
+}
+
+/**
+ * One proxy; several in one process share nothing.
+ * @throws DarioError `config_invalid` with the JSON path.
+ */
+export function createProxy(options: ProxyOptions = {}): Proxy {
+  const {
+    config: parsed, environment = process.env, observer = {}, log = () => {}, keepAlive = 15_000, stalledReader = 120_000, ...input
+  } = options
+  const config = parsed ?? parseConfig(input, environment).config
+  const version = readVersion()
+  const now = Date.now
+  // From Node's cache of random bytes: a call for fresh ones would cost 14 µs per request.
+  const newId = (prefix: string): string => prefix + randomUUID().replaceAll('-', '')
+  const pool = createPool(now)
+  const made = new Map<string, Backend>()
+  let house = build(config)
+
+  function build(config: Config): House {
+    const entries = Object.entries(config.backends)
+    const backends = new Map(entries.map(([id, settings]) => [id, keepBackend(id, settings)]))
+    const gates = new Map(entries.flatMap(([id, { maxConcurrent, maxQueue }]) =>
+      maxConcurrent === undefined ? [] : [[id, createGate(id, maxConcurrent, maxQueue)] as const]))
+    const table = [...backends.values()].map(({ id, type, host }) => ({ id, type, host }))
+    const known = new Map(entries.flatMap(([id, { models }]) => models.map((model) => [`${id}:${model.id}`, toInfo(model)] as const)))
+    return {
+      config, backends, gates, known,
+      router: createRouter({ backends: table, routes: config.routes, aliases: config.aliases }),
+      catalog: createModelCatalog([...backends.values()].filter(({ id }) => config.backends[id]?.models.length === 0), now),
+    }
+  }
+
+  /** An unchanged backend stays: its sockets, its processes and its keys' states are worth keeping. */
+  function keepBackend(id: string, config: BackendConfig): Backend {
+    const name = `${id} ${JSON.stringify(config)}`
+    const backend = made.get(name) ?? createBackend(id, config)
+    made.set(name, backend)
+    return backend
+  }
+
+  function createBackend(id: string, config: BackendConfig): Backend {
+    switch (config.type) {
+      case 'echo': return createEcho(id, { newId, estimateTokens })
+      case 'claude-code': return createEcho(id, { newId, estimateTokens })
+      case 'anthropic':
+      case 'openai': return createHttpBackend({
+        id, type: config.type, baseUrl: config.baseUrl ?? 'https://api.anthropic.com', speaks: config.speaks, keys: config.keys,
+        timeouts: config.timeouts, headers: config.headers, dropBetas: config.dropBetas, version,
+        environment,
+      })
+    }
+  }
+
+  const exchange = createExchange({
+    settings: () => ({ router: house.router, backends: house.backends, deadline: house.config.deadline, attempts: house.config.attempts }),
+    pool,
+    dialect: (name) => DIALECTS[name],
+    gate: (backend) => house.gates.get(backend),
+    preparer: createPreparer({ maxOutputTokens: (backend, model) => house.known.get(`${backend}:${model}`)?.maxOutputTokens }),
+    observer, newId, now, estimateTokens, keepAlive, stalledReader,
+  })
+  const guard = createGuard(() => ({ ...house.config, boundToLoopback: isLoopbackHost(house.config.host) }))
+  const handler = createHandler({
+    exchange, guard, newId, now, log,
+    settings: () => house.config,
+    models: listModels,
+    health,
+    dialectOf: (name) => DIALECTS[name],
+    pages: {},
+  })
+  const listener = createListener({
+    handler, exchange, host: config.host, port: config.port, hasAccessKey: config.accessKeys.length > 0,
+  })
+
+  async function listModels(): Promise<ModelEntry[]> {
+    const { catalog, config, backends, known, router } = house
+    const { models, failures } = await catalog.read()
+    for (const [backend, sentence] of failures) log(`models of ${backend} are not listed: ${sentence}`)
+    const entries: ModelEntry[] = [...backends.keys()].flatMap((backend) => {
+      const configured = config.backends[backend]?.models.map(({ id }) => known.get(`${backend}:${id}`)!) ?? []
+      const infos = configured.length > 0 ? configured : models.get(backend) ?? []
+      for (const info of infos) known.set(`${backend}:${info.id}`, info)
+      return infos.map((info): ModelEntry => ({ id: reaches(router, info.id, backend) ? info.id : `${backend}:${info.id}`, backend, info, kind: 'model' }))
+    })
+    const names = new Set(entries.map(({ id }) => id))
+    for (const [id, target] of Object.entries(config.aliases)) add(id, 'alias', target)
+    for (const { model } of config.routes) if (!/[*?]/.test(model)) add(model, 'route', model)
+    return entries
+
+    function add(id: string, kind: 'alias' | 'route', target: string): void {
+      if (names.has(id)) return
+      const [hop] = router.resolve(target).chain
+      if (hop !== undefined) entries.push({ id, backend: hop.backend, info: known.get(`${hop.backend}:${hop.model}`), kind })
+    }
+  }
+
+  async function health(authorised: boolean): Promise<Record<string, never>> {
+    const { backends } = house
+    return {
+      status: 'ok', name: 'dario', version,
+      ...(authorised ? { backends: [...backends.values()].map((backend) => ({ id: backend.id, type: backend.type, keys: pool.states(backend) })) } : {}),
+    } as unknown as Record<string, never>
+  }
+
+  return {
+    listen: () => listener.listen(),
+    fetch: createFetch(listener.server),
+    handle: handler,
+    async close(graceMs) {
+      await listener.close(graceMs)
+      await Promise.all([...made.values()].map((backend) => backend.close()))
+    },
+    update(next) {
+      house = build(next)
+    },
+    explain(model) {
+      const { chain, reasons } = house.router.resolve(model)
+      const lines = [...reasons, ...chain.map(({ backend, model: there }, index) => describeHop(backend, there, index))]
+      return { lines, chain, reason: reasons.join('; ') }
+    },
+    async status() {
+      const { backends, catalog } = house
+      const { models, failures } = await catalog.read()
+      return {
+        backends: [...backends.values()].map((backend) => ({
+          id: backend.id, type: backend.type, speaks: backend.speaks, host: backend.host, keys: pool.states(backend),
+          models: models.get(backend.id)?.length, problem: failures.get(backend.id),
+        })),
+      }
+    },
+  }
+
+  function describeHop(id: string, model: string, index: number): string {
+    const backend = house.backends.get(id)
+    const resting = backend === undefined ? [] : pool.states(backend).filter(({ state }) => state !== 'ready')
+    const rests = resting.map(({ label, state, until }) => `${label} ${state} until ${new Date(until ?? 0).toISOString()}`)
+    return `${index === 0 ? 'asks' : 'then'} ${id} for ${model}${rests.length === 0 ? '' : ` (${rests.join(', ')})`}`
+  }
+}
+
+/** Whether the bare name leads to this backend; else the list shows it with its prefix. */
+function reaches(router: Router, model: string, backend: string): boolean {
+  try {
+    const [hop] = router.resolve(model).chain
+    return hop?.backend === backend && hop.model === model
+  } catch {
+    return false
+  }
+}
+
+function toInfo({ id, maxInputTokens, maxOutputTokens, price }: BackendConfig['models'][number]): ModelInfo {
+  const perToken = (dollars: number | undefined): number | undefined => dollars === undefined ? undefined : dollars / 1e6
+  return {
+    id, maxInputTokens, maxOutputTokens,
+    price: price && { input: price.input / 1e6, output: price.output / 1e6, cacheRead: perToken(price.cacheRead), cacheWrite: perToken(price.cacheWrite) },
+  }
+}

@@ -1,0 +1,146 @@
+/**
+ * Request bodies: read once into one Buffer, under a limit that also holds for what compressed bytes expand to.
+ * https://www.rfc-editor.org/rfc/rfc9110#name-content-encoding
+ * @module
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { promisify } from 'node:util'
+import * as zlib from 'node:zlib'
+import { DarioError } from '../errors.ts'
+import type { JsonObject } from '../hub/types.ts'
+
+type Decompress = (bytes: Buffer, options: { maxOutputLength: number }) => Promise<Buffer>
+
+const EMPTY: Buffer = Buffer.alloc(0)
+/** Each layer may expand a thousandfold; nobody honest sends more than one. */
+const MAX_LAYERS = 3
+/** An answer that comes before the whole request: what is still on its way is read and dropped up to these. */
+const DRAIN_BYTES = 67_108_864
+const DRAIN_MS = 5_000
+
+const inflate: Decompress = promisify<Buffer, zlib.ZlibOptions, Buffer>(zlib.inflate)
+const inflateRaw: Decompress = promisify<Buffer, zlib.ZlibOptions, Buffer>(zlib.inflateRaw)
+const gunzip: Decompress = promisify<Buffer, zlib.ZlibOptions, Buffer>(zlib.gunzip)
+
+const DECOMPRESS: ReadonlyMap<string, Decompress> = new Map<string, Decompress>([
+  ['gzip', gunzip],
+  ['x-gzip', gunzip],
+  // "deflate" means zlib's wrapping, and some clients send it bare: the wrapping's first byte tells.
+  ['deflate', (bytes, options) => (((bytes[0] ?? 0) & 0x0f) === 8 ? inflate : inflateRaw)(bytes, options)],
+  ['br', promisify<Buffer, zlib.BrotliOptions, Buffer>(zlib.brotliDecompress)],
+  ...readZstd(zlib),
+])
+
+/** Node has zstd from 22.15 on. */
+function readZstd(library: object): [string, Decompress][] {
+  if (!('zstdDecompress' in library)) return []
+  return [['zstd', promisify<Buffer, zlib.ZlibOptions, Buffer>(library.zstdDecompress as typeof zlib.gunzip)]]
+}
+
+/**
+ * Reads and decompresses the body; an empty Buffer when there is none.
+ * @param stallMs A body of which no byte comes for so long is given up; default 30,000.
+ * @throws DarioError `request_too_large`, `unsupported_media_type`, `invalid_request`, `timeout`, `client_closed`.
+ */
+export async function readBody(request: IncomingMessage, limitBytes: number, stallMs = 30_000): Promise<Buffer> {
+  if (!hasBody(request)) return EMPTY
+  const layers = readLayers(request.headers['content-encoding'])
+  if (Number(request.headers['content-length']) > limitBytes) throw tooLarge(limitBytes)
+  let body = await collect(request, limitBytes, stallMs)
+  for (const [name, decompress] of layers) body = await expand(body, name, decompress, limitBytes)
+  return body
+}
+
+/** Answers with JSON, even before the whole request: closing on unread bytes would lose the answer to a reset. */
+export function respond(request: IncomingMessage, response: ServerResponse, status: number, body: JsonObject): void {
+  const text = JSON.stringify(body)
+  const unread = hasBody(request) && !request.complete
+  response.writeHead(status, {
+    'content-type': 'application/json',
+    'content-length': Buffer.byteLength(text),
+    ...(unread && { connection: 'close' }),
+  })
+  if (!unread) return void response.end(text)
+  response.write(text)
+  drain(request, () => response.end())
+}
+
+function hasBody({ headers }: IncomingMessage): boolean {
+  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
+}
+
+function collect(request: IncomingMessage, limitBytes: number, stallMs: number): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = []
+    let size = 0
+    const timer = setTimeout(() => {
+      settle(new DarioError('timeout', `No byte of the request body came for ${stallMs} ms; send the request again`))
+    }, stallMs)
+    function settle(error: DarioError | undefined): void {
+      clearTimeout(timer)
+      request.off('data', onData).off('end', onEnd).off('close', onClose)
+      if (error !== undefined) {
+        request.pause()
+        return reject(error)
+      }
+      resolve(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks, size))
+    }
+    function onData(chunk: Buffer): void {
+      size += chunk.length
+      if (size > limitBytes) return settle(tooLarge(limitBytes))
+      chunks.push(chunk)
+      timer.refresh()
+    }
+    function onEnd(): void {
+      settle(undefined)
+    }
+    function onClose(): void {
+      settle(new DarioError('client_closed', 'The client left before its request was complete'))
+    }
+    request.on('data', onData).on('end', onEnd).on('close', onClose)
+  })
+}
+
+/** In the order in which to take them off. */
+function readLayers(header: string | undefined): [string, Decompress][] {
+  const names = (header ?? '').toLowerCase().split(',').map((name) => name.trim())
+    .filter((name) => name !== '' && name !== 'identity')
+  const layers = names.flatMap((name): [string, Decompress][] => {
+    const decompress = DECOMPRESS.get(name)
+    return decompress === undefined ? [] : [[name, decompress]]
+  })
+  if (layers.length === names.length && layers.length <= MAX_LAYERS) return layers.reverse()
+  throw new DarioError('unsupported_media_type',
+    `dario reads request bodies in these encodings: ${[...DECOMPRESS.keys()].join(', ')}; send one of them, or none`)
+}
+
+async function expand(body: Buffer, name: string, decompress: Decompress, limitBytes: number): Promise<Buffer> {
+  try {
+    return await decompress(body, { maxOutputLength: limitBytes })
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') throw tooLarge(limitBytes)
+    if (body[0] === 0x7b) return body // a plain `{` under a wrong label: such clients exist (pitfall X3)
+    const message = `The request body is not valid ${name}; send it whole, or without content-encoding`
+    throw new DarioError('invalid_request', message, { cause })
+  }
+}
+
+function tooLarge(limitBytes: number): DarioError {
+  return new DarioError('request_too_large',
+    `The request body is over ${limitBytes} bytes; shorten it, or raise "maxBodyBytes" in the configuration`)
+}
+
+function drain(request: IncomingMessage, done: () => void): void {
+  let size = 0
+  const timer = setTimeout(settle, DRAIN_MS)
+  function settle(): void {
+    clearTimeout(timer)
+    request.off('data', onData).off('end', settle).off('close', settle)
+    done()
+  }
+  function onData(chunk: Buffer): void {
+    size += chunk.length
+    if (size > DRAIN_BYTES) settle()
+  }
+  request.on('data', onData).on('end', settle).on('close', settle).resume()
+}

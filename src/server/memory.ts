@@ -1,0 +1,121 @@
+/**
+ * HTTP without a socket: an in-memory connection to a node:http server, and `fetch` on top of it. Nothing listens.
+ * @module
+ */
+import { request as httpRequest } from 'node:http'
+import type { ClientRequest, IncomingMessage, Server } from 'node:http'
+import { Duplex, Readable, pipeline } from 'node:stream'
+import type { ReadableStream as WebStream } from 'node:stream/web'
+
+type Done = (error?: Error | null) => void
+
+/** Gives one end of a new connection to the server and returns the other, for `http.request({ createConnection })`. */
+export function createMemoryConnection(server: Server): Duplex {
+  const [client, remote] = createPair()
+  // What runs in our own process is on this machine: the guard asks the socket.
+  Object.defineProperty(remote, 'remoteAddress', { value: '127.0.0.1' })
+  server.emit('connection', remote)
+  return client
+}
+
+/** `fetch` for one server, streaming both ways; ends with `request.signal`. The URL's host is ignored. */
+export function createFetch(server: Server): (request: Request) => Promise<Response> {
+  return (request) => new Promise((resolve, reject) => {
+    const { signal } = request
+    const headers = new Headers(request.headers)
+    headers.set('host', 'localhost')
+    headers.delete('accept-encoding') // whoever calls fetch expects decoded bytes, so none are to be encoded
+    const { pathname, search } = new URL(request.url)
+    const call = httpRequest({
+      createConnection: () => createMemoryConnection(server),
+      method: request.method, path: pathname + search, headers: Object.fromEntries(headers), signal,
+    })
+    const fail = (error: unknown): void => reject(signal.aborted ? signal.reason : error)
+    call.on('error', fail)
+    call.on('response', (message) => resolve(toResponse(request, message)))
+    send(request, call, fail)
+  })
+}
+
+function send(request: Request, call: ClientRequest, fail: (error: unknown) => void): void {
+  if (request.body === null) return void call.end()
+  // Told before the pipeline ends the call, which would only say "socket hang up". Too late once there is a response.
+  const body = Readable.fromWeb(request.body as WebStream).once('error', fail)
+  pipeline(body, call, () => {})
+}
+
+function toResponse(request: Request, message: IncomingMessage): Response {
+  const headers = new Headers()
+  for (let index = 0; index < message.rawHeaders.length; index += 2) {
+    headers.append(message.rawHeaders[index] ?? '', message.rawHeaders[index + 1] ?? '')
+  }
+  const status = message.statusCode ?? 500
+  const bodyless = request.method === 'HEAD' || status === 204 || status === 205 || status === 304
+  if (bodyless) message.resume()
+  return new Response(bodyless ? null : toWebStream(message, request.signal), { status, headers })
+}
+
+/** By hand: `Readable.toWeb` may enqueue after a cancel on Node 20, which throws outside of every try. */
+function toWebStream(message: IncomingMessage, signal: AbortSignal): ReadableStream<Uint8Array> {
+  let open = true
+  function close(finish: () => void): void {
+    if (open) finish()
+    open = false
+  }
+  return new ReadableStream<Uint8Array>({
+    start(controller) {
+      message.on('data', (chunk: Buffer) => {
+        if (open) controller.enqueue(new Uint8Array(chunk))
+        if ((controller.desiredSize ?? 0) <= 0) message.pause()
+      })
+      message.on('end', () => close(() => controller.close()))
+      message.on('error', (error) => close(() => controller.error(signal.aborted ? signal.reason : error)))
+      message.pause()
+    },
+    pull() {
+      message.resume()
+    },
+    cancel() {
+      open = false
+      message.destroy()
+    },
+  })
+}
+
+function createPair(): [Duplex, Duplex] {
+  const first: Duplex = createEnd(() => second)
+  const second: Duplex = createEnd(() => first)
+  return [first, second]
+}
+
+/** The peer's `read` calls back the write that it could not take: that is all the backpressure there is. */
+function createEnd(peer: () => Duplex): Duplex {
+  let blocked: Done | undefined
+  function release(): void {
+    const done = blocked
+    blocked = undefined
+    done?.()
+  }
+  const end = new Duplex({
+    allowHalfOpen: true, // node:http reads the request's end before it has answered
+    read() {
+      peer().emit('taken')
+    },
+    write(chunk: Buffer, _encoding, done: Done) {
+      if (peer().destroyed || peer().push(chunk)) return done()
+      blocked = done
+    },
+    final(done) {
+      if (!peer().destroyed) peer().push(null)
+      done()
+    },
+    destroy(error, done) {
+      release()
+      // After a clean end the peer may still be reading what we wrote; a cut connection is cut for both.
+      if (!end.writableFinished) process.nextTick(() => peer().destroy())
+      peer().emit('taken')
+      done(error)
+    },
+  })
+  return end.on('taken', release)
+}

@@ -1,0 +1,59 @@
+/**
+ * What is on this machine, asked for real: local servers, a backend's dialects, the `claude` program. The effects behind
+ * discovery and the command line.
+ * @module
+ */
+import { createHttpBackend } from './backends/http.ts'
+import { probeDialects } from './backends/probe.ts'
+import { createBackendConfig } from './config-backend.ts'
+import type { Environment } from './config-values.ts'
+import { discover } from './discovery.ts'
+import type { Discovered } from './discovery.ts'
+import type { DialectName } from './hub/types.ts'
+import { readVersion } from './version.ts'
+
+export interface ServerAddress {
+  type: 'anthropic' | 'openai'
+  baseUrl: string
+  /** A literal, `env:NAME` or `file:PATH`. */
+  key?: string | undefined
+}
+
+/** What a server speaks, best first; undefined when it does not answer in time, refuses the key or has no known path. */
+export async function askServer(
+  { type, baseUrl, key }: ServerAddress, environment: Environment, ms: number,
+): Promise<DialectName[] | undefined> {
+  const settings = { type, baseUrl, ...(key === undefined ? {} : { key }) }
+  const config = createBackendConfig('probe', settings, environment)
+  const backend = createHttpBackend({ ...config, id: 'probe', type, baseUrl, version: readVersion(), environment })
+  try {
+    const spoken = await probeDialects(backend, config.keys[0], AbortSignal.timeout(ms))
+    return spoken.length === 0 ? undefined : spoken
+  } catch {
+    return undefined
+  } finally {
+    await backend.close()
+  }
+}
+
+export function surveyMachine(environment: Environment, port: number): Promise<Discovered> {
+  return discover({
+    environment, port,
+    findClaude: async () => {
+      const { program, ok } = await askClaude(environment)
+      return ok ? program : undefined
+    },
+    probe: (baseUrl, ms) => askServer({ type: 'openai', baseUrl }, environment, ms),
+  })
+}
+
+export interface ClaudeStatus {
+  program: string | undefined
+  ok: boolean
+  /** One sentence with what to do. */
+  hint: string | undefined
+}
+
+export async function askClaude(_environment: Environment): Promise<ClaudeStatus> {
+  return { program: undefined, ok: false, hint: undefined }
+}
