@@ -12,7 +12,7 @@ import { listFixtures, readEvents } from './helpers/fixtures.ts'
 import { cutAnywhere, forAll } from './helpers/property.ts'
 
 const wrap = (event: JsonObject): JsonObject => ({ type: 'stream_event', event, uuid: 'x', parent_tool_use_id: null })
-const toEvents = (text: string): unknown[] => createSseDecoder()(text).map(({ data }) => JSON.parse(data))
+const toEvents = (text: string): unknown[] => createSseDecoder().push(text).map(({ data }) => JSON.parse(data))
 
 function play(answer: Answer, events: JsonObject[]): unknown[] {
   return toEvents(events.map((event) => answer.push(wrap(event))).join(''))

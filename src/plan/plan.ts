@@ -4,9 +4,7 @@
  * @module
  */
 import { randomUUID } from 'node:crypto'
-import { mkdir } from 'node:fs/promises'
-import { homedir, tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { tmpdir } from 'node:os'
 import { Readable } from 'node:stream'
 import type { Backend, Upstream } from '../backends/backend.ts'
 import { DarioError, toDarioError } from '../errors.ts'
@@ -18,7 +16,7 @@ import type { PlanStatus } from './check.ts'
 import { EMPTY_CHAIN, hashTurns } from './history.ts'
 import { encodeLimits } from './limits.ts'
 import type { PlanLimits } from './limits.ts'
-import { findProgram, missingProgram, toEnvironment } from './program.ts'
+import { createPlace, findProgram, missingProgram, toEnvironment } from './program.ts'
 import type { Environment } from './program.ts'
 import { createQueue } from './queue.ts'
 import { readRequest } from './request.ts'
@@ -78,7 +76,7 @@ export function createPlanBackend(options: PlanOptions): PlanBackend {
   async function createContext(): Promise<RunContext> {
     const file = find()
     if (file === undefined) throw missingProgram(options.command)
-    place ??= createPlace(options)
+    place ??= createPlace(environment, options.id)
     return {
       file, env, bridge, cwd: await place, temp: environment['TMPDIR'] ?? tmpdir(),
       secrets: Object.values(options.env), idleMs: options.idleMs, startMs: options.startMs ?? 30_000,
@@ -208,14 +206,6 @@ export function createPlanBackend(options: PlanOptions): PlanBackend {
       await bridge.close()
     },
   }
-}
-
-/** One fixed, empty, private folder per backend: its path is in the prompt, a changing one would spoil the cache. */
-async function createPlace({ environment, id }: PlanOptions): Promise<string> {
-  const home = environment['HOME'] ?? environment['USERPROFILE'] ?? homedir()
-  const folder = join(home, '.dario', 'plan', id.replace(/[^\w-]/g, '_'))
-  await mkdir(folder, { recursive: true, mode: 0o700 })
-  return folder
 }
 
 /** The parked calls' results, if the turn brings exactly these and the bridge carries them whole. */

@@ -5,7 +5,8 @@
  * @module
  */
 import { accessSync, constants, statSync } from 'node:fs'
-import { mkdir, mkdtemp, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { homedir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { DarioError } from '../errors.ts'
 import type { Settings } from './request.ts'
@@ -134,6 +135,19 @@ export async function writeFiles(
     mkdir(join(folder, 'tmp')), mkdir(join(folder, 'cache')),
   ])
   return { folder, system: systemFile, mcp, history }
+}
+
+/** What cannot be deleted (a virus scanner holds it) stays in the system's temporary folder. */
+export async function removeFiles(folder: string): Promise<void> {
+  await rm(folder, { recursive: true, force: true, maxRetries: 3 }).catch(() => {})
+}
+
+/** One fixed, empty, private folder per backend: its path is in the prompt, a changing one would spoil the cache. */
+export async function createPlace(environment: Environment, id: string): Promise<string> {
+  const home = environment['HOME'] ?? environment['USERPROFILE'] ?? homedir()
+  const folder = join(home, '.dario', 'plan', id.replace(/[^\w-]/g, '_'))
+  await mkdir(folder, { recursive: true, mode: 0o700 })
+  return folder
 }
 
 /** For `cmd /d /s /c`. Arguments are escaped twice, since the shim hands them to a second command line. */

@@ -3,7 +3,6 @@
  * be trusted to hold what the client saw.
  * @module
  */
-import { rm } from 'node:fs/promises'
 import { Readable } from 'node:stream'
 import type { Upstream } from '../backends/backend.ts'
 import { DarioError } from '../errors.ts'
@@ -16,7 +15,7 @@ import type { Claude, ClaudeEvents } from './claude.ts'
 import { EMPTY_CHAIN, callsOf, chainTurn, isObject } from './history.ts'
 import { encodeLimits, encodeRetryAfter, readLimits } from './limits.ts'
 import type { PlanLimits } from './limits.ts'
-import { toArguments, toRunEnvironment, writeFiles } from './program.ts'
+import { removeFiles, toArguments, toRunEnvironment, writeFiles } from './program.ts'
 import type { Settings } from './request.ts'
 import { encodeContent } from './transcript.ts'
 
@@ -273,7 +272,7 @@ function openRun(context: RunContext, made: Made, start: (events: ClaudeEvents) 
     made.door?.close()
     if (open !== undefined) breakOff(open, reason)
     open = undefined
-    void rm(made.folder, { recursive: true, force: true, maxRetries: 3 }).catch(() => {}).then(() => {
+    void removeFiles(made.folder).then(() => {
       cleaned()
       context.changed()
     })

@@ -84,7 +84,7 @@ export async function readAnswer(upstream: Upstream): Promise<Answered> {
   const text = Buffer.concat(chunks).toString()
   const answered = { status: upstream.status, headers: upstream.headers, text }
   if (!text.startsWith('event:')) return { ...answered, events: [], message: JSON.parse(text) as AnsweredMessage }
-  const events = createSseDecoder()(text).map((event) => JSON.parse(event.data) as JsonObject)
+  const events = createSseDecoder().push(text).map((event) => JSON.parse(event.data) as JsonObject)
   return { ...answered, events, message: foldMessage(events) }
 }
 
