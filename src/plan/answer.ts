@@ -5,6 +5,7 @@
  * @module
  */
 import type { Json, JsonObject } from '../hub/types.ts'
+import { encodeSse } from '../sse.ts'
 import { isObject, textOf } from './history.ts'
 import { TOOL_PREFIX } from './request.ts'
 
@@ -200,5 +201,5 @@ function parseInput(text: string): JsonObject {
 }
 
 function frame(event: JsonObject): string {
-  return `event: ${String(event['type'])}\ndata: ${JSON.stringify(event)}\n\n`
+  return encodeSse(String(event['type']), event)
 }
