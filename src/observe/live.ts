@@ -29,7 +29,7 @@ export type LiveRequest = Pick<RequestRecord, 'id' | 'time' | 'dialect' | 'tool'
   end: RequestRecord['end'] | 'running'
   attempts: number
   dropped: string[]
-  /** Output tokens per second after the first byte, of a finished stream. */
+  /** Output tokens per second after the first byte, of a finished stream that was no burst. */
   tokensPerSecond: number | undefined
 }
 
@@ -218,6 +218,6 @@ function toRequest(record: Readonly<RequestRecord>, isRunning: boolean, time: nu
     id, time: record.time, dialect, key, backend: backend ?? record.attempts.at(-1)?.backend, stream, status, firstByteMs, totalMs, usage, cost, error,
     tool: tool === undefined ? undefined : toTool(tool), model: model.slice(0, MAX_NAME), servedModel: servedModel?.slice(0, MAX_NAME),
     end: isRunning ? 'running' : record.end, attempts: record.attempts.length, dropped: record.dropped.slice(0, 20),
-    tokensPerSecond: stream && !isRunning && usage?.output && streamed > 0 ? usage.output / streamed * 1000 : undefined,
+    tokensPerSecond: stream && !isRunning && usage?.output && streamed >= 100 ? usage.output / streamed * 1000 : undefined,
   }
 }
