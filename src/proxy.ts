@@ -236,7 +236,7 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
     async close(graceMs) {
       await listener.close(graceMs)
       await Promise.all([...made.values()].map((backend) => backend.close()))
-      await observation.close()
+      await Promise.all([observation.close(), capture?.close()])
     },
     update(next) {
       house = build(next)
