@@ -84,11 +84,13 @@ function sumBy(groups: readonly UsageGroup[], by: By): Row[] {
 }
 
 function printOverview(context: CommandContext, groups: readonly UsageGroup[], since: string): void {
-  const spans = ([['today', 0], ['7 days', 6], ['30 days', 29]] as const).filter(([, days]) => days === 0 || dayBefore(days) >= since)
-  printTable(context, 'WHEN', spans.map(([name, days]) => {
+  const spans = [['today', 0], ['7 days', 6], ['30 days', 29]] as const
+  printTable(context, 'WHEN', spans.flatMap(([name, days]) => {
+    const from = dayBefore(days)
+    if (days > 0 && from < since) return [] // the ledger was not asked that far
     const row = createRow(name)
-    for (const group of groups) if (group.day >= dayBefore(days)) addTo(row, group)
-    return row
+    for (const group of groups) if (group.day >= from) addTo(row, group)
+    return [row]
   }))
   for (const by of ['model', 'backend', 'tool', 'key'] as const) {
     const rows = sumBy(groups, by)

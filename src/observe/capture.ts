@@ -24,6 +24,8 @@ export interface Capture {
   client(incoming: { id: string; method: string; path: string; headers: IncomingHttpHeaders; body: Buffer }, response: ServerResponse): void
   /** The same backend; what goes through it on behalf of a client is taken down. */
   backend(backend: Backend): Backend
+  /** Resolves when everything is written. */
+  close(): Promise<void>
 }
 
 interface Taken {
@@ -38,10 +40,18 @@ export function createCapture({ folder, redact, now, complain }: CaptureOptions)
   /** Of running requests: their folder, and how many upstream attempts there were. */
   const open = new Map<string, { folder: string; attempts: number }>()
 
-  async function save(place: string, name: string, head: string, body: string): Promise<void> {
+  const saving = new Set<Promise<void>>()
+
+  function save(place: string, name: string, head: string, body: string): void {
+    const work = write(place, name, `${head}\n${body}`)
+    saving.add(work)
+    void work.then(() => saving.delete(work))
+  }
+
+  async function write(place: string, name: string, text: string): Promise<void> {
     try {
       await mkdir(place, { recursive: true, mode: 0o700 })
-      await writeFile(join(place, name), `${head}\n${redact(body)}`, { mode: 0o600 })
+      await writeFile(join(place, name), redact(text), { mode: 0o600 })
     } catch (error) {
       report(`${place} cannot be written (${(error as NodeJS.ErrnoException).code}); the capture has gaps`)
     }
@@ -52,7 +62,7 @@ export function createCapture({ folder, redact, now, complain }: CaptureOptions)
     if (request === undefined) return await backend.send(call, ...rest)
     const { folder: place } = request
     const name = `2-upstream-${++request.attempts}`
-    void save(place, `${name}-request.txt`, redact(`${call.method} ${call.path} to ${backend.id}\n${renderHeaders(call.headers)}`), toText(call.body))
+    save(place, `${name}-request.txt`, `${call.method} ${call.path} to ${backend.id}\n${renderHeaders(call.headers)}`, toText(call.body))
     const upstream = await backend.send(call, ...rest)
     const taken = createTaken()
     const body = new Transform({
@@ -61,7 +71,7 @@ export function createCapture({ folder, redact, now, complain }: CaptureOptions)
         done(null, chunk)
       },
     })
-    body.once('close', () => void save(place, `${name}-answer.txt`, redact(`${upstream.status}\n${renderHeaders(upstream.headers)}`),
+    body.once('close', () => save(place, `${name}-answer.txt`, `${upstream.status}\n${renderHeaders(upstream.headers)}`,
       taken.text(upstream.headers['content-encoding'])))
     pipeline(upstream.body, body, () => {}) // an error reaches the reader of `body`
     return { ...upstream, body }
@@ -71,7 +81,7 @@ export function createCapture({ folder, redact, now, complain }: CaptureOptions)
     client({ id, method, path, headers, body }, response) {
       const place = join(folder, `${new Date(now()).toISOString().replaceAll(/[:.]/g, '-')} ${id}`)
       open.set(id, { folder: place, attempts: 0 })
-      void save(place, '1-client-request.txt', redact(`${method} ${path}\n${renderHeaders(headers)}`), toText(body))
+      save(place, '1-client-request.txt', `${method} ${path}\n${renderHeaders(headers)}`, toText(body))
       const taken = createTaken()
       for (const name of ['write', 'end'] as const) {
         const original = response[name] as (...args: unknown[]) => unknown
@@ -83,11 +93,12 @@ export function createCapture({ folder, redact, now, complain }: CaptureOptions)
       response.once('close', () => {
         open.delete(id)
         const whole = response.writableFinished ? '' : ' (cut: the connection closed before its end)'
-        void save(place, '3-client-answer.txt', redact(`${response.statusCode}${whole}\n${renderHeaders(response.getHeaders())}`),
+        save(place, '3-client-answer.txt', `${response.statusCode}${whole}\n${renderHeaders(response.getHeaders())}`,
           taken.text(response.getHeader('content-encoding')))
       })
     },
     backend: (backend) => ({ ...backend, send: (call, key, signal) => send(backend, call, key, signal) }),
+    close: async () => void await Promise.all(saving),
   }
 }
 

@@ -69,6 +69,7 @@ const PAGE: Route = { methods: GET, operation: 'own' }
 export function createHandler(options: HandlerOptions): (request: IncomingMessage, response: ServerResponse) => void {
   return function handle(request, response) {
     const id = options.newId('req_')
+    response.setHeader('dario-request-id', id)
     serve(options, request, response, id).catch((thrown: unknown) => fail(options, request, response, id, thrown))
   }
 }
@@ -84,7 +85,6 @@ async function serve(
   const { path, query } = parseTarget(request.url ?? '')
   const method = request.method ?? ''
   if (path === '/health' && GET.includes(method)) {
-    response.setHeader('dario-request-id', id)
     return respond(request, response, 200, await options.health(isAuthorised(guard, request)))
   }
   const page = options.pages[path]
@@ -99,8 +99,6 @@ async function serve(
     response.setHeader('allow', allow)
     throw new DarioError('method_not_allowed', `${toPrintable(path)} takes ${allow}, not ${toPrintable(method)}`)
   }
-  // Not for the exchange, which names the request in its own head: headers set one by one cost more.
-  if (route.operation === 'own') response.setHeader('dario-request-id', id)
   if (page !== undefined) return page.serve(request, response)
   const { operation, dialect = readDialect(request) } = route
   if (operation === 'own') return respond(request, response, 200, await answerModels(options, request, path, query))
@@ -211,7 +209,6 @@ function fail(
   const what = toPrintable(`${request.method} ${path}`)
   options.log(`${id} ${what} refused: ${error.status} ${error.code}: ${error.message}${cause}`)
   if (response.headersSent) return void response.destroy()
-  response.setHeader('dario-request-id', id)
   if (error.retryAfterMs !== undefined) response.setHeader('retry-after', Math.ceil(error.retryAfterMs / 1000))
   const { status, body } = options.dialectOf(readDialect(request)).encodeError(error, id)
   respond(request, response, status, body)
