@@ -12,7 +12,7 @@ import { SSE_HEADERS } from './reply.ts'
 import { createAnswer } from './translate.ts'
 import type { Upstream } from '../backends/backend.ts'
 import type { Candidate } from '../backends/pool.ts'
-import type { Dialect, EncodedRequest, ReplyContext } from '../dialects/dialect.ts'
+import type { Dialect, EncodedRequest, Repair, ReplyContext } from '../dialects/dialect.ts'
 import type { HubEvent } from '../hub/types.ts'
 import type { Job } from './job.ts'
 import type { Preparer } from './prepare.ts'
@@ -26,6 +26,9 @@ export interface Sent {
   from: Dialect
   /** undefined when the client's own bytes were sent. */
   encoded: EncodedRequest | undefined
+  headers: Readonly<Record<string, string>>
+  /** What was left out of the request, as the backend was seen to refuse it. */
+  repairs: ReadonlySet<Repair>
 }
 
 export interface DeliverTools {
@@ -39,17 +42,19 @@ export interface DeliverTools {
 export type Deliver = (job: Job, candidate: Candidate, sent: Sent, holdErrors: boolean) => Promise<Relayed>
 
 export function createDeliver(tools: DeliverTools): Deliver {
-  return function deliver(job, candidate, sent, holdErrors) {
+  return async function deliver(job, candidate, sent, holdErrors) {
     const { upstream, from } = sent
     const streams = (upstream.headers['content-type'] ?? '').startsWith('text/event-stream')
     const isAnswer = job.incoming.operation === 'generate'
     if (from !== job.client || (isAnswer && streams !== job.stream)) return translate(job, candidate, sent, streams)
+    // Events must be seen to be relayed whole, and keep-alives stand between them: not every server heeds `identity`.
+    const packed = streams && isAnswer && upstream.headers['content-encoding'] !== undefined
     const commit = (): void => {
       tools.served(job, candidate, upstream)
-      const headers = { ...toClientHeaders(upstream.headers, true), ...describe(job, candidate) }
+      const headers = { ...toClientHeaders(upstream.headers, !packed), ...describe(job, candidate) }
       job.reply.head(upstream.status, streams ? { ...headers, 'cache-control': 'no-cache', 'x-accel-buffering': 'no' } : headers)
     }
-    return streams && isAnswer ? relayStream(job, upstream, commit, holdErrors) : relayBody(job, upstream, commit)
+    return streams && isAnswer ? relayStream(job, packed ? { ...upstream, body: decodeBody(upstream) } : upstream, commit, holdErrors) : relayBody(job, upstream, commit)
   }
 
   async function translate(job: Job, candidate: Candidate, sent: Sent, upstreamStreams: boolean): Promise<Relayed> {
@@ -59,8 +64,9 @@ export function createDeliver(tools: DeliverTools): Deliver {
       model: job.record.model,
       created: Math.floor(job.incoming.received / 1000),
       newId: tools.newId,
+      keep: (reply) => tools.preparer.keep(job, reply),
     }
-    const remember = tools.preparer.watch()
+    const remember = tools.preparer.watch(job)
     const answer = createAnswer({
       from, to: job.client, encoded, stream: job.stream, upstreamStreams, context,
       watch(event) {
@@ -81,10 +87,8 @@ export function createDeliver(tools: DeliverTools): Deliver {
   }
 
   async function conclude(job: Job, answer: Answer, sink: Sink, context: ReplyContext): Promise<Relayed> {
-    const whole = job.client.name === 'responses' || !job.stream ? job.client.encodeReply(answer.reply(), context) : undefined
-    if (whole !== undefined) tools.preparer.keep(job, whole)
     if (job.stream) await sink.flush()
-    else await sink.whole(JSON.stringify(whole))
+    else await sink.whole(JSON.stringify(job.client.encodeReply(answer.reply(), context)))
     return { error: undefined, told: false, committed: true, usage: job.record.usage }
   }
 }

@@ -2,6 +2,7 @@
  * One client request while it is being answered: what it asked, how to reply, and what is known so far.
  * @module
  */
+import type { Candidate } from '../backends/pool.ts'
 import type { Dialect } from '../dialects/dialect.ts'
 import type { DarioError } from '../errors.ts'
 import type { RequestRecord } from '../hub/record.ts'
@@ -39,5 +40,7 @@ export interface Decoded {
 export interface Failure {
   error: DarioError
   /** The upstream's own answer in the client's dialect, when it may be passed on as it is. */
-  verbatim: { status: number; headers: OutgoingHttpHeaders; body: Buffer } | undefined
+  verbatim?: { status: number; headers: OutgoingHttpHeaders; body: Buffer } | undefined
+  /** Who failed; undefined when no backend is to blame. */
+  candidate?: Candidate | undefined
 }
