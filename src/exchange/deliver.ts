@@ -79,8 +79,10 @@ export function createDeliver(tools: DeliverTools): Deliver {
       job.reply.head(200, { ...passedOn(upstream), ...headers, ...describe(job, candidate) })
     })
     const broken = await read(job, upstream, answer, sink, upstreamStreams)
-    if (!answer.complete && answer.error === undefined && broken === undefined) await sink.pass(answer.finish())
-    const error = answer.complete ? undefined : answer.error ?? broken
+    // A break after the last word is no break: the decoder knows whether the answer was over (pitfall S16).
+    const mayBeOver = broken === undefined || upstreamStreams
+    if (!answer.complete && answer.error === undefined && mayBeOver) await sink.pass(answer.finish())
+    const error = answer.complete ? undefined : broken ?? answer.error
     if (error === undefined) return conclude(job, answer, sink, context)
     if (sink.committed) job.reply.write(answer.fail(error))
     return { error, told: sink.committed, committed: sink.committed, usage: job.record.usage }
