@@ -114,6 +114,7 @@ export function createExchange(tools: ExchangeTools): Exchange {
   async function answer(job: Job, settings: ExchangeSettings): Promise<void> {
     const resolution = resolve(job, settings)
     job.record.route = resolution.route
+    job.suffix = resolution.suffix
     const chain = resolution.chain.flatMap(({ backend, model }) => {
       const found = settings.backends.get(backend)
       // The program behind a plan takes the suffix itself; everyone else would not know the name.

@@ -23,6 +23,8 @@ export interface Job {
   signal: AbortSignal
   record: RequestRecord
   session: string | undefined
+  /** `[1m]` or the like behind the model's name, once it is routed. */
+  suffix: string
   /** Hashing a long prompt is not free, so it is asked only where there is a choice. */
   affinity: () => string
   /** The client's body in hub form, decoded once and never changed: every attempt encodes afresh from it (pitfall F9). */

@@ -97,7 +97,7 @@ export function createPreparer(limits: PreparerLimits): Preparer {
     encode,
     relay,
     trimBetas(job, { backend }, headers) {
-      const wanted = backend.type === 'anthropic' && job.record.model.toLowerCase().endsWith('[1m]') ? LONG_CONTEXT_BETA : undefined
+      const wanted = backend.type === 'anthropic' && job.suffix.toLowerCase() === '[1m]' ? LONG_CONTEXT_BETA : undefined
       const left = mergeBetas(headers[BETA], wanted, [...repairs.betas(backend.id)])
       if (left === undefined) delete headers[BETA]
       else headers[BETA] = left
