@@ -8,6 +8,7 @@ import { toClientHeaders, toUpstreamHeaders } from '../backends/headers.ts'
 import { judge, judgeStreamError } from '../backends/outcome.ts'
 import { DarioError } from '../errors.ts'
 import { createDeliver } from './deliver.ts'
+import { readNotes } from './describe.ts'
 import { answerFailure, withRetryAfter } from './failure.ts'
 import { collect } from './pump.ts'
 import type { Upstream } from '../backends/backend.ts'
@@ -122,6 +123,7 @@ export function createAttempt(tools: AttemptTools): Attempt {
       session: job.session,
       loopback: incoming.loopback,
     }, key, job.signal)
+    if (backend.type === 'claude-code') readNotes(job, upstream.headers)
     return { upstream, from, encoded, headers, repairs }
   }
 

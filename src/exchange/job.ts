@@ -22,6 +22,8 @@ export interface Job {
   /** Aborts when the client leaves, the deadline passes or dario shuts down; its reason is a DarioError. */
   signal: AbortSignal
   record: RequestRecord
+  /** `dario-*` response headers that a built-in backend adds; an upstream's own are never passed on. */
+  notes: OutgoingHttpHeaders
   session: string | undefined
   /** `[1m]` or the like behind the model's name, once it is routed. */
   suffix: string

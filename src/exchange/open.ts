@@ -53,7 +53,7 @@ export function createOpen(tools: OpenTools): Open {
     let affinity: string | undefined
     let decoded: Decoded | undefined
     const job: Job = {
-      incoming, client, reply, peeked, stream, signal, record, session, suffix: '',
+      incoming, client, reply, peeked, stream, signal, record, session, suffix: '', notes: {},
       affinity: () => affinity ??= readAffinity(headers, peeked),
       decoded: () => decoded ??= tools.preparer.decode(incoming, client),
     }
