@@ -1,10 +1,13 @@
 import { deepStrictEqual, match, ok, strictEqual } from 'node:assert/strict'
 import { createHash } from 'node:crypto'
+import { once } from 'node:events'
+import { request } from 'node:http'
 import { test } from 'node:test'
 import { gzipSync } from 'node:zlib'
 import { DIALECTS, PATHS, WHOLES, ask } from './helpers/answers.ts'
 import { backendsAt, startProxy } from './helpers/proxy.ts'
 import { sendJson, startUpstream } from './helpers/upstream.ts'
+import type { IncomingMessage } from 'node:http'
 import type { TestContext } from 'node:test'
 import type { TestProxy } from './helpers/proxy.ts'
 import type { TestUpstream } from './helpers/upstream.ts'
@@ -76,6 +79,18 @@ test('passthrough: binary and compressed bodies reach the client as they are', a
   const response = await fetch(`${url}/v1/audio/speech`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{"model":"chat/tts","input":"x"}' })
   strictEqual(await response.text(), 'speech')
   strictEqual(response.headers.get('content-length'), String(bytes.length))
+})
+
+test('passthrough: X1: a client that did not ask for compression gets none', async (context) => {
+  const { url: up } = await startUpstream(context, (_, response) => {
+    response.writeHead(200, { 'content-type': 'application/json', 'content-encoding': 'gzip' })
+    response.end(gzipSync(JSON.stringify(WHOLES.chat)))
+  })
+  const { url } = await startProxy(context, { backends: backendsAt(up) })
+  const asked = request(`${url}/v1/chat/completions`, { method: 'POST' }).end('{"model":"chat/m","messages":[]}')
+  const [response] = await once(asked, 'response') as [IncomingMessage]
+  strictEqual(response.headers['content-encoding'], undefined)
+  deepStrictEqual(JSON.parse(Buffer.concat(await response.toArray()).toString()), WHOLES.chat)
 })
 
 test('passthrough: a refusal of the upstream is passed on as it is', async (context) => {

@@ -47,14 +47,16 @@ export function createDeliver(tools: DeliverTools): Deliver {
     const streams = (upstream.headers['content-type'] ?? '').startsWith('text/event-stream')
     const isAnswer = job.incoming.operation === 'generate'
     if (from !== job.client || (isAnswer && streams !== job.stream)) return translate(job, candidate, sent, streams)
-    // Events must be seen to be relayed whole, and keep-alives stand between them: not every server heeds `identity`.
-    const packed = streams && isAnswer && upstream.headers['content-encoding'] !== undefined
+    // Not every server heeds `identity`. Events must be seen to be relayed whole, and not every client can unpack.
+    const encoding = upstream.headers['content-encoding']
+    const packed = encoding !== undefined && ((streams && isAnswer) || !job.incoming.headers['accept-encoding']?.includes(encoding))
+    const plain = packed ? { ...upstream, body: decodeBody(upstream) } : upstream
     const commit = (): void => {
       tools.served(job, candidate, upstream)
       const headers = { ...toClientHeaders(upstream.headers, !packed), ...describe(job, candidate) }
       job.reply.head(upstream.status, streams ? { ...headers, 'cache-control': 'no-cache', 'x-accel-buffering': 'no' } : headers)
     }
-    return streams && isAnswer ? relayStream(job, packed ? { ...upstream, body: decodeBody(upstream) } : upstream, commit, holdErrors) : relayBody(job, upstream, commit)
+    return streams && isAnswer ? relayStream(job, plain, commit, holdErrors) : relayBody(job, plain, commit)
   }
 
   async function translate(job: Job, candidate: Candidate, sent: Sent, upstreamStreams: boolean): Promise<Relayed> {
