@@ -219,6 +219,7 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
   function readBackends(): BackendState[] {
     return [...house.backends.values()].map((backend) => ({
       id: backend.id, type: backend.type, keys: pool.states(backend), waiting: house.gates.get(backend.id)?.waiting() ?? 0,
+      windows: readWindows(backend),
     }))
   }
 
@@ -234,6 +235,12 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
 async function askPlan(backend: Backend): Promise<string | undefined> {
   const { ok, hint } = 'check' in backend ? await (backend as PlanBackend).check() : { ok: true, hint: undefined }
   return ok ? undefined : hint
+}
+
+function readWindows(backend: Backend): BackendState['windows'] {
+  const { fiveHour, sevenDay } = ('limits' in backend && (backend as PlanBackend).limits()) || {}
+  return Object.entries({ '5 hours': fiveHour, '7 days': sevenDay })
+    .flatMap(([name, window]) => window?.utilization === undefined ? [] : [{ name, used: window.utilization, resetsAt: window.resetsAt && window.resetsAt * 1000 }])
 }
 
 /** Whether the bare name leads to this backend; else the list shows it with its prefix. */

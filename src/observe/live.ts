@@ -40,7 +40,7 @@ export interface BackendState {
   /** Requests that wait for a free place. */
   waiting: number
   /** Of a plan: share used, 0 to 1, and when it begins anew (Unix ms). */
-  windows?: { name: string; used: number | undefined; resetsAt: number | undefined }[] | undefined
+  windows?: { name: string; used: number; resetsAt: number | undefined }[] | undefined
 }
 
 export interface LiveState {

@@ -151,7 +151,7 @@ test('charts, tiles and tables show the numbers of the ledger', async (context) 
   deepStrictEqual([shown.requests, shown.tokens], [[4, 4], [tokens, tokens]])
   strictEqual(tokens, 30_000)
   deepStrictEqual(shown.cost.map((cost) => cost.toFixed(9)), [dollars.toFixed(9), dollars.toFixed(9)])
-  match(shown.tiles, new RegExp(`30K[^]*≈ \\$${dollars.toFixed(4)}\\s+1 without a price[^]*75 %[^]*25 %\\s+1 of 4`))
+  match(shown.tiles, new RegExp(`30K[^]*≈\\s\\$${dollars.toFixed(4)}\\s+1 without a price[^]*75 %[^]*25 %\\s+1 of 4`))
 })
 
 test('keys, errors with remedies and routes are shown', async (context) => {
