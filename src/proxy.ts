@@ -113,7 +113,7 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
 
   const live = createLive({ now, version, backends: readBackends, history: () => usageFolder === undefined ? [] : readHistory(usageFolder, now()) })
   const metrics = createMetrics(version, readBackends)
-  const otlp = createOtlp({ environment, metrics, version, now, log })
+  const otlp = createOtlp({ environment, metrics, version, now, newId, log })
   const observation = createObservation({
     folder: usageFolder, observers: [live, metrics, ...(otlp === undefined ? [] : [otlp]), observer], log, now,
     config: () => house.config,

@@ -3,6 +3,7 @@
  * @module
  */
 import { deepStrictEqual, match, ok, strictEqual } from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
@@ -17,6 +18,8 @@ import type { Received, TestUpstream } from './helpers/upstream.ts'
 
 const TRACE = '0af7651916cd43dd8448eb211c80319c'
 const PARENT = 'b7ad6b7169203331'
+
+const newId = (prefix: string): string => prefix + randomUUID().replaceAll('-', '')
 
 interface Collector extends TestUpstream {
   spans(): Span[]
@@ -108,11 +111,11 @@ function attributesOf(span: JsonObject): Record<string, unknown> {
 }
 
 function create(environment: Record<string, string>, lines: string[] = [], now: () => number = Date.now): Otlp {
-  return createOtlp({ environment, metrics: createMetrics('1', () => []), version: '1', now, log: (line) => lines.push(line), interval: 60_000 })!
+  return createOtlp({ environment, metrics: createMetrics('1', () => []), version: '1', now, newId, log: (line) => lines.push(line), interval: 60_000 })!
 }
 
 test('otlp: without an endpoint there is nothing', () => {
-  strictEqual(createOtlp({ environment: {}, metrics: createMetrics('1', () => []), version: '1', now: Date.now, log: () => {} }), undefined)
+  strictEqual(createOtlp({ environment: {}, metrics: createMetrics('1', () => []), version: '1', now: Date.now, newId, log: () => {} }), undefined)
 })
 
 test('otlp: a request is a server span with an attempt below it, in the names of the GenAI conventions', async (context) => {

@@ -5,7 +5,6 @@
  * @see https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/
  * @module
  */
-import { randomBytes } from 'node:crypto'
 import type { IncomingHttpHeaders } from 'node:http'
 import type { AttemptRecord, Observer, RequestRecord } from '../hub/record.ts'
 import type { JsonObject } from '../hub/types.ts'
@@ -23,6 +22,8 @@ export interface OtlpOptions {
   metrics: Metrics
   version: string
   now: () => number
+  /** 32 hexadecimal digits behind the prefix. */
+  newId: (prefix: string) => string
   /** One line, at most one a minute. */
   log: (line: string) => void
   /** Milliseconds between two batches; default 5,000. */
@@ -51,7 +52,7 @@ const CONVENTIONS: Readonly<Record<string, readonly [string, string]>> = {
 const ATTRIBUTES: Readonly<Record<string, string>> = { backend: 'gen_ai.provider.name', model: 'gen_ai.request.model', type: 'gen_ai.token.type' }
 
 /** undefined without `OTEL_EXPORTER_OTLP_ENDPOINT`. */
-export function createOtlp({ environment, metrics, version, now, log, interval = 5_000 }: OtlpOptions): Otlp | undefined {
+export function createOtlp({ environment, metrics, version, now, newId, log, interval = 5_000 }: OtlpOptions): Otlp | undefined {
   const base = environment['OTEL_EXPORTER_OTLP_ENDPOINT']?.trim().replace(/\/+$/, '')
   if (!base) return undefined
   const headers = { ...readHeaders(environment['OTEL_EXPORTER_OTLP_HEADERS'] ?? ''), 'content-type': 'application/json' }
@@ -98,13 +99,13 @@ export function createOtlp({ environment, metrics, version, now, log, interval =
   return {
     enter({ id, headers }) {
       const [, traceId, parentSpanId = '', flags = '01'] = TRACEPARENT.exec(String(headers['traceparent'])) ?? []
-      const trace = { traceId: traceId ?? toId(16), spanId: toId(8), parentSpanId, sampled: (parseInt(flags, 16) & 1) === 1, attempts: [] }
+      const trace = { traceId: traceId ?? newId(''), spanId: newId('').slice(16), parentSpanId, sampled: (parseInt(flags, 16) & 1) === 1, attempts: [] }
       traces.set(id, trace)
       if (traceId !== undefined) headers['traceparent'] = `00-${traceId}-${trace.spanId}-${trace.sampled ? '01' : '00'}`
     },
     attempt(record, attempt) {
       const trace = traces.get(record.id)
-      if (trace?.sampled === true) trace.attempts.push(encodeAttempt(record, attempt, trace, now()))
+      if (trace?.sampled === true && spans.length < MOST_SPANS) trace.attempts.push(encodeAttempt(record, attempt, trace, newId('').slice(16), now()))
     },
     end(record) {
       const trace = traces.get(record.id)
@@ -141,11 +142,11 @@ function encodeRequest(record: Readonly<RequestRecord>, { traceId, spanId, paren
   }
 }
 
-function encodeAttempt(record: Readonly<RequestRecord>, attempt: Readonly<AttemptRecord>, { traceId, spanId }: Trace, time: number): JsonObject {
+function encodeAttempt(record: Readonly<RequestRecord>, attempt: Readonly<AttemptRecord>, trace: Trace, spanId: string, time: number): JsonObject {
   const { backend, model, outcome, status, ms, error } = attempt
   const failed = outcome !== 'ok'
   return {
-    traceId, spanId: toId(8), parentSpanId: spanId, name: `chat ${model}`, kind: 3,
+    traceId: trace.traceId, spanId, parentSpanId: trace.spanId, name: `chat ${model}`, kind: 3,
     startTimeUnixNano: toNano(time - ms), endTimeUnixNano: toNano(time),
     attributes: toAttributes({
       ...toGenAi(record), 'gen_ai.provider.name': backend, 'gen_ai.request.model': model, 'http.response.status_code': status,
@@ -164,7 +165,9 @@ function toGenAi({ model, servedModel, backend, path }: Readonly<RequestRecord>)
 
 /** 64-bit numbers are strings in protobuf's JSON; ids are hexadecimal, other than there. */
 function toAttributes(values: Record<string, Value>): JsonObject[] {
-  return Object.entries(values).flatMap(([key, value]) => value === undefined ? [] : [{ key, value: toValue(value) }])
+  const list: JsonObject[] = []
+  for (const key in values) if (values[key] !== undefined) list.push({ key, value: toValue(values[key]) })
+  return list
 }
 
 function toValue(value: string | number | string[]): JsonObject {
@@ -205,6 +208,3 @@ function toNano(time: number): string {
   return `${Math.round(time)}000000`
 }
 
-function toId(bytes: number): string {
-  return randomBytes(bytes).toString('hex')
-}
