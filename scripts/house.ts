@@ -29,7 +29,7 @@ export interface FileRule {
 export const FILES: Readonly<Record<string, FileRule>> = {
   'bin/dario.js': { lines: 5 },
   'src/*.ts': {},
-  'src/proxy.ts': { lines: 255, effects: ['reads environment'] },
+  'src/proxy.ts': { lines: 260, effects: ['reads environment'] },
   'src/hub/*': {},
   // The form of the whole file: a reader of it should not have to look in two places.
   'src/config.ts': { lines: 266 },
@@ -53,7 +53,8 @@ export const FILES: Readonly<Record<string, FileRule>> = {
   'src/observe/*': {},
   'src/observe/otlp.ts': { effects: ['network'], note: 'to the collector in OTEL_EXPORTER_OTLP_ENDPOINT, when that is set' },
   'src/observe/dashboard.ts': { effects: ['reads files'], note: 'its page' },
-  'src/observe/dashboard.html': { lines: 400 },
+  // Markup, style and script in one file, since it is served as one and allowed by its hashes.
+  'src/observe/dashboard.html': { lines: 425 },
   'src/observe/append.ts': { effects: ['reads files', 'writes files'], note: 'the ledger and the log file' },
   'src/observe/ledger.ts': { effects: ['reads files', 'writes files'], note: 'deletes days that are too old' },
   'src/observe/usage.ts': { effects: ['reads files', 'writes files'], note: 'reads the ledger, keeps sums beside it' },

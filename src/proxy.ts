@@ -111,7 +111,7 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
   const builder = createBuilder({ environment, version, now, newId, log, wrap: capture?.backend })
   let house = builder.build(config)
 
-  const live = createLive({ now, version, backends: readBackends, history: () => usageFolder === undefined ? [] : readHistory(usageFolder, now()) })
+  const live = createLive({ now, version, backends: readBackends, history: usageFolder === undefined ? undefined : () => readHistory(usageFolder, now()) })
   const metrics = createMetrics(version, readBackends)
   const otlp = createOtlp({ environment, metrics, version, now, newId, log })
   const observation = createObservation({

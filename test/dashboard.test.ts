@@ -148,7 +148,7 @@ test('live: hours and days move on with the clock, empty ones between', () => {
   deepStrictEqual(live.read().days.slice(-2).map(({ requests }) => requests), [3, 0])
 })
 
-test('live: days before this process come from the ledger, and today goes on from there', (context) => {
+test('live: what was before this process comes from the ledger, and today goes on from there', (context) => {
   const folder = mkdtempSync(join(tmpdir(), 'dario-live-'))
   context.after(() => rmSync(folder, { recursive: true }))
   const row = (time: number, more: object): string => JSON.stringify({
@@ -162,6 +162,9 @@ test('live: days before this process come from the ledger, and today goes on fro
   const record = createRecord({ usage: { output: 10 } })
   live.start?.(record)
   live.end?.(record)
-  const days = live.read().days.map(({ requests, output, dollars, onPlan, unpriced }) => [requests, output, dollars, onPlan, unpriced])
+  const { hours, sources, ...state } = live.read()
+  deepStrictEqual([hours.at(-1)?.requests, hours.at(-1)?.output, hours.at(-1)?.dollars, hours.at(-1)?.onPlan], [3, 13, 1, 1])
+  deepStrictEqual(sources, ['x'])
+  const days = state.days.map(({ requests, output, dollars, onPlan, unpriced }) => [requests, output, dollars, onPlan, unpriced])
   deepStrictEqual(days.slice(-4), [[2, 3, 1, 1, 0], [0, 0, 0, 0, 0], [0, 0, 0, 0, 0], [3, 13, 1, 1, 1]])
 })

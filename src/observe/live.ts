@@ -5,8 +5,9 @@
  */
 import type { KeyState } from '../backends/pool.ts'
 import type { Observer, RequestRecord } from '../hub/record.ts'
+import type { Usage } from '../hub/types.ts'
 import { toTool } from './ledger.ts'
-import { COUNTS, readUsage, toLocalDay } from './usage.ts'
+import { COUNTS, readRows, readUsage, toLocalDay } from './usage.ts'
 
 /** Sums over a stretch of time that begins at `time` (Unix ms). Tokens: `input` excludes what was cached. */
 export interface Totals {
@@ -69,8 +70,8 @@ export interface LiveOptions {
   now: () => number
   version: string
   backends: () => BackendState[]
-  /** Sums of days before this process, oldest first; read once. */
-  history?: (() => Totals[]) | undefined
+  /** What was before this process; read once, after the first answer. */
+  history?: (() => Pick<LiveState, 'hours' | 'days' | 'sources'>) | undefined
 }
 
 const HOUR = 3_600_000
@@ -86,9 +87,7 @@ export function createLive({ now, version, backends, history }: LiveOptions): Li
   const running = new Set<Readonly<RequestRecord>>()
   const finished: Readonly<RequestRecord>[] = []
   const errors: Readonly<RequestRecord>[] = []
-  const hours: Totals[] = []
-  let days: Totals[] | undefined
-  const sources = new Set<string>()
+  let past: Pick<LiveState, 'hours' | 'days' | 'sources'> | undefined
   const listeners = new Set<() => void>()
   let timer: NodeJS.Timeout | undefined
 
@@ -100,11 +99,17 @@ export function createLive({ now, version, backends, history }: LiveOptions): Li
     }, BEAT)
   }
 
+  function sums(): Pick<LiveState, 'hours' | 'days' | 'sources'> {
+    return past ??= history?.() ?? { hours: [], days: [], sources: [] }
+  }
+
   function count(record: Readonly<RequestRecord>): void {
     const time = now()
+    const { hours, days, sources } = sums()
     add(current(hours, startOfHour(time), HOURS), record)
-    add(current(days ??= history?.() ?? [], startOfDay(time), DAYS), record)
-    if (typeof record.cost === 'object' && sources.size < MOST_SOURCES) sources.add(record.cost.source)
+    add(current(days, startOfDay(time), DAYS), record)
+    const source = typeof record.cost === 'object' ? record.cost.source : undefined
+    if (source !== undefined && !sources.includes(source)) keep(sources, source, MOST_SOURCES)
   }
 
   return {
@@ -129,9 +134,9 @@ export function createLive({ now, version, backends, history }: LiveOptions): Li
         time, version, running: running.size,
         requests: all.reverse().map((record) => toRequest(record, running.has(record), time)),
         errors: errors.map((record) => toRequest(record, false, time)).reverse(),
-        hours: fill(hours, Array.from({ length: HOURS }, (_, index) => startOfHour(time) - (HOURS - 1 - index) * HOUR)),
-        days: fill(days ??= history?.() ?? [], Array.from({ length: DAYS }, (_, index) => startOfDay(time, DAYS - 1 - index))),
-        sources: [...sources], backends: backends(),
+        hours: fill(sums().hours, Array.from({ length: HOURS }, (_, index) => startOfHour(time) - (HOURS - 1 - index) * HOUR)),
+        days: fill(sums().days, Array.from({ length: DAYS }, (_, index) => startOfDay(time, DAYS - 1 - index))),
+        sources: sums().sources, backends: backends(),
       }
     },
     subscribe(changed) {
@@ -169,7 +174,9 @@ function current(list: Totals[], time: number, most: number): Totals {
   return totals
 }
 
-function add(sum: Totals, { end, usage, cost }: Readonly<RequestRecord>): void {
+type Counted = Pick<RequestRecord, 'end' | 'cost'> & { usage: Partial<Record<keyof Usage, number | undefined>> | undefined }
+
+function add(sum: Totals, { end, usage, cost }: Counted): void {
   sum.requests++
   if (end === 'failed' || end === 'broken') sum.failed++
   if (end === 'cancelled') sum.cancelled++
@@ -182,17 +189,28 @@ function add(sum: Totals, { end, usage, cost }: Readonly<RequestRecord>): void {
   else if (usage !== undefined) sum.unpriced++
 }
 
-/** The last 30 local days as the ledger has them. */
-export function readHistory(folder: string, time: number): Totals[] {
+/** The last 24 hours and 30 local days as the ledger has them. */
+export function readHistory(folder: string, time: number): Pick<LiveState, 'hours' | 'days' | 'sources'> {
   const days = new Map<string, Totals>()
-  for (const group of readUsage(folder, toLocalDay(startOfDay(time, DAYS - 1)))) {
+  const groups = readUsage(folder, toLocalDay(startOfDay(time, DAYS - 1)))
+  for (const group of groups) {
     const sum = days.get(group.day) ?? createTotals(new Date(`${group.day}T00:00`).getTime())
     days.set(group.day, sum)
     for (const name of COUNTS) if (name !== 'reasoning') sum[name] += group[name]
     if (group.price === 'plan') sum.onPlan += group.requests
     else if (group.price === '' && group.output > 0) sum.unpriced += group.requests
   }
-  return [...days.values()].sort((a, b) => a.time - b.time)
+  const hours = new Map<number, Totals>()
+  readRows(folder, startOfHour(time) - (HOURS - 1) * HOUR, (row) => {
+    const hour = startOfHour(Date.parse(row.time))
+    const sum = hours.get(hour) ?? createTotals(hour)
+    hours.set(hour, sum)
+    const cost = row.price === 'plan' ? 'plan' : row.dollars === undefined ? undefined : { dollars: row.dollars, source: row.price ?? '' }
+    add(sum, { end: row.end, usage: row.output === undefined && row.input === undefined ? undefined : row, cost })
+  })
+  const sources = [...new Set(groups.map(({ price }) => price))].filter((price) => price !== '' && price !== 'plan')
+  const inOrder = (sums: Iterable<Totals>): Totals[] => [...sums].sort((a, b) => a.time - b.time)
+  return { hours: inOrder(hours.values()), days: inOrder(days.values()), sources: sources.slice(-MOST_SOURCES) }
 }
 
 function fill(list: readonly Totals[], times: readonly number[]): Totals[] {
