@@ -135,7 +135,7 @@ export const LAYERS: Readonly<Record<string, LayerRule>> = {
     // What a backend is: capture stands in front of one, prices ask what kind it is.
     may: [...HUB, 'src/config.ts', 'src/backends/backend.ts', 'src/backends/pool.ts'],
     own: true,
-    node: ['diagnostics_channel', 'stream', 'fs', 'fs/promises', 'path', 'crypto', 'http', 'https', 'util', 'os', 'url'],
+    node: ['diagnostics_channel', 'querystring', 'stream', 'fs', 'fs/promises', 'path', 'crypto', 'http', 'https', 'util', 'os', 'url'],
   },
   // The same for the command line: discovery with its effects.
   survey: { files: ['src/survey.ts'], may: [...HUB, ...CONFIG, 'src/version.ts', 'src/backends/*', 'src/plan/*'], node: [] },

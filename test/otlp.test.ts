@@ -2,7 +2,7 @@
  * Spans and metrics as a collector gets them; what a collector that is dead costs.
  * @module
  */
-import { deepStrictEqual, match, ok, strictEqual } from 'node:assert/strict'
+import { deepStrictEqual, doesNotMatch, match, ok, strictEqual } from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { test } from 'node:test'
@@ -122,7 +122,7 @@ test('otlp: a request is a server span with an attempt below it, in the names of
   const collector = await startCollector(context)
   const { proxy, url } = await startProxy(context, {
     environment: {
-      OTEL_EXPORTER_OTLP_ENDPOINT: `${collector.url}/`, OTEL_EXPORTER_OTLP_HEADERS: 'authorization=Bearer%20abc, x-team=a', OTEL_SERVICE_NAME: 'house',
+      OTEL_EXPORTER_OTLP_ENDPOINT: `${collector.url}/`, OTEL_EXPORTER_OTLP_HEADERS: 'authorization=Basic%20YQ==, x-team=a,,%ZZ', OTEL_SERVICE_NAME: 'house',
     },
   })
   const body = JSON.stringify({ model: 'echo', max_tokens: 9, messages: [{ role: 'user', content: 'hello' }] })
@@ -142,7 +142,7 @@ test('otlp: a request is a server span with an attempt below it, in the names of
   const names = collector.metrics().map(({ name }) => name)
   for (const name of ['gen_ai.client.operation.duration', 'gen_ai.client.token.usage', 'dario_requests_total']) ok(names.includes(name), name)
   const { headers } = collector.received[0]!
-  deepStrictEqual([headers.authorization, headers['x-team']], ['Bearer abc', 'a'])
+  deepStrictEqual([headers.authorization, headers['x-team']], ['Basic YQ==', 'a'])
   ok(collector.received[0]!.body.includes('"house"'))
 })
 
@@ -203,8 +203,16 @@ test('otlp: a dead collector costs one line a minute and no request', async (con
   await otlp.close()
   await otlp.close()
   strictEqual(lines.length, 1)
-  match(lines[0]!, /^telemetry is lost: ECONNREFUSED; check the collector at OTEL_EXPORTER_OTLP_ENDPOINT$/)
+  match(lines[0]!, /^telemetry is lost: ECONNREFUSED; check OTEL_EXPORTER_OTLP_ENDPOINT and its collector$/)
   time += 60_000
   await otlp.close()
   strictEqual(lines.length, 2)
+})
+
+test('Z6: a header that cannot be sent is not quoted in the log', async () => {
+  const lines: string[] = []
+  const otlp = create({ OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:9', OTEL_EXPORTER_OTLP_HEADERS: 'authorization=SECRET%0Ax' }, lines)
+  await otlp.close()
+  strictEqual(lines.length, 1)
+  doesNotMatch(lines[0]!, /SECRET/)
 })

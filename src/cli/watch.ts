@@ -93,8 +93,8 @@ export function renderScreen(state: LiveState, { columns, rows, style }: Screen)
 function cells(request: LiveRequest): string[] {
   const { time, end, status, model, firstByteMs, totalMs, tokensPerSecond, tool = '' } = request
   return [
-    clock(time), end === 'complete' || end === 'failed' ? String(status) : end, cleanText(model), cleanText(request.key ?? request.backend ?? ''),
-    firstByteMs === undefined ? '' : seconds(firstByteMs), seconds(totalMs), tokensPerSecond === undefined ? '' : tokensPerSecond.toFixed(0), cleanText(tool),
+    clock(time), end === 'complete' || end === 'failed' ? String(status) : end, plain(model), plain(request.key ?? request.backend ?? ''),
+    firstByteMs === undefined ? '' : seconds(firstByteMs), seconds(totalMs), tokensPerSecond === undefined ? '' : tokensPerSecond.toFixed(0), plain(tool),
   ]
 }
 
@@ -122,6 +122,11 @@ function renderLine(request: LiveRequest): string {
   const tokens = usage === undefined ? '' : `${(usage.input ?? 0) + (usage.cacheRead ?? 0) + (usage.cacheWrite ?? 0)} in ${usage.output ?? 0} out`
   const more = [tokens, error && `${error.code}: ${cleanText(error.message)}`, dropped.length > 0 && `dropped ${cleanText(dropped.join(','))}`]
   return [time, status, ...rest.slice(0, 2), rest[3], ...more].filter(Boolean).join('  ')
+}
+
+/** Of one column per character, which nobody can tell of the others. */
+function plain(name: string): string {
+  return cleanText(name).replace(/[^\x20-\x7e]/g, '?')
 }
 
 function clock(time: number): string {

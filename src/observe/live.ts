@@ -60,6 +60,8 @@ export interface LiveState {
   backends: BackendState[]
 }
 
+export type Past = Pick<LiveState, 'hours' | 'days' | 'sources'>
+
 export interface Live extends Observer {
   read(): LiveState
   /** Calls back soon after something changed, at most four times a second; returns the way out. */
@@ -71,15 +73,11 @@ export interface LiveOptions {
   version: string
   backends: () => BackendState[]
   /** What was before this process; read once, after the first answer. */
-  history?: (() => Pick<LiveState, 'hours' | 'days' | 'sources'>) | undefined
+  history?: (() => Past) | undefined
 }
 
-const HOUR = 3_600_000
-const HOURS = 24
-const DAYS = 30
-const MOST_REQUESTS = 50
-const MOST_ERRORS = 20
-const MOST_SOURCES = 20
+const HOUR = 3_600_000, HOURS = 24, DAYS = 30
+const MOST_REQUESTS = 50, MOST_ERRORS = 20, MOST_SOURCES = 20
 const BEAT = 250 // ms
 const MAX_NAME = 200 // clients choose names, and may choose long ones
 
@@ -87,7 +85,7 @@ export function createLive({ now, version, backends, history }: LiveOptions): Li
   const running = new Set<Readonly<RequestRecord>>()
   const finished: Readonly<RequestRecord>[] = []
   const errors: Readonly<RequestRecord>[] = []
-  let past: Pick<LiveState, 'hours' | 'days' | 'sources'> | undefined
+  let past: Past | undefined
   const listeners = new Set<() => void>()
   let timer: NodeJS.Timeout | undefined
 
@@ -99,7 +97,7 @@ export function createLive({ now, version, backends, history }: LiveOptions): Li
     }, BEAT)
   }
 
-  function sums(): Pick<LiveState, 'hours' | 'days' | 'sources'> {
+  function sums(): Past {
     return past ??= history?.() ?? { hours: [], days: [], sources: [] }
   }
 
@@ -190,7 +188,7 @@ function add(sum: Totals, { end, usage, cost }: Counted): void {
 }
 
 /** The last 24 hours and 30 local days as the ledger has them. */
-export function readHistory(folder: string, time: number): Pick<LiveState, 'hours' | 'days' | 'sources'> {
+export function readHistory(folder: string, time: number): Past {
   const days = new Map<string, Totals>()
   const groups = readUsage(folder, toLocalDay(startOfDay(time, DAYS - 1)))
   for (const group of groups) {

@@ -6,6 +6,8 @@
  * @module
  */
 import type { IncomingHttpHeaders } from 'node:http'
+import { unescape } from 'node:querystring'
+import { DarioError } from '../errors.ts'
 import type { AttemptRecord, Observer, RequestRecord } from '../hub/record.ts'
 import type { JsonObject } from '../hub/types.ts'
 import type { Family, Metrics, Series } from './metrics.ts'
@@ -71,12 +73,13 @@ export function createOtlp({ environment, metrics, version, now, newId, log, int
       const signal = AbortSignal.timeout(patience)
       const response = await fetch(`${base}${path}`, { method: 'POST', headers, body: JSON.stringify(body), signal, redirect: 'error' })
       await response.body?.cancel()
-      if (!response.ok) throw new Error(`it answers ${response.status}`)
+      if (!response.ok) throw new DarioError('upstream_error', `it answers ${response.status}`)
     } catch (error) {
       if (now() < silentUntil) return
       silentUntil = now() + 60_000
-      const { message, cause } = error as Error & { cause?: { code?: string } }
-      log(`telemetry is lost: ${cause?.code ?? message}; check the collector at OTEL_EXPORTER_OTLP_ENDPOINT`)
+      const { name, cause } = error as Error & { cause?: { code?: string } }
+      // Not the message of fetch: it may quote a header, and one of those is the collector's key.
+      log(`telemetry is lost: ${error instanceof DarioError ? error.message : cause?.code ?? name}; check OTEL_EXPORTER_OTLP_ENDPOINT and its collector`)
     }
   }
 
@@ -89,7 +92,8 @@ export function createOtlp({ environment, metrics, version, now, newId, log, int
   async function send(patience: number): Promise<void> {
     const batch = spans
     spans = []
-    const scopeMetrics = [{ scope, metrics: metrics.families().filter(({ series }) => series.size > 0).map((family) => encodeFamily(family, started, toNano(now()))) }]
+    const families = metrics.families().filter(({ series }) => series.size > 0)
+    const scopeMetrics = [{ scope, metrics: families.map((family) => encodeFamily(family, started, toNano(now()))) }]
     await Promise.all([
       ...(batch.length === 0 ? [] : [post('/v1/traces', { resourceSpans: [{ resource, scopeSpans: [{ scope, spans: batch }] }] }, patience)]),
       post('/v1/metrics', { resourceMetrics: [{ resource, scopeMetrics }] }, patience),
@@ -144,15 +148,14 @@ function encodeRequest(record: Readonly<RequestRecord>, { traceId, spanId, paren
 
 function encodeAttempt(record: Readonly<RequestRecord>, attempt: Readonly<AttemptRecord>, trace: Trace, spanId: string, time: number): JsonObject {
   const { backend, model, outcome, status, ms, error } = attempt
-  const failed = outcome !== 'ok'
   return {
     traceId: trace.traceId, spanId, parentSpanId: trace.spanId, name: `chat ${model}`, kind: 3,
     startTimeUnixNano: toNano(time - ms), endTimeUnixNano: toNano(time),
     attributes: toAttributes({
       ...toGenAi(record), 'gen_ai.provider.name': backend, 'gen_ai.request.model': model, 'http.response.status_code': status,
-      'error.type': failed ? outcome : undefined, 'dario.key': attempt.key,
+      'error.type': outcome === 'ok' ? undefined : outcome, 'dario.key': attempt.key,
     }),
-    status: failed ? { code: 2, message: error ?? outcome } : {},
+    status: outcome === 'ok' ? {} : { code: 2, message: error ?? outcome },
   }
 }
 
@@ -163,17 +166,16 @@ function toGenAi({ model, servedModel, backend, path }: Readonly<RequestRecord>)
   }
 }
 
-/** 64-bit numbers are strings in protobuf's JSON; ids are hexadecimal, other than there. */
+/** 64-bit numbers are strings in protobuf's JSON. */
 function toAttributes(values: Record<string, Value>): JsonObject[] {
   const list: JsonObject[] = []
-  for (const key in values) if (values[key] !== undefined) list.push({ key, value: toValue(values[key]) })
+  for (const key in values) {
+    const value = values[key]
+    if (typeof value === 'string') list.push({ key, value: { stringValue: value } })
+    else if (typeof value === 'number') list.push({ key, value: { intValue: String(value) } })
+    else if (value !== undefined) list.push({ key, value: { arrayValue: { values: value.map((stringValue) => ({ stringValue })) } } })
+  }
   return list
-}
-
-function toValue(value: string | number | string[]): JsonObject {
-  if (typeof value === 'string') return { stringValue: value }
-  if (typeof value === 'number') return { intValue: String(value) }
-  return { arrayValue: { values: value.map((stringValue) => ({ stringValue })) } }
 }
 
 function encodeFamily({ name, help, type, labels, bounds, series }: Family, startTimeUnixNano: string, timeUnixNano: string): JsonObject {
@@ -200,8 +202,8 @@ function toBuckets({ counts, value }: Series, explicitBounds: readonly number[])
 
 /** `name=value,name2=value2`, percent-encoded. */
 function readHeaders(text: string): Record<string, string> {
-  const pairs = text.split(',').map((pair) => pair.split('=', 2).map((part) => decodeURIComponent(part.trim())))
-  return Object.fromEntries(pairs.filter(([name, value]) => name && value !== undefined)) as Record<string, string>
+  const pairs = text.split(',').map((pair) => /^\s*([^=\s]+)\s*=(.*)$/.exec(pair) ?? [])
+  return Object.fromEntries(pairs.flatMap(([, name, value = '']) => name === undefined ? [] : [[name, unescape(value.trim())]]))
 }
 
 function toNano(time: number): string {
