@@ -118,7 +118,7 @@ test('otlp: without an endpoint there is nothing', () => {
   strictEqual(createOtlp({ environment: {}, metrics: createMetrics('1', () => []), version: '1', now: Date.now, newId, log: () => {} }), undefined)
 })
 
-test('otlp: a request is a server span with an attempt below it, in the names of the GenAI conventions', async (context) => {
+test('otlp: a request is a server span in the names of the GenAI conventions', async (context) => {
   const collector = await startCollector(context)
   const { proxy, url } = await startProxy(context, {
     environment: {
@@ -128,10 +128,10 @@ test('otlp: a request is a server span with an attempt below it, in the names of
   const body = JSON.stringify({ model: 'echo', max_tokens: 9, messages: [{ role: 'user', content: 'hello' }] })
   await (await fetch(`${url}/v1/messages`, { method: 'POST', body, headers: { traceparent: `00-${TRACE}-${PARENT}-01`, 'user-agent': 'tool/1' } })).text()
   await proxy.close()
-  const [server, attempt] = collector.spans()
-  ok(server !== undefined && attempt !== undefined)
+  const [server, ...more] = collector.spans()
+  ok(server !== undefined)
+  deepStrictEqual(more, [])
   deepStrictEqual([server.traceId, server['parentSpanId'], server['kind'], server.name], [TRACE, PARENT, 2, 'POST /v1/messages'])
-  deepStrictEqual([attempt.traceId, attempt['parentSpanId'], attempt['kind'], attempt.name], [TRACE, server.spanId, 3, 'chat echo'])
   const told = attributesOf(server)
   strictEqual(told['gen_ai.operation.name'], 'chat')
   strictEqual(told['gen_ai.provider.name'], 'echo')
@@ -144,6 +144,21 @@ test('otlp: a request is a server span with an attempt below it, in the names of
   const { headers } = collector.received[0]!
   deepStrictEqual([headers.authorization, headers['x-team']], ['Basic YQ==', 'a'])
   ok(collector.received[0]!.body.includes('"house"'))
+})
+
+test('otlp: several attempts are client spans below the request, each with its outcome', async (context) => {
+  const collector = await startCollector(context)
+  const upstream = await startUpstream(context, (_request, response) => sendJson(response, 503, { error: { message: 'busy "now"' } }))
+  const { proxy, url } = await startProxy(context, {
+    environment: { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url }, backends: { up: { type: 'openai', baseUrl: upstream.url, keys: ['k', 'l'] } },
+  })
+  await (await fetch(`${url}/v1/chat/completions`, { method: 'POST', body: '{"model":"up:m\\"","messages":[]}' })).text()
+  await proxy.close()
+  const [server, ...attempts] = collector.spans()
+  deepStrictEqual(attempts.map((span) => [span.traceId, span['parentSpanId'], span['kind'], span.name, span['status']]),
+    Array(2).fill([server?.traceId, server?.spanId, 3, 'chat m"', { code: 2, message: 'busy "now"' }]))
+  deepStrictEqual(attempts.map((span) => attributesOf(span)['dario.key']).sort(), ['up#1', 'up#2'])
+  strictEqual(attributesOf(attempts[0]!)['error.type'], 'overloaded')
 })
 
 test('otlp: the upstream gets the trace with our span as its parent', async (context) => {

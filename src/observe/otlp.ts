@@ -37,11 +37,12 @@ interface Trace {
   spanId: string
   parentSpanId: string
   sampled: boolean
-  attempts: JsonObject[]
+  attempts: (readonly [attempt: Readonly<AttemptRecord>, ended: number])[]
 }
 
 type Value = string | number | string[] | undefined
 
+const SERVER = 2, CLIENT = 3 // kinds of spans
 const MOST_SPANS = 4096 // waiting ones: a dead collector must not fill memory
 const PATIENCE = 10_000 // ms for the collector's answer
 const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(?:-|$)/
@@ -59,19 +60,19 @@ export function createOtlp({ environment, metrics, version, now, newId, log, int
   if (!base) return undefined
   const headers = { ...readHeaders(environment['OTEL_EXPORTER_OTLP_HEADERS'] ?? ''), 'content-type': 'application/json' }
   const service = environment['OTEL_SERVICE_NAME']?.trim() || 'dario'
-  const resource = { attributes: toAttributes({ 'service.name': service, 'service.version': version }) }
-  const scope = { name: 'dario', version }
+  const resource = `{"attributes":${encodeAttributes({ 'service.name': service, 'service.version': version })}}`
+  const scope = JSON.stringify({ name: 'dario', version })
   const traces = new Map<string, Trace>()
   const started = toNano(now())
-  let spans: JsonObject[] = []
+  let spans: string[] = []
   let silentUntil = 0
   let flushing: Promise<void> | undefined
   const timer = setInterval(() => void flush(), interval).unref()
 
-  async function post(path: string, body: JsonObject, patience: number): Promise<void> {
+  async function post(path: string, body: string, patience: number): Promise<void> {
     try {
       const signal = AbortSignal.timeout(patience)
-      const response = await fetch(`${base}${path}`, { method: 'POST', headers, body: JSON.stringify(body), signal, redirect: 'error' })
+      const response = await fetch(`${base}${path}`, { method: 'POST', headers, body, signal, redirect: 'error' })
       await response.body?.cancel()
       if (!response.ok) throw new DarioError('upstream_error', `it answers ${response.status}`)
     } catch (error) {
@@ -92,11 +93,12 @@ export function createOtlp({ environment, metrics, version, now, newId, log, int
   async function send(patience: number): Promise<void> {
     const batch = spans
     spans = []
-    const families = metrics.families().filter(({ series }) => series.size > 0)
-    const scopeMetrics = [{ scope, metrics: families.map((family) => encodeFamily(family, started, toNano(now()))) }]
+    const time = toNano(now())
+    const families = metrics.families().filter(({ series }) => series.size > 0).map((family) => encodeFamily(family, started, time))
+    const wrap = (what: string, items: string): string => `{"resource${what}":[{"resource":${resource},"scope${what}":[{"scope":${scope},"${what.toLowerCase()}":${items}}]}]}`
     await Promise.all([
-      ...(batch.length === 0 ? [] : [post('/v1/traces', { resourceSpans: [{ resource, scopeSpans: [{ scope, spans: batch }] }] }, patience)]),
-      post('/v1/metrics', { resourceMetrics: [{ resource, scopeMetrics }] }, patience),
+      ...(batch.length === 0 ? [] : [post('/v1/traces', wrap('Spans', `[${batch.join()}]`), patience)]),
+      post('/v1/metrics', wrap('Metrics', JSON.stringify(families)), patience),
     ])
   }
 
@@ -107,15 +109,17 @@ export function createOtlp({ environment, metrics, version, now, newId, log, int
       traces.set(id, trace)
       if (traceId !== undefined) headers['traceparent'] = `00-${traceId}-${trace.spanId}-${trace.sampled ? '01' : '00'}`
     },
-    attempt(record, attempt) {
-      const trace = traces.get(record.id)
-      if (trace?.sampled === true && spans.length < MOST_SPANS) trace.attempts.push(encodeAttempt(record, attempt, trace, newId('').slice(16), now()))
+    attempt({ id }, attempt) {
+      traces.get(id)?.attempts.push([attempt, now()])
     },
     end(record) {
       const trace = traces.get(record.id)
       traces.delete(record.id)
       if (trace?.sampled !== true || spans.length >= MOST_SPANS) return
-      spans.push(encodeRequest(record, trace), ...trace.attempts)
+      spans.push(encodeRequest(record, trace))
+      // A single attempt would only repeat the request.
+      if (trace.attempts.length < 2) return
+      for (const [attempt, ended] of trace.attempts) spans.push(encodeAttempt(attempt, ended, trace, newId('').slice(16)))
     },
     async close() {
       clearInterval(timer)
@@ -125,67 +129,59 @@ export function createOtlp({ environment, metrics, version, now, newId, log, int
   }
 }
 
-function encodeRequest(record: Readonly<RequestRecord>, { traceId, spanId, parentSpanId }: Trace): JsonObject {
-  const { method, path, time, totalMs, status, end, error, tool, usage } = record
+/** As text at once: with objects in between, making and collecting them costs several times as much. */
+function encodeSpan(trace: Trace, spanId: string, parent: string, name: string, kind: number, from: number, to: number, problem: string | undefined, values: Record<string, Value>): string {
+  return `{"traceId":"${trace.traceId}","spanId":"${spanId}",${parent === '' ? '' : `"parentSpanId":"${parent}",`}"name":${JSON.stringify(name)},"kind":${kind},`
+    + `"startTimeUnixNano":"${toNano(from)}","endTimeUnixNano":"${toNano(to)}","attributes":${encodeAttributes(values)},`
+    + `"status":{${problem === undefined ? '' : `"code":2,"message":${JSON.stringify(problem)}`}}}`
+}
+
+function encodeRequest(record: Readonly<RequestRecord>, trace: Trace): string {
+  const { method, path, time, totalMs, status, end, error, usage, model, servedModel } = record
   const url = path.split('?', 1)[0] ?? ''
-  return {
-    traceId, spanId, ...(parentSpanId !== '' && { parentSpanId }), name: `${method} ${url}`, kind: 2,
-    startTimeUnixNano: toNano(time), endTimeUnixNano: toNano(time + totalMs),
-    attributes: toAttributes({
-      'http.request.method': method, 'url.path': url, 'http.response.status_code': status, 'user_agent.original': tool,
-      ...toGenAi(record), 'gen_ai.response.finish_reasons': record.stop === undefined ? undefined : [record.stop],
-      ...(usage && {
-        'gen_ai.usage.input_tokens': (usage.input ?? 0) + (usage.cacheRead ?? 0) + (usage.cacheWrite ?? 0),
-        'gen_ai.usage.output_tokens': usage.output ?? 0,
-        'gen_ai.usage.cache_read.input_tokens': usage.cacheRead, 'gen_ai.usage.cache_creation.input_tokens': usage.cacheWrite,
-      }),
-      'error.type': error?.code, 'dario.request.id': record.id, 'dario.end': end, 'dario.route': record.route,
-    }),
-    // A client that left is no error of the server's.
-    status: end === 'failed' || end === 'broken' ? { code: 2, message: error?.message ?? end } : {},
-  }
+  const isEmbedding = url === '/v1/embeddings'
+  // A client that left is no error of the server's.
+  const problem = end === 'failed' || end === 'broken' ? error?.message ?? end : undefined
+  return encodeSpan(trace, trace.spanId, trace.parentSpanId, `${method} ${url}`, SERVER, time, time + totalMs, problem, {
+    'http.request.method': method, 'url.path': url, 'http.response.status_code': status, 'user_agent.original': record.tool,
+    'gen_ai.operation.name': isEmbedding ? 'embeddings' : 'chat', 'gen_ai.provider.name': record.backend,
+    'gen_ai.request.model': model.slice(0, 200), 'gen_ai.response.model': servedModel?.slice(0, 200), 'gen_ai.response.finish_reasons': record.stop && [record.stop],
+    'gen_ai.usage.input_tokens': usage && (usage.input ?? 0) + (usage.cacheRead ?? 0) + (usage.cacheWrite ?? 0), 'gen_ai.usage.output_tokens': usage?.output,
+    'gen_ai.usage.cache_read.input_tokens': usage?.cacheRead, 'gen_ai.usage.cache_creation.input_tokens': usage?.cacheWrite,
+    'error.type': error?.code, 'dario.request.id': record.id, 'dario.end': end, 'dario.route': record.route, 'dario.key': record.key,
+  })
 }
 
-function encodeAttempt(record: Readonly<RequestRecord>, attempt: Readonly<AttemptRecord>, trace: Trace, spanId: string, time: number): JsonObject {
-  const { backend, model, outcome, status, ms, error } = attempt
-  return {
-    traceId: trace.traceId, spanId, parentSpanId: trace.spanId, name: `chat ${model}`, kind: 3,
-    startTimeUnixNano: toNano(time - ms), endTimeUnixNano: toNano(time),
-    attributes: toAttributes({
-      ...toGenAi(record), 'gen_ai.provider.name': backend, 'gen_ai.request.model': model, 'http.response.status_code': status,
-      'error.type': outcome === 'ok' ? undefined : outcome, 'dario.key': attempt.key,
-    }),
-    status: outcome === 'ok' ? {} : { code: 2, message: error ?? outcome },
-  }
-}
-
-function toGenAi({ model, servedModel, backend, path }: Readonly<RequestRecord>): Record<string, Value> {
-  return {
-    'gen_ai.operation.name': path.startsWith('/v1/embeddings') ? 'embeddings' : 'chat', 'gen_ai.provider.name': backend,
-    'gen_ai.request.model': model.slice(0, 200), 'gen_ai.response.model': servedModel?.slice(0, 200),
-  }
+function encodeAttempt({ backend, model, outcome, status, ms, error, key }: Readonly<AttemptRecord>, time: number, trace: Trace, spanId: string): string {
+  const problem = outcome === 'ok' ? undefined : error ?? outcome
+  return encodeSpan(trace, spanId, trace.spanId, `chat ${model}`, CLIENT, time - ms, time, problem, {
+    'gen_ai.operation.name': 'chat', 'gen_ai.provider.name': backend, 'gen_ai.request.model': model.slice(0, 200),
+    'http.response.status_code': status, 'error.type': outcome === 'ok' ? undefined : outcome, 'dario.key': key,
+  })
 }
 
 /** 64-bit numbers are strings in protobuf's JSON. */
-function toAttributes(values: Record<string, Value>): JsonObject[] {
-  const list: JsonObject[] = []
+function encodeAttributes(values: Record<string, Value>): string {
+  let text = ''
   for (const key in values) {
     const value = values[key]
-    if (typeof value === 'string') list.push({ key, value: { stringValue: value } })
-    else if (typeof value === 'number') list.push({ key, value: { intValue: String(value) } })
-    else if (value !== undefined) list.push({ key, value: { arrayValue: { values: value.map((stringValue) => ({ stringValue })) } } })
+    if (value === undefined || value === '') continue
+    const encoded = typeof value === 'number' ? `"intValue":"${value}"`
+      : typeof value === 'string' ? `"stringValue":${JSON.stringify(value)}`
+        : `"arrayValue":{"values":[${value.map((one) => `{"stringValue":${JSON.stringify(one)}}`).join()}]}`
+    text += `${text === '' ? '' : ','}{"key":"${key}","value":{${encoded}}}`
   }
-  return list
+  return `[${text}]`
 }
 
 function encodeFamily({ name, help, type, labels, bounds, series }: Family, startTimeUnixNano: string, timeUnixNano: string): JsonObject {
   const [convention, unit] = CONVENTIONS[name] ?? []
   const dataPoints = [...series.values()].map((one) => ({
     startTimeUnixNano, timeUnixNano,
-    attributes: toAttributes({
-      ...(convention === undefined ? {} : { 'gen_ai.operation.name': 'chat' }),
-      ...Object.fromEntries(labels.map((label, index) => [(convention && ATTRIBUTES[label]) ?? label, one.labels[index]])),
-    }),
+    attributes: [
+      ...(convention === undefined ? [] : [['gen_ai.operation.name', 'chat']]),
+      ...labels.map((label, index) => [(convention && ATTRIBUTES[label]) ?? label, one.labels[index] ?? '']),
+    ].map(([key = '', stringValue = '']) => ({ key, value: { stringValue } })),
     ...(type === 'histogram' ? toBuckets(one, bounds) : { asDouble: one.value }),
   }))
   const cumulative = { aggregationTemporality: 2, dataPoints }
