@@ -64,7 +64,7 @@ export function createOtlp({ environment, metrics, version, now, newId, log, int
   const scope = JSON.stringify({ name: 'dario', version })
   const traces = new Map<string, Trace>()
   const started = toNano(now())
-  let spans: string[] = []
+  let spans: Buffer[] = []
   let silentUntil = 0
   let flushing: Promise<void> | undefined
   const timer = setInterval(() => void flush(), interval).unref()
@@ -116,10 +116,11 @@ export function createOtlp({ environment, metrics, version, now, newId, log, int
       const trace = traces.get(record.id)
       traces.delete(record.id)
       if (trace?.sampled !== true || spans.length >= MOST_SPANS) return
-      spans.push(encodeRequest(record, trace))
+      // As bytes: strings that wait in pieces are copied by each collection of garbage.
+      spans.push(Buffer.from(encodeRequest(record, trace)))
       // A single attempt would only repeat the request.
       if (trace.attempts.length < 2) return
-      for (const [attempt, ended] of trace.attempts) spans.push(encodeAttempt(attempt, ended, trace, newId('').slice(16)))
+      for (const [attempt, ended] of trace.attempts) spans.push(Buffer.from(encodeAttempt(attempt, ended, trace, newId('').slice(16))))
     },
     async close() {
       clearInterval(timer)
