@@ -7,6 +7,7 @@ import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import type { DialectName, JsonObject } from '../src/hub/types.ts'
 import { withDeadline } from './helpers/deadline.ts'
+import { NAMES } from './helpers/dialects.ts'
 import { listFixtures, readAnswers, readWhole, toSse } from './helpers/fixtures.ts'
 import { createRandom, cutAnywhere } from './helpers/property.ts'
 import { backendsAt, startProxy } from './helpers/proxy.ts'
@@ -15,7 +16,6 @@ import type { Seen } from './helpers/read-answer.ts'
 import { sendSse, startUpstream } from './helpers/upstream.ts'
 import type { TestUpstream } from './helpers/upstream.ts'
 
-const DIALECTS: readonly DialectName[] = ['anthropic', 'chat', 'responses']
 const BYTE_BY_BYTE = 12_000 // bytes of a recording that is small enough for it
 const SEED = Number(process.env['SEED'] ?? Math.floor(Math.random() * 1e9))
 
@@ -74,8 +74,8 @@ function check(label: string, answer: { status: number; text: string }, client: 
   deepEqual(readAnswer(client, toEvents(answer.text)), expected, label)
 }
 
-for (const upstream of DIALECTS) {
-  for (const client of DIALECTS) {
+for (const upstream of NAMES) {
+  for (const client of NAMES) {
     for (const stream of [true, false]) {
       const how = stream ? 'streamed' : 'whole'
       test(`matrix: recorded ${upstream} streams reach a ${client} client ${how}, at every cut`, async (context) => {
