@@ -10,7 +10,7 @@ import { createRepairs } from './repairs.ts'
 import { createResponseStore } from './response-store.ts'
 import type { Candidate } from '../backends/pool.ts'
 import type { Dialect, EncodedRequest } from '../dialects/dialect.ts'
-import type { HubEvent, JsonObject } from '../hub/types.ts'
+import type { DialectName, HubEvent, JsonObject } from '../hub/types.ts'
 import type { Incoming } from './exchange.ts'
 import type { Decoded, Job } from './job.ts'
 
@@ -37,6 +37,13 @@ const BETA = 'anthropic-beta'
 /** Long context is a beta at Anthropic's API; the `[1m]` in the model's name asks for it (pitfall M1). */
 const LONG_CONTEXT_BETA = 'context-1m-2025-08-07'
 
+/** What encoders name in the hub's words, as the client of each dialect wrote it. */
+const WORDS: Record<DialectName, Readonly<Record<string, string>>> = {
+  anthropic: { stop: 'stop_sequences', input: 'messages' },
+  chat: { thinking: 'reasoning_effort', input: 'messages' },
+  responses: { thinking: 'reasoning', messages: 'input', verbosity: 'text.verbosity' },
+}
+
 export function createPreparer(limits: PreparerLimits): Preparer {
   const repairs = createRepairs()
   const reasoning = createReasoningStore()
@@ -53,7 +60,7 @@ export function createPreparer(limits: PreparerLimits): Preparer {
     if (typeof previous === 'string') {
       const stored = responses.get(previous, incoming.accessKey?.name)
       if (stored === undefined) {
-        throw new DarioError('invalid_request', `the response ${JSON.stringify(previous.slice(0, 100))} is not kept here: ` +
+        throw new DarioError('invalid_request', `previous_response_id: the response ${JSON.stringify(previous.slice(0, 100))} is not kept here: ` +
           'it is unknown, too old or was sent with store: false. Send the whole conversation as input', { path: 'previous_response_id' })
       }
       body = expandInput(body, stored)
@@ -65,13 +72,16 @@ export function createPreparer(limits: PreparerLimits): Preparer {
 
   function encode(job: Job, target: Dialect, { backend, model }: Candidate): EncodedRequest {
     const { request } = job.decoded()
-    return target.encodeRequest({ ...request, model, stream: true }, {
+    const encoded = target.encodeRequest({ ...request, model, stream: true }, {
       model,
       host: backend.host,
       repairs: repairs.of(backend.id, model, job.affinity),
       session: job.session,
       maxOutputTokens: limits.maxOutputTokens(backend.id, model),
     })
+    const words = WORDS[job.client.name]
+    const warnings = encoded.warnings.map(({ path, reason }) => ({ path: path.replace(/^\w+/, (word) => words[word] ?? word), reason }))
+    return { ...encoded, warnings }
   }
 
   function relay(job: Job, { backend, model }: Candidate): Buffer | undefined {
