@@ -8,7 +8,7 @@ import { toClientHeaders, toUpstreamHeaders } from '../backends/headers.ts'
 import { judge, judgeStreamError } from '../backends/outcome.ts'
 import { DarioError } from '../errors.ts'
 import { createDeliver } from './deliver.ts'
-import { describe } from './describe.ts'
+import { describe, readNotes } from './describe.ts'
 import { collect } from './pump.ts'
 import type { Upstream } from '../backends/backend.ts'
 import type { Gate } from '../backends/gate.ts'
@@ -111,6 +111,7 @@ export function createAttempt(tools: AttemptTools): Attempt {
       session: job.session,
       loopback: incoming.loopback,
     }, key, job.signal)
+    if (backend.type === 'claude-code') readNotes(job, upstream.headers)
     return { upstream, from, encoded }
   }
 

@@ -21,6 +21,8 @@ export interface Job {
   /** Aborts when the client leaves, the deadline passes or dario shuts down; its reason is a DarioError. */
   signal: AbortSignal
   record: RequestRecord
+  /** `dario-*` response headers that a built-in backend adds; an upstream's own are never passed on. */
+  notes: OutgoingHttpHeaders
   session: string | undefined
   /** Hashing a long prompt is not free, so it is asked only where there is a choice. */
   affinity: () => string
