@@ -25,9 +25,10 @@ export function assertGrammar(events: readonly HubEvent[]): void {
         open.set(event.index, event.block.type)
         break
       case 'delta':
+        ok(open.has(event.index), `delta belongs to an open block: ${event.index}`)
+        break
       case 'seal':
-        ok(open.has(event.index), `${event.type} belongs to an open block: ${event.index}`)
-        if (event.type === 'seal') deepStrictEqual(open.get(event.index), 'thinking', 'a seal belongs to a thought')
+        deepStrictEqual(open.get(event.index), 'thinking', `seal belongs to an open thinking block: ${event.index}`)
         break
       case 'block_end':
         ok(open.delete(event.index), `block_end belongs to an open block: ${event.index}`)
