@@ -32,7 +32,7 @@ async function build(context: TestContext): Promise<TestProxy & { upstream: Test
   const upstream = await startUpstream(context, ({ url }, response) => {
     if (url.endsWith('/messages')) return sendJson(response, 200, MESSAGE)
     if (url.endsWith('/completions')) return sendJson(response, 200, { choices: [{ message: { content: 'ok' }, finish_reason: 'stop' }] })
-    sendJson(response, 200, { status: 'completed', output: [{ type: 'message', content: [{ type: 'output_text', text: 'ok' }] }] })
+    sendJson(response, 200, { object: 'response', status: 'completed', output: [{ type: 'message', content: [{ type: 'output_text', text: 'ok' }] }] })
   })
   const house = await startProxy(context, { backends: backendsAt(upstream.url) })
   return {

@@ -67,6 +67,7 @@ export async function relayStream(job: Job, upstream: Upstream, commit: () => vo
       if (!wasOpen || tap.end !== undefined) await pass(rest)
     }
   } catch (error) {
+    if (tap.usage !== undefined) job.record.usage = tap.usage // a cancelled stream cost what it cost (pitfall U7)
     if (job.signal.aborted || !(error instanceof DarioError)) throw error
     broken = error
   }
