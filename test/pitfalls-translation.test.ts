@@ -2,10 +2,16 @@
  * Pitfalls of translation that no other file tests: what clients are known to send, and what must not happen to it.
  * @module
  */
-import { deepEqual, equal, match, notEqual, ok } from 'node:assert/strict'
+import { deepEqual, equal, match, notEqual, ok, throws } from 'node:assert/strict'
 import { once } from 'node:events'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
+import { checkTools } from '../src/cli/doctor.ts'
+import { parseConfig } from '../src/config.ts'
+import { estimateTokens } from '../src/dialects/anthropic/count.ts'
 import type { Target } from '../src/dialects/dialect.ts'
 import { readAffinity, readSession } from '../src/exchange/affinity.ts'
 import { peek } from '../src/exchange/peek.ts'
@@ -233,4 +239,52 @@ test('Z3: no route of the proxy gives out a key', async (context) => {
     const text = await (await fetch(url + path)).text()
     equal(text.includes('SECRETSECRET'), false, path)
   }
+})
+
+test('N4: an estimate counts tools, pictures and the system prompt, and is never a token or two', () => {
+  const tokens = (more: JsonObject): number => estimateTokens({ model: 'm', messages: [{ role: 'user', content: 'word '.repeat(100) }], ...more })
+  const plain = tokens({})
+  ok(plain > 90 && plain < 140, `${plain} for a hundred words`)
+  ok(tokens({ system: 'word '.repeat(100) }) > plain + 80)
+  ok(tokens({ tools: [{ name: 'read', description: 'word '.repeat(100), input_schema: { type: 'object' } }] }) > plain + 80)
+  ok(tokens({ messages: [{ role: 'user', content: [{ type: 'image', source: { type: 'url', url: 'https://x.test/a.png' } }] }] }) > 1000)
+})
+
+for (const model of ['haiku', 'claude-haiku-4-5', 'claude-3-5-haiku-latest']) {
+  test(`M7: the small model ${model}, which agents use beside the main one, finds the backend of its family`, async (context) => {
+    const upstream = await startUpstream(context, (_request, response) => sendJson(response, 200, MESSAGE))
+    const { url } = await startProxy(context, { backends: { anthropic: { type: 'anthropic', baseUrl: upstream.url, keys: ['k'] }, other: { type: 'openai', baseUrl: 'http://127.0.0.1:9', keys: ['k'] } } })
+    const response = await fetch(url + PATHS.anthropic, {
+      method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ model, max_tokens: 9, messages: [{ role: 'user', content: 'hi' }] }),
+    })
+    await response.text()
+    equal(response.headers.get('dario-backend'), 'anthropic')
+  })
+}
+
+for (const name of ['../x', 'a/b', 'a b', 'a:b', '..\\x', '']) {
+  test(`Z11: ${JSON.stringify(name)} is no name of a backend`, () => {
+    throws(() => parseConfig({ backends: { [name]: { type: 'echo' } } }), { code: 'config_invalid' })
+  })
+}
+
+test('X5: the time limits of the server are set on purpose: none on a whole request, 30 s on its headers', () => {
+  const source = readFileSync(new URL('../src/server/listener.ts', import.meta.url), 'utf8')
+  match(source, /requestTimeout: 0/)
+  match(source, /headersTimeout = 30_000/)
+})
+
+test('Z5: access keys are compared as hashes and in constant time', () => {
+  const source = readFileSync(new URL('../src/server/guard.ts', import.meta.url), 'utf8')
+  match(source, /timingSafeEqual\(hash, expected\)/)
+  const { config } = parseConfig({ accessKeys: ['a-key-of-the-test'] })
+  equal(JSON.stringify(config).includes('a-key-of-the-test'), false)
+})
+
+test('W1: a settings file that sends Claude Code elsewhere is found', (context) => {
+  const folder = mkdtempSync(join(tmpdir(), 'dario-'))
+  context.after(() => rmSync(folder, { recursive: true }))
+  writeFileSync(join(folder, 'settings.json'), JSON.stringify({ env: { ANTHROPIC_BASE_URL: 'https://elsewhere.test' } }))
+  const found = checkTools({ CLAUDE_CONFIG_DIR: folder, CODEX_HOME: folder, HOME: folder }, 3456)
+  ok(found.some(({ state, found }) => state !== 'ok' && found.includes('settings.json')), JSON.stringify(found))
 })

@@ -6,7 +6,7 @@
 import { DarioError } from '../../errors.ts'
 import type { Block, HubRequest, Json, JsonObject, Thinking, Tool, ToolChoice, Turn, Warning } from '../../hub/types.ts'
 import {
-  arr, given, isObject, num, obj, oneOf, optionalArr, optionalBool, optionalNum, optionalObj, optionalStr, parseObject, str,
+  arr, filled, given, isObject, num, obj, oneOf, optionalArr, optionalBool, optionalNum, optionalObj, optionalStr, parseObject, str,
 } from '../read.ts'
 import { BILLING_HEADER, readCache, readInput, readSource, readThinking } from './wire.ts'
 
@@ -150,6 +150,7 @@ function readBlock(value: Json, path: string): Block[] {
         },
       ]
     default:
+      str(block['type'], `${path}.type`)
       return [{ type: 'opaque', origin: 'anthropic', value: block }]
   }
 }
@@ -180,7 +181,7 @@ function readTools(value: Json | undefined, warnings: Warning[]): Tool[] {
       continue
     }
     const deferred = tool['defer_loading'] === true
-    const name = str(tool['name'], `${path}.name`)
+    const name = filled(tool['name'], `${path}.name`)
     // A mark on a tool that is not in the prompt yet marks nothing (pitfall K13).
     const cache = deferred ? undefined : readCache(tool)
     tools.set(name, {

@@ -64,7 +64,9 @@ function decodeObjectPart(part: JsonObject, path: string): Block {
       const mediaType = format === 'mp3' ? 'audio/mpeg' : `audio/${format}`
       return { type: 'media', kind: 'audio', source: { type: 'base64', mediaType, data } }
     }
-    default: return { type: 'opaque', origin: 'chat', value: part }
+    default:
+      str(part['type'], `${path}.type`)
+      return { type: 'opaque', origin: 'chat', value: part }
   }
 }
 

@@ -141,7 +141,9 @@ function decodeItem(item: JsonObject, path: string, push: Push): void {
     case 'item_reference':
       throw new DarioError('unsupported_across_dialects',
         `${path}: dario does not hold the item that this refers to; send the item itself`, { path })
-    default: return push(isClientItem(type) ? 'user' : 'assistant', [{ type: 'opaque', origin: 'responses', value: item }], path)
+    default:
+      str(item['type'], `${path}.type`)
+      return push(isClientItem(type) ? 'user' : 'assistant', [{ type: 'opaque', origin: 'responses', value: item }], path)
   }
 }
 
@@ -221,7 +223,9 @@ function decodePart(part: JsonObject, path: string): Block[] {
       const data = filled(audio['data'], `${path}.input_audio.data`)
       return [{ type: 'media', kind: 'audio', source: { type: 'base64', mediaType, data } }]
     }
-    default: return [{ type: 'opaque', origin: 'responses', value: part }]
+    default:
+      str(part['type'], `${path}.type`)
+      return [{ type: 'opaque', origin: 'responses', value: part }]
   }
 }
 
