@@ -5,10 +5,11 @@
  */
 import { decodeBody } from '../backends/body.ts'
 import { toClientHeaders, toUpstreamHeaders } from '../backends/headers.ts'
-import { judge, judgeStreamError } from '../backends/outcome.ts'
+import { judge, judgeError } from '../backends/outcome.ts'
 import { DarioError } from '../errors.ts'
 import { createDeliver } from './deliver.ts'
 import { describe } from './describe.ts'
+import { withRetryAfter } from './failure.ts'
 import { collect } from './pump.ts'
 import type { Upstream } from '../backends/backend.ts'
 import type { Gate } from '../backends/gate.ts'
@@ -34,7 +35,7 @@ export interface AttemptTools {
 }
 
 /** Resolves with undefined when the client has its answer, good or bad. Rejects with what ended the request itself. */
-export type Attempt = (job: Job, candidate: Candidate, isLast: boolean) => Promise<Failure | undefined>
+export type Attempt = (job: Job, candidate: Candidate, isOnly: boolean) => Promise<Failure | undefined>
 
 /** An error body is a few hundred bytes; a page of markup is not worth more. */
 const MAX_ERROR_BYTES = 1_048_576
@@ -52,13 +53,13 @@ export function createAttempt(tools: AttemptTools): Attempt {
     preparer,
     newId: tools.newId,
     served(job, candidate, { headers }) {
-      pool.served(candidate, headers, job.incoming.operation === 'generate' ? job.affinity : undefined)
+      pool.served(candidate, headers, job.incoming.operation === 'generate')
       job.record.firstByteMs = now() - job.incoming.received
       tools.firstByte(job)
     },
   })
 
-  return async function attempt(job, candidate, isLast) {
+  return async function attempt(job, candidate, isOnly) {
     let leave: (() => void) | undefined
     try {
       leave = await tools.gate(candidate.backend.id)?.enter(job.signal)
@@ -67,25 +68,28 @@ export function createAttempt(tools: AttemptTools): Attempt {
       return close(open(job, candidate), 'queue_full', undefined, { error, verbatim: undefined })
     }
     try {
-      const first = await once(job, candidate, isLast, true)
-      return first === 'repair' ? await once(job, candidate, isLast, false) as Failure | undefined : first
+      const first = await once(job, candidate, isOnly, true)
+      return first === 'repair' ? await once(job, candidate, isOnly, false) as Failure | undefined : first
     } finally {
       leave?.()
     }
   }
 
-  async function once(job: Job, candidate: Candidate, isLast: boolean, mayRepair: boolean): Promise<Failure | 'repair' | undefined> {
+  async function once(job: Job, candidate: Candidate, isOnly: boolean, mayRepair: boolean): Promise<Failure | 'repair' | undefined> {
     const attempt = open(job, candidate)
     let sent: Sent
     try {
       sent = await send(job, candidate)
     } catch (error) {
-      if (job.signal.aborted || !isUnreachable(error)) throw error
-      pool.report(candidate, { outcome: 'unreachable', wholeKey: false })
-      return close(attempt, 'unreachable', undefined, { error, verbatim: undefined })
+      if (job.signal.aborted || !(error instanceof DarioError)) throw error
+      const verdict = judgeError(error)
+      // What this dialect cannot say, the next candidate's may.
+      if (verdict.outcome === 'client_error' && error.code !== 'unsupported_across_dialects') throw error
+      pool.report(candidate, verdict)
+      return close(attempt, verdict.outcome, undefined, { error, verbatim: undefined })
     }
     if (sent.upstream.status >= 300) return refuse(job, candidate, sent, attempt, mayRepair)
-    return conclude(job, candidate, await deliver(job, candidate, sent, !isLast), sent.upstream.status, attempt)
+    return conclude(job, candidate, await deliver(job, candidate, sent, !isOnly), sent.upstream.status, attempt)
   }
 
   async function send(job: Job, candidate: Candidate): Promise<Sent> {
@@ -131,7 +135,8 @@ export function createAttempt(tools: AttemptTools): Attempt {
       close(attempt, 'repaired', status, failure)
       return 'repair'
     }
-    pool.report(candidate, verdict)
+    // Vendors count the counting of tokens apart, so its limit says nothing of the others.
+    if (job.incoming.operation !== 'count_tokens' || verdict.outcome === 'auth') pool.report(candidate, verdict)
     close(attempt, verdict.outcome, status, failure)
     const isMissing = job.incoming.operation === 'count_tokens' && (status === 404 || status === 405)
     if (verdict.outcome !== 'client_error' || isMissing) return failure // a count that nobody makes is estimated
@@ -150,7 +155,7 @@ export function createAttempt(tools: AttemptTools): Attempt {
       job.reply.end()
       return undefined
     }
-    const verdict = judgeStreamError(error)
+    const verdict = judgeError(error)
     pool.report(candidate, verdict)
     const failure = close(attempt, verdict.outcome, status, { error, verbatim: undefined })
     if (!committed && verdict.outcome !== 'client_error') return failure
@@ -202,17 +207,8 @@ function readError(job: Job, upstream: Upstream): Promise<Buffer> {
   })
 }
 
-function isUnreachable(error: unknown): error is DarioError {
-  return error instanceof DarioError && (error.code.startsWith('upstream_') || error.code === 'overloaded')
-}
-
 /** JSON in the vendor's own form may be passed on. A page of markup, or an overflow in other words, is told anew (E1, E8). */
 function isOwnWords(from: Dialect, error: DarioError, upstream: Upstream, text: string): boolean {
   if (!(upstream.headers['content-type'] ?? '').includes('json')) return false
   return error.code !== 'context_length_exceeded' || text.includes(from.name === 'anthropic' ? 'prompt is too long' : 'context_length_exceeded')
-}
-
-function withRetryAfter(error: DarioError, retryAfterMs: number): DarioError {
-  const { status, path, upstreamType, details, cause } = error
-  return new DarioError(error.code, error.message, { status, path, upstreamType, details, cause, retryAfterMs })
 }

@@ -6,6 +6,7 @@ import { DarioError, toDarioError } from '../errors.ts'
 import { readAffinity, readSession } from './affinity.ts'
 import { answerFailure, createAttempt } from './attempt.ts'
 import { describe } from './describe.ts'
+import { pickFailure } from './failure.ts'
 import { peek } from './peek.ts'
 import { createReply } from './reply.ts'
 import type { Backend } from '../backends/backend.ts'
@@ -74,9 +75,6 @@ export interface ExchangeTools {
   keepAlive: number
   stalledReader: number
 }
-
-/** Which error tells a user most, when all failed. */
-const WORTH: Record<string, number> = { rate_limited: 3, overloaded: 2, auth: 1 }
 
 export function createExchange(tools: ExchangeTools): Exchange {
   const { pool, observer, now } = tools
@@ -160,15 +158,18 @@ export function createExchange(tools: ExchangeTools): Exchange {
     if (job.incoming.operation === 'count_tokens') return countTokens(job, chain)
     const usable = job.incoming.operation === 'generate' ? chain : chain.filter(({ backend }) => backend.speaks.includes(job.client.name))
     const failures: Failure[] = []
-    const candidates = pool.candidates(usable, job.affinity, () => !job.incoming.body.includes('"assistant"')).slice(0, settings.attempts)
-    for (const [index, candidate] of candidates.entries()) {
-      if (index > 0 && !pool.mayProbe(candidate)) continue
-      if (job.signal.aborted) throw job.signal.reason
-      const failure = await attempt(job, candidate, index === candidates.length - 1)
+    const candidates = pool.candidates(usable, job.affinity, () => !job.incoming.body.includes('"assistant"'))
+    const waiting = [...candidates]
+    for (let tried = 0; tried < settings.attempts; tried++) {
+      const candidate = pool.take(waiting, tried === 0)
+      if (candidate === undefined) break
+      job.signal.throwIfAborted()
+      const failure = await attempt(job, candidate, candidates.length === 1)
       if (failure === undefined) return
       failures.push(failure)
     }
-    answerFailure(job, undefined, pickFailure(failures) ?? { error: noBackend(job), verbatim: undefined })
+    const wait = candidates.length > 1 ? pool.wait(candidates) : 0
+    answerFailure(job, undefined, pickFailure(failures, wait) ?? { error: noBackend(job), verbatim: undefined })
   }
 
   function resolve(job: Job, { router, backends }: ExchangeSettings): Resolution {
@@ -191,7 +192,7 @@ export function createExchange(tools: ExchangeTools): Exchange {
 
   async function countTokens(job: Job, chain: readonly { backend: Backend; model: string }[]): Promise<void> {
     const counters = chain.filter(({ backend }) => backend.type === 'anthropic' && !uncounted.has(backend.id)).slice(0, 1)
-    const [first] = pool.candidates(counters, job.affinity, () => false)
+    const first = pool.take(pool.candidates(counters, job.affinity, () => false), true)
     const failure = first === undefined ? undefined : await attempt(job, first, true)
     if (first !== undefined && failure === undefined) return
     // A client asks before every turn: a server without the endpoint is not asked again (pitfall N3).
@@ -222,17 +223,6 @@ export function createExchange(tools: ExchangeTools): Exchange {
       for (const controller of running) controller.abort(error)
     },
   }
-}
-
-/** An upstream's word beats a network error, a limit beats a fault; the shortest wait of all is told (pitfalls E7, F11). */
-function pickFailure(failures: readonly Failure[]): Failure | undefined {
-  const worth = ({ error }: Failure): number => WORTH[error.code] ?? (error.status === 502 ? 0 : 1)
-  const [best] = [...failures].sort((a, b) => worth(b) - worth(a))
-  if (best === undefined) return undefined
-  const waits = failures.map(({ error }) => error.retryAfterMs).filter((wait) => wait !== undefined)
-  if (waits.length === 0 || best.verbatim === undefined) return best
-  const seconds = String(Math.ceil(Math.min(...waits) / 1000))
-  return { ...best, verbatim: { ...best.verbatim, headers: { ...best.verbatim.headers, 'retry-after': seconds } } }
 }
 
 function noBackend(job: Job): DarioError {
