@@ -116,6 +116,7 @@ export function readTime(text: string, now: number): number | undefined {
   if (parts.length > 0 && parts.map(([part]) => part).join('') === value) {
     return parts.reduce((sum, [, amount, unit]) => sum + Number(amount) * UNIT[unit as keyof typeof UNIT], 0)
   }
+  if (!/[a-z]/i.test(value)) return undefined
   // The oldest of HTTP's three date forms (asctime) names no zone, and means UTC like the others.
   const date = Date.parse(/^[a-z]{3} [a-z]{3} .*\d$/i.test(value) ? `${value} GMT` : value)
   return Number.isNaN(date) ? undefined : Math.max(0, date - now)
