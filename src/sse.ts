@@ -6,9 +6,12 @@
 import { DarioError } from './errors.ts'
 import type { JsonObject } from './hub/types.ts'
 
-export interface SseEvent { event: string | undefined; data: string }
+export interface SseEvent {
+  event: string | undefined
+  data: string
+}
 
-/** One decoder per stream. Feed it text from one streaming TextDecoder, which eats the BOM. */
+/** One decoder per stream. Feed it text from one streaming decoder of bytes (pitfall S1). */
 export interface SseDecoder {
   /** @throws DarioError `upstream_protocol` when one event is larger than the limit. */
   push(text: string): SseEvent[]
@@ -19,7 +22,10 @@ export interface SseDecoder {
 /** `maxEventChars`: bound on one event in UTF-16 units, so that a stream without line ends cannot fill memory. */
 export function createSseDecoder(maxEventChars = 16_777_216): SseDecoder {
   const tail: string[] = [] // the unfinished line, in pieces: joining on every chunk would be quadratic
-  let event: string | undefined, data: string[] = [], size = 0
+  let event: string | undefined,
+    data: string[] = [],
+    size = 0
+  let isFirst = true
   let skipLineFeed = false // the last chunk ended in \r, which may be half of \r\n
 
   function readLine(line: string): SseEvent | undefined {
@@ -41,6 +47,8 @@ export function createSseDecoder(maxEventChars = 16_777_216): SseDecoder {
   return {
     push(text) {
       if (text === '') return []
+      if (isFirst && text.startsWith('\uFEFF')) text = text.slice(1)
+      isFirst = false
       if (skipLineFeed && text.startsWith('\n')) text = text.slice(1)
       skipLineFeed = text.endsWith('\r')
       const events: SseEvent[] = []

@@ -30,6 +30,10 @@ test('sse: a CRLF cut between two chunks is one line end', () => {
   deepStrictEqual(decodeAll('data: a\r', '\n', '\n', 'data: b\n\n').map((event) => event.data), ['a', 'b'])
 })
 
+test('sse: a byte order mark at the very beginning is not part of the first field', () => {
+  deepStrictEqual(decodeAll('\uFEFFdata: a\n\n', 'data: \uFEFFb\n\n').map((event) => event.data), ['a', '\uFEFFb'])
+})
+
 test('S22: a last event without its blank line counts at the end and not before', () => {
   const decoder = createSseDecoder()
   deepStrictEqual(decoder.push('data: a\n'), [])

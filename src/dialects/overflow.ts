@@ -7,16 +7,20 @@
 /** Each pattern may name the groups `limit` and `requested`, in tokens. */
 const WORDINGS: readonly RegExp[] = [
   /prompt is too long(?:: (?<requested>[\d,]+) tokens? > (?<limit>[\d,]+) maximum)?/i, // Anthropic
-  /input length and `?max_tokens`? exceed context limit: (?<requested>[\d,]+) \+ [\d,]+ > (?<limit>[\d,]+)/i, // Anthropic
-  /maximum context length (?:is|of) (?<limit>[\d,]+)(?: tokens)?.*?(?:resulted in|requested(?: about)?|has|contains(?: at least)?) (?<requested>[\d,]+)/is, // OpenAI, vLLM, OpenRouter, DeepSeek
+  // Anthropic
+  /input length and `?max_tokens`? exceed context limit: (?<requested>[\d,]+) \+ [\d,]+ > (?<limit>[\d,]+)/i,
+  // OpenAI, vLLM, OpenRouter, DeepSeek
+  /maximum context length (?:is|of) (?<limit>[\d,]+).*?(?:resulted in|requested(?: about)?|has) (?<requested>[\d,]+)/is,
   /maximum context length (?:is|of) (?<limit>[\d,]+)/i,
-  /input tokens? count (?:of )?\(?(?<requested>[\d,]+)\)? exceeds the maximum number of tokens allowed \(?(?<limit>[\d,]+)/i, // Gemini
+  // Gemini
+  /input tokens? count (?:of )?\(?(?<requested>[\d,]+)\)? exceeds the maximum number of tokens\D*(?<limit>[\d,]+)/i,
   /maximum prompt length is (?<limit>[\d,]+)(?:.*?request contains (?<requested>[\d,]+))?/is, // xAI
   /request \((?<requested>[\d,]+) tokens\) exceeds the available context size \((?<limit>[\d,]+)/i, // llama.cpp
   /prompt contains (?<requested>[\d,]+) tokens.*?maximum context length of (?<limit>[\d,]+)/is, // Mistral
   /input is too long for requested model/i, // Bedrock
   /prompt token count of (?<requested>[\d,]+) exceeds the limit of (?<limit>[\d,]+)/i, // Copilot
-  /exceeds? (?:the )?(?:model'?s? )?(?:available |maximum )?context (?:window|size|length|limit)/i, // OpenAI, llama.cpp, LM Studio
+  // OpenAI, llama.cpp, LM Studio
+  /exceeds? (?:the )?(?:model'?s? )?(?:available |maximum )?context (?:window|size|length|limit)/i,
   /context[_ ](?:length|window)[_ ]exceeded|exceed_context_size|model_context_window_exceeded/i,
   /reduce the length of the (?:messages|prompt|input)/i, // Groq
   /context (?:length|window) (?:is )?(?:only |too small|overflow)/i, // LM Studio

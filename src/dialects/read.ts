@@ -10,13 +10,14 @@ export function isObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-export const optionalStr = (value: unknown): string | undefined => typeof value === 'string' ? value : undefined
+export const optionalStr = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined)
 export const optionalNum = (value: unknown): number | undefined => {
   return typeof value === 'number' && Number.isFinite(value) ? value : undefined
 }
-export const optionalBool = (value: unknown): boolean | undefined => typeof value === 'boolean' ? value : undefined
-export const optionalObj = (value: unknown): JsonObject | undefined => isObject(value) ? value : undefined
-export const optionalArr = (value: unknown): Json[] | undefined => Array.isArray(value) ? value as Json[] : undefined
+export const optionalBool = (value: unknown): boolean | undefined => (typeof value === 'boolean' ? value : undefined)
+export const optionalObj = (value: unknown): JsonObject | undefined => (isObject(value) ? value : undefined)
+export const optionalArr = (value: unknown): Json[] | undefined =>
+  Array.isArray(value) ? (value as Json[]) : undefined
 
 /** @throws DarioError `invalid_request` */
 export function str(value: unknown, path: string): string {
@@ -53,6 +54,7 @@ export function parseObject(text: string): JsonObject | undefined {
 }
 
 function refuse(path: string, wanted: string, value: unknown): never {
-  const found = value === null ? 'null' : value === undefined ? 'missing' : Array.isArray(value) ? 'an array' : typeof value
+  const found =
+    value === null ? 'null' : value === undefined ? 'missing' : Array.isArray(value) ? 'an array' : typeof value
   throw new DarioError('invalid_request', `${path}: must be ${wanted}, it is ${found}`, { path })
 }

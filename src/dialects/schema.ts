@@ -32,7 +32,9 @@ export function repairSchema(schema: JsonObject, rules: SchemaRules): JsonObject
     if (rules.inlineRefs && typeof value['$ref'] === 'string') {
       const { $ref: ref, ...rest } = value
       const target = lookUp(schema, ref as string)
-      if (target === undefined || seen.includes(ref as string)) return visit({ type: 'object', ...rest }, seen, depth + 1) // a cycle ends here
+      // a cycle ends here
+      if (target === undefined || seen.includes(ref as string))
+        return visit({ type: 'object', ...rest }, seen, depth + 1)
       return visit({ ...target, ...rest }, [...seen, ref as string], depth + 1)
     }
     const result: JsonObject = {}
@@ -47,14 +49,17 @@ export function repairSchema(schema: JsonObject, rules: SchemaRules): JsonObject
       } else if (LISTS.includes(key) && Array.isArray(member)) {
         result[key] = member.map((inner) => visit(inner, seen, depth + 1))
       } else if (SINGLES.includes(key)) {
-        result[key] = Array.isArray(member) ? member.map((inner) => visit(inner, seen, depth + 1)) : visit(member, seen, depth + 1)
+        result[key] = Array.isArray(member)
+          ? member.map((inner) => visit(inner, seen, depth + 1))
+          : visit(member, seen, depth + 1)
       } else {
         result[key] = member
       }
     }
     if (result['type'] === undefined && isObject(result['properties'])) result['type'] = 'object'
     if (result['type'] === 'object' && result['properties'] === undefined) result['properties'] = {}
-    if (result['type'] === 'array' && result['items'] === undefined && result['prefixItems'] === undefined) result['items'] = {}
+    if (result['type'] === 'array' && result['items'] === undefined && result['prefixItems'] === undefined)
+      result['items'] = {}
     if (rules.closed === true && result['type'] === 'object') result['additionalProperties'] = false
     return result
   }
@@ -82,7 +87,8 @@ function toObjectRoot(schema: JsonObject, depth = 0): JsonObject {
       for (const [name, inner] of Object.entries(part['properties'] as JsonObject)) properties[name] ??= inner
     }
     const lists = parts.map((part) => toNames(part['required']))
-    const more = branches === allOf ? lists.flat() : (lists[0] ?? []).filter((name) => lists.every((list) => list.includes(name)))
+    const more =
+      branches === allOf ? lists.flat() : (lists[0] ?? []).filter((name) => lists.every((list) => list.includes(name)))
     required = [...new Set([...required, ...more])]
   }
   const merged: JsonObject = { ...root, type: 'object', properties }
@@ -91,7 +97,8 @@ function toObjectRoot(schema: JsonObject, depth = 0): JsonObject {
   else delete merged['required']
   if (depth > 0 || (anyOf === undefined && oneOf === undefined && allOf === undefined)) return merged
   const original = JSON.stringify({ anyOf, oneOf, allOf })
-  const note = original.length <= 2000 ? `The input must match: ${original}` : 'Not every combination of properties is valid.'
+  const note =
+    original.length <= 2000 ? `The input must match: ${original}` : 'Not every combination of properties is valid.'
   merged['description'] = typeof own['description'] === 'string' ? `${own['description']}\n${note}` : note
   return merged
 }

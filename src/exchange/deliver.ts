@@ -61,6 +61,7 @@ export function createDeliver(tools: DeliverTools): Deliver {
       model: job.record.model,
       created: Math.floor(job.incoming.received / 1000),
       newId: tools.newId,
+      keep: (whole) => tools.preparer.keep(job, whole),
     }
     const remember = tools.preparer.watch()
     const answer = createAnswer({
@@ -83,10 +84,8 @@ export function createDeliver(tools: DeliverTools): Deliver {
   }
 
   async function conclude(job: Job, answer: Answer, sink: Sink, context: ReplyContext): Promise<Relayed> {
-    const whole = job.client.name === 'responses' || !job.stream ? job.client.encodeReply(answer.reply(), context) : undefined
-    if (whole !== undefined) tools.preparer.keep(job, whole)
     if (job.stream) await sink.flush()
-    else await sink.whole(JSON.stringify(whole))
+    else await sink.whole(JSON.stringify(job.client.encodeReply(answer.reply(), context)))
     return { error: undefined, told: false, committed: true, usage: job.record.usage }
   }
 }

@@ -3,7 +3,7 @@
  * keeps none (pitfall R18). Bounded; the one used longest ago goes first; gone when the process ends.
  * @module
  */
-import { expandInput, toItems } from '../dialects/responses/decode-request.ts'
+import { toItems } from '../dialects/responses/decode-request.ts'
 import type { StoredResponse } from '../dialects/responses/decode-request.ts'
 import type { JsonObject } from '../hub/types.ts'
 import { isObject } from '../dialects/read.ts'
@@ -12,8 +12,6 @@ export interface ResponseStore {
   put(id: string, stored: StoredResponse, owner?: string): void
   /** Marks it as used. `owner` (name of the access key) must be the one it was put under: ids are no secret. */
   get(id: string, owner?: string): StoredResponse | undefined
-  /** The client's body with the history in its input; unchanged when the id is unknown, which decoding then refuses. */
-  expand(body: JsonObject, owner?: string): JsonObject
   /** Keeps an answer for the body (already expanded) that it answers, unless that says `store: false`. */
   keep(body: JsonObject, reply: JsonObject, owner?: string): void
 }
@@ -54,11 +52,6 @@ export function createResponseStore(maxCount = 1000, maxBytes = 67_108_864): Res
   return {
     put,
     get,
-    expand(body, owner) {
-      const id = body['previous_response_id']
-      const stored = typeof id === 'string' ? get(id, owner) : undefined
-      return stored === undefined ? body : expandInput(body, stored)
-    },
     keep(body, reply, owner) {
       if (body['store'] === false || typeof reply['id'] !== 'string') return
       const output = toItems(reply['output']).filter(isObject)

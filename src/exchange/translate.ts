@@ -48,8 +48,7 @@ export function createAnswer(options: AnswerOptions): Answer {
   const sse = createSseDecoder()
   const decoder = from.createStreamDecoder(names)
   const encode = stream ? to.createStreamEncoder(context) : undefined
-  // A Responses answer is kept whole for `previous_response_id`, streamed or not.
-  const fold = stream && to.name !== 'responses' ? undefined : createFold()
+  const fold = stream ? undefined : createFold()
   const json: string[] = []
   let jsonChars = 0
   let content = false

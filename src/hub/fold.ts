@@ -31,7 +31,8 @@ export function createFold(maxChars = 67_108_864): Fold {
         break
       case 'delta': {
         size += event.text.length
-        if (size > maxChars) throw new DarioError('upstream_protocol', `the answer has over ${maxChars} characters; ask for a stream`)
+        if (size > maxChars)
+          throw new DarioError('upstream_protocol', `the answer has over ${maxChars} characters; ask for a stream`)
         appendText(blocks.get(event.index), event.text)
         break
       }

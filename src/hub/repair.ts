@@ -55,7 +55,8 @@ function matchCalls(turns: readonly Turn[], warnings: Warning[]): { calls: Map<B
       if (block.type !== 'tool_result') return [block]
       const call = latest.get(block.toolUseId)
       if (call !== undefined) {
-        if (call.result !== undefined) warnings.push({ path, reason: `a second result of call ${call.wireId}: the last one is kept` })
+        if (call.result !== undefined)
+          warnings.push({ path, reason: `a second result of call ${call.wireId}: the last one is kept` })
         call.result = { ...block, toolUseId: call.block.id }
         call.path = turn.path
         return []
@@ -70,7 +71,9 @@ function matchCalls(turns: readonly Turn[], warnings: Warning[]): { calls: Map<B
   return { calls, kept }
 }
 
-function takeCall(block: BlockOf<'tool_use'>, latest: Map<string, Call>, path: string, warnings: Warning[]): Call | undefined {
+function takeCall(
+  block: BlockOf<'tool_use'>, latest: Map<string, Call>, path: string, warnings: Warning[],
+): Call | undefined {
   if (block.name === '') {
     warnings.push({ path, reason: 'a tool call without a name is left out, with its result (some models make them)' })
     return undefined
@@ -100,7 +103,12 @@ function toResultTurns(calls: Call[], warnings: Warning[]): Turn[] {
   const blocks = calls.map((call): Block => {
     if (call.result !== undefined) return call.result
     warnings.push({ path: 'messages', reason: `call ${call.wireId} had no result: one that says so was added` })
-    return { type: 'tool_result', toolUseId: call.block.id, content: [{ type: 'text', text: 'No result: the call was interrupted.' }], isError: true }
+    return {
+      type: 'tool_result',
+      toolUseId: call.block.id,
+      content: [{ type: 'text', text: 'No result: the call was interrupted.' }],
+      isError: true,
+    }
   })
   return [{ role: 'user', blocks, path: calls.find((call) => call.path !== undefined)?.path }]
 }

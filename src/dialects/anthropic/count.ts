@@ -74,7 +74,8 @@ export function countText(text: string): number {
     } else if (code === 10) {
       tokens += last === 'line' ? 0.1 : 0.5
       kind = 'line'
-    } else if (code > 127) tokens += code >= 0x2e80 ? 1.1 : 0.6 // CJK, emoji halves | accents, Cyrillic …
+    } else if (code > 127)
+      tokens += code >= 0x2e80 ? 1.1 : 0.6 // CJK, emoji halves | accents, Cyrillic …
     else if (code > 32) tokens += 0.75
     last = kind
   }
@@ -86,7 +87,7 @@ function countDocument(source: Json | undefined, version: number): number {
   const data = optionalStr(source['data']) ?? ''
   if (source['type'] === 'text') return countText(data)
   if (source['type'] === 'content') return countContent(source['content'], version)
-  const pages = data === '' ? 10 : atobOr(data).match(/\/Type\s*\/Page\b/g)?.length ?? 0
+  const pages = data === '' ? 10 : (atobOr(data).match(/\/Type\s*\/Page\b/g)?.length ?? 0)
   return PER_PDF_PAGE * Math.max(pages, Math.ceil(data.length / 200_000), 1) // page marks may be compressed
 }
 
@@ -108,7 +109,7 @@ function atobOr(base64: string): string {
 
 /** Pixels from the header of a PNG, GIF, WebP or JPEG file, given one character per byte. */
 export function readImageSize(bytes: string): { width: number; height: number } | undefined {
-  const at = (index: number): number => index < bytes.length ? bytes.charCodeAt(index) : 0
+  const at = (index: number): number => (index < bytes.length ? bytes.charCodeAt(index) : 0)
   const big = (index: number): number => at(index) * 256 + at(index + 1)
   const little = (index: number): number => at(index) + at(index + 1) * 256
   if (bytes.startsWith('\x89PNG')) return { width: big(16) * 65536 + big(18), height: big(20) * 65536 + big(22) }

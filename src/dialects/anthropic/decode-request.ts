@@ -5,7 +5,9 @@
  */
 import { DarioError } from '../../errors.ts'
 import type { Block, HubRequest, Json, JsonObject, Thinking, Tool, ToolChoice, Turn, Warning } from '../../hub/types.ts'
-import { arr, isObject, obj, optionalArr, optionalBool, optionalNum, optionalObj, optionalStr, parseObject, str } from '../read.ts'
+import {
+  arr, isObject, obj, optionalArr, optionalBool, optionalNum, optionalObj, optionalStr, parseObject, str,
+} from '../read.ts'
 import { BILLING_HEADER, readCache, readInput, readSource, readThinking } from './wire.ts'
 
 const KNOWN = new Set([
@@ -23,10 +25,14 @@ const SILENT = new Set(['context_management', 'diagnostics', 'betas'])
  */
 export function decodeRequest(body: JsonObject): { request: HubRequest; warnings: Warning[] } {
   if (isObject(body['thread'])) {
-    throw new DarioError('unsupported_across_dialects', 'thread: this backend keeps no threads; send the whole conversation in messages', {
-      path: 'thread',
-      details: { error_code: 'thread_unsupported_request', unsupported: ['thread'] },
-    })
+    throw new DarioError(
+      'unsupported_across_dialects',
+      'thread: this backend keeps no threads; send the whole conversation in messages',
+      {
+        path: 'thread',
+        details: { error_code: 'thread_unsupported_request', unsupported: ['thread'] },
+      },
+    )
   }
   const warnings: Warning[] = []
   const extra = Object.fromEntries(Object.entries(body).filter(([name, value]) => !KNOWN.has(name) && value !== null))
@@ -59,8 +65,12 @@ export function decodeRequest(body: JsonObject): { request: HubRequest; warnings
 }
 
 function readSystem(system: Json | undefined): Turn[] {
-  const blocks = typeof system === 'string' ? [{ type: 'text', text: system }] : optionalArr(system) ?? []
-  const turn: Turn = { role: 'system', path: 'system', blocks: blocks.flatMap((block, index) => readBlock(block, `system[${index}]`)) }
+  const blocks = typeof system === 'string' ? [{ type: 'text', text: system }] : (optionalArr(system) ?? [])
+  const turn: Turn = {
+    role: 'system',
+    path: 'system',
+    blocks: blocks.flatMap((block, index) => readBlock(block, `system[${index}]`)),
+  }
   const first = turn.blocks[0]
   // Kept apart, so that it goes to Anthropic only: it changes per request and would spoil others' caches (pitfall C5).
   if (first?.type === 'text' && first.text.startsWith(BILLING_HEADER)) {
@@ -79,7 +89,8 @@ function readTurn(value: Json, index: number): Turn {
     throw new DarioError('invalid_request', `${path}.role: must be user, assistant or system`, { path: `${path}.role` })
   }
   const content = message['content']
-  if (content !== undefined && content !== null && typeof content !== 'string' && !Array.isArray(content)) arr(content, `${path}.content`)
+  if (content !== undefined && content !== null && typeof content !== 'string' && !Array.isArray(content))
+    arr(content, `${path}.content`)
   return { role, blocks: readContent(content, `${path}.content`), path }
 }
 
@@ -98,32 +109,57 @@ function readBlock(value: Json, path: string): Block[] {
     case 'text': // lossy: citations point into blocks that other vendors number otherwise
       return [{ type: 'text', text: str(block['text'], `${path}.text`), ...hint }]
     case 'image':
-      return [{ type: 'media', kind: 'image', source: readSource(obj(block['source'], `${path}.source`), `${path}.source`), ...hint }]
+      return [
+        {
+          type: 'media',
+          kind: 'image',
+          source: readSource(obj(block['source'], `${path}.source`), `${path}.source`),
+          ...hint,
+        },
+      ]
     case 'document': {
       const source = readSource(obj(block['source'], `${path}.source`), `${path}.source`)
       return [{ type: 'media', kind: 'document', source, name: optionalStr(block['title']), ...hint }]
     }
     case 'search_result':
-      return [{ type: 'text', text: [block['title'], block['source'], ...readTexts(block['content'])].filter(Boolean).join('\n'), ...hint }]
+      return [
+        {
+          type: 'text',
+          text: [block['title'], block['source'], ...readTexts(block['content'])].filter(Boolean).join('\n'),
+          ...hint,
+        },
+      ]
     case 'thinking':
     case 'redacted_thinking':
       return [readThinking(block)]
     case 'tool_use':
-      return [{ type: 'tool_use', id: str(block['id'], `${path}.id`), name: optionalStr(block['name']) ?? '', input: readInput(block['input']), ...hint }]
+      return [
+        {
+          type: 'tool_use',
+          id: str(block['id'], `${path}.id`),
+          name: optionalStr(block['name']) ?? '',
+          input: readInput(block['input']),
+          ...hint,
+        },
+      ]
     case 'tool_result':
-      return [{
-        type: 'tool_result',
-        toolUseId: optionalStr(block['tool_use_id']) ?? '',
-        content: readContent(block['content'], `${path}.content`).map(toReadable),
-        isError: block['is_error'] === true,
-        ...hint,
-      }]
+      return [
+        {
+          type: 'tool_result',
+          toolUseId: optionalStr(block['tool_use_id']) ?? '',
+          content: readContent(block['content'], `${path}.content`).map(toReadable),
+          isError: block['is_error'] === true,
+          ...hint,
+        },
+      ]
     default:
       return [{ type: 'opaque', origin: 'anthropic', value: block }]
   }
 }
 
-/** Inside a tool's result every block is something that the model should read, also in a dialect without a word for it. */
+/**
+ * Inside a tool's result every block is something that the model should read, also in a dialect without a word for it.
+ */
 function toReadable(block: Block): Block {
   if (block.type !== 'opaque') return block
   const name = block.value['type'] === 'tool_reference' ? optionalStr(block.value['tool_name']) : undefined
@@ -131,11 +167,12 @@ function toReadable(block: Block): Block {
 }
 
 function readTexts(content: Json | undefined): string[] {
-  return readContent(content, 'content').flatMap((block) => block.type === 'text' ? [block.text] : [])
+  return readContent(content, 'content').flatMap((block) => (block.type === 'text' ? [block.text] : []))
 }
 
 function readTools(value: Json | undefined, warnings: Warning[]): Tool[] {
-  const tools = new Map<string, Tool>() // of two tools with one name the last wins, in the first one's place (pitfalls K14, K15)
+  // of two tools with one name the last wins, in the first one's place (pitfalls K14, K15)
+  const tools = new Map<string, Tool>()
   for (const [index, entry] of (optionalArr(value) ?? []).entries()) {
     const path = `tools[${index}]`
     const tool = obj(entry, path)
@@ -158,7 +195,8 @@ function readTools(value: Json | undefined, warnings: Warning[]): Tool[] {
       ...(cache === undefined ? {} : { cache }),
     })
     for (const field of Object.keys(tool)) {
-      if (!TOOL_FIELDS.has(field) && tool[field] !== null) warnings.push({ path: `${path}.${field}`, reason: 'only Anthropic knows this field' })
+      if (!TOOL_FIELDS.has(field) && tool[field] !== null)
+        warnings.push({ path: `${path}.${field}`, reason: 'only Anthropic knows this field' })
     }
   }
   return [...tools.values()]

@@ -42,7 +42,8 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder {
   let messageId: string | undefined
   let usage: Partial<Usage> = {}
   let rawStop: string | undefined, stopSequence: string | undefined
-  let hasTool = false, done = false
+  let hasTool = false,
+    done = false
 
   function start(message: JsonObject): HubEvent[] {
     const id = optionalStr(message['id']) || context.newId('msg_')
@@ -54,7 +55,8 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder {
     usage = readWireUsage(optionalObj(message['usage']) ?? {})
     readStop(message)
     const events: HubEvent[] = [{ type: 'start', id, model: optionalStr(message['model']) ?? '', usage: { ...usage } }]
-    for (const [index, block] of (optionalArr(message['content']) ?? []).entries()) { // pitfall O12
+    for (const [index, block] of (optionalArr(message['content']) ?? []).entries()) {
+      // pitfall O12
       if (isObject(block)) events.push(...startBlock(index, block), ...stopBlock(index))
     }
     return events
@@ -77,7 +79,10 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder {
         const { text, seal, ...block } = readThinking(value)
         open.set(index, { kind: 'thinking' })
         const whole = block.redacted === true && seal !== undefined
-        events.push({ type: 'block_start', index, block: { ...block, text: '', ...(whole ? { seal } : {}) } }, ...toDelta(index, text))
+        events.push(
+          { type: 'block_start', index, block: { ...block, text: '', ...(whole ? { seal } : {}) } },
+          ...toDelta(index, text),
+        )
         return whole ? events : [...events, ...toSeal(index, seal)]
       }
       case 'tool_use':
@@ -91,7 +96,8 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder {
   function startTool(index: number, value: JsonObject): HubEvent[] {
     const id = optionalStr(value['id']) || context.newId('toolu_')
     const wireName = optionalStr(value['name']) ?? ''
-    if (toolIds.has(id) || wireName === '') { // a call that came twice would run twice (pitfalls S10, B14)
+    if (toolIds.has(id) || wireName === '') {
+      // a call that came twice would run twice (pitfalls S10, B14)
       open.set(index, { kind: 'ignored' })
       return []
     }
@@ -99,7 +105,8 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder {
     hasTool = true
     const identity = context.toolNames.get(wireName)
     const isCustom = identity?.kind === 'custom'
-    const filled = isObject(value['input']) && Object.keys(value['input']).length === 0 ? '' : readInput(value['input'] ?? '')
+    const filled =
+      isObject(value['input']) && Object.keys(value['input']).length === 0 ? '' : readInput(value['input'] ?? '')
     open.set(index, { kind: 'tool', filled, streamed: false, held: isCustom ? [] : undefined })
     const block: Block = { type: 'tool_use', id, name: identity?.name ?? wireName, input: '' }
     if (isCustom) block.kind = 'custom'
@@ -156,13 +163,30 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder {
     const events = [...open.keys()].flatMap(stopBlock)
     const named = Object.hasOwn(STOPS, rawStop ?? '') ? STOPS[rawStop ?? ''] : undefined
     // Clients loop on the stop reason, so it must agree with the blocks (pitfalls S12, S13).
-    const stop = hasTool ? named === undefined || named === 'end_turn' ? 'tool_use' : named : named === 'tool_use' ? 'end_turn' : named ?? 'end_turn'
-    return [...events, { type: 'end', stop, rawStop, stopSequence, usage: { input: 0, cacheRead: 0, cacheWrite: 0, output: 0, ...usage } }]
+    const stop = hasTool
+      ? named === undefined || named === 'end_turn'
+        ? 'tool_use'
+        : named
+      : named === 'tool_use'
+        ? 'end_turn'
+        : (named ?? 'end_turn')
+    return [
+      ...events,
+      {
+        type: 'end',
+        stop,
+        rawStop,
+        stopSequence,
+        usage: { input: 0, cacheRead: 0, cacheWrite: 0, output: 0, ...usage },
+      },
+    ]
   }
 
   function fail(problem: string | DarioError): HubEvent[] {
     done = true
-    return [{ type: 'error', error: typeof problem === 'string' ? new DarioError('upstream_protocol', problem) : problem }]
+    return [
+      { type: 'error', error: typeof problem === 'string' ? new DarioError('upstream_protocol', problem) : problem },
+    ]
   }
 
   function read(data: JsonObject, type: string): HubEvent[] {
@@ -202,7 +226,8 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder {
     },
     end() {
       if (done) return []
-      if (rawStop !== undefined && messageId !== undefined) return finish() // only the last frame was lost (pitfall S16)
+      // only the last frame was lost (pitfall S16)
+      if (rawStop !== undefined && messageId !== undefined) return finish()
       return fail('the upstream closed the stream before the answer was complete; send the request again')
     },
   }

@@ -23,10 +23,13 @@ export function encodeRequest(request: HubRequest, target: Target): EncodedReque
   const drop = (path: string, reason: string): void => void warnings.push({ path, reason })
   const family = readFamily(target.model)
   const toolNames = new Map<string, ToolIdentity>()
-  const nameOf = (name: string, namespace?: string): string => toLegalName(namespace === undefined ? name : `${namespace}__${name}`)
+  const nameOf = (name: string, namespace?: string): string =>
+    toLegalName(namespace === undefined ? name : `${namespace}__${name}`)
   const tools = encodeTools(request, target, toolNames, nameOf, drop)
   const { system, messages } = encodeTurns(request, { target, nameOf, warnings })
-  const maxTokens = Math.min(request.maxTokens ?? target.maxOutputTokens ?? family.maxTokens, target.maxOutputTokens ?? Infinity)
+  const maxTokens = Math.min(
+    request.maxTokens ?? target.maxOutputTokens ?? family.maxTokens, target.maxOutputTokens ?? Infinity,
+  )
   const thinking = encodeThinkingWish(request, target, family, maxTokens, messages, drop)
   const thinks = isObject(thinking.thinking) && thinking.thinking['type'] !== 'disabled'
   const format = encodeFormat(request.format, target, family, system)
@@ -56,13 +59,15 @@ export function encodeRequest(request: HubRequest, target: Target): EncodedReque
 type Drop = (path: string, reason: string) => void
 
 function encodeTools(
-  request: HubRequest, target: Target, toolNames: Map<string, ToolIdentity>, nameOf: (name: string, namespace?: string) => string, drop: Drop,
+  request: HubRequest, target: Target, toolNames: Map<string, ToolIdentity>,
+  nameOf: (name: string, namespace?: string) => string, drop: Drop,
 ): JsonObject[] {
   const tools = new Map<string, JsonObject>() // the last of two tools with one name wins (pitfall K14)
   for (const [index, tool] of request.tools.entries()) {
     if (tool.type === 'function' || tool.type === 'custom') {
       const name = nameOf(tool.name, tool.namespace)
-      if (name !== tool.name || tool.type === 'custom') toolNames.set(name, { name: tool.name, kind: tool.type, namespace: tool.namespace })
+      if (name !== tool.name || tool.type === 'custom')
+        toolNames.set(name, { name: tool.name, kind: tool.type, namespace: tool.namespace })
       tools.set(name, tool.type === 'custom' ? encodeCustomTool(tool, name) : encodeFunction(tool, name, target))
     } else if (tool.origin === 'anthropic') {
       tools.set(String(tool.value['name'] ?? index), { ...tool.value })
@@ -80,7 +85,8 @@ function encodeFunction(tool: Extract<Tool, { type: 'function' }>, name: string,
     name,
     ...(tool.description === undefined || tool.description === '' ? {} : { description: tool.description }),
     input_schema: repairSchema(tool.inputSchema, { root: 'object', inlineRefs: false }),
-    ...(tool.strict === true && !target.repairs.has('no_strict') ? { strict: true } : {}), // never switched on by us (pitfall K7)
+    // never switched on by us (pitfall K7)
+    ...(tool.strict === true && !target.repairs.has('no_strict') ? { strict: true } : {}),
     ...cacheControl(tool.cache, target),
   }
 }
@@ -91,19 +97,28 @@ function encodeCustomTool(tool: Extract<Tool, { type: 'custom' }>, name: string)
   return {
     name,
     description: `${tool.description ?? ''}${grammar}`.trim() || name,
-    input_schema: { type: 'object', properties: { input: { type: 'string', description: 'The raw text input of the tool' } }, required: ['input'] },
+    input_schema: {
+      type: 'object',
+      properties: { input: { type: 'string', description: 'The raw text input of the tool' } },
+      required: ['input'],
+    },
   }
 }
 
 function encodeToolChoice(
-  request: HubRequest, target: Target, tools: JsonObject[], thinks: boolean, nameOf: (name: string, namespace?: string) => string, drop: Drop,
+  request: HubRequest, target: Target, tools: JsonObject[], thinks: boolean,
+  nameOf: (name: string, namespace?: string) => string, drop: Drop,
 ): JsonObject {
   const choice = request.toolChoice
-  const one = request.parallelTools === false && !target.repairs.has('no_parallel_tools') ? { disable_parallel_tool_use: true } : {}
+  const one =
+    request.parallelTools === false && !target.repairs.has('no_parallel_tools')
+      ? { disable_parallel_tool_use: true }
+      : {}
   if (choice?.type === 'none') return { tool_choice: { type: 'none' } } // takes no flag (pitfall B9)
   const auto = choice === undefined && request.parallelTools !== false ? {} : { tool_choice: { type: 'auto', ...one } }
   if (choice === undefined || choice.type === 'auto') return auto
-  if (thinks) { // forced tools are refused with thinking (pitfall T9)
+  if (thinks) {
+    // forced tools are refused with thinking (pitfall T9)
     drop('tool_choice', 'a model that thinks cannot be forced to call a tool')
     return { tool_choice: { type: 'auto', ...one } }
   }
@@ -122,7 +137,10 @@ function encodeSampling(request: HubRequest, target: Target, family: Family, thi
     drop('temperature', refused ? 'this model takes no temperature' : 'thinking needs temperature 1')
     temperature = undefined
   }
-  if (topP !== undefined && (refused || (thinks && topP < 0.95) || (temperature !== undefined && family.sampling === 'one'))) {
+  if (
+    topP !== undefined &&
+    (refused || (thinks && topP < 0.95) || (temperature !== undefined && family.sampling === 'one'))
+  ) {
     drop('top_p', 'this model takes no top_p here')
     topP = undefined
   }
@@ -153,9 +171,11 @@ function encodeThinkingWish(
     return {}
   }
   if (family.thinking === 'adaptive') return encodeAdaptive(wish, family)
-  const wanted = wish.budget ?? (wish.effort !== undefined ? BUDGETS[wish.effort] : wish.mode === 'on' ? BUDGETS.low : undefined)
+  const wanted =
+    wish.budget ?? (wish.effort !== undefined ? BUDGETS[wish.effort] : wish.mode === 'on' ? BUDGETS.low : undefined)
   if (wanted === undefined) return {} // lossy: these models cannot decide for themselves
-  const budget = Math.min(Math.max(wanted, MIN_BUDGET), maxTokens - MIN_BUDGET) // leaves room for the answer (pitfall T8)
+  // leaves room for the answer (pitfall T8)
+  const budget = Math.min(Math.max(wanted, MIN_BUDGET), maxTokens - MIN_BUDGET)
   if (budget < MIN_BUDGET) {
     drop('thinking', 'max_tokens leaves no room for thinking')
     return {}
@@ -170,7 +190,8 @@ function encodeThinkingWish(
 function encodeAdaptive(wish: Thinking, family: Family): { thinking: JsonObject; effort?: string } {
   // lossy: a budget has no place here, and an effort that the model lacks becomes the next lower one, never a higher
   const effort = wish.effort === 'minimal' ? 'low' : wish.effort === 'xhigh' && !family.xhigh ? 'high' : wish.effort
-  const display = wish.visible !== false && family.xhigh ? { display: 'summarized' } : {} // these models hide it otherwise
+  // these models hide it otherwise
+  const display = wish.visible !== false && family.xhigh ? { display: 'summarized' } : {}
   return { thinking: { type: 'adaptive', ...display }, ...(effort === undefined ? {} : { effort }) }
 }
 
@@ -181,13 +202,16 @@ function opensWithThinking(messages: Message[]): boolean {
   return opening === undefined || opening['type'] === 'thinking' || opening['type'] === 'redacted_thinking'
 }
 
-function encodeFormat(format: OutputFormat | undefined, target: Target, family: Family, system: JsonObject[]): JsonObject {
+function encodeFormat(
+  format: OutputFormat | undefined, target: Target, family: Family, system: JsonObject[],
+): JsonObject {
   if (format === undefined) return {}
   if (format.type === 'json_schema' && family.format && !target.repairs.has('no_format')) {
     return { format: { type: 'json_schema', schema: repairSchema(format.schema, { inlineRefs: false, closed: true }) } }
   }
   // lossy: an instruction asks for what other vendors enforce (pitfall B10)
-  const schema = format.type === 'json_schema' ? ` It must match this JSON Schema: ${JSON.stringify(format.schema)}` : ''
+  const schema =
+    format.type === 'json_schema' ? ` It must match this JSON Schema: ${JSON.stringify(format.schema)}` : ''
   system.push({ type: 'text', text: `Answer with one JSON object and nothing else, without a code fence.${schema}` })
   return {}
 }
@@ -208,10 +232,15 @@ function endInUserTurn(messages: Message[], family: Family, thinks: boolean, dro
 /** The last marks are kept: each covers all that stands before it (pitfall C8). */
 function limitCacheMarks(body: JsonObject): void {
   const marked: JsonObject[] = []
-  for (const list of [body['tools'], body['system'], ...(body['messages'] as unknown as Message[]).map((message) => message.content)]) {
+  for (const list of [
+    body['tools'],
+    body['system'],
+    ...(body['messages'] as unknown as Message[]).map((message) => message.content),
+  ]) {
     for (const block of Array.isArray(list) ? list : []) {
       if (!isObject(block)) continue
-      for (const part of Array.isArray(block['content']) ? block['content'] : []) if (isObject(part) && part['cache_control'] !== undefined) marked.push(part)
+      for (const part of Array.isArray(block['content']) ? block['content'] : [])
+        if (isObject(part) && part['cache_control'] !== undefined) marked.push(part)
       if (block['cache_control'] !== undefined) marked.push(block)
     }
   }
@@ -219,6 +248,8 @@ function limitCacheMarks(body: JsonObject): void {
 }
 
 function encodeBetas(messages: Message[]): Record<string, string> {
-  const hasFile = messages.some((message) => message.content.some((block) => isObject(block['source']) && block['source']['type'] === 'file'))
+  const hasFile = messages.some((message) =>
+    message.content.some((block) => isObject(block['source']) && block['source']['type'] === 'file'),
+  )
   return hasFile ? { 'anthropic-beta': 'files-api-2025-04-14' } : {}
 }

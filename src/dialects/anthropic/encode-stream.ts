@@ -15,7 +15,8 @@ const send = (data: JsonObject & { type: string }): string => encodeSse(data.typ
 export const keepAlive: string = send({ type: 'ping' })
 
 export function createStreamEncoder(context: ReplyContext): StreamEncoder {
-  let started = false, hasTool = false
+  let started = false,
+    hasTool = false
   let next = 0 // wire index of the next block
   let current: { index: number; shown: boolean; delta: 'text' | 'thinking' | 'input' } | undefined
   const waiting = new Map<number, HubEvent[]>() // blocks that began while another was open (pitfall S5)
@@ -29,13 +30,25 @@ export function createStreamEncoder(context: ReplyContext): StreamEncoder {
   function startBlock(index: number, block: Block): string {
     if (block.type === 'tool_use') hasTool = true
     const wire = writeReplyBlock(block)
-    current = { index, shown: wire !== undefined, delta: block.type === 'tool_use' ? 'input' : block.type === 'thinking' ? 'thinking' : 'text' }
+    current = {
+      index,
+      shown: wire !== undefined,
+      delta: block.type === 'tool_use' ? 'input' : block.type === 'thinking' ? 'thinking' : 'text',
+    }
     if (wire === undefined) return ''
     const text = 'text' in block ? block.text : block.type === 'tool_use' ? block.input : ''
     const seal = block.type === 'thinking' && wire['type'] === 'thinking' ? block.seal : undefined
-    return send({ type: 'content_block_start', index: next, content_block: toEmpty(wire) })
-      + (text === '' || wire['type'] === 'redacted_thinking' ? '' : sendDelta(text))
-      + (seal === undefined ? '' : send({ type: 'content_block_delta', index: next, delta: { type: 'signature_delta', signature: toSignature(seal) } }))
+    return (
+      send({ type: 'content_block_start', index: next, content_block: toEmpty(wire) }) +
+      (text === '' || wire['type'] === 'redacted_thinking' ? '' : sendDelta(text)) +
+      (seal === undefined
+        ? ''
+        : send({
+            type: 'content_block_delta',
+            index: next,
+            delta: { type: 'signature_delta', signature: toSignature(seal) },
+          }))
+    )
   }
 
   function sendDelta(text: string): string {
@@ -43,7 +56,11 @@ export function createStreamEncoder(context: ReplyContext): StreamEncoder {
       case 'thinking':
         return send({ type: 'content_block_delta', index: next, delta: { type: 'thinking_delta', thinking: text } })
       case 'input':
-        return send({ type: 'content_block_delta', index: next, delta: { type: 'input_json_delta', partial_json: text } })
+        return send({
+          type: 'content_block_delta',
+          index: next,
+          delta: { type: 'input_json_delta', partial_json: text },
+        })
       default:
         return send({ type: 'content_block_delta', index: next, delta: { type: 'text_delta', text } })
     }
@@ -74,7 +91,11 @@ export function createStreamEncoder(context: ReplyContext): StreamEncoder {
         return current?.shown === true ? sendDelta(event.text) : ''
       case 'seal':
         if (current?.shown !== true || current.delta !== 'thinking') return ''
-        return send({ type: 'content_block_delta', index: next, delta: { type: 'signature_delta', signature: toSignature(event.seal) } })
+        return send({
+          type: 'content_block_delta',
+          index: next,
+          delta: { type: 'signature_delta', signature: toSignature(event.seal) },
+        })
       default:
         return stopBlock()
     }
@@ -110,7 +131,9 @@ export function createStreamEncoder(context: ReplyContext): StreamEncoder {
       case 'end': {
         const out = start(undefined) + closeAll()
         const delta = { stop_reason: toStop(event.stop, hasTool), stop_sequence: event.stopSequence ?? null }
-        return out + send({ type: 'message_delta', delta, usage: writeUsage(event.usage) }) + send({ type: 'message_stop' })
+        return (
+          out + send({ type: 'message_delta', delta, usage: writeUsage(event.usage) }) + send({ type: 'message_stop' })
+        )
       }
       default:
         return start(undefined) + take(event)

@@ -1,5 +1,6 @@
 /**
- * The conversation of a hub request as Anthropic `system` and `messages`: alternating roles, results first, nothing empty.
+ * The conversation of a hub request as Anthropic `system` and `messages`: alternating roles, results first, nothing
+ * empty.
  * @see https://docs.claude.com/en/api/messages
  * @module
  */
@@ -28,7 +29,10 @@ export function encodeTurns(request: HubRequest, rules: TurnRules): { system: Js
   const messages: Message[] = []
   for (const turn of request.turns.slice(leading.length)) {
     // lossy: `system` has no place in the middle, so the words go to the next user turn, labelled (pitfall B4)
-    const content = turn.role === 'system' ? labelSystem(turn, rules) : turn.blocks.flatMap((block) => encodeBlock(block, turn, rules))
+    const content =
+      turn.role === 'system'
+        ? labelSystem(turn, rules)
+        : turn.blocks.flatMap((block) => encodeBlock(block, turn, rules))
     const role = turn.role === 'assistant' ? 'assistant' : 'user'
     const last = messages.at(-1)
     if (last?.role === role) last.content.push(...content)
@@ -49,14 +53,18 @@ export function cacheControl(cache: CacheHint | undefined, target: Target): Json
 }
 
 function labelSystem(turn: Turn, rules: TurnRules): JsonObject[] {
-  return turn.blocks.flatMap((block) => encodeText(block, rules)).map((block) => ({ ...block, text: `<system>\n${String(block['text'])}\n</system>` }))
+  return turn.blocks
+    .flatMap((block) => encodeText(block, rules))
+    .map((block) => ({ ...block, text: `<system>\n${String(block['text'])}\n</system>` }))
 }
 
 /** Empty text is refused, and so is a cache mark on it (pitfalls B5, B6). */
 function encodeText(block: Block, rules: TurnRules): JsonObject[] {
   if (block.type === 'opaque') return block.origin === 'anthropic' ? [{ ...block.value }] : []
   if ((block.type !== 'text' && block.type !== 'refusal') || block.text.trim() === '') return []
-  return [{ type: 'text', text: block.text, ...cacheControl(block.type === 'text' ? block.cache : undefined, rules.target) }]
+  return [
+    { type: 'text', text: block.text, ...cacheControl(block.type === 'text' ? block.cache : undefined, rules.target) },
+  ]
 }
 
 function encodeBlock(block: Block, turn: Turn, rules: TurnRules): JsonObject[] {
@@ -75,50 +83,69 @@ function encodeBlock(block: Block, turn: Turn, rules: TurnRules): JsonObject[] {
       if (turn.role === 'assistant') return drop('Anthropic takes no pictures or files from the assistant')
       return [{ ...encodeMedia(block, path), ...cacheControl(block.cache, rules.target) }]
     case 'tool_use':
-      return [{
-        type: 'tool_use',
-        id: toLegalName(block.id),
-        name: rules.nameOf(block.name, block.namespace),
-        input: writeInput(block),
-        ...cacheControl(block.cache, rules.target),
-      }]
+      return [
+        {
+          type: 'tool_use',
+          id: toLegalName(block.id),
+          name: rules.nameOf(block.name, block.namespace),
+          input: writeInput(block),
+          ...cacheControl(block.cache, rules.target),
+        },
+      ]
     case 'tool_result':
       return encodeResult(block, turn, rules)
     case 'opaque':
-      return block.origin === 'anthropic' ? [{ ...block.value }] : drop(`only the ${block.origin} dialect knows this item`)
+      return block.origin === 'anthropic'
+        ? [{ ...block.value }]
+        : drop(`only the ${block.origin} dialect knows this item`)
     default:
       return block satisfies never
   }
 }
 
-/** Signed thinking passes whole or not at all; a foreign signature would be refused on every later turn (pitfalls T2, T3). */
-function encodeThinking(block: BlockOf<'thinking'>, rules: TurnRules, drop: (reason: string) => JsonObject[]): JsonObject[] {
+/**
+ * Signed thinking passes whole or not at all; a foreign signature would be refused on every later turn (pitfalls T2,
+ * T3).
+ */
+function encodeThinking(
+  block: BlockOf<'thinking'>, rules: TurnRules, drop: (reason: string) => JsonObject[],
+): JsonObject[] {
   if (rules.target.repairs.has('no_thinking_history')) return drop('this backend refused earlier reasoning')
   if (block.seal?.origin !== 'anthropic') return drop('reasoning of another vendor cannot be proven to Anthropic')
   return [writeThinking(block)]
 }
 
 function encodeResult(block: BlockOf<'tool_result'>, turn: Turn, rules: TurnRules): JsonObject[] {
-  const parts = block.content.flatMap((part) => part.type === 'thinking' ? [] : encodeBlock(part, { ...turn, role: 'user' }, rules))
+  const parts = block.content.flatMap((part) =>
+    part.type === 'thinking' ? [] : encodeBlock(part, { ...turn, role: 'user' }, rules),
+  )
   // An error may hold text only; pictures of a failed tool follow it.
   const media = block.isError ? parts.filter((part) => part['type'] !== 'text') : []
   const content: Json[] = parts.filter((part) => !media.includes(part))
-  return [{
-    type: 'tool_result',
-    tool_use_id: toLegalName(block.toolUseId),
-    ...(content.length === 0 ? {} : { content }),
-    ...(block.isError ? { is_error: true } : {}),
-    ...cacheControl(block.cache, rules.target),
-  }, ...media]
+  return [
+    {
+      type: 'tool_result',
+      tool_use_id: toLegalName(block.toolUseId),
+      ...(content.length === 0 ? {} : { content }),
+      ...(block.isError ? { is_error: true } : {}),
+      ...cacheControl(block.cache, rules.target),
+    },
+    ...media,
+  ]
 }
 
-/** @throws DarioError `unsupported_across_dialects`: an attachment that silently vanished would be worse (pitfall I2). */
+/**
+ * @throws DarioError `unsupported_across_dialects`: an attachment that silently vanished would be worse (pitfall I2).
+ */
 function encodeMedia(block: BlockOf<'media'>, path: string): JsonObject {
   const source = readDataUrl(block.source)
   const isImage = block.kind === 'image' && !(source.type === 'base64' && !source.mediaType.startsWith('image/'))
   if (block.kind === 'audio' || (source.type === 'file' && source.origin !== 'anthropic')) {
     const what = block.kind === 'audio' ? 'sound' : 'a file id of another vendor'
-    throw new DarioError('unsupported_across_dialects', `${path}: Anthropic models take no ${what}; send text, an image or a PDF`, { path })
+    throw new DarioError(
+      'unsupported_across_dialects', `${path}: Anthropic models take no ${what}; send text, an image or a PDF`,
+      { path },
+    )
   }
   const wire = encodeSource(source)
   if (isImage) return { type: 'image', source: wire }

@@ -41,19 +41,21 @@ const TYPES = {
 
 /** By the status first, whatever the body says (pitfall E5). */
 const CODES: Record<number, ErrorCode> = {
-  400: 'invalid_request', 401: 'authentication', 402: 'payment_required', 403: 'permission', 404: 'not_found', 405: 'method_not_allowed',
-  408: 'timeout', 409: 'conflict', 413: 'request_too_large', 415: 'unsupported_media_type', 422: 'invalid_request', 429: 'rate_limited',
-  503: 'overloaded', 504: 'upstream_timeout', 529: 'overloaded',
+  400: 'invalid_request', 401: 'authentication', 402: 'payment_required', 403: 'permission', 404: 'not_found',
+  405: 'method_not_allowed', 408: 'timeout', 409: 'conflict', 413: 'request_too_large',
+  415: 'unsupported_media_type', 422: 'invalid_request', 429: 'rate_limited', 503: 'overloaded',
+  504: 'upstream_timeout', 529: 'overloaded',
 }
 
 /** Inside a stream there is no status, only the vendor's word. */
 const STATUSES: Record<string, number> = {
-  invalid_request_error: 400, authentication_error: 401, billing_error: 402, permission_error: 403, not_found_error: 404,
-  request_too_large: 413, rate_limit_error: 429, timeout_error: 504, overloaded_error: 529,
+  invalid_request_error: 400, authentication_error: 401, billing_error: 402, permission_error: 403,
+  not_found_error: 404, request_too_large: 413, rate_limit_error: 429, timeout_error: 504, overloaded_error: 529,
 }
 
 export function encodeError(error: DarioError, requestId: string): { status: number; body: JsonObject } {
-  const status = error.code === 'overloaded' ? 529 : error.code === 'context_length_exceeded' ? 400 : error.status // pitfall E4
+  // pitfall E4
+  const status = error.code === 'overloaded' ? 529 : error.code === 'context_length_exceeded' ? 400 : error.status
   const details = error.details === undefined ? {} : { details: error.details as JsonObject }
   return {
     status,
@@ -73,7 +75,8 @@ export function encodeStreamError(error: DarioError, requestId: string): string 
 function toMessage(error: DarioError): string {
   if (error.code !== 'context_length_exceeded' || /^prompt is too long/i.test(error.message)) return error.message
   const { limit, requested } = readOverflow(error.message) ?? {}
-  if (limit !== undefined && requested !== undefined) return `prompt is too long: ${requested} tokens > ${limit} maximum`
+  if (limit !== undefined && requested !== undefined)
+    return `prompt is too long: ${requested} tokens > ${limit} maximum`
   return `prompt is too long: ${error.message}`
 }
 
@@ -86,16 +89,26 @@ export function decodeError(status: number, text: string): DarioError {
   if ([400, 413, 422, 500].includes(status) && readOverflow(`${found} ${type ?? ''}`) !== undefined) {
     return new DarioError('context_length_exceeded', found, { upstreamType: type })
   }
-  const code = CODES[status] ?? (status >= 500 ? 'upstream_error' : status >= 400 ? 'invalid_request' : 'upstream_protocol')
+  const code =
+    CODES[status] ?? (status >= 500 ? 'upstream_error' : status >= 400 ? 'invalid_request' : 'upstream_protocol')
   const isModel = code === 'not_found' && /model/i.test(`${type ?? ''} ${found}`)
-  return new DarioError(isModel ? 'model_not_found' : code, found, { status: status >= 400 ? status : undefined, upstreamType: type })
+  return new DarioError(isModel ? 'model_not_found' : code, found, {
+    status: status >= 400 ? status : undefined,
+    upstreamType: type,
+  })
 }
 
 /** The `error` event of a stream, or an error body that came with a 200. */
 export function decodeErrorObject(body: JsonObject): DarioError {
   const error = optionalObj(body['error'])
   const type = optionalStr(error?.['type']) ?? optionalStr(error?.['code']) ?? ''
-  const status = Object.hasOwn(STATUSES, type) ? STATUSES[type] ?? 502 : /overload/i.test(type) ? 529 : /rate_?limit/i.test(type) ? 429 : 502
+  const status = Object.hasOwn(STATUSES, type)
+    ? (STATUSES[type] ?? 502)
+    : /overload/i.test(type)
+      ? 529
+      : /rate_?limit/i.test(type)
+        ? 429
+        : 502
   return decodeError(status, JSON.stringify(body))
 }
 
@@ -106,8 +119,15 @@ function readBody(text: string): { message: string; type: string | undefined } {
   const first = Array.isArray(error) ? error[0] : error
   if (typeof first === 'string') return { message: first, type: optionalStr(body['type']) ?? optionalStr(body['code']) }
   if (!isObject(first)) return { message: '', type: undefined }
-  const message = optionalStr(first['message']) ?? optionalStr(first['msg']) ?? optionalStr(first['detail']) ?? optionalStr(body['message'])
-  return { message: message ?? JSON.stringify(first), type: optionalStr(first['type']) ?? optionalStr(first['code']) ?? optionalStr(first['status']) }
+  const message =
+    optionalStr(first['message']) ??
+    optionalStr(first['msg']) ??
+    optionalStr(first['detail']) ??
+    optionalStr(body['message'])
+  return {
+    message: message ?? JSON.stringify(first),
+    type: optionalStr(first['type']) ?? optionalStr(first['code']) ?? optionalStr(first['status']),
+  }
 }
 
 function parse(text: string): JsonObject | undefined {
@@ -123,19 +143,17 @@ function parse(text: string): JsonObject | undefined {
 function toSentence(text: string): string {
   if (!/<html|<!doctype|<head/i.test(text.slice(0, 1000))) return text.trim()
   const title = /<title[^>]*>([^<]*)<\/title>/i.exec(text)?.[1]?.trim()
-  return `the upstream answered with a web page${title === undefined || title === '' ? '' : ` (${title})`}; check the backend's baseUrl`
+  const named = title === undefined || title === '' ? '' : ` (${title})`
+  return `the upstream answered with a web page${named}; check the backend's baseUrl`
 }
 
 const REPAIRS: readonly [words: RegExp, repair: Repair][] = [
   [/expected `?(?:redacted_)?thinking`?.*(?:found|but)|must start with a thinking block/is, 'no_thinking'],
   [/signature|thinking` or `redacted_thinking` blocks.*cannot be modified|redacted_thinking/is, 'no_thinking_history'],
-  [/cache_control[\s\S]*ttl|ttl[\s\S]*cache/i, 'no_cache_ttl'],
-  [/cache_control|cache breakpoint/i, 'no_cache_marks'],
-  [/disable_parallel_tool_use/i, 'no_parallel_tools'],
-  [/\bstrict\b/i, 'no_strict'],
+  [/cache_control[\s\S]*ttl|ttl[\s\S]*cache/i, 'no_cache_ttl'], [/cache_control|cache breakpoint/i, 'no_cache_marks'],
+  [/disable_parallel_tool_use/i, 'no_parallel_tools'], [/\bstrict\b/i, 'no_strict'],
   [/output_config\.format|output_format|structured output|grammar|json_schema/i, 'no_format'],
-  [/temperature|top_p|top_k/i, 'no_sampling'],
-  [/thinking|budget_tokens|effort|output_config/i, 'no_thinking'],
+  [/temperature|top_p|top_k/i, 'no_sampling'], [/thinking|budget_tokens|effort|output_config/i, 'no_thinking'],
   [/stop_sequences/i, 'no_stop'],
 ]
 

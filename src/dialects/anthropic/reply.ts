@@ -17,7 +17,9 @@ export function encodeReply(reply: HubReply, context: ReplyContext): JsonObject 
 }
 
 /** The message object, open-ended; it names the model as the client wrote it (pitfall M5). */
-export function createMessage(id: string, content: JsonObject[], usage: Partial<Usage>, context: ReplyContext): JsonObject {
+export function createMessage(
+  id: string, content: JsonObject[], usage: Partial<Usage>, context: ReplyContext,
+): JsonObject {
   return {
     id: id.startsWith('msg_') ? id : context.newId('msg_'),
     type: 'message',

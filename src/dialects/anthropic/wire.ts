@@ -7,7 +7,9 @@ import type { Block, BlockOf, CacheHint, Json, JsonObject, Seal, Source, Usage }
 import { packSeal, unpackSeal } from '../../hub/seal.ts'
 import { isObject, optionalNum, optionalObj, optionalStr, parseObject, str } from '../read.ts'
 
-/** The per-request line that Claude Code puts at the head of its system prompt; it means something to Anthropic only. */
+/**
+ * The per-request line that Claude Code puts at the head of its system prompt; it means something to Anthropic only.
+ */
 export const BILLING_HEADER = 'x-anthropic-billing-header:'
 
 /** undefined members are left out by JSON, null ones are refused by Anthropic (pitfall C4). */
@@ -29,12 +31,14 @@ export function toSignature(seal: Seal | undefined): string {
 export function readThinking(block: JsonObject): BlockOf<'thinking'> {
   const text = optionalStr(block['thinking']) ?? ''
   const seal = readSeal(block['type'] === 'redacted_thinking' ? block['data'] : block['signature'])
-  const redacted = block['type'] === 'redacted_thinking' || (text === '' && seal !== undefined && seal.origin !== 'anthropic')
+  const redacted =
+    block['type'] === 'redacted_thinking' || (text === '' && seal !== undefined && seal.origin !== 'anthropic')
   return { type: 'thinking', text, seal, ...(redacted ? { redacted } : {}) }
 }
 
 export function writeThinking(block: BlockOf<'thinking'>): JsonObject {
-  if (block.redacted === true && block.seal?.origin === 'anthropic') return { type: 'redacted_thinking', data: block.seal.value }
+  if (block.redacted === true && block.seal?.origin === 'anthropic')
+    return { type: 'redacted_thinking', data: block.seal.value }
   return { type: 'thinking', thinking: block.text, signature: toSignature(block.seal) }
 }
 
@@ -54,7 +58,11 @@ export function writeInput(block: BlockOf<'tool_use'>): JsonObject {
 export function readSource(value: JsonObject, path: string): Source {
   switch (value['type']) {
     case 'base64':
-      return { type: 'base64', mediaType: str(value['media_type'], `${path}.media_type`), data: str(value['data'], `${path}.data`) }
+      return {
+        type: 'base64',
+        mediaType: str(value['media_type'], `${path}.media_type`),
+        data: str(value['data'], `${path}.data`),
+      }
     case 'url':
       return { type: 'url', url: str(value['url'], `${path}.url`) }
     case 'file':
@@ -64,13 +72,19 @@ export function readSource(value: JsonObject, path: string): Source {
       return { type: 'text', mediaType: 'text/plain', text: typeof content === 'string' ? content : joinTexts(content) }
     }
     default:
-      return { type: 'text', mediaType: optionalStr(value['media_type']) ?? 'text/plain', text: str(value['data'], `${path}.data`) }
+      return {
+        type: 'text',
+        mediaType: optionalStr(value['media_type']) ?? 'text/plain',
+        text: str(value['data'], `${path}.data`),
+      }
   }
 }
 
 export function joinTexts(content: Json | undefined): string {
   if (!Array.isArray(content)) return ''
-  return content.flatMap((block) => isObject(block) && typeof block['text'] === 'string' ? [block['text']] : []).join('\n')
+  return content
+    .flatMap((block) => (isObject(block) && typeof block['text'] === 'string' ? [block['text']] : []))
+    .join('\n')
 }
 
 /** Snapshots, not increments: a member that is absent says nothing (pitfalls U1, O10). */

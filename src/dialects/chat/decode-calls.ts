@@ -73,7 +73,7 @@ export function createCallDecoder({ toolNames, newId, nextIndex }: CallContext):
     }]
   }
 
-  /** A custom tool went out wrapped as a function (pitfall R5), so its raw text is known only when the JSON is whole. */
+  /** A custom tool went out wrapped as a function (R5), so its raw text is known only when the JSON is whole. */
   const isWrapped = (call: Call): boolean => !call.native && toolNames.get(call.name)?.kind === 'custom'
 
   function drain(call: Call): HubEvent[] {

@@ -44,7 +44,9 @@ function decodeTool(tool: JsonObject): Tool | undefined {
 }
 
 /** The choice, and the tools that it leaves: the hub has no list of allowed tools, so the others are left out. */
-export function decodeToolChoice(body: JsonObject, tools: Tool[]): { tools: Tool[]; toolChoice: ToolChoice | undefined } {
+export function decodeToolChoice(
+  body: JsonObject, tools: Tool[],
+): { tools: Tool[]; toolChoice: ToolChoice | undefined } {
   const choice = body['tool_choice'] ?? body['function_call']
   const allowed = isObject(choice) && choice['type'] === 'allowed_tools'
     ? optionalObj(choice['allowed_tools']) ?? choice
@@ -52,7 +54,8 @@ export function decodeToolChoice(body: JsonObject, tools: Tool[]): { tools: Tool
   if (allowed === undefined) return { tools, toolChoice: decodeChoice(choice) }
   const names = (optionalArr(allowed['tools']) ?? []).map(nameOf)
   return {
-    tools: tools.filter((tool) => !('name' in tool) || names.includes(tool.name)), // lossy: a shorter list misses the prompt cache
+    // lossy: a shorter list misses the prompt cache
+    tools: tools.filter((tool) => !('name' in tool) || names.includes(tool.name)),
     toolChoice: decodeChoice(allowed['mode']),
   }
 }
@@ -76,7 +79,7 @@ function nameOf(value: Json | undefined): string | undefined {
 
 const EFFORTS: readonly string[] = ['minimal', 'low', 'medium', 'high', 'xhigh', 'max'] satisfies Thinking['effort'][]
 
-/** `reasoning_effort`; also OpenRouter's `reasoning` and the `thinking` switch that many vendors took from Anthropic. */
+/** `reasoning_effort`, OpenRouter's `reasoning`, and the `thinking` switch that many vendors took from Anthropic. */
 export function decodeThinking(body: JsonObject): Thinking | undefined {
   const reasoning = optionalObj(body['reasoning']), thinking = optionalObj(body['thinking'])
   const word = optionalStr(body['reasoning_effort']) ?? optionalStr(reasoning?.['effort'])
@@ -84,7 +87,9 @@ export function decodeThinking(body: JsonObject): Thinking | undefined {
   if (word === 'none' || reasoning?.['enabled'] === false || thinking?.['type'] === 'disabled') return { mode: 'off' }
   const visible = reasoning?.['exclude'] === true ? { visible: false } : {}
   if (budget !== undefined) return { mode: 'on', budget, ...visible }
-  if (word !== undefined && EFFORTS.includes(word)) return { mode: 'on', effort: word as NonNullable<Thinking['effort']>, ...visible }
+  if (word !== undefined && EFFORTS.includes(word)) {
+    return { mode: 'on', effort: word as Thinking['effort'], ...visible }
+  }
   if (thinking?.['type'] === 'adaptive') return { mode: 'adaptive' }
   return reasoning?.['enabled'] === true || thinking?.['type'] === 'enabled' ? { mode: 'on', ...visible } : undefined
 }

@@ -26,7 +26,9 @@ export function decodeToolContent(
   const blocks = content === null || content === undefined || typeof content === 'string' || isParts
     ? decodeContent(content, path, warnings)
     : [{ type: 'text', text: JSON.stringify(content) } as const]
-  const whole = blocks.map((block) => block.type === 'opaque' ? { type: 'text', text: JSON.stringify(block.value) } as const : block)
+  const whole = blocks.map((block): Block => {
+    return block.type === 'opaque' ? { type: 'text', text: JSON.stringify(block.value) } : block
+  })
   const first = whole[0]
   if (first?.type !== 'text' || !first.text.startsWith(ERROR_PREFIX)) return { content: whole, isError: false }
   return { content: [{ ...first, text: first.text.slice(ERROR_PREFIX.length) }, ...whole.slice(1)], isError: true }
@@ -41,7 +43,9 @@ function decodePart(part: Json, path: string, warnings: Warning[]): Block[] {
     return []
   }
   const mark = optionalObj(part['cache_control'])
-  if (mark !== undefined && (block.type === 'text' || block.type === 'media')) block.cache = { ttl: optionalStr(mark['ttl']) }
+  if (mark !== undefined && (block.type === 'text' || block.type === 'media')) {
+    block.cache = { ttl: optionalStr(mark['ttl']) }
+  }
   return block.type === 'text' && block.text === '' ? [] : [block]
 }
 
@@ -52,8 +56,7 @@ function decodeObjectPart(part: JsonObject): Block | undefined {
     case 'output_text': return { type: 'text', text: optionalStr(part['text']) ?? '' }
     case 'refusal': return { type: 'refusal', text: optionalStr(part['refusal']) ?? '' }
     case 'thinking': { // Mistral
-      const texts = (optionalArr(part['thinking']) ?? []).filter(isObject).map((entry) => optionalStr(entry['text']) ?? '')
-      return { type: 'thinking', text: optionalStr(part['thinking']) ?? texts.join('') }
+      return { type: 'thinking', text: readText(part['thinking']) }
     }
     case 'image_url': {
       const image = optionalObj(part['image_url'])
@@ -74,13 +77,20 @@ function decodeObjectPart(part: JsonObject): Block | undefined {
   }
 }
 
+/** Text that is a string or a list of text parts. */
+export function readText(value: Json | undefined): string {
+  if (typeof value === 'string') return value
+  return (optionalArr(value) ?? []).filter(isObject).map((part) => optionalStr(part['text']) ?? '').join('')
+}
+
 type Media = Extract<Block, { type: 'media' }>
 
 function decodeFile(file: JsonObject): Media | undefined {
   const data = optionalStr(file['file_data']), id = optionalStr(file['file_id']), name = optionalStr(file['filename'])
   const named = name === undefined ? {} : { name }
   if (data !== undefined) {
-    const url = /^(?:data:|https?:)/i.test(data) ? data : `data:application/pdf;base64,${data}` // some clients send bare base64
+    const isUrl = /^(?:data:|https?:)/i.test(data) // some clients send bare base64
+    const url = isUrl ? data : `data:application/pdf;base64,${data}`
     return { ...decodeUrl(url, 'document'), ...named }
   }
   if (id === undefined) return undefined
@@ -96,7 +106,9 @@ function decodeUrl(url: string, kind: Media['kind']): Media {
   const source: Source = options.includes('base64')
     ? { type: 'base64', mediaType: mediaType || 'application/octet-stream', data }
     : { type: 'text', mediaType: mediaType || 'text/plain', text: decodePercent(data) }
-  const real = mediaType.startsWith('image/') ? 'image' : mediaType.startsWith('audio/') ? 'audio' : mediaType === '' ? kind : 'document'
+  const real = mediaType.startsWith('image/') ? 'image'
+    : mediaType.startsWith('audio/') ? 'audio'
+    : mediaType === '' ? kind : 'document'
   return { type: 'media', kind: real, source }
 }
 

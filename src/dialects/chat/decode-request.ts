@@ -13,8 +13,9 @@ import { decodeThoughts } from './reasoning.ts'
 /** Fields that have a place in the hub; all others travel as `extra.chat`. */
 const KNOWN = new Set([
   'model', 'messages', 'tools', 'functions', 'tool_choice', 'function_call', 'parallel_tool_calls', 'max_tokens',
-  'max_completion_tokens', 'temperature', 'top_p', 'stop', 'reasoning_effort', 'reasoning', 'thinking', 'response_format',
-  'user', 'safety_identifier', 'prompt_cache_key', 'service_tier', 'stream', 'stream_options', 'n', 'web_search_options',
+  'max_completion_tokens', 'temperature', 'top_p', 'stop', 'reasoning_effort', 'reasoning', 'thinking',
+  'response_format', 'user', 'safety_identifier', 'prompt_cache_key', 'service_tier', 'stream', 'stream_options', 'n',
+  'web_search_options',
 ])
 
 /** Dialects differ whenever this runs, so what only Chat can do is refused here. */
@@ -23,13 +24,13 @@ export function decodeRequest(body: JsonObject): { request: HubRequest; warnings
   if (many !== undefined && many > 1) {
     throw new DarioError(
       'unsupported_across_dialects',
-      `n: this model's backend gives one answer per request; send the request ${many} times, or route the model to a Chat backend`,
+      `n: this backend gives one answer per request; send it ${many} times, or route the model to a Chat backend`,
       { path: 'n' },
     )
   }
   const warnings: Warning[] = []
   const { tools, toolChoice } = decodeToolChoice(body, decodeTools(body, warnings))
-  const extra = Object.entries(body).filter(([field, value]) => !KNOWN.has(field) && value !== null && value !== undefined)
+  const extra = Object.entries(body).filter(([field, value]) => !KNOWN.has(field) && value != null)
   const request: HubRequest = {
     model: str(body['model'], 'model'),
     turns: decodeMessages(arr(body['messages'], 'messages'), warnings),
@@ -81,18 +82,18 @@ const isResults = (turn: Turn): boolean => {
 function decodeMessage(message: JsonObject, path: string, legacyIds: Map<string, string>, warnings: Warning[]): Turn {
   const role = str(message['role'], `${path}.role`)
   const name = optionalStr(message['name'])
+  const readContent = (): Block[] => decodeContent(message['content'], `${path}.content`, warnings)
+  const readResult = (id: string | undefined): Block[] => decodeResult(message, id ?? '', path, warnings)
   switch (role) {
     case 'system':
-    case 'developer': return { role: 'system', path, blocks: decodeContent(message['content'], `${path}.content`, warnings) }
+    case 'developer': return { role: 'system', path, blocks: readContent() }
     case 'assistant': return { role: 'assistant', path, blocks: decodeAssistant(message, path, legacyIds, warnings) }
-    case 'tool': {
-      return { role: 'user', path, blocks: decodeResult(message, optionalStr(message['tool_call_id']) ?? '', path, warnings) }
-    }
-    case 'function': return { role: 'user', path, blocks: decodeResult(message, legacyIds.get(name ?? '') ?? '', path, warnings) }
+    case 'tool': return { role: 'user', path, blocks: readResult(optionalStr(message['tool_call_id'])) }
+    case 'function': return { role: 'user', path, blocks: readResult(legacyIds.get(name ?? '')) }
     default: {
-      if (role !== 'user') warnings.push({ path: `${path}.role`, reason: `unknown role ${role.slice(0, 40)}, read as user` })
+      if (role !== 'user') warnings.push({ path: `${path}.role`, reason: 'an unknown role, read as user' })
       if (name !== undefined) warnings.push({ path: `${path}.name`, reason: 'participants have names in Chat only' })
-      return { role: 'user', path, blocks: decodeContent(message['content'], `${path}.content`, warnings) }
+      return { role: 'user', path, blocks: readContent() }
     }
   }
 }
@@ -127,7 +128,7 @@ function decodeCall(call: JsonObject, id: string): Block | undefined {
   const name = optionalStr(part['name'])
   if (!name) return undefined
   const value = custom === undefined ? part['arguments'] : part['input']
-  const input = typeof value === 'string' ? value : value === undefined || value === null ? '' : JSON.stringify(value) // O9
+  const input = typeof value === 'string' ? value : value == null ? '' : JSON.stringify(value) // O9
   return { type: 'tool_use', id, name, input, ...(custom === undefined ? {} : { kind: 'custom' }), ...cacheOf(call) }
 }
 
@@ -145,7 +146,6 @@ const cacheOf = (value: JsonObject): { cache?: { ttl?: string | undefined } } =>
 /** C1: a mark on a message is meant for the end of it. */
 function markLast(blocks: Block[], message: JsonObject): void {
   const last = blocks.at(-1)
-  if (last !== undefined && 'cache_control' in message && last.type !== 'thinking' && last.type !== 'opaque' && last.type !== 'refusal') {
-    Object.assign(last, cacheOf(message))
-  }
+  const takesMark = last !== undefined && last.type !== 'thinking' && last.type !== 'opaque' && last.type !== 'refusal'
+  if (takesMark) Object.assign(last, cacheOf(message))
 }

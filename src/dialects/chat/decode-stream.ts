@@ -9,6 +9,7 @@ import type { SseEvent } from '../../sse.ts'
 import type { StreamDecoder, ToolIdentity } from '../dialect.ts'
 import { isObject, optionalArr, optionalObj, optionalStr, parseObject } from '../read.ts'
 import { createCallDecoder } from './decode-calls.ts'
+import { readText } from './decode-parts.ts'
 import { decodeErrorObject } from './error.ts'
 import { createDetailCollector } from './reasoning.ts'
 import { createThinkSplitter } from './think.ts'
@@ -100,8 +101,8 @@ function createAnswerDecoder({ toolNames, newId }: DecodeContext): AnswerDecoder
   function readReasoning(delta: JsonObject): HubEvent[] {
     const entries = (optionalArr(delta['reasoning_details']) ?? []).filter(isObject)
     const text = details.push(entries)
-    const field = [delta['reasoning_content'], delta['reasoning']].find((value) => typeof value === 'string' && value !== '')
-    const shown = optionalStr(field) ?? text // the same words may come in all three fields (O6)
+    // The same words may come in all three fields (O6).
+    const shown = optionalStr(delta['reasoning_content']) || optionalStr(delta['reasoning']) || text
     if (shown !== '') return [...flushThink(), ...prose('thinking', shown)]
     return open?.kind === 'thinking' ? [] : redacted(details.take())
   }
@@ -111,7 +112,7 @@ function createAnswerDecoder({ toolNames, newId }: DecodeContext): AnswerDecoder
       return content === '' ? [] : think.push(content).flatMap((piece) => prose(piece.kind, piece.text))
     }
     return (optionalArr(content) ?? []).filter(isObject).flatMap((part) => {
-      if (part['type'] === 'thinking') return prose('thinking', readParts(part['thinking'])) // Mistral
+      if (part['type'] === 'thinking') return prose('thinking', readText(part['thinking'])) // Mistral
       if (part['type'] === 'refusal') return prose('refusal', optionalStr(part['refusal']) ?? '')
       return prose('text', optionalStr(part['text']) ?? '') // lossy: images and audio in answers have no block here
     })
@@ -158,7 +159,7 @@ function createAnswerDecoder({ toolNames, newId }: DecodeContext): AnswerDecoder
       const broken = choices.some((choice) => BROKEN.has(optionalStr(choice['finish_reason']) ?? ''))
       const isErrorBody = isError || Boolean(error) || data['object'] === 'error'
       if (isErrorBody) return fail(decodeErrorObject(error ? { error } : data))
-      if (broken) return fail(new DarioError('upstream_error', 'the upstream gave up in the middle of its answer; try again'))
+      if (broken) return fail(new DarioError('upstream_error', 'the upstream gave up in mid-answer; try again'))
       if (choices.length === 0) return [] // usage, prompt filter results, a bare id (S2, O2)
       const events = start(data)
       // S34: several choices are one turn; clients of the other dialects know only one answer.
@@ -172,7 +173,8 @@ function createAnswerDecoder({ toolNames, newId }: DecodeContext): AnswerDecoder
       if (over) return []
       if (finish === undefined && !whole) {
         const unread = malformed > 0 ? ` (${malformed} events were not JSON)` : ''
-        return fail(new DarioError('upstream_protocol', `the upstream's answer ended before it was complete${unread}; try again`))
+        const message = `the upstream's answer ended before it was complete${unread}; try again`
+        return fail(new DarioError('upstream_protocol', message))
       }
       over = true
       const seen = { tools: calls.any(), refusal: refused }
@@ -183,11 +185,6 @@ function createAnswerDecoder({ toolNames, newId }: DecodeContext): AnswerDecoder
     },
     hasContent: () => nextIndex > 0 || calls.any(),
   }
-}
-
-function readParts(parts: Json | undefined): string {
-  if (typeof parts === 'string') return parts
-  return (optionalArr(parts) ?? []).filter(isObject).map((part) => optionalStr(part['text']) ?? '').join('')
 }
 
 /** Whether nothing of this event is content yet: role only, usage only, empty strings, comments, unreadable. */
@@ -214,7 +211,8 @@ export function endOf(event: SseEvent): 'complete' | 'error' | undefined {
   if (!/"finish_reason"\s*:\s*"|"error"\s*:/.test(event.data)) return undefined
   const data = parseObject(event.data)
   if (data === undefined) return undefined
-  const words = (optionalArr(data['choices']) ?? []).filter(isObject).map((choice) => optionalStr(choice['finish_reason']))
+  const choices = (optionalArr(data['choices']) ?? []).filter(isObject)
+  const words = choices.map((choice) => optionalStr(choice['finish_reason']))
   if (data['error'] || words.some((word) => BROKEN.has(word ?? ''))) return 'error'
   return words.some((word) => word) ? 'complete' : undefined
 }

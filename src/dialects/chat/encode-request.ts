@@ -22,7 +22,6 @@ export function encodeRequest(request: HubRequest, target: Target): EncodedReque
     names: createToolNames(),
     warn: (path, reason) => void warnings.push({ path, reason }),
   }
-  for (const field of Object.keys(request.extra.anthropic ?? {})) context.warn(field, 'only Anthropic has it') // A11
   const tools = encodeTools(request, context) // before the turns: the tools choose first among the names
   const format = encodeFormat(request, context)
   const messages = encodeTurns(request.turns, context)
@@ -49,13 +48,13 @@ function readToolNames(request: HubRequest, names: ToolNames): ReadonlyMap<strin
   const map = new Map(names.changed)
   for (const tool of request.tools) {
     if (tool.type !== 'custom') continue
-    map.set(names.toWire(tool), { name: tool.name, kind: 'custom', ...(tool.namespace === undefined ? {} : { namespace: tool.namespace }) })
+    map.set(names.toWire(tool), { name: tool.name, kind: 'custom', namespace: tool.namespace })
   }
   return map
 }
 
 function encodeTools(request: HubRequest, context: EncodeContext): JsonObject {
-  const tools = new Map<string, JsonObject>() // K14: of two tools with one name the last one counts; the order stays (K15)
+  const tools = new Map<string, JsonObject>() // K14: of two with one name the last counts; the order stays (K15)
   let search: JsonObject = {}
   for (const [index, tool] of request.tools.entries()) {
     if (tool.type === 'function' || tool.type === 'custom') {
@@ -79,15 +78,19 @@ function encodeTools(request: HubRequest, context: EncodeContext): JsonObject {
   }
 }
 
-function encodeTool(tool: Extract<Tool, { type: 'function' | 'custom' }>, name: string, context: EncodeContext): JsonObject {
+type NamedTool = Extract<Tool, { type: 'function' | 'custom' }>
+
+function encodeTool(tool: NamedTool, name: string, context: EncodeContext): JsonObject {
   if (tool.type === 'custom') {
     // lossy: the grammar is only told to the model, nothing holds it to it
-    const grammar = tool.format === undefined || tool.format['type'] === 'text' ? '' : `\nFormat of the input: ${JSON.stringify(tool.format)}`
+    const free = tool.format === undefined || tool.format['type'] === 'text'
+    const grammar = free ? '' : `\nFormat of the input: ${JSON.stringify(tool.format)}`
     const input = { type: 'string', description: 'The whole input as raw text.' }
     const parameters = { type: 'object', properties: { input }, required: ['input'] }
     return { type: 'function', function: { name, description: `${tool.description ?? ''}${grammar}`, parameters } }
   }
-  const strict = context.target.repairs.has('no_strict') || !context.family.openFields ? undefined : tool.strict // K7: never switched on by us
+  const refusesStrict = context.target.repairs.has('no_strict') || !context.family.openFields
+  const strict = refusesStrict ? undefined : tool.strict // K7: never switched on by us
   return {
     type: 'function',
     function: {
@@ -101,7 +104,9 @@ function encodeTool(tool: Extract<Tool, { type: 'function' | 'custom' }>, name: 
 }
 
 /** R16: decided after the tools are, so that it never names one that was left out. */
-function encodeToolChoice(choice: ToolChoice | undefined, tools: Tool[], { names, warn }: EncodeContext): JsonObject | string | undefined {
+function encodeToolChoice(
+  choice: ToolChoice | undefined, tools: Tool[], { names, warn }: EncodeContext,
+): JsonObject | string | undefined {
   if (choice?.type !== 'tool') return choice?.type
   const tool = tools.find((one) => (one.type === 'function' || one.type === 'custom') && one.name === choice.name)
   if (tool !== undefined && 'name' in tool) return { type: 'function', function: { name: names.toWire(tool) } }
@@ -120,13 +125,13 @@ function encodeLimits(request: HubRequest, { family, target, warn }: EncodeConte
     body[field] = Math.min(request.maxTokens, target.maxOutputTokens ?? Infinity)
   }
   const sampling = family.sampling && !repairs.has('no_sampling') // A6: no request fails over a knob
-  for (const [field, path, value] of [['temperature', 'temperature', request.temperature], ['top_p', 'top_p', request.topP]] as const) {
+  for (const [field, value] of [['temperature', request.temperature], ['top_p', request.topP]] as const) {
     if (value === undefined) continue
     if (sampling) body[field] = value
-    else warn(path, 'this model takes no sampling settings')
+    else warn(field, 'this model takes no sampling settings')
   }
   const stops = repairs.has('no_stop') ? 0 : family.stops
-  if (request.stop.length > stops) warn(`stop[${stops}]`, stops === 0 ? 'this model takes none' : `this backend takes ${stops}`)
+  if (request.stop.length > stops) warn(`stop[${stops}]`, `this model takes ${stops} stop sequences`)
   if (stops > 0 && request.stop.length > 0) body['stop'] = request.stop.slice(0, stops) // A7: always a list
   return body
 }
@@ -142,15 +147,18 @@ function encodeThinking(thinking: Thinking | undefined, { family, target, warn }
   if (family.reasoning === 'switch') return { thinking: { type: on ? 'enabled' : 'disabled' } } // lossy: no amount
   if (family.reasoning === 'object') {
     if (!on) return { reasoning: { enabled: false } }
-    const amount = thinking.budget === undefined ? toEffort(thinking, family) : undefined
+    const effort = toEffort(thinking, family)
+    const amount = thinking.budget !== undefined ? { max_tokens: thinking.budget }
+      : effort !== undefined ? { effort } : { enabled: true }
     return {
       reasoning: {
-        ...(thinking.budget === undefined ? amount === undefined ? { enabled: true } : { effort: amount } : { max_tokens: thinking.budget }),
+        ...amount,
         ...(thinking.visible === false ? { exclude: true } : {}),
       },
     }
   }
-  const effort = on ? toEffort(thinking, family) : undefined // lossy: not every model can stop reasoning, so "off" is left unsaid
+  // lossy: not every model can stop reasoning, so "off" is left unsaid
+  const effort = on ? toEffort(thinking, family) : undefined
   return effort === undefined ? {} : { reasoning_effort: effort }
 }
 
@@ -162,11 +170,13 @@ function toEffort({ effort, budget }: Thinking, family: Family): string | undefi
   return budget <= 2048 ? 'low' : budget <= 8192 ? 'medium' : 'high'
 }
 
-function encodeFormat(request: HubRequest, { family, target }: EncodeContext): { field?: JsonObject; instruction?: string } {
-  const { format } = request
+function encodeFormat(
+  { format }: HubRequest, { family, target }: EncodeContext,
+): { field?: JsonObject; instruction?: string } {
   if (format === undefined) return {}
   const schema = format.type === 'json_schema' ? format.schema : undefined
-  const instruction = `Answer with one JSON value and nothing else.${schema === undefined ? '' : ` It must match this JSON schema: ${JSON.stringify(schema)}`}`
+  const rule = schema === undefined ? '' : ` It must match this JSON schema: ${JSON.stringify(schema)}`
+  const instruction = `Answer with one JSON value and nothing else.${rule}`
   if (target.repairs.has('no_format')) return { instruction } // lossy: nothing holds the model to it
   if (format.type === 'json_object') return { field: { response_format: { type: 'json_object' } } }
   if (!family.jsonSchema) return { field: { response_format: { type: 'json_object' } }, instruction }
@@ -206,10 +216,9 @@ function encodeIdentity(request: HubRequest, { family, target }: EncodeContext):
 function encodeExtra(request: HubRequest, { family, target }: EncodeContext): JsonObject {
   const { metadata, frequency_penalty, presence_penalty, ...extra } = request.extra.chat ?? {}
   if (!family.openFields) return {}
-  if (family.sampling && !target.repairs.has('no_sampling')) Object.assign(extra, withoutUndefined({ frequency_penalty, presence_penalty }))
+  if (family.sampling && !target.repairs.has('no_sampling')) {
+    if (frequency_penalty !== undefined) extra['frequency_penalty'] = frequency_penalty
+    if (presence_penalty !== undefined) extra['presence_penalty'] = presence_penalty
+  }
   return extra['store'] === true && metadata !== undefined ? { ...extra, metadata } : extra // Q11
-}
-
-function withoutUndefined(fields: JsonObject): JsonObject {
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined))
 }

@@ -20,7 +20,8 @@ type Open =
   | { type: 'tool_use'; call: number; custom: boolean; empty: boolean }
 
 export function createStreamEncoder(context: ReplyContext): StreamEncoder {
-  const head = { id: context.newId('chatcmpl-'), object: 'chat.completion.chunk', created: context.created, model: context.model }
+  const { created, model } = context
+  const head = { id: context.newId('chatcmpl-'), object: 'chat.completion.chunk', created, model }
   const withUsage = context.request.streamUsage
   const open = new Map<number, Open>()
   const seen = { tools: false, refusal: false }
@@ -42,10 +43,10 @@ export function createStreamEncoder(context: ReplyContext): StreamEncoder {
       case 'text':
       case 'refusal':
         open.set(index, { type: block.type })
-        return block.text === '' ? '' : add(index, block.text)
+        return add(index, block.text)
       case 'thinking':
         open.set(index, { type: 'thinking', from: reasoned })
-        return (block.text === '' ? '' : add(index, block.text)) + (block.seal === undefined ? '' : seal(index, block.seal))
+        return add(index, block.text) + (block.seal === undefined ? '' : seal(index, block.seal))
       case 'tool_use': return beginCall(index, block)
       default: return '' // lossy: media and other vendors' blocks have no delta in Chat
     }
@@ -59,7 +60,7 @@ export function createStreamEncoder(context: ReplyContext): StreamEncoder {
     const entry = custom
       ? { index: call, id: block.id, type: 'custom', custom: { name: block.name, input: '' } }
       : { index: call, id: block.id, type: 'function', function: { name: block.name, arguments: '' } }
-    return say({ tool_calls: [entry] }) + (block.input === '' ? '' : add(index, block.input))
+    return say({ tool_calls: [entry] }) + add(index, block.input)
   }
 
   function add(index: number, text: string): string {

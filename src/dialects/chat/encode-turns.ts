@@ -91,20 +91,23 @@ function encodeAssistant(turn: Turn, messages: ChatMessage[], context: EncodeCon
     if (block.type === 'media' || block.type === 'opaque') warnDropped(block, turn, context)
   }
   const marked = spoken.some((block) => block.type === 'text' && block.cache !== undefined) && context.family.cacheMarks
-  const content = marked ? encodeContent(spoken, turn, context) ?? null : spoken.map((block) => block.text).join('') || null
+  const plain = spoken.map((block) => block.text).join('')
+  const content = (marked ? encodeContent(spoken, turn, context) : plain) || null
   if (content === null && calls.length === 0) return [] // lossy: a turn of nothing but thoughts has no words here
   const last = messages.at(-1)
   if (last?.role === 'assistant' && (last.tool_calls === undefined || calls.length > 0)) {
     // R8: neighbours are one turn, and their calls one group.
     if (content !== null) last.content = last.content === null ? content : joinContent(last.content, content)
     if (calls.length > 0) last.tool_calls = [...last.tool_calls ?? [], ...calls]
+    const before = last.reasoning_content?.trim() ?? '', after = thoughts.reasoning_content?.trim() ?? ''
     Object.assign(last, thoughts)
+    if (before !== '') last.reasoning_content = after === '' ? before : `${before}\n\n${after}`
     return []
   }
   return [{ role: 'assistant', content, ...thoughts, ...(calls.length > 0 ? { tool_calls: calls } : {}) }]
 }
 
-/** A8: reasoning goes only where the backend has a field for it and wants it back (T4); never into the answer's text. */
+/** A8: reasoning goes only where the backend has a field for it and wants it back (T4), never into the text. */
 function encodeThoughts(turn: Turn, hasCalls: boolean, { family, target }: EncodeContext): Partial<ChatMessage> {
   if (target.repairs.has('no_thinking_history')) return {}
   const blocks = turn.blocks.filter((block) => block.type === 'thinking')
@@ -130,7 +133,9 @@ function encodeInput(block: BlockOf<'tool_use'>): string {
 /** R19: OpenAI takes call ids of 40 characters, Mistral exactly nine letters and digits. Same id in, same id out. */
 function encodeId(id: string, { family }: EncodeContext): string {
   if (family.toolIds === 'any') return shorten(id, 40)
-  return /^[A-Za-z0-9]{9}$/.test(id) ? id : shorten(`${id}_`.repeat(9), 18).replace(/[^A-Za-z0-9]/g, '').slice(-9).padStart(9, '0')
+  if (/^[A-Za-z0-9]{9}$/.test(id)) return id
+  const hashed = shorten(id.padEnd(99), 18) // long enough to end in a hash of all of it
+  return hashed.replace(/[^A-Za-z0-9]/g, '').slice(-9).padStart(9, '0')
 }
 
 function encodeUser(turn: Turn, context: EncodeContext): { results: ChatMessage[]; rest: ChatMessage[] } {
@@ -148,10 +153,11 @@ function encodeUser(turn: Turn, context: EncodeContext): { results: ChatMessage[
     })
     // lossy: a picture in a tool's result moves to a user message of its own (K9)
     if (media.length > 0) {
-      text.push(`[${media.length === 1 ? 'A file' : `${media.length} files`} of this result: see the user message below]`)
+      text.push(`[Files of this result, shown in the user message below: ${media.length}]`)
       moved.push({ type: 'text', text: `From the result of tool call ${id}:` }, ...media)
     }
-    results.push({ role: 'tool', tool_call_id: id, content: `${block.isError ? ERROR_PREFIX : ''}${text.join('\n')}` }) // K10
+    const prefix = block.isError ? ERROR_PREFIX : '' // K10
+    results.push({ role: 'tool', tool_call_id: id, content: prefix + text.join('\n') })
   }
   const content = encodeContent([...moved, ...rest], turn, context)
   return { results, rest: content === undefined ? [] : [{ role: 'user', content }] }
@@ -161,7 +167,8 @@ function encodeUser(turn: Turn, context: EncodeContext): { results: ChatMessage[
 function encodeContent(blocks: readonly Block[], turn: Turn, context: EncodeContext): string | ChatPart[] | undefined {
   const parts = blocks.flatMap((block): ChatPart[] => {
     switch (block.type) {
-      case 'text': return block.text === '' ? [] : [{ type: 'text', text: block.text, ...encodeCache(block.cache, context) }]
+      case 'text':
+        return block.text === '' ? [] : [{ type: 'text', text: block.text, ...encodeCache(block.cache, context) }]
       case 'refusal': return [{ type: 'text', text: block.text }]
       case 'media': return encodeMedia(block, turn, context)
       default:
@@ -178,20 +185,24 @@ function encodeContent(blocks: readonly Block[], turn: Turn, context: EncodeCont
 function encodeMedia(block: Media, turn: Turn, context: EncodeContext): ChatPart[] {
   const { source } = block
   const mark = encodeCache(block.cache, context)
-  if (source.type === 'text') return [{ type: 'text', text: `${block.name ?? 'Document'}:\n${source.text}`, ...mark }] // I4
+  if (source.type === 'text') { // I4
+    return [{ type: 'text', text: `${block.name ?? 'Document'}:\n${source.text}`, ...mark }]
+  }
   if (source.type === 'file') {
     if (source.origin === 'chat') return [{ type: 'file', file: { file_id: source.id } }]
     return warnDropped(block, turn, context)
   }
   const url = source.type === 'url' ? source.url : `data:${source.mediaType};base64,${source.data}` // I1
   if (block.kind === 'image') {
-    return [{ type: 'image_url', image_url: { url, ...(block.detail === undefined ? {} : { detail: block.detail }) }, ...mark }]
+    const detail = block.detail === undefined ? {} : { detail: block.detail }
+    return [{ type: 'image_url', image_url: { url, ...detail }, ...mark }]
   }
   if (block.kind === 'audio' && source.type === 'base64') {
     const format = source.mediaType === 'audio/mpeg' ? 'mp3' : source.mediaType.replace(/^audio\/(?:x-)?/, '')
     return [{ type: 'input_audio', input_audio: { data: source.data, format } }]
   }
-  if (block.kind === 'document' && (source.type === 'base64' || context.family.details)) { // OpenRouter fetches URLs itself
+  // OpenRouter fetches URLs itself, the others take a document only whole.
+  if (block.kind === 'document' && (source.type === 'base64' || context.family.details)) {
     return [{ type: 'file', file: { filename: block.name ?? 'document.pdf', file_data: url }, ...mark }] // I2
   }
   context.warn(turn.path ?? 'messages', `Chat has no ${block.kind} by URL: the model sees the link only`)

@@ -71,14 +71,15 @@ function readMessage(root: JsonObject, detail: JsonObject): string | undefined {
   const raw = optionalObj(detail['metadata'])?.['raw'] // OpenRouter: the vendor's own body, the only part that helps
   if (message !== undefined) return typeof raw === 'string' && raw !== '' ? `${message}: ${raw}` : message
   const list = optionalArr(root['detail']) ?? optionalArr(optionalObj(root['message'])?.['detail']) // Mistral, FastAPI
-  const lines = list?.filter(isObject).map((entry) => `${optionalArr(entry['loc'])?.join('.') ?? ''}: ${String(entry['msg'])}`)
-  return lines?.join('; ')
+  const places = list?.filter(isObject)
+  return places?.map((entry) => `${optionalArr(entry['loc'])?.join('.') ?? ''}: ${String(entry['msg'])}`).join('; ')
 }
 
 /** An HTML page or bare text as one sentence (pitfall E8). */
 function summarise(status: number, text: string): string {
   const title = /<title[^>]*>([^<]*)</i.exec(text)?.[1]?.trim()
-  if (/<html|<!doctype/i.test(text)) return `the upstream answered ${status} with a web page${title ? `: ${title}` : ''}`
+  const isPage = /<html|<!doctype/i.test(text)
+  if (isPage) return `the upstream answered ${status} with a web page${title ? `: ${title}` : ''}`
   return text.trim() === '' ? `the upstream answered ${status} without a message` : text.trim()
 }
 
@@ -87,7 +88,8 @@ function createError(status: number, message: string, detail: JsonObject): Dario
   const real = status === 200 ? optionalNum(detail['code']) ?? readStatus(`${words.join(' ')} ${message}`) : status
   // lossy: over 2,000 characters an error is somebody's prompt or page; control characters would forge log lines
   const clean = message.replace(/[\u0000-\u001f\u007f]+/g, ' ').slice(0, 2000)
-  const overflow = [400, 413, 422].includes(real) && (readOverflow(message) ?? (words.includes('context_length_exceeded') || undefined))
+  const overflow = [400, 413, 422].includes(real)
+    && (words.includes('context_length_exceeded') || readOverflow(message) !== undefined)
   return new DarioError(overflow ? 'context_length_exceeded' : toCode(real, words.join(' '), message), clean, {
     status: overflow ? 400 : real,
     path: optionalStr(detail['param']),
@@ -123,7 +125,8 @@ function toCode(status: number, words: string, message: string): ErrorCode {
 }
 
 /** What a refusal of a field looks like: not of its value, which would be the client's own mistake. */
-const REFUSES = /unsupported|not supported|(?:does|do)(?: not|n't) support|unknown|unrecogni[sz]ed|unexpected|extra|not permitted|not allowed|not available/i
+const REFUSES =
+  /unsupported|not (?:supported|permitted|allowed)|n[o']t support|unknown|unrecogni[sz]ed|unexpected|extra/i
 
 const REPAIRS: readonly [RegExp, Repair][] = [
   [/\bmax_completion_tokens\b.*\binstead\b|\bmax_tokens\b.*\bmax_completion_tokens\b/i, 'max_completion_tokens'],
@@ -143,7 +146,8 @@ const REPAIRS: readonly [RegExp, Repair][] = [
 
 export function readRepairs(error: DarioError): Repair[] {
   if (error.status !== 400 && error.status !== 422) return []
-  if (/reasoning_content\b.*(?:passed back|missing|required|must be)/i.test(error.message)) return ['replay_reasoning'] // T4
+  const wantsReasoning = /reasoning_content\b.*(?:passed back|missing|required|must be)/i
+  if (wantsReasoning.test(error.message)) return ['replay_reasoning'] // T4
   const text = `'${error.path ?? ''}' ${error.message}`
   if (!REFUSES.test(`${error.upstreamType ?? ''} ${error.message}`)) return []
   const found = REPAIRS.find(([pattern]) => pattern.test(text))

@@ -26,9 +26,8 @@ export function createDetailCollector(): DetailCollector {
         else {
           for (const [field, value] of Object.entries(piece)) {
             const before = last[field]
-            last[field] = (field === 'text' || field === 'summary') && typeof before === 'string' && typeof value === 'string'
-              ? before + value
-              : value ?? before
+            const grows = field === 'text' || field === 'summary'
+            last[field] = grows && typeof before === 'string' ? before + (optionalStr(value) ?? '') : value ?? before
           }
         }
       }
@@ -59,12 +58,12 @@ export function encodeSealEntry(seal: Seal, offset: number, length: number): Jso
 /** The thoughts of an assistant message of a client's history, with the seals that we gave it. */
 export function decodeThoughts(message: JsonObject): Block[] {
   const entries = (optionalArr(message['reasoning_details']) ?? []).filter(isObject)
-  const collector = createDetailCollector()
-  const text = [message['reasoning_content'], message['reasoning']].find((value) => typeof value === 'string') as string | undefined
-    ?? collector.push(entries)
+  const text = optionalStr(message['reasoning_content']) ?? optionalStr(message['reasoning'])
+    ?? createDetailCollector().push(entries)
   const blocks: BlockOf<'thinking'>[] = []
   const add = (from: number, to: number, seal?: Seal): void => {
-    if (to > from) blocks.push({ type: 'thinking', text: text.slice(from, to), ...(seal === undefined ? {} : { seal }) })
+    const sealed = seal === undefined ? {} : { seal }
+    if (to > from) blocks.push({ type: 'thinking', text: text.slice(from, to), ...sealed })
     else if (seal !== undefined) blocks.push({ type: 'thinking', text: '', redacted: true, seal })
   }
   let position = 0

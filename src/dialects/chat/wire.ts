@@ -1,5 +1,5 @@
 /**
- * Chat Completions: the shapes that we emit, and the two vocabularies that both directions share (usage, finish reasons).
+ * Chat Completions: the shapes that we emit, and the words that both directions share (usage, finish reasons).
  * https://platform.openai.com/docs/api-reference/chat
  * @module
  */
@@ -72,7 +72,8 @@ function decodeUsage(usage: JsonObject): Partial<Usage> | undefined {
   const outputDetails = optionalObj(usage['completion_tokens_details']) ?? optionalObj(usage['output_tokens_details'])
   const first = (...values: unknown[]): number => values.map(optionalNum).find((value) => value !== undefined) ?? 0
   const cacheRead = first(
-    details?.['cached_tokens'], usage['prompt_cache_hit_tokens'], usage['cached_tokens'], usage['cache_read_input_tokens'],
+    details?.['cached_tokens'], usage['prompt_cache_hit_tokens'], usage['cached_tokens'],
+    usage['cache_read_input_tokens'],
   )
   const cacheWrite = first(details?.['cache_write_tokens'], usage['cache_creation_input_tokens'])
   const reasoning = optionalNum(outputDetails?.['reasoning_tokens']) ?? optionalNum(usage['reasoning_tokens'])

@@ -4,17 +4,17 @@
  * @module
  */
 import { DarioError } from '../../errors.ts'
-import { unpackSeal } from '../../hub/seal.ts'
-import type { Block, HubRequest, Json, JsonObject, Seal, Source, Turn, Warning } from '../../hub/types.ts'
+import type { Block, HubRequest, Json, JsonObject, Source, Turn, Warning } from '../../hub/types.ts'
+import type { Repair } from '../dialect.ts'
 import { arr, isObject, obj, optionalArr, optionalBool, optionalNum, optionalObj, optionalStr, str } from '../read.ts'
 import { decodeFormat, decodeThinking, decodeToolChoice, decodeTools } from './decode-options.ts'
-import { ERROR_PREFIX, isClientItem, readPartsText } from './wire.ts'
+import { ERROR_PREFIX, isClientItem, readPartsText, readSeal } from './wire.ts'
 
 /** What needs the vendor's own server: no other API can say it. */
 const SERVER_HELD = ['conversation', 'prompt'] as const
 
 /** Fields that only steer OpenAI's own server; left out without harm to the answer, but said. */
-const NO_WORD = ['max_tool_calls', 'context_management'] as const
+const NO_WORD = ['max_tool_calls', 'context_management', 'top_logprobs'] as const
 
 export interface StoredResponse {
   /** The request's input items, history included. */
@@ -46,7 +46,8 @@ export function expandInput(body: JsonObject, stored: StoredResponse): JsonObjec
 export function decodeRequest(body: JsonObject): { request: HubRequest; warnings: Warning[] } {
   refuseServerHeld(body)
   const warnings: Warning[] = []
-  for (const field of NO_WORD) if (body[field] != null) warnings.push({ path: field, reason: 'only OpenAI Responses has it' })
+  for (const field of NO_WORD) if (body[field]) warnings.push({ path: field, reason: 'no other API has it in this form' })
+  if (body['truncation'] === 'auto') warnings.push({ path: 'truncation', reason: 'other backends refuse what is too long' })
   const tools = decodeTools(body['tools'])
   const choice = decodeToolChoice(body['tool_choice'], tools, warnings)
   const { input: _, ...extra } = body
@@ -93,13 +94,13 @@ function refuseServerHeld(body: JsonObject): void {
   }
   if (body['previous_response_id'] == null) return
   throw new DarioError('invalid_request',
-    'previous_response_id: dario does not hold this response (it keeps the latest ones in memory); send the whole input instead',
+    'previous_response_id: dario does not hold this response (it keeps the latest in memory); send the whole input instead',
     { path: 'previous_response_id', details: { code: 'previous_response_not_found' } })
 }
 
 function decodeTurns(body: JsonObject): Turn[] {
   const turns: Turn[] = []
-  const push = (role: Turn['role'], blocks: Block[], path: string): void => {
+  const push: Push = (role, blocks, path) => {
     if (blocks.length === 0) return
     const last = turns.at(-1)
     // R8, B3: neighbours join, except system turns: an encoder decides by position what to do with each.
@@ -120,7 +121,9 @@ function decodeTurns(body: JsonObject): Turn[] {
 
 const toText = (text: string): Block[] => text === '' ? [] : [{ type: 'text', text }]
 
-function decodeItem(item: JsonObject, path: string, push: (role: Turn['role'], blocks: Block[], path: string) => void): void {
+type Push = (role: Turn['role'], blocks: Block[], path: string) => void
+
+function decodeItem(item: JsonObject, path: string, push: Push): void {
   const type = optionalStr(item['type']) ?? (item['role'] === undefined ? '' : 'message')
   switch (type) {
     case 'message': return push(toRole(item['role']), decodeContent(item['content'], `${path}.content`), path)
@@ -171,10 +174,7 @@ function decodeOutput(item: JsonObject, path: string): Block[] {
 
 function decodeReasoning(item: JsonObject): Block[] {
   const text = readPartsText(item['summary'], '\n\n') || readPartsText(item['content'], '')
-  const value = optionalStr(item['encrypted_content']) ?? ''
-  const id = optionalStr(item['id'])
-  const own: Seal = { origin: 'responses', value, ...(id === undefined ? {} : { id }) }
-  const seal = value === '' ? undefined : unpackSeal(value) ?? own
+  const seal = readSeal(item)
   if (seal === undefined) return text === '' ? [] : [{ type: 'thinking', text }]
   // An empty summary part marks thought that was hidden, none at all thought that never had words.
   const redacted = text === '' && !optionalArr(item['summary'])?.length
@@ -227,4 +227,17 @@ function readSource(value: unknown, fileId: unknown, path: string): Source {
   if (mediaType !== undefined && data !== undefined) return { type: 'base64', mediaType: mediaType.toLowerCase(), data }
   if (/^[a-z][a-z0-9+.-]*:/i.test(text)) return { type: 'url', url: text }
   return { type: 'base64', mediaType: 'application/pdf', data: text } // bare base64, which some SDKs send as `file_data`
+}
+
+/**
+ * A relayed request without the reasoning that its backend could not verify: another vendor's, where there is any
+ * (the client changed models), else all of it.
+ */
+export function repairBody(body: JsonObject, repairs: ReadonlySet<Repair>): JsonObject {
+  const input = optionalArr(body['input'])
+  if (input === undefined || !repairs.has('no_thinking_history')) return body
+  const isThought = (item: Json): item is JsonObject => isObject(item) && item['type'] === 'reasoning'
+  const isForeign = (item: Json): boolean => isThought(item) && (readSeal(item)?.origin ?? 'responses') !== 'responses'
+  const refused = input.some(isForeign) ? isForeign : isThought
+  return { ...body, input: input.filter((item) => !refused(item)) }
 }

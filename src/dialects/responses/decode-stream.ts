@@ -5,13 +5,12 @@
  * @module
  */
 import { DarioError } from '../../errors.ts'
-import type { Block, HubEvent, JsonObject, Seal, ToolKind, Usage } from '../../hub/types.ts'
-import { unpackSeal } from '../../hub/seal.ts'
+import type { Block, HubEvent, JsonObject, ToolKind, Usage } from '../../hub/types.ts'
 import type { SseEvent } from '../../sse.ts'
 import type { StreamDecoder, ToolIdentity } from '../dialect.ts'
 import { isObject, optionalArr, optionalNum, optionalObj, optionalStr, parseObject } from '../read.ts'
 import { decodeFailure } from './error.ts'
-import { decodeStop, decodeUsage, readPartsText } from './wire.ts'
+import { decodeStop, decodeUsage, readPartsText, readSeal } from './wire.ts'
 
 export interface DecoderContext {
   toolNames: ReadonlyMap<string, ToolIdentity>
@@ -23,7 +22,6 @@ interface Piece {
   index: number
   /** Something of its text was sent: the whole text of a `done` event is then old news. */
   sent: boolean
-  closed: boolean
   /** Summary part, or the channel, that its last delta came from. */
   part: string
 }
@@ -39,6 +37,7 @@ interface Item {
 
 export function createStreamDecoder(context: DecoderContext): StreamDecoder & { finish(response: JsonObject): HubEvent[] } {
   const items = new Map<number, Item>()
+  const openPieces = new Set<Piece>()
   const callIds = new Set<string>()
   let events: HubEvent[] = []
   let nextIndex = 0
@@ -56,32 +55,36 @@ export function createStreamDecoder(context: DecoderContext): StreamDecoder & { 
 
   function open(item: Item, key: string, block: Block): Piece {
     start(undefined)
-    const piece: Piece = { index: nextIndex++, sent: false, closed: false, part: '' }
+    const piece: Piece = { index: nextIndex++, sent: false, part: '' }
     item.pieces.set(key, piece)
+    openPieces.add(piece)
     events.push({ type: 'block_start', index: piece.index, block })
     return piece
   }
 
   function write(piece: Piece, text: string): void {
-    if (piece.closed || text === '') return
+    if (text === '' || !openPieces.has(piece)) return
     piece.sent = true
     events.push({ type: 'delta', index: piece.index, text })
   }
 
   function close(piece: Piece): void {
-    if (piece.closed) return
-    piece.closed = true
-    events.push({ type: 'block_end', index: piece.index })
+    if (openPieces.delete(piece)) events.push({ type: 'block_end', index: piece.index })
   }
 
   /** The item that an event belongs to; one that was never announced gets its type from the event. */
   function itemOf(data: JsonObject, type: string): Item {
-    const index = optionalNum(data['output_index']) ?? Math.max(0, items.size - 1)
-    const known = items.get(index)
-    if (known !== undefined) return known
+    return items.get(optionalNum(data['output_index']) ?? Math.max(0, items.size - 1)) ?? addItem(data, type)
+  }
+
+  function addItem(data: JsonObject, type: string): Item {
     const item: Item = { type, value: {}, pieces: new Map(), waiting: [], done: false }
-    items.set(index, item)
+    items.set(optionalNum(data['output_index']) ?? items.size, item)
     return item
+  }
+
+  function say(data: JsonObject, kind: 'text' | 'refusal', text: string): void {
+    if (text !== '') write(partOf(itemOf(data, 'message'), data['content_index'], kind), text)
   }
 
   function partOf(item: Item, contentIndex: unknown, kind: 'text' | 'refusal'): Piece {
@@ -116,10 +119,9 @@ export function createStreamDecoder(context: DecoderContext): StreamDecoder & { 
 
   function writeInput(item: Item, text: string, whole: boolean): void {
     const piece = toolOf(item, false)
-    if (piece === undefined) {
-      if (!whole) item.waiting.push(text)
-      else if (item.waiting.length === 0) item.waiting.push(text)
-    } else if (!whole || !piece.sent) write(piece, text)
+    if (whole && (piece?.sent ?? item.waiting.length > 0)) return
+    if (piece === undefined) item.waiting.push(text)
+    else write(piece, text)
   }
 
   /** Fills in what no delta brought and ends the item's blocks. */
@@ -128,18 +130,24 @@ export function createStreamDecoder(context: DecoderContext): StreamDecoder & { 
     item.done = true
     item.value = { ...item.value, ...value }
     switch (item.type) {
-      case 'message': return finishMessage(item)
-      case 'reasoning': return finishReasoning(item)
+      case 'message':
+        finishMessage(item)
+        break
+      case 'reasoning':
+        finishReasoning(item)
+        break
       case 'function_call':
       case 'custom_tool_call': {
         const piece = toolOf(item, true)
-        if (piece === undefined) return
-        if (!piece.sent) write(piece, optionalStr(item.value[item.type === 'function_call' ? 'arguments' : 'input']) ?? '')
-        return close(piece)
+        const input = optionalStr(item.value[item.type === 'function_call' ? 'arguments' : 'input']) ?? ''
+        if (piece !== undefined && !piece.sent) write(piece, input)
+        break
       }
+      case '': break
       default: // a server tool's item, or a client tool that only this dialect has (pitfall O23)
-        close(open(item, 'opaque', { type: 'opaque', origin: 'responses', value: item.value }))
+        open(item, 'opaque', { type: 'opaque', origin: 'responses', value: item.value })
     }
+    for (const piece of item.pieces.values()) close(piece)
   }
 
   function finishMessage(item: Item): void {
@@ -147,11 +155,8 @@ export function createStreamDecoder(context: DecoderContext): StreamDecoder & { 
       if (!isObject(part)) continue
       const kind = part['type'] === 'refusal' ? 'refusal' : 'text'
       const text = optionalStr(part[kind]) ?? ''
-      if (text === '' && !item.pieces.has(`${kind}${index}`)) continue
-      const piece = partOf(item, index, kind)
-      if (!piece.sent) write(piece, text)
+      if (text !== '' && !item.pieces.has(`${kind}${index}`)) write(partOf(item, index, kind), text)
     }
-    for (const piece of item.pieces.values()) close(piece)
   }
 
   function finishReasoning(item: Item): void {
@@ -159,12 +164,9 @@ export function createStreamDecoder(context: DecoderContext): StreamDecoder & { 
     if (!item.pieces.has('thinking')) think(item, 'whole', text)
     const seal = readSeal(item.value)
     const piece = item.pieces.get('thinking')
-    if (piece !== undefined) {
-      if (seal !== undefined && !piece.closed) events.push({ type: 'seal', index: piece.index, seal })
-      close(piece)
-    } else if (seal !== undefined) {
-      close(open(item, 'thinking', { type: 'thinking', text: '', redacted: true, seal }))
-    }
+    if (seal === undefined) return
+    if (piece !== undefined && openPieces.has(piece)) events.push({ type: 'seal', index: piece.index, seal })
+    else if (piece === undefined) open(item, 'thinking', { type: 'thinking', text: '', redacted: true, seal })
   }
 
   /** The final object: its output counts only for items that the stream did not finish (pitfall O20). */
@@ -176,7 +178,6 @@ export function createStreamDecoder(context: DecoderContext): StreamDecoder & { 
     if (status === 'queued' || status === 'in_progress' || (output === undefined && !started)) {
       return fail(new DarioError('upstream_protocol', 'the upstream sent no finished answer; try again, or another backend'))
     }
-    start(response)
     const nothingStreamed = items.size === 0
     for (const [index, value] of (output ?? []).entries()) {
       if (!isObject(value)) continue
@@ -189,14 +190,14 @@ export function createStreamDecoder(context: DecoderContext): StreamDecoder & { 
   }
 
   function conclude(response: JsonObject): HubEvent[] {
+    start(response)
     for (const item of items.values()) finishItem(item, {})
+    for (const piece of openPieces) close(piece) // text that came after its item was done
     over = true
     const stop = decodeStop(response, saw)
     const raw = optionalStr(optionalObj(response['incomplete_details'])?.['reason']) ?? optionalStr(response['status'])
-    events.push({
-      type: 'end', stop, ...(raw === undefined ? {} : { rawStop: raw }),
-      usage: usage ?? { input: 0, cacheRead: 0, cacheWrite: 0, output: 0 },
-    })
+    usage ??= { input: 0, cacheRead: 0, cacheWrite: 0, output: 0 }
+    events.push({ type: 'end', stop, usage, ...(raw === undefined ? {} : { rawStop: raw }) })
     return take()
   }
 
@@ -214,9 +215,12 @@ export function createStreamDecoder(context: DecoderContext): StreamDecoder & { 
 
   function announce(data: JsonObject): void {
     const value = optionalObj(data['item']) ?? {}
-    const item = itemOf(data, optionalStr(value['type']) ?? '')
-    item.type = optionalStr(value['type']) ?? item.type
-    item.value = { ...value }
+    const type = optionalStr(value['type']) ?? ''
+    const before = optionalNum(data['output_index']) === undefined ? undefined : itemOf(data, type)
+    // R10: a server that gives two items one index is done with the first.
+    if (before !== undefined && before.type !== type) finishItem(before, {})
+    const item = before === undefined || before.type !== type ? addItem(data, type) : before
+    item.value = value
     if (item.type === 'function_call' || item.type === 'custom_tool_call') toolOf(item, false)
   }
 
@@ -229,14 +233,13 @@ export function createStreamDecoder(context: DecoderContext): StreamDecoder & { 
         const value = optionalObj(data['item']) ?? {}
         return finishItem(itemOf(data, optionalStr(value['type']) ?? ''), value)
       }
-      case 'response.output_text.delta': return write(partOf(itemOf(data, 'message'), data['content_index'], 'text'), text)
-      case 'response.refusal.delta': return write(partOf(itemOf(data, 'message'), data['content_index'], 'refusal'), text)
+      case 'response.output_text.delta': return say(data, 'text', text)
+      case 'response.refusal.delta': return say(data, 'refusal', text)
       case 'response.output_text.done':
       case 'response.refusal.done': {
         const kind = type === 'response.refusal.done' ? 'refusal' : 'text'
-        const piece = partOf(itemOf(data, 'message'), data['content_index'], kind)
-        if (!piece.sent) write(piece, optionalStr(data[kind]) ?? '')
-        return close(piece)
+        const known = itemOf(data, 'message').pieces.has(`${kind}${optionalNum(data['content_index']) ?? 0}`)
+        return known ? undefined : say(data, kind, optionalStr(data[kind]) ?? '')
       }
       case 'response.reasoning_summary_text.delta':
       case 'response.reasoning_summary.delta': // xAI's older word
@@ -265,8 +268,11 @@ export function createStreamDecoder(context: DecoderContext): StreamDecoder & { 
       const type = optionalStr(data['type']) ?? event.event ?? ''
       switch (type) {
         case 'response.completed':
-        case 'response.incomplete':
-          return finish({ status: type.slice('response.'.length), ...optionalObj(data['response']) })
+        case 'response.incomplete': {
+          const response = optionalObj(data['response'])
+          const cut = type === 'response.incomplete' || response?.['status'] === 'incomplete' // vLLM: `completed` for both
+          return finish({ ...response, status: cut ? 'incomplete' : 'completed' })
+        }
         case 'response.failed':
         case 'response.cancelled': return fail(decodeFailure(optionalObj(data['response'])?.['error']))
         case 'error': return fail(decodeFailure(optionalObj(data['error']) ?? data))
@@ -276,7 +282,7 @@ export function createStreamDecoder(context: DecoderContext): StreamDecoder & { 
     },
     end() {
       if (over) return []
-      return fail(new DarioError('upstream_protocol', 'the upstream closed the stream before the answer was complete; try again'))
+      return fail(new DarioError('upstream_protocol', 'the upstream closed the stream half way through its answer; try again'))
     },
   }
 }
@@ -289,11 +295,4 @@ function readToolUse(item: Item, wireName: string, id: string, toolNames: Decode
     type: 'tool_use', id, name: known?.name ?? wireName, input: '', kind,
     ...(namespace === undefined ? {} : { namespace }),
   }
-}
-
-function readSeal(item: JsonObject): Seal | undefined {
-  const value = optionalStr(item['encrypted_content'])
-  if (value === undefined || value === '') return undefined
-  const id = optionalStr(item['id'])
-  return unpackSeal(value) ?? { origin: 'responses', value, ...(id === undefined ? {} : { id }) }
 }

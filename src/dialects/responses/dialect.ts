@@ -7,7 +7,7 @@ import type { HubEvent, JsonObject } from '../../hub/types.ts'
 import type { SseEvent } from '../../sse.ts'
 import type { Dialect } from '../dialect.ts'
 import { optionalObj, optionalStr, parseObject } from '../read.ts'
-import { decodeRequest } from './decode-request.ts'
+import { decodeRequest, repairBody } from './decode-request.ts'
 import { createStreamDecoder } from './decode-stream.ts'
 import type { DecoderContext } from './decode-stream.ts'
 import { encodeRequest } from './encode-request.ts'
@@ -28,6 +28,7 @@ export const responsesDialect: Dialect = {
   keepAlive: KEEP_ALIVE,
   decodeError,
   readRepairs,
+  repairBody,
   readUsage: (data) => decodeUsage(data['usage'] ?? optionalObj(data['response'])?.['usage']),
   isPreamble,
   endOf,

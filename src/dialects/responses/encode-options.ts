@@ -84,7 +84,8 @@ function toEffort({ effort, budget }: Thinking, name: string): string | undefine
   switch (effort) {
     case 'minimal': return 'low' // lossy: newer models refuse the word
     case 'xhigh':
-    case 'max': return /^gpt-(?:5\.(?:[2-9]|\d\d)|[6-9])|codex-max/.test(name) ? 'xhigh' : 'high' // lossy: the highest word there is
+    case 'max': // lossy: the highest word that the model has
+      return /^gpt-(?:5\.(?:[2-9]|\d\d)|[6-9])|codex-max/.test(name) ? 'xhigh' : 'high'
     case undefined:
       // lossy: a budget in tokens becomes a word
       return budget === undefined ? undefined : budget <= 2048 ? 'low' : budget <= 8192 ? 'medium' : 'high'

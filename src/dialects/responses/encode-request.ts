@@ -23,7 +23,8 @@ interface Run {
 
 export function encodeRequest(request: HubRequest, target: Target): EncodedRequest {
   const run: Run = { target, names: createToolNames(), warnings: [], kinds: new Map() }
-  const tools = encodeToolFields(request, target, run.names, run.warnings) // first: a tool keeps its own name before history does
+  // First: among equal names, tools keep theirs and history yields.
+  const tools = encodeToolFields(request, target, run.names, run.warnings)
   const leading = request.turns.findIndex((turn) => turn.role !== 'system')
   const rest = leading === -1 ? request.turns.length : leading
   const instructions = request.turns.slice(0, rest).map((turn) => readText(turn, run)).filter(Boolean).join('\n\n')
@@ -111,7 +112,9 @@ function encodePart(block: Block, turn: Turn, run: Run): JsonObject[] {
 
 function encodeMedia(block: BlockOf<'media'>, turn: Turn): JsonObject {
   const { source } = block
-  if (source.type === 'text') return { type: 'input_text', text: block.name === undefined ? source.text : `${block.name}:\n${source.text}` }
+  if (source.type === 'text') {
+    return { type: 'input_text', text: block.name === undefined ? source.text : `${block.name}:\n${source.text}` }
+  }
   if (source.type === 'file') {
     // I2: a file that vanished would be a wrong answer that looks right. Chat and Responses share one vendor's store.
     if (source.origin === 'anthropic') {
@@ -134,7 +137,10 @@ function encodeAssistantTurn(turn: Turn, run: Run): JsonObject[] {
   const items: JsonObject[] = []
   let text: JsonObject[] = []
   const flush = (): void => {
-    if (text.length > 0) items.push({ type: 'message', role: 'assistant', content: text })
+    // A bare string where it can be: some servers know earlier answers in no other form (pitfall A9).
+    const plain = text.every((part) => part['type'] === 'output_text')
+    const content = plain ? text.map((part) => part['text']).join('') : text
+    if (text.length > 0) items.push({ type: 'message', role: 'assistant', content })
     text = []
   }
   for (const block of turn.blocks) {

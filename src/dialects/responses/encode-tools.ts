@@ -77,7 +77,9 @@ function encodeWebSearch(value: JsonObject): JsonObject {
 }
 
 /** From the tools that are really sent (pitfall R16). */
-function encodeToolChoice(request: HubRequest, tools: JsonObject[], names: ToolNames, warnings: Warning[]): JsonObject | string | undefined {
+function encodeToolChoice(
+  request: HubRequest, tools: JsonObject[], names: ToolNames, warnings: Warning[],
+): JsonObject | string | undefined {
   const choice = request.toolChoice
   if (choice?.type !== 'tool') return choice?.type
   const wanted = request.tools.find((tool) => (tool.type === 'function' || tool.type === 'custom') && tool.name === choice.name)

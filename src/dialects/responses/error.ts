@@ -88,10 +88,10 @@ export function decodeError(status: number, text: string): DarioError {
   if ([400, 413, 422].includes(status) && readOverflow(`${word ?? ''} ${sentence}`)) {
     return new DarioError('context_length_exceeded', sentence, { ...options, status: 400 })
   }
-  // E5: the status decides; only a plain 400 or 404 is refined by the body's own word.
   const byStatus = BY_STATUS[status] ?? (status < 500 ? 'invalid_request' : 'upstream_error')
-  const refined = status === 400 || status === 404 ? BY_WORD[word ?? ''] ?? byStatus : byStatus
-  return new DarioError(refined, sentence, options)
+  // E5: the status decides; only the two vague ones are refined by the body's own word.
+  const refines = status === 400 || (status === 404 && word === 'model_not_found')
+  return new DarioError(refines ? BY_WORD[word ?? ''] ?? byStatus : byStatus, sentence, options)
 }
 
 function readBody(text: string): JsonObject {
@@ -112,17 +112,21 @@ function readMessage(body: JsonObject, inner: JsonObject): string | undefined {
 /** E8: markup and unread JSON are no message. */
 const isPage = (text: string): boolean => /^\s*[<{[]/.test(text)
 
-/** What each refused parameter teaches; the first group of words that fits the error's `param` or message. */
+/** What each refused parameter teaches; the first pattern that fits the error's `param`, code and message. */
 const LESSONS: readonly (readonly [RegExp, Repair])[] = [
   [/temperature|top_p/i, 'no_sampling'],
-  [/encrypted[_ ]content.*(?:verif|decrypt|parse|invalid)|invalid_encrypted_content|input\[\d+\].*reasoning|reasoning.*without its required/i, 'no_thinking_history'],
-  [/encrypted[_ ]content|reasoning(?:[_.](?:effort|summary))?\b/i, 'no_thinking'],
+  [/encrypted[_ ]content.*(?:verif|decrypt|parse|invalid)|invalid_encrypted_content/i, 'no_thinking_history'],
+  [/input\[\d+\].*reasoning|reasoning.*without its required/i, 'no_thinking_history'],
+  [/^include|encrypted[_ ]content|reasoning(?:[_.](?:effort|summary))?\b/i, 'no_thinking'],
   [/text\.format|json_schema|response_format/i, 'no_format'],
   [/parallel_tool_calls/i, 'no_parallel_tools'],
   [/\bstrict\b/i, 'no_strict'],
 ]
 
-const REFUSED = /unsupported|not support|unrecogni[sz]ed|unknown (?:parameter|field)|not permitted|not allowed|extra inputs|invalid|could not be verified|must be verified|unexpected|without its required/i
+const REFUSED = new RegExp([
+  'unsupported', 'not support', 'unrecogni[sz]ed', 'unknown (?:parameter|field)', 'not permitted', 'not allowed',
+  'extra inputs', 'unexpected', 'could not be (?:verified|decrypted|parsed)', 'must be verified', 'without its required',
+].join('|'), 'i')
 
 export function readRepairs(error: DarioError): Repair[] {
   if (error.status !== 400 && error.status !== 422) return []

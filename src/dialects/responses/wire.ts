@@ -4,7 +4,8 @@
  * @module
  */
 import type { DarioError } from '../../errors.ts'
-import type { JsonObject, StopReason, Usage } from '../../hub/types.ts'
+import { unpackSeal } from '../../hub/seal.ts'
+import type { JsonObject, Seal, StopReason, Usage } from '../../hub/types.ts'
 import { encodeSse } from '../../sse.ts'
 import { isObject, optionalNum, optionalObj, optionalStr } from '../read.ts'
 
@@ -86,4 +87,12 @@ const FAILURE: Partial<Record<DarioError['code'], string>> = {
 export function readPartsText(parts: unknown, separator: string): string {
   if (!Array.isArray(parts)) return ''
   return parts.map((part) => isObject(part) ? optionalStr(part['text']) ?? '' : '').filter(Boolean).join(separator)
+}
+
+/** Proof of a reasoning item: this API's own, or another vendor's that travelled in its place. */
+export function readSeal(item: JsonObject): Seal | undefined {
+  const value = optionalStr(item['encrypted_content']) ?? ''
+  const id = optionalStr(item['id'])
+  if (value === '') return undefined
+  return unpackSeal(value) ?? { origin: 'responses', value, ...(id === undefined ? {} : { id }) }
 }
