@@ -77,8 +77,11 @@ const LOW_HEADROOM = 0.1
 const MOVED_IDLE = 60 * MINUTE
 /** Entries per map: names of models and conversations come from clients (pitfall G8). */
 const MOST = 10_000
-/** Failed retries at one resting candidate: ten saved up, one more per second, all of them back when it answers. */
-const RETRIES = 10
+/**
+ * Retries at a resting candidate: after ten failures without an answer between them, one per second. Failures within
+ * 100 ms count once, so that a short outage under heavy traffic is not taken for a vendor that is down.
+ */
+const RETRIES = 10, RETRY_WINDOW = 100
 
 /** Vendors whose limits count per model, so that one exhausted model leaves the key's others usable (pitfall F7). */
 const LIMITS_BY_MODEL = /(^|\.)(anthropic\.com|openai\.com|groq\.com|googleapis\.com|mistral\.ai)$/
@@ -146,7 +149,7 @@ export function createPool(now: () => number, random: () => number = Math.random
     if (bounds === undefined) return // `ok` and the client's own mistakes never cool a key (pitfall F4)
     const time = now()
     const { nodeId, backend } = candidate
-    remember(retries, nodeId, { left: Math.max(0, retriesLeft(nodeId) - 1), time })
+    if (time - (retries.get(nodeId)?.time ?? 0) >= RETRY_WINDOW) remember(retries, nodeId, { left: Math.max(0, retriesLeft(nodeId) - 1), time })
     const name = outcome === 'unreachable' ? backend.id : outcome === 'rate_limited' && !wholeKey ? limitOf(candidate) : nodeId
     const last = rests.get(name)
     const again = last?.reason === outcome ? last : undefined

@@ -105,7 +105,7 @@ function answer(response: ServerResponse, dialect: DialectName, text: string, st
   setTimeout(() => response.socket?.resetAndDestroy(), 5)
 }
 
-interface Reply { status: number; body: string; broken: boolean; ms: number }
+interface Reply { status: number; attempts: string; body: string; broken: boolean; ms: number }
 
 function send(url: string, agent: Agent, dialect: DialectName, body: JsonObject): Promise<Reply> {
   const started = performance.now()
@@ -114,7 +114,8 @@ function send(url: string, agent: Agent, dialect: DialectName, body: JsonObject)
       const chunks: Buffer[] = []
       response.on('data', (chunk: Buffer) => chunks.push(chunk)).on('error', () => {})
       response.on('close', () => resolve({
-        status: response.statusCode ?? 0, body: Buffer.concat(chunks).toString(), broken: !response.complete, ms: performance.now() - started,
+        status: response.statusCode ?? 0, attempts: String(response.headers['dario-attempts']),
+        body: Buffer.concat(chunks).toString(), broken: !response.complete, ms: performance.now() - started,
       }))
     })
     outgoing.on('error', reject).end(JSON.stringify(body))
@@ -136,7 +137,7 @@ const WHOLE: Record<DialectName, RegExp> = { anthropic: /"message_stop"/, chat: 
 const ERROR: Record<DialectName, RegExp> = { anthropic: /event: error\n/, chat: /data: \{"error":/, responses: /"response\.failed"/ }
 
 /** What is wrong with a reply; undefined when it is as it must be. */
-function check({ token, cut }: Plan, dialect: DialectName, streamed: boolean, { status, body, broken, ms }: Reply): string | undefined {
+function check({ token, cut }: Plan, dialect: DialectName, streamed: boolean, { status, attempts, body, broken, ms }: Reply): string | undefined {
   const tokens = new Set(body.match(/tok-\d+-/g))
   const at = `${token} (${dialect}, ${streamed ? 'streamed' : 'plain'}${cut ? ', cut' : ''})`
   if (ms > DEADLINE + 500) return `${at} outlived its deadline: ${ms.toFixed(0)} ms`
@@ -147,7 +148,7 @@ function check({ token, cut }: Plan, dialect: DialectName, streamed: boolean, { 
     if (streamed && tokens.size > 0 && (!ERROR[dialect].test(body) || broken)) return `${at} ends without its error: ${body.slice(-200)}`
     return undefined
   }
-  if (!isWhole || (streamed && ERROR[dialect].test(body))) return `${at} failed with ${status}${broken ? ', broken' : ''}: ${body.slice(0, 200)}`
+  if (!isWhole || (streamed && ERROR[dialect].test(body))) return `${at} failed with ${status} after ${attempts} attempts${broken ? ', broken' : ''}: ${body.slice(0, 200)}`
   const text = readText(dialect, streamed, body)
   return new RegExp(`^answer ${token} from [a-f]$`).test(text) ? undefined : `${at} says "${text}"`
 }
@@ -244,11 +245,14 @@ export async function runChaos({ requests, concurrency, seed, stall }: ChaosOpti
       if (problem !== undefined) violations.push(problem)
     }
   }
-  /** The vendors take turns in refusing connections for a while. */
+  /** One vendor refuses connections for a while, again and again; the other one in the second half. */
   async function disturb(): Promise<void> {
-    for (let turn = 0; next < requests; turn++) {
-      await sleep(400)
-      await vendors.outage(turn % 2, 200)
+    for (const index of VENDORS.keys()) {
+      while (next < requests * (index + 1) / VENDORS.length) {
+        await sleep(400)
+        await vendors.outage(index, 200)
+      }
+      if (next < requests) await sleep(5 * stall) // no request may see both vendors refuse
     }
   }
   const started = performance.now()
