@@ -105,7 +105,7 @@ function answer(response: ServerResponse, dialect: DialectName, text: string, st
   setTimeout(() => response.socket?.resetAndDestroy(), 5)
 }
 
-interface Reply { status: number; attempts: string; body: string; broken: boolean; ms: number }
+interface Reply { status: number; id: string; body: string; broken: boolean; ms: number }
 
 function send(url: string, agent: Agent, dialect: DialectName, body: JsonObject): Promise<Reply> {
   const started = performance.now()
@@ -114,7 +114,7 @@ function send(url: string, agent: Agent, dialect: DialectName, body: JsonObject)
       const chunks: Buffer[] = []
       response.on('data', (chunk: Buffer) => chunks.push(chunk)).on('error', () => {})
       response.on('close', () => resolve({
-        status: response.statusCode ?? 0, attempts: String(response.headers['dario-attempts']),
+        status: response.statusCode ?? 0, id: String(response.headers['dario-request-id']),
         body: Buffer.concat(chunks).toString(), broken: !response.complete, ms: performance.now() - started,
       }))
     })
@@ -137,7 +137,7 @@ const WHOLE: Record<DialectName, RegExp> = { anthropic: /"message_stop"/, chat: 
 const ERROR: Record<DialectName, RegExp> = { anthropic: /event: error\n/, chat: /data: \{"error":/, responses: /"response\.failed"/ }
 
 /** What is wrong with a reply; undefined when it is as it must be. */
-function check({ token, cut }: Plan, dialect: DialectName, streamed: boolean, { status, attempts, body, broken, ms }: Reply): string | undefined {
+function check({ token, cut }: Plan, dialect: DialectName, streamed: boolean, { status, body, broken, ms }: Reply): string | undefined {
   const tokens = new Set(body.match(/tok-\d+-/g))
   const at = `${token} (${dialect}, ${streamed ? 'streamed' : 'plain'}${cut ? ', cut' : ''})`
   if (ms > DEADLINE + 500) return `${at} outlived its deadline: ${ms.toFixed(0)} ms`
@@ -148,7 +148,7 @@ function check({ token, cut }: Plan, dialect: DialectName, streamed: boolean, { 
     if (streamed && tokens.size > 0 && (!ERROR[dialect].test(body) || broken)) return `${at} ends without its error: ${body.slice(-200)}`
     return undefined
   }
-  if (!isWhole || (streamed && ERROR[dialect].test(body))) return `${at} failed with ${status} after ${attempts} attempts${broken ? ', broken' : ''}: ${body.slice(0, 200)}`
+  if (!isWhole || (streamed && ERROR[dialect].test(body))) return `${at} failed with ${status}${broken ? ', broken' : ''}: ${body.slice(0, 100)}`
   const text = readText(dialect, streamed, body)
   return new RegExp(`^answer ${token} from [a-f]$`).test(text) ? undefined : `${at} says "${text}"`
 }
@@ -218,6 +218,7 @@ export async function runChaos({ requests, concurrency, seed, stall }: ChaosOpti
   const figures: Record<string, number> = { requests, attempts: 0, faults: 0, cut: 0, slowest: 0 }
   const violations: string[] = []
   const count = (what: string): void => void (figures[what] = (figures[what] ?? 0) + 1)
+  const stories = new Map<string, string>()
   const before = countResources()
   const vendors = await startVendors(seed, count)
   const timeouts = { connect: 2000, firstByte: stall, silence: stall }
@@ -227,7 +228,10 @@ export async function runChaos({ requests, concurrency, seed, stall }: ChaosOpti
   }]))
   const proxy = createProxy({
     environment: {}, port: 0, backends, routes: [{ model: '*', to: ['v1', 'v2'] }], deadline: DEADLINE,
-    observer: { attempt: (_, { outcome, error }) => void (outcome === 'unreachable' && /nothing listens/.test(error ?? '') && count('refused')) },
+    observer: {
+      end: ({ id, end, attempts }) => void (end === 'complete' || stories.set(id, attempts.map(({ key, outcome, ms }) => `${key} ${outcome} ${ms} ms`).join(', '))),
+      attempt: (_, { outcome, error }) => void (outcome === 'unreachable' && /nothing listens/.test(error ?? '') && count('refused')),
+    },
   })
   const { url } = await proxy.listen()
   const agent = new Agent({ keepAlive: true })
@@ -242,7 +246,7 @@ export async function runChaos({ requests, concurrency, seed, stall }: ChaosOpti
       if (plan.cut) count('cut')
       figures['slowest'] = Math.max(figures['slowest']!, Math.round(reply.ms))
       const problem = check(plan, dialect, streamed, reply)
-      if (problem !== undefined) violations.push(problem)
+      if (problem !== undefined) violations.push(`${problem}; healthy were all but ${[...plan.faults.keys()].join('')}: ${stories.get(reply.id)}`)
     }
   }
   /** One vendor refuses connections for a while, again and again; the other one in the second half. */
