@@ -67,10 +67,10 @@ test('outcome: limits are read in the spelling of each vendor', () => {
     'x-ratelimit-limit-tokens': '1000', 'x-ratelimit-remaining-tokens': '250', 'x-ratelimit-reset-tokens': '2s',
     'x-ratelimit-limit': '20', 'x-ratelimit-remaining': '10', 'x-ratelimit-remaining-broken': 'many', 'content-type': 'text/plain',
   }
-  deepStrictEqual(readLimits(headers, NOW), [
-    { what: 'requests', limit: 50, remaining: 49, resetMs: 1000 },
-    { what: 'tokens', limit: 1000, remaining: 250, resetMs: 2000 },
-    { what: 'requests', limit: 20, remaining: 10, resetMs: undefined },
+  deepStrictEqual(readLimits(headers), [
+    { limit: 50, remaining: 49, reset: '2026-11-22T10:00:01Z' },
+    { limit: 1000, remaining: 250, reset: '2s' },
+    { limit: 20, remaining: 10, reset: '' },
   ])
 })
 

@@ -302,7 +302,7 @@ test('G8: names of models that clients make up do not fill the memory', () => {
   const { pool, order } = makePool()
   const [first] = order([VENDOR], 'x', { model: 'first' })
   pool.report(first!, fail('rate_limited', 60_000))
-  for (let count = 0; count < 10_000; count++) pool.report({ ...first!, model: `made up ${count}` }, fail('rate_limited', 60_000))
+  for (let count = 0; count < 10_000; count++) pool.report({ ...first!, limitId: `${first!.nodeId} made up ${count}` }, fail('rate_limited', 60_000))
   strictEqual(pool.wait([first!]), 0) // the oldest made room
   strictEqual(pool.states(VENDOR).filter(({ state }) => state === 'resting').length, 1)
 })

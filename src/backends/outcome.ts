@@ -61,20 +61,15 @@ export function readRetryAfter(headers: IncomingHttpHeaders, now: number): numbe
   const milliseconds = readTime(`${headers['retry-after-ms'] ?? ''}ms`, now)
   const asked = milliseconds ?? readTime(headers['retry-after'] ?? '', now)
   if (asked !== undefined) return asked
-  let latest: number | undefined
-  for (const limit of readLimits(headers, now)) {
-    if (limit.remaining === 0 && limit.resetMs !== undefined) latest = Math.max(latest ?? 0, limit.resetMs)
-  }
-  return latest
+  const waits = readLimits(headers).filter(({ remaining }) => remaining === 0).map(({ reset }) => readTime(reset, now) ?? 0)
+  return Math.max(0, ...waits) || undefined
 }
 
-export interface Limit {
-  /** `requests`, `tokens`, `input-tokens` … */
-  what: string
+interface Limit {
   limit: number | undefined
   remaining: number
-  /** Milliseconds from now. */
-  resetMs: number | undefined
+  /** As the vendor writes it; '' when it does not. */
+  reset: string
 }
 
 /** Gemini (`"retryDelay": "30s"`), OpenAI and Groq ("Please try again in 7.66s") say it in the body. */
@@ -84,20 +79,14 @@ function readAdvice(text: string, now: number): number | undefined {
 }
 
 /** `anthropic-ratelimit-{what}-remaining`, `x-ratelimit-remaining-{what}`, vendors' bare `x-ratelimit-remaining`, and the IETF draft's. */
-export function readLimits(headers: IncomingHttpHeaders, now: number): Limit[] {
+export function readLimits(headers: IncomingHttpHeaders): Limit[] {
   const limits: Limit[] = []
   for (const name in headers) {
     if (!name.includes('ratelimit-') || !name.includes('remaining')) continue
-    const remaining = Number(headers[name])
-    if (!Number.isFinite(remaining) || headers[name] === '') continue
     const read = (word: string): string => String(headers[name.replace('remaining', word)] ?? '')
-    const limit = Number(read('limit'))
-    limits.push({
-      what: name.replace(/^.*ratelimit-/, '').replace(/-?remaining-?/, '') || 'requests',
-      limit: limit > 0 ? limit : undefined,
-      remaining,
-      resetMs: readTime(read('reset'), now),
-    })
+    const remaining = read('remaining')
+    if (!/^\d+(\.\d+)?$/.test(remaining)) continue
+    limits.push({ limit: Number(read('limit')) || undefined, remaining: Number(remaining), reset: read('reset') })
   }
   return limits
 }

@@ -4,7 +4,7 @@
  * @module
  */
 import { createHash } from 'node:crypto'
-import { readLimits } from './outcome.ts'
+import { readLimits, readTime } from './outcome.ts'
 import { rank } from './rendezvous.ts'
 import type { Backend, Key } from './backend.ts'
 import type { Verdict } from './outcome.ts'
@@ -18,6 +18,8 @@ export interface Candidate {
   /** Unix time in ms; 0 when it was not resting as it was taken. */
   restingUntil: number
   nodeId: string
+  /** What its limits are counted by: the key, or the key and a family of models. */
+  limitId: string
   /** Name of the conversation, where it had a choice of keys. */
   conversation: string | undefined
   /** The conversation's first choice when all is well. */
@@ -95,12 +97,13 @@ export function createPool(now: () => number, random: () => number = Math.random
 
   function order({ backend, model }: { backend: Backend; model: string }, affinity: () => string, isNew: () => boolean): Candidate[] {
     const { keys } = backend
-    if (keys.length < 2) {
-      return [{ backend, key: keys[0], model, nodeId: nodeIdOf(backend, keys[0]), restingUntil: 0, conversation: undefined, isHome: true }]
-    }
+    const family = familyOf(backend, model)
+    const toCandidate = (key: Key | undefined, nodeId: string, conversation: string | undefined, isHome: boolean): Candidate => (
+      { backend, key, model, nodeId, limitId: nodeId + family, restingUntil: 0, conversation, isHome })
+    if (keys.length < 2) return [toCandidate(keys[0], nodeIdOf(backend, keys[0]), undefined, true)]
     const conversation = `${backend.id} ${affinity()}`
     const ranked = rank(conversation, keys.map((key) => ({ id: nodeIdOf(backend, key), weight: key.weight, key })))
-      .map(({ id, key }, index): Candidate => ({ backend, key, model, nodeId: id, restingUntil: 0, conversation, isHome: index === 0 }))
+      .map(({ id, key }, index) => toCandidate(key, id, conversation, index === 0))
     const home = moved.get(conversation)
     const at = home === undefined || now() - home.used > MOVED_IDLE ? -1 : ranked.findIndex(({ nodeId }) => nodeId === home.nodeId)
     if (at !== -1) return [...ranked.splice(at, 1), ...ranked]
@@ -117,12 +120,12 @@ export function createPool(now: () => number, random: () => number = Math.random
   }
 
   function isLow(candidate: Candidate): boolean {
-    const headroom = headrooms.get(limitOf(candidate))
+    const headroom = headrooms.get(candidate.limitId)
     return headroom !== undefined && headroom.until > now() && headroom.share < LOW_HEADROOM
   }
 
   function restOf(candidate: Candidate): number {
-    const until = namesOf(candidate).reduce((latest, name) => Math.max(latest, rests.get(name)?.until ?? 0), 0)
+    const until = Math.max(...namesOf(candidate).map((name) => rests.get(name)?.until ?? 0))
     return until > now() ? until : 0
   }
 
@@ -139,6 +142,7 @@ export function createPool(now: () => number, random: () => number = Math.random
       if (until >= soonest || (until > 0 && !isFirst && retriesLeft(candidate.nodeId) < 1)) continue
       best = index
       soonest = until
+      if (until === 0) break
     }
     const [taken] = best === -1 ? [] : waiting.splice(best, 1)
     return taken && { ...taken, restingUntil: soonest }
@@ -150,7 +154,7 @@ export function createPool(now: () => number, random: () => number = Math.random
     const time = now()
     const { nodeId, backend } = candidate
     if (time - (retries.get(nodeId)?.time ?? 0) >= RETRY_WINDOW) remember(retries, nodeId, { left: Math.max(0, retriesLeft(nodeId) - 1), time })
-    const name = outcome === 'unreachable' ? backend.id : outcome === 'rate_limited' && !wholeKey ? limitOf(candidate) : nodeId
+    const name = outcome === 'unreachable' ? backend.id : outcome === 'rate_limited' && !wholeKey ? candidate.limitId : nodeId
     const last = rests.get(name)
     const again = last?.reason === outcome ? last : undefined
     // Parallel refusals of one window count once (pitfall F6); a quiet time as long as the longest rest forgives.
@@ -177,14 +181,15 @@ export function createPool(now: () => number, random: () => number = Math.random
 
   function noteHeadroom(candidate: Candidate, headers: IncomingHttpHeaders): void {
     let share = Infinity
-    let until = 0
-    for (const { limit, remaining, resetMs } of readLimits(headers, now())) {
+    let resetAfter: string | undefined
+    for (const { limit, remaining, reset } of readLimits(headers)) {
       const left = limit ? remaining / limit : Math.min(remaining, 1)
       if (left >= share) continue
       share = left
-      until = now() + (resetMs ?? MINUTE)
+      resetAfter = reset
     }
-    if (share !== Infinity) remember(headrooms, limitOf(candidate), { share, until })
+    if (resetAfter === undefined) return
+    remember(headrooms, candidate.limitId, { share, until: now() + (readTime(resetAfter, now()) ?? MINUTE) })
   }
 
   function stateOf(backend: Backend, key: Key): KeyState {
@@ -222,15 +227,15 @@ function remember<Value>(map: Map<string, Value>, name: string, value: Value): v
 }
 
 /** What may rest: the backend, the key, the key for one family of models. */
-function namesOf(candidate: Candidate): string[] {
-  return [candidate.backend.id, candidate.nodeId, limitOf(candidate)]
+function namesOf({ backend, nodeId, limitId }: Candidate): string[] {
+  return [backend.id, nodeId, limitId]
 }
 
 /**
- * What a limit counts. `claude-opus-5-20260101` and `claude-opus-5-latest` share theirs: a date or tag makes no other
- * model.
+ * '' where the whole key is limited. `claude-opus-5-20260101` and `claude-opus-5-latest` share their limits: a date or
+ * tag makes no other model.
  */
-function limitOf({ backend, nodeId, model }: Candidate): string {
-  if (!LIMITS_BY_MODEL.test(backend.host ?? '')) return nodeId
-  return `${nodeId} ${model.slice(0, 200).replace(/[-@](\d{8}|\d{4}-\d{2}-\d{2}|latest)(-v\d+(:\d+)?)?$/, '')}`
+function familyOf({ host }: Backend, model: string): string {
+  if (!LIMITS_BY_MODEL.test(host ?? '')) return ''
+  return ` ${model.slice(0, 200).replace(/[-@](\d{8}|\d{4}-\d{2}-\d{2}|latest)(-v\d+(:\d+)?)?$/, '')}`
 }
