@@ -140,7 +140,7 @@ test('F9: what one dialect cannot say goes to the next backend that can, and not
 
 for (const dialect of DIALECTS) {
   for (const then of ['cut', 'end', 'stall'] as const) {
-    test(`F2: a ${dialect} stream that breaks after content (${then}) is never replayed and ends in-protocol`, async (t) => {
+    test(`F2, S17: a ${dialect} stream that breaks after content (${then}) is never replayed and ends in-protocol`, async (t) => {
       const vendor = await startVendor(t, dialect, 'ab', SHORT)
       const other = await startVendor(t, 'chat', 'c')
       const { url, records } = await startChain(t, [vendor, other])
@@ -154,6 +154,29 @@ for (const dialect of DIALECTS) {
     })
   }
 }
+
+const CLOSED: Record<DialectName, RegExp> = { anthropic: /content_block_stop[^]*event: error/, chat: /"error":/, responses: /response\.failed/ }
+for (const [client, server] of [['anthropic', 'chat'], ['anthropic', 'responses'], ['responses', 'anthropic'], ['chat', 'anthropic']] as const) {
+  test(`S15, S18: a cut ${server} stream ends a ${client} client's with its open block closed and an error, not as if whole`, async (t) => {
+    const vendor = await startVendor(t, server, 'ab')
+    const { url } = await startChain(t, [vendor])
+    vendor.next.push(sendPieces((name) => [preamble(name), content(name, 'half of it')], 'cut'))
+    const answer = await ask(url, client, { stream: true })
+    match(answer.text, CLOSED[client])
+    doesNotMatch(answer.text, /message_stop|\[DONE\]|response\.completed/)
+    strictEqual(answer.text.split('half of it').length >= 2, true)
+    deepStrictEqual([vendor.received.length, answer.cut], [1, false])
+  })
+}
+
+test('S19: keep-alives go on while one key after the other is silent', async (t) => {
+  const vendor = await startVendor(t, 'anthropic', 'abc', SHORT)
+  const { url } = await startChain(t, [vendor], { keepAlive: 40 })
+  vendor.next.push(silent, silent)
+  const answer = await ask(url, 'anthropic', { stream: true })
+  match(answer.text, /^(?:event: ping\n.*\n\n){2,}event: message_start/)
+  match(answer.text, /from [abc]/)
+})
 
 test('S16: an answer that has said why it stopped is whole, though its connection breaks', async (t) => {
   const vendor = await startVendor(t, 'chat', 'ab')
@@ -204,7 +227,7 @@ test('S20: an error before the first keep-alive keeps its status', async (t) => 
 })
 
 for (const [status, type] of [[429, 'rate_limit_error'], [401, 'authentication_error'], [500, 'api_error'], [529, 'overloaded_error']] as const) {
-  test(`pool: with a single key the vendor's own ${status} is the answer, every time`, async (t) => {
+  test(`E2: with a single key the vendor's own ${status} is the answer, every time`, async (t) => {
     const vendor = await startVendor(t, 'anthropic', 'a')
     const { url } = await startChain(t, [vendor])
     vendor.moods.set('a', refuse(status, type, { 'x-vendor': 'own' }))
@@ -237,7 +260,7 @@ test('E7: when every key is limited the shortest wait is told, of all keys', asy
   deepStrictEqual([answer.status, answer.headers.get('retry-after')], [429, '20'])
 })
 
-test('E7: the shortest wait is told in another dialect too', async (t) => {
+test('E3, E7: another dialect tells the shortest wait in its own envelope', async (t) => {
   const vendor = await startVendor(t, 'anthropic', 'ab')
   const { url } = await startChain(t, [vendor])
   vendor.next.push(...['50', '20'].map((wait) => refuse(429, 'rate_limit_error', { 'retry-after': wait })))

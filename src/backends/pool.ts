@@ -125,7 +125,8 @@ export function createPool(now: () => number, random: () => number = Math.random
   }
 
   function restOf(candidate: Candidate): number {
-    const until = Math.max(...namesOf(candidate).map((name) => rests.get(name)?.until ?? 0))
+    let until = 0
+    for (const name of namesOf(candidate)) until = Math.max(until, rests.get(name)?.until ?? 0)
     return until > now() ? until : 0
   }
 
@@ -222,8 +223,9 @@ export function createPool(now: () => number, random: () => number = Math.random
 function remember<Value>(map: Map<string, Value>, name: string, value: Value): void {
   map.delete(name)
   map.set(name, value)
+  if (map.size <= MOST) return
   const [oldest] = map.keys()
-  if (map.size > MOST && oldest !== undefined) map.delete(oldest)
+  if (oldest !== undefined) map.delete(oldest)
 }
 
 /** What may rest: the backend, the key, the key for one family of models. */
