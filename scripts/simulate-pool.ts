@@ -15,7 +15,7 @@ const DAY = 10 * HOUR
 const KEYS = 5
 const CONVERSATIONS = 200
 /** Uncached input tokens per key and minute, as Anthropic counts them. */
-const LIMIT = 70_000
+const LIMIT = 80_000
 const CACHE_LIFE = 5 * MINUTE
 const ATTEMPTS = 8
 

@@ -13,7 +13,7 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import type { DialectName, JsonObject } from '../../src/hub/types.ts'
 import { createProxy } from '../../src/index.ts'
-import { PATHS, content, errorBody, errorEvent, preamble, request, stream, whole } from './answers.ts'
+import { PATHS, content, errorBody, errorEvent, preamble, request, stream, whole } from './pieces.ts'
 import { createRandom } from './property.ts'
 
 export interface ChaosOptions {

@@ -6,7 +6,7 @@ import type { ServerResponse } from 'node:http'
 import type { TestContext } from 'node:test'
 import type { ProxyOptions } from '../../src/index.ts'
 import type { DialectName, JsonObject } from '../../src/hub/types.ts'
-import { PATHS, errorBody, request, stream, whole } from './answers.ts'
+import { PATHS, errorBody, request, stream, whole } from './pieces.ts'
 import { sendJson, startUpstream } from './upstream.ts'
 import type { Received, TestUpstream } from './upstream.ts'
 
