@@ -8,6 +8,7 @@ import { once } from 'node:events'
 import { Agent, createServer, request as requestHttp } from 'node:http'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
@@ -259,13 +260,18 @@ export async function runChaos({ requests, concurrency, seed, stall }: ChaosOpti
       if (next < requests) await sleep(5 * stall) // no request may see both vendors refuse
     }
   }
+  const delay = monitorEventLoopDelay()
+  delay.enable()
   const started = performance.now()
-  const work1 = Promise.all(Array.from({ length: concurrency }, work))
+  const working = Promise.all(Array.from({ length: concurrency }, work))
   const disturbing = disturb()
   while (next < requests / 5) await sleep(20)
   heapAtFirst = collectGarbage()
-  await Promise.all([work1, disturbing])
+  await Promise.all([working, disturbing])
   figures['seconds'] = Math.round((performance.now() - started) / 100) / 10
+  delay.disable()
+  // A machine that stands still for longer than `stall` makes healthy vendors look silent.
+  figures['longest standstill in ms'] = Math.round(delay.max / 1e6)
   figures['heap growth in kB'] = Math.round((collectGarbage() - heapAtFirst) / 1000)
   agent.destroy()
   await proxy.close(1000)
