@@ -257,7 +257,7 @@ export async function runChaos({ requests, concurrency, seed, stall }: ChaosOpti
         await sleep(400)
         await vendors.outage(index, 200)
       }
-      if (next < requests) await sleep(5 * stall) // no request may see both vendors refuse
+      for (let step = 0; step < 50 && next < requests; step++) await sleep(stall / 10) // no request may see both vendors refuse
     }
   }
   const delay = monitorEventLoopDelay()
