@@ -127,12 +127,15 @@ function decodeTurns(body: JsonObject): Turn[] {
 
 const toText = (text: string): Block[] => text === '' ? [] : [{ type: 'text', text }]
 
+const ROLES = { user: 'user', assistant: 'assistant', system: 'system', developer: 'system' } as const
+
 type Push = (role: Turn['role'], blocks: Block[], path: string) => void
 
 function decodeItem(item: JsonObject, path: string, push: Push): void {
   const type = optionalStr(item['type']) ?? (item['role'] === undefined ? '' : 'message')
   switch (type) {
-    case 'message': return push(toRole(item['role'], `${path}.role`), decodeContent(item['content'], `${path}.content`), path)
+    case 'message':
+      return push(ROLES[oneOf(item['role'], `${path}.role`, ['user', 'assistant', 'system', 'developer'])], decodeContent(item['content'], `${path}.content`), path)
     case 'reasoning': return push('assistant', decodeReasoning(item), path)
     case 'function_call':
     case 'custom_tool_call': return push('assistant', decodeCall(item, type, path), path)
@@ -145,11 +148,6 @@ function decodeItem(item: JsonObject, path: string, push: Push): void {
       str(item['type'], `${path}.type`)
       return push(isClientItem(type) ? 'user' : 'assistant', [{ type: 'opaque', origin: 'responses', value: item }], path)
   }
-}
-
-function toRole(value: unknown, path: string): Turn['role'] {
-  const role = oneOf(value, path, ['user', 'assistant', 'system', 'developer'])
-  return role === 'developer' ? 'system' : role
 }
 
 function decodeCall(item: JsonObject, type: 'function_call' | 'custom_tool_call', path: string): Block[] {
