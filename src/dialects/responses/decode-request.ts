@@ -27,7 +27,7 @@ export interface StoredResponse {
   output: JsonObject[]
 }
 
-/** Input as a list of items: a bare string is one user message. */
+/** A bare string is one user message. */
 export function toItems(input: unknown): Json[] {
   if (typeof input === 'string') return [{ type: 'message', role: 'user', content: input }]
   return optionalArr(input) ?? []
@@ -127,7 +127,9 @@ function decodeTurns(body: JsonObject): Turn[] {
 
 const toText = (text: string): Block[] => text === '' ? [] : [{ type: 'text', text }]
 
-const ROLES = { user: 'user', assistant: 'assistant', system: 'system', developer: 'system' } as const
+function toRole(value: unknown, path: string): Turn['role'] {
+  return value === 'developer' ? 'system' : oneOf(value, path, ['user', 'assistant', 'system'])
+}
 
 type Push = (role: Turn['role'], blocks: Block[], path: string) => void
 
@@ -135,7 +137,7 @@ function decodeItem(item: JsonObject, path: string, push: Push): void {
   const type = optionalStr(item['type']) ?? (item['role'] === undefined ? '' : 'message')
   switch (type) {
     case 'message':
-      return push(ROLES[oneOf(item['role'], `${path}.role`, ['user', 'assistant', 'system', 'developer'])], decodeContent(item['content'], `${path}.content`), path)
+      return push(toRole(item['role'], `${path}.role`), decodeContent(item['content'], `${path}.content`), path)
     case 'reasoning': return push('assistant', decodeReasoning(item), path)
     case 'function_call':
     case 'custom_tool_call': return push('assistant', decodeCall(item, type, path), path)
@@ -144,9 +146,7 @@ function decodeItem(item: JsonObject, path: string, push: Push): void {
     case 'item_reference':
       throw new DarioError('unsupported_across_dialects',
         `${path}: dario does not hold the item that this refers to; send the item itself`, { path })
-    default:
-      str(item['type'], `${path}.type`)
-      return push(isClientItem(type) ? 'user' : 'assistant', [{ type: 'opaque', origin: 'responses', value: item }], path)
+    default: return push(isClientItem(str(item['type'], `${path}.type`)) ? 'user' : 'assistant', [{ type: 'opaque', origin: 'responses', value: item }], path)
   }
 }
 
@@ -221,9 +221,7 @@ function decodePart(part: JsonObject, path: string): Block[] {
       const data = filled(audio['data'], `${path}.input_audio.data`)
       return [{ type: 'media', kind: 'audio', source: { type: 'base64', mediaType, data } }]
     }
-    default:
-      str(part['type'], `${path}.type`)
-      return [{ type: 'opaque', origin: 'responses', value: part }]
+    default: return [{ type: 'opaque', origin: 'responses', value: { ...part, type: str(part['type'], `${path}.type`) } }]
   }
 }
 
