@@ -254,7 +254,7 @@ export function readAnthropic(body: Fields): Asked {
     mayCall: choice?.['type'] !== 'none',
     thinks: ['enabled', 'adaptive'].includes(String((body['thinking'] as Fields | undefined)?.['type'])),
     format: ((body['output_config'] as Fields | undefined)?.['format'] as Fields | undefined)?.['schema'] as Fields | undefined,
-    userText: blocks.flatMap(({ type, text }) => type === 'text' && !String(text).startsWith('<system-reminder>') ? [String(text)] : []).join('\n'),
+    userText: blocks.flatMap(({ type, text }) => type === 'text' ? [String(text)] : []).join('\n'),
     images: JSON.stringify(messages).split('"type":"image"').length - 1,
     results: blocks.flatMap((block) => block['type'] === 'tool_result' ? [joinTexts(block['content'])] : []),
   }

@@ -138,7 +138,7 @@ export function readChat(body: Fields): Asked {
     mayCall: choice !== 'none',
     thinks: false,
     format: format?.['type'] === 'json_schema' ? (format['json_schema'] as Fields)['schema'] as Fields : format?.['type'] === 'json_object' ? { type: 'object' } : undefined,
-    userText: messages.flatMap((message) => message['role'] === 'user' ? textsOf(message['content']) : []).filter((text) => !text.startsWith('<system-reminder>')).join('\n'),
+    userText: messages.flatMap((message) => message['role'] === 'user' ? textsOf(message['content']) : []).join('\n'),
     images: JSON.stringify(messages).split('"type":"image_url"').length - 1,
     results: messages.flatMap((message) => message['role'] === 'tool' ? [textsOf(message['content']).join('')] : []),
   }

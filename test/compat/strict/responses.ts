@@ -144,7 +144,7 @@ export function readResponses(body: Fields): Asked {
     mayCall: choice !== 'none',
     thinks: isReasoningModel(String(body['model'])) && (body['reasoning'] as Fields | undefined)?.['effort'] !== 'none',
     format: format?.['type'] === 'json_schema' ? format['schema'] as Fields : format?.['type'] === 'json_object' ? { type: 'object' } : undefined,
-    userText: items.flatMap((item) => item['role'] === 'user' ? textsOf(item['content']) : []).filter((text) => !text.startsWith('<')).join('\n'),
+    userText: items.flatMap((item) => item['role'] === 'user' ? textsOf(item['content']) : []).join('\n'),
     images: JSON.stringify(items).split('"type":"input_image"').length - 1,
     results: items.flatMap((item) => String(item['type']).endsWith('_output') ? [textsOf(item['output']).join('')] : []),
   }
