@@ -2,10 +2,13 @@
  * Measures dario against the plainest proxy that Node can be: processor time of the proxy process, in interleaved
  * rounds of one run, with every answer checked for completeness.
  *
- *     npm run bench -- [--rows small,burst] [--rounds 5] [--seconds 2] [--json]
+ *     npm run bench -- [--rows small,burst] [--rounds 5] [--seconds 2] [--json] [--write]
+ *
+ * `--write` puts the table into the README; it wants all rows.
  * @module
  */
 import { spawnSync } from 'node:child_process'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -13,13 +16,14 @@ import { createWorkshop, ROOT } from './bench/processes.ts'
 import type { Measured, Workshop } from './bench/processes.ts'
 import { MEMORY_GOAL_MB, PACKAGE_GOAL_KB, printTable, ROWS, START_GOAL_MS } from './bench/rows.ts'
 import type { Line, Row } from './bench/rows.ts'
+import { replaceSection } from './check/documents.ts'
 import { readHouse } from './check/rules.ts'
 import { CEILING } from './house.ts'
 
 const { values } = parseArgs({
   options: {
     rows: { type: 'string' }, rounds: { type: 'string', default: '5' }, seconds: { type: 'string', default: '2' },
-    json: { type: 'boolean', default: false },
+    json: { type: 'boolean', default: false }, write: { type: 'boolean', default: false },
   },
 })
 const rounds = Number(values.rounds)
@@ -154,5 +158,10 @@ try {
   await shop.close()
 }
 const machine = `Node ${process.versions.node}, ${cpus().length} × ${cpus()[0]?.model.trim() ?? 'unknown'}, ${process.platform}`
-if (values.json) console.log(JSON.stringify({ machine, lines }, null, 2))
-else console.log(`${printTable(lines)}\n\n${machine}; median of ${rounds} interleaved rounds of ${duration / 1000} s, every answer checked.`)
+const table = `${printTable(lines)}\n\n${machine}; median of ${rounds} interleaved rounds of ${duration / 1000} s, every answer checked.`
+console.log(values.json ? JSON.stringify({ machine, lines }, null, 2) : table)
+if (values.write && wanted === names) {
+  const readme = join(ROOT, 'README.md')
+  const text = replaceSection(readFileSync(readme, 'utf8'), 'measurements', table, 'bench')
+  if (text !== undefined) writeFileSync(readme, text)
+}

@@ -46,7 +46,9 @@ function readModel(value: unknown, path: string): ModelConfig {
   return model
 }
 
-const BASE_URLS = { anthropic: 'https://api.anthropic.com', openai: 'https://api.openai.com', 'claude-code': undefined, echo: undefined }
+const BASE_URLS = {
+  anthropic: 'https://api.anthropic.com', openai: 'https://api.openai.com', 'claude-code': undefined, echo: undefined,
+}
 
 export function readBackend(value: unknown, path: string, id: string, secret: ReadSecret): BackendConfig {
   if (!BACKEND_NAME.test(id)) fail(path, 'a backend name has lower-case letters, digits, - and _, and begins with a letter or digit')
@@ -63,7 +65,8 @@ export function readBackend(value: unknown, path: string, id: string, secret: Re
   if (speaks.length === 0) fail(at('speaks'), `must name at least one of ${DIALECTS.join(', ')}`)
   const headers = readRecord(given.headers, at('headers'), readText)
   for (const [name, text] of Object.entries(headers)) {
-    if (!/^[\w!#$%&'*+.^`|~-]+$/.test(name) || /[^\t\x20-\x7e]/.test(text)) fail(memberPath(at('headers'), name), 'is not a valid HTTP header')
+    const valid = /^[\w!#$%&'*+.^`|~-]+$/.test(name) && !/[^\t\x20-\x7e]/.test(text)
+    if (!valid) fail(memberPath(at('headers'), name), 'is not a valid HTTP header')
   }
   return {
     type,

@@ -3,8 +3,8 @@
  * @module
  */
 import {
-  chmodSync, closeSync, fsyncSync, mkdirSync, openSync, readFileSync, realpathSync, renameSync, rmSync, statSync, unwatchFile,
-  watch, watchFile, writeFileSync,
+  chmodSync, closeSync, fsyncSync, mkdirSync, openSync, readFileSync, realpathSync, renameSync, rmSync, statSync,
+  watch, writeFileSync,
 } from 'node:fs'
 import { basename, dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -60,7 +60,8 @@ function fixModes(file: string): string[] {
   const warnings: string[] = []
   const folder = dirname(file)
   // Only our own folder: a file named by DARIO_CONFIG may be in a shared one.
-  for (const [path, mode] of basename(folder) === '.dario' ? [[folder, 0o700], [file, 0o600]] as const : [[file, 0o600]] as const) {
+  const wanted: [string, number][] = basename(folder) === '.dario' ? [[folder, 0o700], [file, 0o600]] : [[file, 0o600]]
+  for (const [path, mode] of wanted) {
     const found = statSync(path).mode & 0o777
     if ((found & 0o077) === 0) continue
     try {
@@ -133,10 +134,13 @@ async function lock(path: string): Promise<() => void> {
       writeFileSync(path, String(process.pid), { flag: 'wx', mode: 0o600 })
       return () => rmSync(path, { force: true })
     } catch (error) {
-      if (!['EEXIST', 'EPERM'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error // EPERM: Windows, being deleted
+      const { code } = error as NodeJS.ErrnoException
+      if (code !== 'EEXIST' && code !== 'EPERM') throw error // EPERM: Windows, while it is being deleted
     }
     if (breakStale(path)) continue
-    if (waited > LOCK_WAIT) throw new DarioError('conflict', `another dario is writing the configuration; if none runs, delete ${path}`)
+    if (waited > LOCK_WAIT) {
+      throw new DarioError('conflict', `another dario is writing the configuration; if none runs, delete ${path}`)
+    }
     const pause = 10 + Math.floor(Math.random() * 20)
     await sleep(pause)
     waited += pause
@@ -177,23 +181,28 @@ export function watchConfig(
   source: ConfigSource, onChange: (parsed: ParsedConfig) => void, onError: (error: DarioError) => void,
 ): { close(): void } {
   let seen = readText(source.file)
+  let problem = ''
   let timer: NodeJS.Timeout | undefined
   function check(): void {
     try {
       const text = readText(source.file)
       if (text === undefined || text === seen) return
       seen = text
-      onChange(readConfig(source))
+      const parsed = readConfig(source)
+      problem = ''
+      onChange(parsed)
     } catch (error) {
-      onError(error as DarioError)
+      const { message } = error as DarioError
+      if (message !== problem) onError(error as DarioError)
+      problem = message
     }
   }
   function soon(): void {
     clearTimeout(timer)
     timer = setTimeout(check, 50).unref() // editors write in several steps
   }
-  // Polling finds what watching misses: network drives, containers, a folder that is made later.
-  watchFile(source.file, { interval: 2_000, persistent: false }, soon)
+  // Polling finds what watching misses: network drives, containers, a folder that is made later, the target of a link.
+  const poll = setInterval(check, 2_000).unref()
   let watcher: ReturnType<typeof watch> | undefined
   try {
     watcher = watch(dirname(source.file), { persistent: false }, soon)
@@ -204,7 +213,7 @@ export function watchConfig(
   return {
     close() {
       clearTimeout(timer)
-      unwatchFile(source.file, soon)
+      clearInterval(poll)
       watcher?.close()
     },
   }

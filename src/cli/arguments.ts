@@ -8,8 +8,10 @@ import { readVersion } from '../version.ts'
 import { COMMANDS, renderHelp } from './help.ts'
 import type { CommandSpec } from './help.ts'
 
+type Values = Record<string, string | boolean | undefined>
+
 export type Arguments =
-  | { kind: 'command'; name: string; spec: CommandSpec; positionals: string[]; values: Record<string, string | boolean | undefined> }
+  | { kind: 'command'; name: string; spec: CommandSpec; positionals: string[]; values: Values }
   | { kind: 'text'; text: string }
   | { kind: 'usage'; problem: string; hint: string }
 
@@ -18,7 +20,8 @@ export function parseArguments(argv: readonly string[]): Arguments {
   const words = argv.slice(0, 2).filter((word, index) => !word.startsWith('-') && (index === 0 || !argv[0]?.startsWith('-')))
   if (words[0] === 'help') return renderTopic(argv.slice(1).filter((word) => !word.startsWith('-')).slice(0, 2).join(' '))
   const name = [words.join(' '), words[0] ?? 'proxy'].find((candidate) => Object.hasOwn(COMMANDS, candidate))
-  const asked = argv.slice(0, argv.includes('--') ? argv.indexOf('--') : undefined).some((word) => word === '--help' || word === '-h')
+  const ours = name === 'run' ? argv.slice(1, 2) : argv.slice(0, argv.includes('--') ? argv.indexOf('--') : undefined)
+  const asked = ours.some((word) => word === '--help' || word === '-h')
   if (name === undefined) return asked ? renderTopic(words[0] ?? '') : wrongCommand(words)
   if (asked) return { kind: 'text', text: renderHelp(words.length === 0 ? undefined : name) }
   const spec = COMMANDS[name] as CommandSpec
@@ -34,9 +37,13 @@ function parseOptions(name: string, spec: CommandSpec, args: readonly string[]):
   const hint = `Usage: dario ${name}${spec.usage === '' ? '' : ` ${spec.usage}`} [options]; more: dario ${name} --help`
   const usage = (problem: string): Arguments => ({ kind: 'usage', problem, hint })
   const { tokens } = parseArgs({ args: [...args], options: spec.options, strict: false, allowPositionals: true, tokens: true })
-  const values: Record<string, string | boolean | undefined> = {}
+  const values: Values = {}
   const positionals: string[] = []
+  // What follows the command of `run` is the command's own: `dario run claude -p hello`.
+  const end = name === 'run' ? tokens.find(({ kind }) => kind === 'positional')?.index ?? Infinity : Infinity
+  if (end !== Infinity) positionals.push(...args.slice(end))
   for (const token of tokens) {
+    if (token.index >= end) break
     if (token.kind === 'positional') positionals.push(token.value)
     if (token.kind !== 'option') continue
     const option = Object.hasOwn(spec.options, token.name) ? spec.options[token.name] : undefined
@@ -61,7 +68,8 @@ function wrongCommand(words: readonly string[]): Arguments {
   if (inGroup.length > 0) {
     const near = word === undefined ? undefined : nearest(word, inGroup.map((name) => name.slice(group.length + 1)))
     const problem = word === undefined ? `dario ${group} needs one more word` : `no command "dario ${group} ${word}"`
-    return { kind: 'usage', problem: problem + (near === undefined ? '' : `; did you mean "dario ${group} ${near}"?`), hint: renderHelp(group) }
+    const suggestion = near === undefined ? '' : `; did you mean "dario ${group} ${near}"?`
+    return { kind: 'usage', problem: problem + suggestion, hint: renderHelp(group) }
   }
   const near = nearest(group, [...new Set(names.map((name) => name.split(' ', 1)[0] ?? ''))])
   const problem = `no command "dario ${group}"${near === undefined ? '' : `; did you mean "dario ${near}"?`}`

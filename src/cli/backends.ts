@@ -96,14 +96,17 @@ async function readKey(context: CommandContext, needsNone: boolean): Promise<str
   if (literal !== undefined && variable !== undefined) throw createUsageError('--key and --key-env exclude each other')
   if (variable !== undefined) return `env:${variable.replace(/^\$/, '')}`
   if (literal !== undefined) {
-    if (!/^(?:env|file):/.test(literal)) output.note('note: other programs can see arguments; next time give the key on stdin or with --key-env')
+    if (!/^(?:env|file):/.test(literal)) {
+      output.note('note: other programs can see arguments; next time give the key on stdin or with --key-env')
+    }
     return literal
   }
   if (values['no-key'] === true || needsNone) return undefined
   const usual = KNOWN_BACKENDS[name]?.variable
   if (process.stdin.isTTY && usual !== undefined && environment[usual]?.trim()) return `env:${usual}`
-  const typed = (process.stdin.isTTY ? await askHidden(`Key for ${name} (not shown; empty for none): `) : await readAll(process.stdin)).trim()
-  return typed === '' ? undefined : typed
+  const question = `Key for ${name} (not shown; empty for none): `
+  const typed = process.stdin.isTTY ? await askHidden(question) : await readAll(process.stdin)
+  return typed.trim() || undefined
 }
 
 async function askHidden(question: string): Promise<string> {
@@ -127,7 +130,9 @@ async function readSpeaks(
   const usual = Object.values(KNOWN_BACKENDS).some((known) => known.baseUrl === baseUrl && known.variable !== undefined)
   if (type === 'anthropic' || baseUrl === undefined || usual) return undefined
   const found = await askServer({ type: 'openai', baseUrl, key }, context.environment, PROBE_MS)
-  if (found === undefined) context.output.note(`note: ${baseUrl} does not answer, so it is taken to speak chat; --speaks says otherwise`)
+  if (found === undefined) {
+    context.output.note(`note: ${baseUrl} does not answer or refuses the key; it is taken to speak chat, --speaks says otherwise`)
+  }
   return found
 }
 
@@ -138,7 +143,9 @@ async function remove(context: CommandContext): Promise<number> {
     if (!Object.hasOwn(present, name)) throw createUnknown(name, Object.keys(present))
     const route = (Array.isArray(json['routes']) ? json['routes'] as { model?: string; to?: string[] }[] : [])
       .find((candidate) => candidate?.to?.some?.((target) => String(target).split(':', 1)[0] === name))
-    if (route !== undefined) throw new DarioError('conflict', `the route "${route.model}" uses ${name}; first: dario route remove '${route.model}'`)
+    if (route !== undefined) {
+      throw new DarioError('conflict', `the route "${route.model}" uses ${name}; first: dario route remove '${route.model}'`)
+    }
     delete present[name]
   })
   if (values['json'] === true) output.json({ removed: name })
@@ -148,7 +155,8 @@ async function remove(context: CommandContext): Promise<number> {
 
 function createUnknown(name: string, names: readonly string[]): DarioError {
   const near = nearest(name, names)
-  return new DarioError('not_found', `no backend is called "${name}"; ${near === undefined ? 'see: dario backend list' : `did you mean "${near}"?`}`)
+  const hint = near === undefined ? 'see: dario backend list' : `did you mean "${near}"?`
+  return new DarioError('not_found', `no backend is called "${name}"; ${hint}`)
 }
 
 async function test(context: CommandContext): Promise<number> {

@@ -33,8 +33,8 @@ export function createVariables(url: string, key: string | undefined, environmen
   // Libraries refuse to start without a key; where there is one already it does no harm on loopback.
   if (key !== undefined || !OPENAI_API_KEY) variables['OPENAI_API_KEY'] = key ?? PLACEHOLDER_KEY
   if (bearer || key !== undefined || !(ANTHROPIC_API_KEY || ANTHROPIC_AUTH_TOKEN)) {
-    const [used, unused] = bearer ? ['ANTHROPIC_AUTH_TOKEN', 'ANTHROPIC_API_KEY'] as const : ['ANTHROPIC_API_KEY', 'ANTHROPIC_AUTH_TOKEN'] as const
-    variables[used] = key ?? PLACEHOLDER_KEY
+    const unused = bearer ? 'ANTHROPIC_API_KEY' : 'ANTHROPIC_AUTH_TOKEN'
+    variables[bearer ? 'ANTHROPIC_AUTH_TOKEN' : 'ANTHROPIC_API_KEY'] = key ?? PLACEHOLDER_KEY
     if (environment[unused]) variables[unused] = undefined
   }
   return variables

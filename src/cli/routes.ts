@@ -60,8 +60,9 @@ async function remove(context: CommandContext): Promise<number> {
     const present = readRoutes(json)
     const at = present.findIndex((route) => isRoute(route, model))
     if (at !== -1) return void present.splice(at, 1)
-    const near = nearest(model, present.flatMap((route) => (typeof route === 'object' && route !== null ? [String((route as JsonObject)['model'])] : [])))
-    throw new DarioError('not_found', `no route for "${model}"; ${near === undefined ? 'see: dario route list' : `did you mean "${near}"?`}`)
+    const near = nearest(model, present.map((route) => String((route as JsonObject | null)?.['model'])))
+    const hint = near === undefined ? 'see: dario route list' : `did you mean "${near}"?`
+    throw new DarioError('not_found', `no route for "${model}"; ${hint}`)
   })
   if (values['json'] === true) output.json({ removed: model })
   else output.line(`route ${cleanText(model)} removed`)

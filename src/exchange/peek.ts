@@ -25,7 +25,9 @@ export interface Peek {
 
 const QUOTE = 34, BACKSLASH = 92, COMMA = 44, COLON = 58
 const OPEN_OBJECT = 123, CLOSE_OBJECT = 125, OPEN_ARRAY = 91, CLOSE_ARRAY = 93
-const SCALAR = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null/y
+const SCALAR = /^(?:-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null)$/
+/** Up to here a loop finds a quotation mark sooner than a call into native code does. */
+const NEAR = 48
 
 /**
  * Escapes and control characters inside strings are left to whoever parses the value: checking them would cost what
@@ -33,9 +35,7 @@ const SCALAR = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null/y
  * @throws DarioError `invalid_json` with the byte offset.
  */
 export function peek(body: Buffer): Peek {
-  // Latin-1 keeps one character per byte, and searching a string costs less than a call into Buffer's native side.
-  const text = body.toString('latin1')
-  const members = readMembers(text)
+  const members = readMembers(body)
   const models = members.filter(({ name }) => name === 'model')
   const find = (name: string): Range | undefined => members.findLast((member) => member.name === name)
   const parse = ({ start, end }: Range): unknown => parseSlice(body, start, end)
@@ -53,9 +53,9 @@ export function peek(body: Buffer): Peek {
     read: readMember,
     readHead(name, most) {
       const range = find(name)
-      return range === undefined || text.charCodeAt(range.start) !== OPEN_ARRAY
+      return range === undefined || body[range.start] !== OPEN_ARRAY
         ? []
-        : readElements(text, range.start, most).map(parse)
+        : readElements(body, range.start, most).map(parse)
     },
     withModel(other) {
       const pieces: Buffer[] = []
@@ -77,28 +77,28 @@ function parseSlice(body: Buffer, start: number, end: number): unknown {
   }
 }
 
-function readMembers(text: string): (Range & { name: string })[] {
+function readMembers(body: Buffer): (Range & { name: string })[] {
   const members: (Range & { name: string })[] = []
-  let at = skipBlank(text, 0)
-  if (text.charCodeAt(at) !== OPEN_OBJECT) throw notJson(at, 'the body must be a JSON object')
-  at = skipBlank(text, at + 1)
-  if (text.charCodeAt(at) !== CLOSE_OBJECT) {
+  let at = skipBlank(body, 0)
+  if (body[at] !== OPEN_OBJECT) throw notJson(at, 'the body must be a JSON object')
+  at = skipBlank(body, at + 1)
+  if (body[at] !== CLOSE_OBJECT) {
     for (;;) {
-      const nameEnd = skipString(text, at)
-      const name = readName(text.slice(at, nameEnd), at)
-      at = skipBlank(text, nameEnd)
-      if (text.charCodeAt(at) !== COLON) throw notJson(at, 'a colon is missing')
-      const start = skipBlank(text, at + 1)
-      const end = skipValue(text, start)
+      const nameEnd = skipString(body, at)
+      const name = readName(body.toString('utf8', at, nameEnd), at)
+      at = skipBlank(body, nameEnd)
+      if (body[at] !== COLON) throw notJson(at, 'a colon is missing')
+      const start = skipBlank(body, at + 1)
+      const end = skipValue(body, start)
       members.push({ name, start, end })
-      at = skipBlank(text, end)
-      if (text.charCodeAt(at) !== COMMA) break
-      at = skipBlank(text, at + 1)
+      at = skipBlank(body, end)
+      if (body[at] !== COMMA) break
+      at = skipBlank(body, at + 1)
     }
   }
-  if (text.charCodeAt(at) !== CLOSE_OBJECT) throw notJson(at, 'a comma or } is missing')
-  at = skipBlank(text, at + 1)
-  if (at !== text.length) throw notJson(at, 'something follows the JSON object')
+  if (body[at] !== CLOSE_OBJECT) throw notJson(at, 'a comma or } is missing')
+  at = skipBlank(body, at + 1)
+  if (at !== body.length) throw notJson(at, 'something follows the JSON object')
   return members
 }
 
@@ -111,80 +111,91 @@ function readName(quoted: string, at: number): string {
   }
 }
 
-function readElements(text: string, arrayStart: number, most: number): Range[] {
+function readElements(body: Buffer, arrayStart: number, most: number): Range[] {
   const elements: Range[] = []
-  let at = skipBlank(text, arrayStart + 1)
-  while (elements.length < most && text.charCodeAt(at) !== CLOSE_ARRAY) {
-    const end = skipValue(text, at)
+  let at = skipBlank(body, arrayStart + 1)
+  while (elements.length < most && body[at] !== CLOSE_ARRAY) {
+    const end = skipValue(body, at)
     elements.push({ start: at, end })
-    at = skipBlank(text, end)
-    if (text.charCodeAt(at) !== COMMA) break
-    at = skipBlank(text, at + 1)
+    at = skipBlank(body, end)
+    if (body[at] !== COMMA) break
+    at = skipBlank(body, at + 1)
   }
   return elements
 }
 
 /** Returns the offset behind the value at `at`. Iterative: 100,000 levels are no stack overflow. */
-function skipValue(text: string, at: number): number {
+function skipValue(body: Buffer, at: number): number {
   const open: number[] = []
   for (;;) {
-    const code = text.charCodeAt(at)
-    if (code === OPEN_OBJECT || code === OPEN_ARRAY) {
-      const close = code === OPEN_OBJECT ? CLOSE_OBJECT : CLOSE_ARRAY
-      const next = skipBlank(text, at + 1)
-      if (text.charCodeAt(next) !== close) {
+    const byte = body[at]
+    if (byte === OPEN_OBJECT || byte === OPEN_ARRAY) {
+      const close = byte === OPEN_OBJECT ? CLOSE_OBJECT : CLOSE_ARRAY
+      const next = skipBlank(body, at + 1)
+      if (body[next] !== close) {
         open.push(close)
-        at = close === CLOSE_OBJECT ? skipName(text, next) : next
+        at = close === CLOSE_OBJECT ? skipName(body, next) : next
         continue
       }
       at = next + 1
     } else {
-      at = code === QUOTE ? skipString(text, at) : skipScalar(text, at)
+      at = byte === QUOTE ? skipString(body, at) : skipScalar(body, at)
     }
     for (;;) {
       const close = open.at(-1)
       if (close === undefined) return at
-      at = skipBlank(text, at)
-      const next = text.charCodeAt(at)
-      if (next === COMMA) {
-        at = skipBlank(text, at + 1)
-        if (close === CLOSE_OBJECT) at = skipName(text, at)
+      at = skipBlank(body, at)
+      if (body[at] === COMMA) {
+        at = skipBlank(body, at + 1)
+        if (close === CLOSE_OBJECT) at = skipName(body, at)
         break
       }
-      if (next !== close) throw notJson(at, `a comma or ${String.fromCharCode(close)} is missing`)
+      if (body[at] !== close) throw notJson(at, `a comma or ${String.fromCharCode(close)} is missing`)
       open.pop()
       at++
     }
   }
 }
 
-function skipName(text: string, at: number): number {
-  const colon = skipBlank(text, skipString(text, at))
-  if (text.charCodeAt(colon) !== COLON) throw notJson(colon, 'a colon is missing')
-  return skipBlank(text, colon + 1)
+function skipName(body: Buffer, at: number): number {
+  const colon = skipBlank(body, skipString(body, at))
+  if (body[colon] !== COLON) throw notJson(colon, 'a colon is missing')
+  return skipBlank(body, colon + 1)
 }
 
-function skipString(text: string, at: number): number {
-  if (text.charCodeAt(at) !== QUOTE) throw notJson(at, 'a name or value is missing')
-  for (let quote = at; ;) {
-    quote = text.indexOf('"', quote + 1)
+function skipString(body: Buffer, at: number): number {
+  if (body[at] !== QUOTE) throw notJson(at, 'a name or value is missing')
+  const near = Math.min(at + NEAR, body.length)
+  let next = at + 1
+  while (next < near) {
+    const byte = body[next]
+    if (byte === QUOTE) return next + 1
+    next += byte === BACKSLASH ? 2 : 1
+  }
+  for (let quote = next - 1; ;) {
+    quote = body.indexOf(QUOTE, quote + 1)
     if (quote === -1) throw notJson(at, 'this string does not end')
     let before = quote - 1
-    while (text.charCodeAt(before) === BACKSLASH) before--
+    while (before >= next && body[before] === BACKSLASH) before--
     if ((quote - before) % 2 === 1) return quote + 1 // an even number of backslashes: the quote is not escaped
   }
 }
 
-function skipScalar(text: string, at: number): number {
-  SCALAR.lastIndex = at
-  if (!SCALAR.test(text)) throw notJson(at, 'a value is missing')
-  return SCALAR.lastIndex
+function skipScalar(body: Buffer, at: number): number {
+  let end = at
+  while (end < body.length && !isDelimiter(body[end])) end++
+  if (!SCALAR.test(body.toString('latin1', at, end))) throw notJson(at, 'a value is missing')
+  return end
 }
 
-function skipBlank(text: string, at: number): number {
+function isDelimiter(byte: number | undefined): boolean {
+  return byte === COMMA || byte === CLOSE_OBJECT || byte === CLOSE_ARRAY || byte === 32 || byte === 10 || byte === 13 || byte === 9
+}
+
+function skipBlank(body: Buffer, at: number): number {
   for (;;) {
-    const code = text.charCodeAt(at)
-    if (code !== 32 && code !== 10 && code !== 13 && code !== 9) return at
+    const byte = body[at]
+    if (byte !== 32 && byte !== 10 && byte !== 13 && byte !== 9) return at
     at++
   }
 }
