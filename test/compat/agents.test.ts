@@ -4,11 +4,11 @@
 import { deepStrictEqual, ok, strictEqual } from 'node:assert/strict'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
-import { backendsAt, startProxy } from '../helpers/proxy.ts'
 import { claudeProgram, codexScript, makePlace, opencodeProgram, runProgram } from './programs.ts'
-import { startStandIn } from './strict/server.ts'
+import { BACKENDS, judgeRequests, setStage } from './stage.ts'
 import type { Place, Ran } from './programs.ts'
-import type { Api, StandIn } from './strict/server.ts'
+import type { Stage } from './stage.ts'
+import type { Api } from './strict/server.ts'
 
 const LIMIT = { timeout: 120_000 }
 const MODELS: Record<Api, readonly string[]> = {
@@ -16,41 +16,36 @@ const MODELS: Record<Api, readonly string[]> = {
   chat: ['gpt-4.1', 'gpt-5.1'],
   responses: ['gpt-4.1', 'gpt-5.1'],
 }
-const BACKENDS: readonly Api[] = ['anthropic', 'chat', 'responses']
 
-interface Stage {
+interface Scene extends Stage {
   place: Place
-  url: string
-  standIn: StandIn
 }
 
-/** Everything that a client asks for goes to one model of one backend. */
-async function setStage(context: TestContext, backend: Api, model: string): Promise<Stage> {
-  const standIn = await startStandIn(context)
-  const { url } = await startProxy(context, { backends: backendsAt(standIn.url), routes: [{ model: '*', to: [`${backend}:${model}`] }] })
-  return { place: makePlace(context), url, standIn }
+async function setScene(context: TestContext, backend: Api, model: string): Promise<Scene> {
+  return { ...await setStage(context, backend, model), place: makePlace(context) }
 }
 
-function judge({ place, standIn }: Stage, backend: Api, { code, stdout, stderr }: Ran): void {
+function judge(scene: Scene, { code, stdout, stderr }: Ran): void {
+  const { place, standIn } = scene
   const said = `exit ${code}\n${stdout.slice(-2000)}\n${stderr.slice(-3000)}\n${standIn.refusals().join('\n')}`
   deepStrictEqual(standIn.refusals(), [], said)
   ok(stdout.includes('The tools said:') && stdout.includes(place.secret), said)
   strictEqual(code, 0, said)
   ok(standIn.recorded.length >= 2, 'a loop takes two requests at least')
-  for (const { api, path } of standIn.recorded) if (api !== undefined) strictEqual(api, backend, path)
+  judgeRequests(scene)
 }
 
 const wish = ({ file }: Place): string => `Do \`read ${file};\` and then \`run cat note.txt;\` please`
-const wishBoth = ({ file }: Place): string => `${wish({ file } as Place)}, all at once`
+const wishBoth = (place: Place): string => `${wish(place)}, all at once`
 const wishRun = (): string => 'Do `run cat note.txt;` and then `run cat note.txt note.txt;` please'
 
-async function runClaude({ place, url }: Stage, model: string, prompt: string): Promise<Ran> {
+async function runClaude({ place, url }: Scene, model: string, prompt: string): Promise<Ran> {
   return runProgram(claudeProgram(), ['-p', prompt, '--model', model, '--allowedTools', 'Read,Bash'], place, {
     ANTHROPIC_BASE_URL: url, ANTHROPIC_API_KEY: 'placeholder', ANTHROPIC_DEFAULT_HAIKU_MODEL: model, CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: '1', DISABLE_AUTOUPDATER: '1',
   })
 }
 
-async function runCodex({ place, url }: Stage, model: string, prompt: string): Promise<Ran> {
+async function runCodex({ place, url }: Scene, model: string, prompt: string): Promise<Ran> {
   const settings = [
     'model_provider="dario"', `model_providers.dario={name="dario",base_url="${url}/v1",wire_api="responses",env_key="DARIO_KEY"}`,
   ].flatMap((setting) => ['-c', setting])
@@ -59,7 +54,7 @@ async function runCodex({ place, url }: Stage, model: string, prompt: string): P
 
 const OPENCODE_PACKAGES: Record<Api, string> = { anthropic: '@ai-sdk/anthropic', chat: '@ai-sdk/openai-compatible', responses: '@ai-sdk/openai' }
 
-async function runOpenCode({ place, url }: Stage, client: Api, model: string, prompt: string): Promise<Ran> {
+async function runOpenCode({ place, url }: Scene, client: Api, model: string, prompt: string): Promise<Ran> {
   const config = {
     model: `dario/${model}`, small_model: `dario/${model}`, autoupdate: false, share: 'disabled',
     provider: { dario: { npm: OPENCODE_PACKAGES[client], name: 'dario', options: { baseURL: `${url}/v1`, apiKey: 'placeholder' }, models: { [model]: { name: model } } } },
@@ -71,28 +66,32 @@ async function runOpenCode({ place, url }: Stage, client: Api, model: string, pr
 
 for (const backend of BACKENDS) for (const model of MODELS[backend]) {
   test(`claude code: a loop of two tools on ${backend} ${model}`, LIMIT, async (t) => {
-    const stage = await setStage(t, backend, model)
-    judge(stage, backend, await runClaude(stage, backend === 'anthropic' ? model : 'claude-sonnet-4-5', wish(stage.place)))
+    const scene = await setScene(t, backend, model)
+    judge(scene, await runClaude(scene, backend === 'anthropic' ? model : 'claude-sonnet-4-5', wish(scene.place)))
   })
 }
 
 for (const backend of ['chat', 'responses'] as const) {
   test(`claude code: under the backend's own model name, with two tools at once, on ${backend}`, LIMIT, async (t) => {
-    const stage = await setStage(t, backend, 'gpt-5.1')
-    judge(stage, backend, await runClaude(stage, 'gpt-5.1', wishBoth(stage.place)))
+    const scene = await setScene(t, backend, 'gpt-5.1')
+    judge(scene, await runClaude(scene, 'gpt-5.1', wishBoth(scene.place)))
   })
 }
 
-for (const backend of BACKENDS) for (const model of MODELS[backend]) {
+// A model that does not reason is refused what Codex always asks, so there it has to be translated.
+const CODEX = BACKENDS.flatMap((backend) => MODELS[backend].map((model) => [backend, model] as const))
+  .filter(([backend, model]) => backend !== 'responses' || model === 'gpt-5.1')
+
+for (const [backend, model] of CODEX) {
   test(`codex: a loop of two tools on ${backend} ${model}`, LIMIT, async (t) => {
-    const stage = await setStage(t, backend, model)
-    judge(stage, backend, await runCodex(stage, 'gpt-5.1', wishRun()))
+    const scene = await setScene(t, backend, model)
+    judge(scene, await runCodex(scene, 'gpt-5.1', wishRun()))
   })
 }
 
-for (const client of BACKENDS) for (const backend of BACKENDS) {
-  test(`opencode: a loop of two tools, asking in ${client}, on ${backend}`, LIMIT, async (t) => {
-    const stage = await setStage(t, backend, MODELS[backend][0]!)
-    judge(stage, backend, await runOpenCode(stage, client, MODELS[backend][0]!, wish(stage.place)))
+for (const client of BACKENDS) for (const backend of BACKENDS) for (const model of MODELS[backend].slice(client === 'chat' ? 0 : -1)) {
+  test(`opencode: a loop of two tools, asking in ${client}, on ${backend} ${model}`, LIMIT, async (t) => {
+    const scene = await setScene(t, backend, model)
+    judge(scene, await runOpenCode(scene, client, model, wish(scene.place)))
   })
 }

@@ -134,7 +134,7 @@ export function checkAnthropic(body: Fields, headers: Record<string, string | st
   checkBody(body, '')
   for (const [field, beta] of Object.entries(BETA_FIELDS))
     if (body[field] !== undefined && !beta.test(betas)) throw new Refusal(`${field}: Extra inputs are not permitted`)
-  if (body['thread'] !== undefined) throw new Refusal('thread: not supported by this model')
+  if (body['thread'] !== undefined) throw new Refusal('thread is not supported by this model', null, 'thread_unsupported_request')
   const messages = body['messages'] as Fields[]
   checkMessages(messages, betas)
   checkTools(body)

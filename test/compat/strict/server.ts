@@ -120,5 +120,5 @@ function refuse(response: ServerResponse, entry: Recorded, api: Api, fault: Faul
   const { status, type, message, code = null } = fault
   entry.status = status
   response.writeHead(status, { 'content-type': 'application/json' })
-    .end(JSON.stringify(api === 'anthropic' ? { type: 'error', error: { type, message }, request_id: 'req_1' } : { error: { message, type, param, code } }))
+    .end(JSON.stringify(api === 'anthropic' ? { type: 'error', error: { type, message, ...(code === null ? {} : { details: { error_code: code, unsupported: ['thread'] } }) }, request_id: 'req_1' } : { error: { message, type, param, code } }))
 }
