@@ -49,18 +49,21 @@ export function createPreparer(limits: PreparerLimits): Preparer {
     } catch (cause) {
       throw new DarioError('invalid_json', `the request body is not valid JSON: ${(cause as Error).message}`, { cause })
     }
-    const previous = client.name === 'responses' ? body['previous_response_id'] : undefined
-    if (typeof previous === 'string') {
-      const stored = responses.get(previous, incoming.accessKey?.name)
-      if (stored === undefined) {
-        throw new DarioError('invalid_request', `the response ${JSON.stringify(previous.slice(0, 100))} is not kept here: ` +
-          'it is unknown, too old or was sent with store: false. Send the whole conversation as input', { path: 'previous_response_id' })
-      }
-      body = expandInput(body, stored)
-    }
+    if (client.name === 'responses') body = expand(body, incoming.accessKey?.name)
     const { request, warnings } = client.decodeRequest(body)
     const repaired = repairToolTurns(request.turns)
     return { request: { ...request, turns: reasoning.restore(repaired.turns) }, warnings: [...warnings, ...repaired.warnings], body }
+  }
+
+  function expand(body: JsonObject, owner: string | undefined): JsonObject {
+    const previous = body['previous_response_id']
+    if (typeof previous !== 'string') return expandInput(body, undefined, (id) => responses.item(id, owner))
+    const stored = responses.get(previous, owner)
+    if (stored === undefined) {
+      throw new DarioError('invalid_request', `the response ${JSON.stringify(previous.slice(0, 100))} is not kept here: ` +
+        'it is unknown, too old or was sent with store: false. Send the whole conversation as input', { path: 'previous_response_id' })
+    }
+    return expandInput(body, stored, (id) => responses.item(id, owner))
   }
 
   function encode(job: Job, target: Dialect, { backend, model }: Candidate): EncodedRequest {
