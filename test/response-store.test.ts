@@ -26,7 +26,7 @@ test('R18: a reference to an item of a kept answer is the item, without previous
   store.keep({ input: 'one' }, { id: 'resp_1', output: [{ ...item('two'), id: 'msg_1' }] }, 'alice')
   assert.deepEqual(expand('alice'), { ...item('two'), id: 'msg_1' })
   assert.deepEqual(expand('bob'), { type: 'item_reference', id: 'msg_1' })
-  store.keep({ input: 'one' }, { id: 'resp_2', output: [] }, 'alice')
+  for (const id of ['resp_2', 'resp_3']) store.keep({ input: 'one' }, { id, output: [] }, 'alice')
   assert.deepEqual(expand('alice'), { type: 'item_reference', id: 'msg_1' })
 })
 

@@ -68,22 +68,55 @@ const checkBody = object({
   top_logprobs: orNull(number({ min: 0, max: 20 })), truncation: orNull(oneOf('auto', 'disabled')), user: text({ max: 64 }), context_management: any, client_metadata: any,
 })
 
+/** What the vendor keeps: answers and their items, unless `store` is false. */
+export interface Kept {
+  /** The whole input: the kept history in front, references replaced. */
+  expand(body: Fields): Fields
+  keep(body: Fields, message: Fields): void
+}
+
+export function createKept(): Kept {
+  const items = new Map<unknown, Fields>()
+  const answers = new Map<unknown, Fields[]>()
+  return {
+    expand(body) {
+      const previous = body['previous_response_id']
+      if (previous != null && !answers.has(previous))
+        throw new Refusal(`Previous response with id '${String(previous)}' not found.`, 'previous_response_id', 'previous_response_not_found')
+      const own = itemsOf(body).map((item) => {
+        const held = items.get(item['id'])
+        const bare = item['type'] === 'item_reference' || item['type'] === 'reasoning' && item['encrypted_content'] == null
+        return bare && held !== undefined ? held : item
+      })
+      return { ...body, input: [...answers.get(previous) ?? [], ...own] }
+    },
+    keep(body, message) {
+      if (body['store'] === false) return
+      const output = (message['output'] as Fields[]).map((item) => item['type'] === 'reasoning' ? { encrypted_content: 'gAAAA-stand-in', ...item } : item)
+      for (const item of output) items.set(item['id'], item)
+      answers.set(message['id'], [...itemsOf(body), ...output])
+    },
+  }
+}
+
+/** The body as it was sent; `checkConversation` goes on with what it stands for. */
 export function checkResponses(body: Fields): void {
   checkBody(body, '')
   const { input, tools } = body as { input?: unknown; tools?: Fields[] }
   if (input === undefined && body['prompt'] === undefined && body['previous_response_id'] === undefined)
     throw new Refusal("Missing required parameter: 'input'.", 'input', 'missing_required_parameter')
   if (Array.isArray(input) && input.length === 0) throw new Refusal("Invalid 'input': empty array. Expected an array with minimum length 1, but got an empty array instead.", 'input', 'empty_array')
-  if (body['previous_response_id'] != null)
-    throw new Refusal(`Previous response with id '${String(body['previous_response_id'])}' not found.`, 'previous_response_id', 'previous_response_not_found')
   checkTools(tools ?? [], body['tool_choice'])
-  checkItems(itemsOf(body), body)
   const format = (body['text'] as Fields | undefined)?.['format'] as Fields | undefined
   if (format?.['type'] === 'json_schema') checkOpenAiSchema(format['schema'], String(format['name']), format['strict'] === true, 'text.format.schema')
   if (isReasoningModel(String(body['model']))) {
     for (const knob of ['temperature', 'top_p', 'top_logprobs']) if (body[knob] != null) throw new Refusal(`Unsupported parameter: '${knob}' is not supported with this model.`, knob, 'unsupported_parameter')
   } else if (body['reasoning'] != null) for (const knob of ['effort', 'summary'])
     if ((body['reasoning'] as Fields)[knob] != null) throw new Refusal(`Unsupported parameter: 'reasoning.${knob}' is not supported with this model.`, `reasoning.${knob}`, 'unsupported_parameter')
+}
+
+export function checkConversation(body: Fields): void {
+  checkItems(itemsOf(body), body)
 }
 
 const itemsOf = (body: Fields): Fields[] => typeof body['input'] === 'string' ? [{ role: 'user', content: body['input'] }] : (body['input'] ?? []) as Fields[]
@@ -127,7 +160,7 @@ function checkItems(items: Fields[], body: Fields): void {
       if (sealed == null) throw new Refusal(`Item with id '${String(item['id'])}' not found. Items are not persisted when \`store\` is set to false. Try again with \`store\` set to true, or remove this item from your input.`, 'input')
       if (!String(sealed).startsWith('gAAAA-stand-in')) throw new Refusal(`The encrypted content ${String(sealed).slice(0, 8)}... could not be verified. Reason: Encrypted content could not be decrypted or parsed.`, null, 'invalid_encrypted_content')
       const next = items[index + 1]
-      if (next === undefined || String(next['type']).endsWith('_output') || next['type'] === undefined || next['type'] === 'message' && next['role'] !== 'assistant')
+      if (next === undefined || String(next['type']).endsWith('_output') || next['role'] !== undefined && next['role'] !== 'assistant')
         throw new Refusal(`Item '${String(item['id'])}' of type 'reasoning' was provided without its required following item.`, 'input')
     }
   }

@@ -9,7 +9,7 @@ import type { AddressInfo } from 'node:net'
 import type { TestContext } from 'node:test'
 import { answerAnthropic, checkAnthropic } from './anthropic.ts'
 import { answerChat, checkChat } from './chat.ts'
-import { answerResponses, checkResponses } from './responses.ts'
+import { answerResponses, checkConversation, checkResponses, createKept } from './responses.ts'
 import { Refusal } from './shape.ts'
 import type { Fields } from './shape.ts'
 
@@ -59,6 +59,7 @@ export async function startStandIn(context: TestContext): Promise<StandIn> {
   let fault: Fault | undefined
   let gap = 0
   let ids = 0
+  const kept = createKept()
   const newId = (prefix: string): string => `${prefix}${(++ids).toString(16).padStart(prefix.startsWith('call_') ? 24 : 22, '0')}`
   const server = createServer(async (message, response) => {
     const chunks: Buffer[] = []
@@ -75,14 +76,17 @@ export async function startStandIn(context: TestContext): Promise<StandIn> {
     if (api === undefined) return answerOther(response, entry)
     response.on('close', () => { if (!response.writableFinished) leaving.splice(0).forEach((leave) => leave()) })
     if (fault !== undefined) return refuse(response, entry, api, fault)
+    let meant = entry.body
     try {
       APIS[api].check(entry.body, message.headers)
+      if (api === 'responses') checkConversation(meant = kept.expand(entry.body))
     } catch (error) {
       if (!(error instanceof Refusal)) throw error
       entry.refusal = error.message
       return refuse(response, entry, api, { status: 400, type: 'invalid_request_error', message: error.message, code: error.code }, error.param)
     }
-    const { message: whole, events } = APIS[api].answer(entry.body, newId)
+    const { message: whole, events } = APIS[api].answer(meant, newId)
+    if (api === 'responses') kept.keep(meant, whole)
     const headers = api === 'anthropic' ? { 'request-id': newId('req_') } : { 'x-request-id': newId('req_') }
     if (entry.body['stream'] !== true) return void response.writeHead(200, { 'content-type': 'application/json', ...headers }).end(JSON.stringify(whole))
     response.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8', ...headers })
