@@ -9,7 +9,7 @@ import { createReasoningStore } from './reasoning-store.ts'
 import { createRepairs } from './repairs.ts'
 import { createResponseStore } from './response-store.ts'
 import type { Candidate } from '../backends/pool.ts'
-import type { Dialect, EncodedRequest } from '../dialects/dialect.ts'
+import type { Dialect, EncodedRequest, Repair } from '../dialects/dialect.ts'
 import type { HubEvent, JsonObject } from '../hub/types.ts'
 import type { Incoming } from './exchange.ts'
 import type { Decoded, Job } from './job.ts'
@@ -34,6 +34,8 @@ export interface PreparerLimits {
 }
 
 const BETA = 'anthropic-beta'
+/** A relayed body is the client's own: only what it could not know of this backend is changed in it. */
+const OF_RELAY: ReadonlySet<Repair> = new Set<Repair>(['no_thinking_history', 'max_completion_tokens', 'max_tokens'])
 /** Long context is a beta at Anthropic's API; the `[1m]` in the model's name asks for it (pitfall M1). */
 const LONG_CONTEXT_BETA = 'context-1m-2025-08-07'
 
@@ -103,8 +105,7 @@ export function createPreparer(limits: PreparerLimits): Preparer {
       if (repairs.learnBeta(backend.id, error, job.incoming.headers[BETA] as string | undefined)) return true
       if (!translated && from.repairBody === undefined) return false
       const found = from.readRepairs(error, model)
-      // A relayed body is the client's own: only reasoning that no longer verifies is taken out of it.
-      return repairs.learn(backend.id, model, job.affinity, translated ? found : found.filter((repair) => repair === 'no_thinking_history'))
+      return repairs.learn(backend.id, model, job.affinity, translated ? found : found.filter((repair) => OF_RELAY.has(repair)))
     },
     watch: () => reasoning.watch(),
     keep(job, answer) {

@@ -1,7 +1,7 @@
 /**
  * Whole agent loops: the real programs, through a real dario, on backends that refuse what the real ones would.
  */
-import { deepStrictEqual, ok, strictEqual } from 'node:assert/strict'
+import { deepStrictEqual, match, ok, strictEqual } from 'node:assert/strict'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { claudeProgram, codexScript, makePlace, opencodeProgram, runProgram } from './programs.ts'
@@ -33,6 +33,12 @@ function judge(scene: Scene, { code, stdout, stderr }: Ran): void {
   strictEqual(code, 0, said)
   ok(standIn.recorded.length >= 2, 'a loop takes two requests at least')
   judgeRequests(scene)
+}
+
+/** Takes the first refusal out of the record. */
+function forgive({ standIn: { recorded } }: Scene): string {
+  const [refused] = recorded.splice(recorded.findIndex(({ refusal }) => refusal !== undefined), 1)
+  return refused?.refusal ?? ''
 }
 
 const wish = ({ file }: Place): string => `Do \`read ${file};\` and then \`run cat note.txt;\` please`
@@ -92,6 +98,9 @@ for (const [backend, model] of CODEX) {
 for (const client of BACKENDS) for (const backend of BACKENDS) for (const model of MODELS[backend].slice(client === 'chat' ? 0 : -1)) {
   test(`opencode: a loop of two tools, asking in ${client}, on ${backend} ${model}`, LIMIT, async (t) => {
     const scene = await setScene(t, backend, model)
-    judge(scene, await runOpenCode(scene, client, model, wish(scene.place)))
+    const ran = await runOpenCode(scene, client, model, wish(scene.place))
+    // This package knows the older name of the token limit only: dario learns the other from one refusal (Q10).
+    if (client === 'chat' && backend === 'chat' && model === 'gpt-5.1') match(forgive(scene), /max_completion_tokens/)
+    judge(scene, ran)
   })
 }
