@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { createBareEnvironment } from '../../scripts/check/running.ts'
+import { PIXEL } from './harness.ts'
 
 export interface Place {
   home: string
@@ -16,6 +17,7 @@ export interface Place {
   secret: string
   /** The file that holds the secret. */
   file: string
+  picture: string
 }
 
 export interface Ran {
@@ -33,8 +35,10 @@ export function makePlace(context: TestContext): Place {
   const secret = `secret-${Math.random().toString(36).slice(2)}`
   const file = join(work, 'note.txt')
   writeFileSync(file, `${secret}\n`)
+  const picture = join(work, 'picture.png')
+  writeFileSync(picture, Buffer.from(PIXEL, 'base64'))
   context.after(() => rmSync(root, { recursive: true, force: true, maxRetries: 5 }))
-  return { home, work, secret, file }
+  return { home, work, secret, file, picture }
 }
 
 /** Ends within `withinMs` or is killed, with what it started. */

@@ -135,7 +135,7 @@ for (const backend of BACKENDS) {
     const stage = await setStage(t, backend)
     const client = connect(stage).responses
     const tools = [{ type: 'custom' as const, name: 'patch', description: 'Applies a patch' }]
-    const prompt = say(backend === 'responses' ? '`call patch *** Begin Patch "x";`' : '`call patch {"input":"*** Begin Patch \\"x\\""};`')
+    const prompt = say('`call patch *** Begin Patch "x";`')
     const first = await client.create({ model: 'm', tools, input: prompt, store: false, include: ['reasoning.encrypted_content'] })
     const call = first.output.find((item) => item.type === 'custom_tool_call')
     strictEqual(call?.input, '*** Begin Patch "x"')

@@ -59,13 +59,22 @@ export function think(asked: Asked): Said[] {
 function readWishes({ userText, tools }: Asked): Said[] {
   const found: Said[] = []
   if (tools.length === 0) return found
-  for (const match of userText.matchAll(/`(?:run ([^;`]+);|read ([^;`]+);|call ([\w.-]+) (.+?);)`/g)) {
+  for (const match of userText.matchAll(/`(?:run ([^;`]+);|read ([^;`]+);|call ([\w.-]+) ([^]+?);)`/g)) {
     const [, command, path, named, input] = match
     if (command !== undefined) found.push(toRun(tools, command))
     else if (path !== undefined) found.push(toRead(tools, path))
-    else found.push({ type: 'call', name: named!, input: input!, custom: tools.some(({ name, custom }) => name === named && custom === true) })
+    else found.push(toCall(tools, named!, input!))
   }
   return found
+}
+
+/** Raw text for a custom tool; where that was made a function, in its one member. */
+function toCall(tools: OfferedTool[], named: string, input: string): Said {
+  const tool = tools.find(({ name }) => name === named) ?? tools.find(({ name }) => name.endsWith(named))
+  if (tool === undefined) return { type: 'text', text: `NO TOOL ${named} among ${tools.map(({ name }) => name).join(', ')}` }
+  const [member = 'input'] = Object.keys(isFields(tool.schema['properties']) ? tool.schema['properties'] : {})
+  const wrap = tool.custom !== true && !input.startsWith('{')
+  return { type: 'call', name: tool.name, input: wrap ? JSON.stringify({ [member]: input }) : input, custom: tool.custom === true }
 }
 
 function toRun(tools: OfferedTool[], command: string): Said {
