@@ -63,7 +63,7 @@ export function sendJson(response: ServerResponse, status: number, body: unknown
   response.writeHead(status, { 'content-type': 'application/json', ...headers }).end(JSON.stringify(body))
 }
 
-export function sendEvents(response: ServerResponse, events: readonly { type?: string }[], named: boolean): void {
+export function sendEvents(response: ServerResponse, events: readonly { type?: string; [member: string]: unknown }[], named: boolean): void {
   response.writeHead(200, { 'content-type': 'text/event-stream' })
   for (const event of events) response.write(`${named ? `event: ${event.type}\n` : ''}data: ${JSON.stringify(event)}\n\n`)
   response.end(named ? '' : 'data: [DONE]\n\n')

@@ -17,9 +17,9 @@ const say = (content: Anthropic.MessageParam['content']): Anthropic.MessageParam
 const WISH = 'Please `call weather {"city":"Pécs"};` and `call weather {"city":"Győr"};` all at once'
 const ASK = { model: 'claude-of-the-stand-in', // the SDK warns of names that age
   max_tokens: 4000 }
-const CITY = { type: 'object' as const, properties: { city: { type: 'string' } }, required: ['city'] }
+const CITY = { type: 'object' as const, properties: { city: { type: 'string' as const } }, required: ['city'] }
 const TOOL = { name: 'weather', description: 'Weather of a city', input_schema: CITY }
-const RUNNABLE = betaTool({ name: 'weather', description: 'Weather of a city', inputSchema: CITY, run: ({ city }: { city: string }) => `${city}: 22 degrees` } as Parameters<typeof betaTool>[0])
+const RUNNABLE = betaTool({ name: 'weather', description: 'Weather of a city', inputSchema: CITY, run: ({ city }) => `${String(city)}: 22 degrees` })
 const THINKS = { thinking: { type: 'enabled' as const, budget_tokens: 1500 } }
 const textOf = (content: readonly { type: string; text?: string }[]): string => content.map((block) => block.type === 'text' ? block.text ?? '' : '').join('')
 
@@ -96,7 +96,8 @@ for (const backend of BACKENDS) {
     strictEqual(forced.stop_reason, 'tool_use')
     strictEqual((await client.create({ ...body, tool_choice: { type: 'any' } })).stop_reason, 'tool_use')
     strictEqual((await client.create({ ...body, messages: [say(WISH)], tool_choice: { type: 'none' } })).stop_reason, 'end_turn')
-    await client.create({ ...body, temperature: 0.5, top_k: 5, stop_sequences: ['a', 'b', 'c', 'd', 'e'], metadata: { user_id: 'x'.repeat(300) }, service_tier: 'auto' })
+    const knobs = { temperature: 0.5, top_k: 5, stop_sequences: ['a', 'b', 'c', 'd', 'e'], metadata: { user_id: 'x'.repeat(300) }, service_tier: 'auto' as const }
+    await client.create({ ...body, ...knobs })
     judgeRequests(stage, 4)
   })
 

@@ -20,7 +20,7 @@ export interface Stage {
 
 export const MODEL: Record<Api, string> = { anthropic: 'claude-sonnet-4-5', chat: 'gpt-5.1', responses: 'gpt-5.1' }
 
-export async function setStage(context: TestContext, backend: Api, model = MODEL[backend]): Promise<Stage> {
+export async function setStage(context: TestContext, backend: Api, model: string = MODEL[backend]): Promise<Stage> {
   const standIn = await startStandIn(context)
   const { url } = await startProxy(context, { backends: backendsAt(standIn.url), routes: [{ model: '*', to: [`${backend}:${model}`] }] })
   return { url, standIn, backend, model }

@@ -130,8 +130,13 @@ function checkTools(tools: Fields[], choice: unknown): void {
     throw new Refusal(`Tool choice '${String(choice['name'])}' not found in 'tools' parameter.`, 'tool_choice')
 }
 
-function flatten(tools: Fields[]): (OfferedTool & { strict: boolean; namespace?: string })[] {
-  return tools.flatMap((tool) => {
+interface FlatTool extends OfferedTool {
+  strict: boolean
+  namespace?: string
+}
+
+function flatten(tools: Fields[]): FlatTool[] {
+  return tools.flatMap((tool): FlatTool[] => {
     if (tool['type'] === 'namespace') return flatten(tool['tools'] as Fields[]).map((inner) => ({ ...inner, namespace: String(tool['name']) }))
     if (tool['type'] !== 'function' && tool['type'] !== 'custom') return []
     return [{
@@ -215,7 +220,7 @@ export function answerResponses(body: Fields, newId: (prefix: string) => string)
   return { message, events }
 }
 
-function toItem(part: Said, newId: (prefix: string) => string, tools: ReturnType<typeof flatten>, sealed: boolean, summarised: boolean): Fields {
+function toItem(part: Said, newId: (prefix: string) => string, tools: FlatTool[], sealed: boolean, summarised: boolean): Fields {
   switch (part.type) {
     case 'thinking': return {
       id: newId('rs_'), type: 'reasoning', summary: summarised ? [{ type: 'summary_text', text: part.text }] : [],
