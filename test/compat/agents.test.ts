@@ -13,7 +13,7 @@ import type { Api } from './strict/server.ts'
 const LIMIT = { timeout: 120_000 }
 const MODELS: Record<Api, readonly string[]> = {
   anthropic: ['claude-sonnet-4-5', 'claude-opus-4-8'],
-  chat: ['gpt-4.1', 'gpt-5.1'],
+  chat: ['gpt-4.1', 'gpt-5.1', 'deepseek-reasoner'],
   responses: ['gpt-4.1', 'gpt-5.1'],
 }
 
@@ -97,7 +97,7 @@ for (const [backend, model] of CODEX) {
   })
 }
 
-for (const client of BACKENDS) for (const backend of BACKENDS) for (const model of MODELS[backend].slice(client === 'chat' ? 0 : -1)) {
+for (const client of BACKENDS) for (const backend of BACKENDS) for (const model of MODELS[backend].slice(client === 'chat' ? 0 : 1)) {
   test(`opencode: a loop of two tools, asking in ${client}, on ${backend} ${model}`, LIMIT, async (t) => {
     const scene = await setScene(t, backend, model)
     const ran = await runOpenCode(scene, client, model, wish(scene.place))

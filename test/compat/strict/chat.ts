@@ -38,7 +38,10 @@ const MESSAGES: Record<string, Check> = {
   }),
   tool: object({ 'role!': any, 'content!': parts({ text: textPart }), 'tool_call_id!': callId, name }),
 }
-const checkBody = object({
+/** DeepSeek shows its reasoning, and wants that of the turns that called tools back. */
+export const showsReasoning = (model: string): boolean => model.startsWith('deepseek')
+
+const BODY: Record<string, Check> = {
   'model!': text({ filled: true }), 'messages!': list(tagged('role', MESSAGES)),
   audio: any, frequency_penalty: orNull(number({ min: -2, max: 2 })), presence_penalty: orNull(number({ min: -2, max: 2 })), function_call: any, functions: any,
   logit_bias: any, logprobs: orNull(flag), top_logprobs: orNull(number({ min: 0, max: 20 })), max_completion_tokens: orNull(number({ min: 1, whole: true })),
@@ -58,10 +61,24 @@ const checkBody = object({
     custom: object({ 'type!': any, 'custom!': object({ 'name!': toolName, description: text(), format: record }) }),
   })),
   user: text({ max: 64 }), verbosity: orNull(oneOf('low', 'medium', 'high')), web_search_options: any,
+}
+const checkBody = object(BODY)
+const { max_completion_tokens: _, ...SHARED } = BODY
+// Lenient to words that it does not know, such as reasoning_effort.
+const checkDeepSeekBody = object({
+  ...SHARED, thinking: object({ 'type!': oneOf('enabled', 'disabled') }),
+  'messages!': list((message, path) => {
+    const { reasoning_content, ...rest } = message as Fields
+    if (reasoning_content !== undefined) text()(reasoning_content, `${path}.reasoning_content`)
+    if (rest['role'] === 'assistant' && rest['tool_calls'] !== undefined && reasoning_content === undefined)
+      throw new Refusal('The reasoning_content in the thinking mode must be passed back to the API.', path)
+    tagged('role', MESSAGES)(rest, path)
+  }),
 })
 
 export function checkChat(body: Fields): void {
-  checkBody(body, '')
+  if (showsReasoning(String(body['model']))) checkDeepSeekBody(body, '')
+  else checkBody(body, '')
   const messages = body['messages'] as Fields[]
   if (messages.length === 0) throw new Refusal("Invalid 'messages': empty array. Expected an array with minimum length 1, but got an empty array instead.", 'messages', 'empty_array')
   checkTools(body)
@@ -136,7 +153,7 @@ export function readChat(body: Fields): Asked {
     }),
     forced: choice === 'required' ? '*' : isFields(choice) ? String(((choice['function'] ?? choice['custom']) as Fields)['name']) : undefined,
     mayCall: choice !== 'none',
-    thinks: false,
+    thinks: showsReasoning(String(body['model'])),
     format: format?.['type'] === 'json_schema' ? (format['json_schema'] as Fields)['schema'] as Fields : format?.['type'] === 'json_object' ? { type: 'object' } : undefined,
     userText: messages.flatMap((message) => message['role'] === 'user' ? textsOf(message['content']) : []).join('\n'),
     images: JSON.stringify(messages).split('"type":"image_url"').length - 1,
@@ -150,10 +167,11 @@ const textsOf = (content: unknown): string[] =>
 /** Chunks in the vendor's order: role, content, calls by index, the reason, then usage alone. */
 export function answerChat(body: Fields, newId: (prefix: string) => string): { message: Fields; events: Fields[] } {
   const said = think(readChat(body))
+  const thought = said.flatMap((part) => part.type === 'thinking' ? [part.text] : []).join('')
   const text = said.flatMap((part) => part.type === 'text' ? [part.text] : []).join('')
   const calls = said.flatMap((part) => part.type === 'call' ? [{ ...part, id: newId('call_') }] : [])
   const finish_reason = calls.length > 0 ? 'tool_calls' : 'stop'
-  const reasons = isReasoningModel(String(body['model'])) ? TOKENS.reasoning : 0
+  const reasons = isReasoningModel(String(body['model'])) || thought !== '' ? TOKENS.reasoning : 0
   const usage = {
     prompt_tokens: TOKENS.input, completion_tokens: TOKENS.output, total_tokens: TOKENS.input + TOKENS.output,
     prompt_tokens_details: { cached_tokens: TOKENS.cached, audio_tokens: 0 },
@@ -167,6 +185,7 @@ export function answerChat(body: Fields, newId: (prefix: string) => string): { m
   })
   const events = [
     chunk({ role: 'assistant', content: text === '' ? null : '', refusal: null }),
+    ...cut(thought).map((reasoning_content) => chunk({ content: null, reasoning_content })),
     ...cut(text).map((content) => chunk({ content })),
     ...calls.flatMap(({ id, name, input, custom }, index) => custom
       ? [chunk({ tool_calls: [{ index, id, type: 'custom', custom: { name, input: '' } }] }), ...cut(input).map((piece) => chunk({ tool_calls: [{ index, custom: { input: piece } }] }))]
@@ -175,7 +194,7 @@ export function answerChat(body: Fields, newId: (prefix: string) => string): { m
     ...(wantsUsage ? [{ ...base, object: 'chat.completion.chunk', choices: [], usage, obfuscation: '' }] : []),
   ]
   const message = {
-    role: 'assistant', content: text === '' ? null : text, refusal: null, annotations: [],
+    role: 'assistant', content: text === '' ? null : text, refusal: null, ...(thought === '' ? {} : { reasoning_content: thought }), annotations: [],
     ...(calls.length === 0 ? {} : { tool_calls: calls.map(({ id, name, input, custom }) => custom ? { id, type: 'custom', custom: { name, input } } : { id, type: 'function', function: { name, arguments: input } }) }),
   }
   return { message: { ...base, object: 'chat.completion', choices: [{ index: 0, message, logprobs: null, finish_reason }], usage }, events }
