@@ -92,7 +92,7 @@ export function checkChat(body: Fields): void {
     throw new Refusal("'messages' must contain the word 'json' in some form, to use 'response_format' of type 'json_object'.", 'messages')
   const format = (body['response_format'] as Fields | undefined)?.['json_schema'] as Fields | undefined
   if (format !== undefined) checkOpenAiSchema(format['schema'], String(format['name']), format['strict'] === true, 'response_format')
-  checkModel(body)
+  if (!showsReasoning(String(body['model']))) checkModel(body)
 }
 
 function checkModel(body: Fields): void {
