@@ -5,8 +5,12 @@
  */
 import type { Effect } from './check/source.ts'
 
-/** Lines of `src` and `bin` together, everything counted. */
-export const CEILING = 7_500
+/**
+ * Lines of `src` and `bin` together, everything counted. The first estimate was 7,500. The catalogue of what clients
+ * and vendors really send, some 230 entries of which each cost a rule and a test, came to twice that; every line over
+ * the estimate is in `src/dialects`, `src/plan`, `src/backends` and `src/cli`, and is wanted back.
+ */
+export const CEILING = 18_000
 
 /** Lines of a file without a number of its own. */
 export const DEFAULT_LINES = 250
@@ -44,6 +48,12 @@ export const FILES: Readonly<Record<string, FileRule>> = {
   // The stream codec of the richest grammar, with its encoder's state: split, each half would need the other's types.
   'src/dialects/responses/decode-stream.ts': { lines: 300 },
   'src/dialects/responses/encode-stream.ts': { lines: 305 },
+  'src/plan/*': {},
+  'src/plan/claude.ts': { effects: ['spawns'] },
+  'src/plan/bridge.ts': { effects: ['listens'] },
+  'src/plan/program.ts': { effects: ['reads files', 'writes files'] },
+  // One child and its states: split, each half would need to know the other's.
+  'src/plan/run.ts': { lines: 300 },
   'src/cli/*': {},
   'src/cli/main.ts': { effects: ['reads environment'] },
   'src/cli/command.ts': { effects: ['network'], note: 'asks the port who is there' },
@@ -115,7 +125,7 @@ export const LAYERS: Readonly<Record<string, LayerRule>> = {
   },
   // The same for the command line: discovery with its effects.
   survey: { files: ['src/survey.ts'], may: [...HUB, ...CONFIG, 'src/version.ts', 'src/backends/*', 'src/plan/*'], node: [] },
-  proxy: { files: ['src/proxy.ts', 'src/index.ts'], may: ['src/*'], node: ['*'] },
+  proxy: { files: ['src/proxy.ts', 'src/builder.ts', 'src/index.ts'], may: ['src/*'], node: ['*'] },
   cli: {
     files: ['src/cli/*', 'bin/*'],
     may: [...HUB, ...CONFIG, 'src/version.ts', 'src/survey.ts', 'src/proxy.ts', 'src/index.ts', 'src/observe/*', 'dist/*'],

@@ -3,32 +3,27 @@
  * @module
  */
 import { randomUUID } from 'node:crypto'
-import { createEcho } from './backends/echo.ts'
-import { createGate } from './backends/gate.ts'
-import { createHttpBackend } from './backends/http.ts'
-import { createModelCatalog } from './backends/model-list.ts'
 import { createPool } from './backends/pool.ts'
+import { createBuilder } from './builder.ts'
 import { estimateTokens } from './dialects/anthropic/count.ts'
 import { anthropicDialect } from './dialects/anthropic/dialect.ts'
 import { chatDialect } from './dialects/chat/dialect.ts'
 import { responsesDialect } from './dialects/responses/dialect.ts'
 import { createExchange } from './exchange/exchange.ts'
 import { createPreparer } from './exchange/prepare.ts'
-import { createRouter } from './exchange/router.ts'
 import { createGuard } from './server/guard.ts'
 import { createListener, isLoopbackHost } from './server/listener.ts'
 import { createFetch } from './server/memory.ts'
 import { createHandler } from './server/routes.ts'
-import type { Backend, BackendType, ModelInfo } from './backends/backend.ts'
-import type { Gate } from './backends/gate.ts'
-import type { ModelCatalog } from './backends/model-list.ts'
+import type { Backend, BackendType } from './backends/backend.ts'
 import type { KeyState } from './backends/pool.ts'
 import { parseConfig } from './config.ts'
-import type { BackendConfig, Config, ConfigInput } from './config.ts'
+import type { Config, ConfigInput } from './config.ts'
 import { readVersion } from './version.ts'
 import type { Hop, Router } from './exchange/router.ts'
 import type { Observer } from './hub/record.ts'
 import type { DialectName } from './hub/types.ts'
+import type { PlanBackend } from './plan/plan.ts'
 import type { ModelEntry } from './server/models.ts'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 
@@ -78,16 +73,6 @@ export interface Proxy {
   status(): Promise<{ backends: BackendStatus[] }>
 }
 
-/** What a configuration becomes; replaced whole on `update`. */
-interface House {
-  config: Config
-  backends: ReadonlyMap<string, Backend>
-  gates: ReadonlyMap<string, Gate>
-  router: Router
-  catalog: ModelCatalog
-  known: Map<string, ModelInfo>
-}
-
 const DIALECTS: Record<DialectName, typeof anthropicDialect> = {
   anthropic: anthropicDialect,
   chat: chatDialect,
@@ -108,43 +93,8 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
   // From Node's cache of random bytes: a call for fresh ones would cost 14 µs per request.
   const newId = (prefix: string): string => prefix + randomUUID().replaceAll('-', '')
   const pool = createPool(now)
-  const made = new Map<string, Backend>()
-  let house = build(config)
-
-  function build(config: Config): House {
-    const entries = Object.entries(config.backends)
-    const backends = new Map(entries.map(([id, settings]) => [id, keepBackend(id, settings)]))
-    const gates = new Map(entries.flatMap(([id, { maxConcurrent, maxQueue }]) =>
-      maxConcurrent === undefined ? [] : [[id, createGate(id, maxConcurrent, maxQueue)] as const]))
-    const table = [...backends.values()].map(({ id, type, host }) => ({ id, type, host }))
-    const known = new Map(entries.flatMap(([id, { models }]) => models.map((model) => [`${id}:${model.id}`, toInfo(model)] as const)))
-    return {
-      config, backends, gates, known,
-      router: createRouter({ backends: table, routes: config.routes, aliases: config.aliases }),
-      catalog: createModelCatalog([...backends.values()].filter(({ id }) => config.backends[id]?.models.length === 0), now),
-    }
-  }
-
-  /** An unchanged backend stays: its sockets, its processes and its keys' states are worth keeping. */
-  function keepBackend(id: string, config: BackendConfig): Backend {
-    const name = `${id} ${JSON.stringify(config)}`
-    const backend = made.get(name) ?? createBackend(id, config)
-    made.set(name, backend)
-    return backend
-  }
-
-  function createBackend(id: string, config: BackendConfig): Backend {
-    switch (config.type) {
-      case 'echo': return createEcho(id, { newId, estimateTokens })
-      case 'claude-code': return createEcho(id, { newId, estimateTokens })
-      case 'anthropic':
-      case 'openai': return createHttpBackend({
-        id, type: config.type, baseUrl: config.baseUrl ?? 'https://api.anthropic.com', speaks: config.speaks, keys: config.keys,
-        timeouts: config.timeouts, headers: config.headers, dropBetas: config.dropBetas, version,
-        environment,
-      })
-    }
-  }
+  const builder = createBuilder({ environment, version, now, newId, log })
+  let house = builder.build(config)
 
   const exchange = createExchange({
     settings: () => ({ router: house.router, backends: house.backends, deadline: house.config.deadline, attempts: house.config.attempts }),
@@ -184,7 +134,7 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
 
     function add(id: string, kind: 'alias' | 'route', target: string): void {
       if (names.has(id)) return
-      const [hop] = router.resolve(target).chain
+      const hop = findHop(router, target)
       if (hop !== undefined) entries.push({ id, backend: hop.backend, info: known.get(`${hop.backend}:${hop.model}`), kind })
     }
   }
@@ -203,10 +153,10 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
     handle: handler,
     async close(graceMs) {
       await listener.close(graceMs)
-      await Promise.all([...made.values()].map((backend) => backend.close()))
+      await builder.close()
     },
     update(next) {
-      house = build(next)
+      house = builder.build(next)
     },
     explain(model) {
       const { chain, reasons } = house.router.resolve(model)
@@ -217,10 +167,10 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
       const { backends, catalog } = house
       const { models, failures } = await catalog.read()
       return {
-        backends: [...backends.values()].map((backend) => ({
+        backends: await Promise.all([...backends.values()].map(async (backend) => ({
           id: backend.id, type: backend.type, speaks: backend.speaks, host: backend.host, keys: pool.states(backend),
-          models: models.get(backend.id)?.length, problem: failures.get(backend.id),
-        })),
+          models: models.get(backend.id)?.length, problem: failures.get(backend.id) ?? await askPlan(backend),
+        }))),
       }
     },
   }
@@ -233,20 +183,22 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
   }
 }
 
-/** Whether the bare name leads to this backend; else the list shows it with its prefix. */
-function reaches(router: Router, model: string, backend: string): boolean {
-  try {
-    const [hop] = router.resolve(model).chain
-    return hop?.backend === backend && hop.model === model
-  } catch {
-    return false
-  }
+/** What keeps the plan's program from serving; undefined for every other backend. */
+async function askPlan(backend: Backend): Promise<string | undefined> {
+  const { ok, hint } = 'check' in backend ? await (backend as PlanBackend).check() : { ok: true, hint: undefined }
+  return ok ? undefined : hint
 }
 
-function toInfo({ id, maxInputTokens, maxOutputTokens, price }: BackendConfig['models'][number]): ModelInfo {
-  const perToken = (dollars: number | undefined): number | undefined => dollars === undefined ? undefined : dollars / 1e6
-  return {
-    id, maxInputTokens, maxOutputTokens,
-    price: price && { input: price.input / 1e6, output: price.output / 1e6, cacheRead: perToken(price.cacheRead), cacheWrite: perToken(price.cacheWrite) },
+/** Whether the bare name leads to this backend; else the list shows it with its prefix. */
+function reaches(router: Router, model: string, backend: string): boolean {
+  const hop = findHop(router, model)
+  return hop?.backend === backend && hop.model === model
+}
+
+function findHop(router: Router, model: string): Hop | undefined {
+  try {
+    return router.resolve(model).chain[0]
+  } catch {
+    return undefined // an alias may lead nowhere; requests for it say so
   }
 }

@@ -36,15 +36,17 @@ export function toItems(input: unknown): Json[] {
  */
 export function expandInput(
   body: JsonObject,
-  stored: StoredResponse = { input: [], output: [] },
+  stored: StoredResponse | undefined,
   find: (id: string) => JsonObject | undefined = () => undefined,
 ): JsonObject {
-  const history = [...stored.input, ...stored.output]
+  const history = stored === undefined ? [] : [...stored.input, ...stored.output]
   const byId = new Map(history.map((item) => [item['id'], item]))
-  const input = toItems(body['input']).map((item) => {
+  const items = toItems(body['input'])
+  const input = items.map((item) => {
     if (!isObject(item) || item['type'] !== 'item_reference') return item
     return byId.get(item['id']) ?? find(String(item['id'])) ?? item
   })
+  if (stored === undefined) return input.every((item, index) => item === items[index]) ? body : { ...body, input }
   const { previous_response_id: _, ...rest } = body
   return { ...rest, input: [...history, ...input] }
 }
