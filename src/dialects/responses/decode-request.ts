@@ -29,16 +29,14 @@ export function toItems(input: unknown): Json[] {
   return optionalArr(input) ?? []
 }
 
+type Find = (id: string) => JsonObject | undefined
+
 /**
  * The same request without `previous_response_id`: the stored history stands before its input, and references to
  * stored items are replaced by them (pitfall R18); `find` knows those of other answers. Instructions are not
  * inherited, as the API has it.
  */
-export function expandInput(
-  body: JsonObject,
-  stored: StoredResponse | undefined,
-  find: (id: string) => JsonObject | undefined = () => undefined,
-): JsonObject {
+export function expandInput(body: JsonObject, stored: StoredResponse | undefined, find: Find = () => undefined): JsonObject {
   const history = stored === undefined ? [] : [...stored.input, ...stored.output]
   const byId = new Map(history.map((item) => [item['id'], item]))
   const items = toItems(body['input'])
