@@ -28,7 +28,7 @@ export const FILES: Readonly<Record<string, FileRule>> = {
   'src/proxy.ts': { lines: 255, effects: ['reads environment'] },
   'src/hub/*': {},
   // The form of the whole file: a reader of it should not have to look in two places.
-  'src/config.ts': { lines: 266 },
+  'src/config.ts': { lines: 273 },
   'src/config-file.ts': { effects: ['reads files', 'writes files'] },
   'src/config-values.ts': { effects: ['reads files'] },
   'src/version.ts': { effects: ['reads files'] },

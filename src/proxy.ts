@@ -118,7 +118,10 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
     pool,
     dialect: (name) => DIALECTS[name],
     gate: (backend) => house.gates.get(backend),
-    preparer: createPreparer({ maxOutputTokens: (backend, model) => house.known.get(`${backend}:${model}`)?.maxOutputTokens }),
+    preparer: createPreparer({
+      countsUsage: observation.countsUsage,
+      maxOutputTokens: (backend, model) => house.known.get(`${backend}:${model}`)?.maxOutputTokens,
+    }),
     ...observation, newId, now, estimateTokens, keepAlive, stalledReader,
   })
   const guard = createGuard(() => ({ ...house.config, boundToLoopback: isLoopbackHost(house.config.host) }))

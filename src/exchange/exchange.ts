@@ -146,7 +146,7 @@ export function createExchange(tools: ExchangeTools): Exchange {
     let affinity: string | undefined
     let decoded: Decoded | undefined
     return {
-      incoming, client, reply, peeked, stream, signal, record, notes: {},
+      incoming, client, reply, peeked, stream, signal, record, notes: {}, hidesUsage: false,
       session: readSession(headers, peeked),
       affinity: () => affinity ??= readAffinity(headers, peeked),
       decoded: () => decoded ??= tools.preparer.decode(incoming, client),

@@ -23,6 +23,8 @@ export interface Job {
   record: RequestRecord
   /** `dario-*` response headers that a built-in backend adds; an upstream's own are never passed on. */
   notes: OutgoingHttpHeaders
+  /** Usage was asked for in the client's stead, so the chunk that brings it is not for the client (pitfall U6). */
+  hidesUsage: boolean
   session: string | undefined
   /** Hashing a long prompt is not free, so it is asked only where there is a choice. */
   affinity: () => string

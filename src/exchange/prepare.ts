@@ -2,6 +2,7 @@
  * What goes upstream: the client's bytes, or the request in another dialect; and what earlier answers taught about it.
  * @module
  */
+import { toFamily } from '../dialects/chat/families.ts'
 import { expandInput } from '../dialects/responses/decode-request.ts'
 import { DarioError } from '../errors.ts'
 import { repairToolTurns } from '../hub/repair.ts'
@@ -30,6 +31,8 @@ export interface Preparer {
 }
 
 export interface PreparerLimits {
+  /** Somebody counts tokens. */
+  countsUsage: () => boolean
   maxOutputTokens: (backend: string, model: string) => number | undefined
 }
 
@@ -79,6 +82,9 @@ export function createPreparer(limits: PreparerLimits): Preparer {
     if (peeked === undefined) return incoming.body.length === 0 && incoming.method !== 'POST' ? undefined : incoming.body
     const known = repairs.of(backend.id, model, job.affinity)
     const body = model === peeked.model || peeked.model === '' ? incoming.body : peeked.withModel(model)
+    job.hidesUsage = limits.countsUsage() && client.name === 'chat' && job.stream && !known.has('no_stream_options')
+      && peeked.read('stream_options') === undefined && toFamily({ model, host: backend.host, repairs: known }).openFields
+    if (job.hidesUsage) return withUsage(body)
     if (known.size === 0 || client.repairBody === undefined) return body
     return Buffer.from(JSON.stringify(client.repairBody({ ...JSON.parse(body.toString()) as JsonObject }, known)))
   }
@@ -98,10 +104,11 @@ export function createPreparer(limits: PreparerLimits): Preparer {
     },
     learn(job, { backend, model }, from, error, translated) {
       if (repairs.learnBeta(backend.id, error, job.incoming.headers[BETA] as string | undefined)) return true
-      if (!translated && from.repairBody === undefined) return false
       const found = from.readRepairs(error, model)
-      // A relayed body is the client's own: only reasoning that no longer verifies is taken out of it.
-      return repairs.learn(backend.id, model, job.affinity, translated ? found : found.filter((repair) => repair === 'no_thinking_history'))
+      // A relayed body is the client's own: only reasoning that no longer verifies is taken out of it, and what we put in.
+      const ours = found.filter((repair) => repair === 'no_thinking_history' ? from.repairBody !== undefined
+        : repair === 'no_stream_options' && job.hidesUsage)
+      return repairs.learn(backend.id, model, job.affinity, translated ? found : ours)
     },
     watch: () => reasoning.watch(),
     keep(job, answer) {
@@ -111,3 +118,9 @@ export function createPreparer(limits: PreparerLimits): Preparer {
   }
 }
 
+
+/** Chat streams tell their usage only when asked (pitfall U6). */
+function withUsage(body: Buffer): Buffer {
+  const at = body.indexOf('{') + 1
+  return Buffer.concat([body.subarray(0, at), Buffer.from('"stream_options":{"include_usage":true},'), body.subarray(at)])
+}

@@ -117,13 +117,12 @@ function readLines(file: string, from: number, to: number, take: (line: string) 
 }
 
 function add(groups: Map<string, UsageGroup>, line: string): void {
-  let row: LedgerRow
+  let group: UsageGroup | undefined
   try {
-    row = JSON.parse(line) as LedgerRow
+    group = toGroup(JSON.parse(line) as LedgerRow)
   } catch {
-    return
+    // A cut line, or one that somebody else wrote.
   }
-  const group = toGroup(row)
   if (group === undefined) return
   const known = groups.get(toKey(group))
   if (known === undefined) groups.set(toKey(group), group)
