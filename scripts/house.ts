@@ -5,8 +5,12 @@
  */
 import type { Effect } from './check/source.ts'
 
-/** Lines of `src` and `bin` together, everything counted. */
-export const CEILING = 7_500
+/**
+ * Lines of `src` and `bin` together, everything counted. The first estimate was 7,500. The catalogue of what clients
+ * and vendors really send, some 230 entries of which each cost a rule and a test, came to twice that; every line over
+ * the estimate is in `src/dialects`, `src/plan`, `src/backends` and `src/cli`, and is wanted back.
+ */
+export const CEILING = 18_000
 
 /** Lines of a file without a number of its own. */
 export const DEFAULT_LINES = 250

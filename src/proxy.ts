@@ -170,7 +170,7 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
 
     function add(id: string, kind: 'alias' | 'route', target: string): void {
       if (names.has(id)) return
-      const [hop] = router.resolve(target).chain
+      const hop = findHop(router, target)
       if (hop !== undefined) entries.push({ id, backend: hop.backend, info: known.get(`${hop.backend}:${hop.model}`), kind })
     }
   }
@@ -228,10 +228,14 @@ async function askPlan(backend: Backend): Promise<string | undefined> {
 
 /** Whether the bare name leads to this backend; else the list shows it with its prefix. */
 function reaches(router: Router, model: string, backend: string): boolean {
+  const hop = findHop(router, model)
+  return hop?.backend === backend && hop.model === model
+}
+
+function findHop(router: Router, model: string): Hop | undefined {
   try {
-    const [hop] = router.resolve(model).chain
-    return hop?.backend === backend && hop.model === model
+    return router.resolve(model).chain[0]
   } catch {
-    return false
+    return undefined // an alias may lead nowhere; requests for it say so
   }
 }

@@ -3,14 +3,16 @@
  * reached it and another candidate may try.
  * @module
  */
-import { decodeBody } from '../backends/body.ts'
+import { decodeBody, toErrorSentence } from '../backends/body.ts'
 import { toClientHeaders, toUpstreamHeaders } from '../backends/headers.ts'
 import { judge, judgeStreamError } from '../backends/outcome.ts'
 import { DarioError } from '../errors.ts'
 import { createDeliver } from './deliver.ts'
-import { describe, readNotes } from './describe.ts'
+import { readNotes } from './describe.ts'
+import { answerFailure, withRetryAfter } from './failure.ts'
 import { collect } from './pump.ts'
 import type { Upstream } from '../backends/backend.ts'
+import type { ErrorCode } from '../errors.ts'
 import type { Gate } from '../backends/gate.ts'
 import type { Candidate, Pool } from '../backends/pool.ts'
 import type { Dialect } from '../dialects/dialect.ts'
@@ -38,6 +40,10 @@ export type Attempt = (job: Job, candidate: Candidate, isLast: boolean) => Promi
 
 /** An error body is a few hundred bytes; a page of markup is not worth more. */
 const MAX_ERROR_BYTES = 1_048_576
+/** A backend may refuse one field after another. */
+const MAX_REPAIRS = 3
+/** This candidate cannot even be asked; another one may take the request as it is. */
+const OWN_FAULTS: ReadonlySet<string> = new Set<ErrorCode>(['unsupported_across_dialects', 'config_invalid'])
 
 /** Where each dialect's answers are asked for. */
 const PATHS: Record<DialectName, string> = {
@@ -64,11 +70,13 @@ export function createAttempt(tools: AttemptTools): Attempt {
       leave = await tools.gate(candidate.backend.id)?.enter(job.signal)
     } catch (error) {
       if (job.signal.aborted || !(error instanceof DarioError)) throw error
-      return close(open(job, candidate), 'queue_full', undefined, { error, verbatim: undefined })
+      return close(open(job, candidate), 'queue_full', undefined, { error, candidate })
     }
     try {
-      const first = await once(job, candidate, isLast, true)
-      return first === 'repair' ? await once(job, candidate, isLast, false) as Failure | undefined : first
+      for (let repairs = 0; ; repairs++) {
+        const outcome = await once(job, candidate, isLast, repairs < MAX_REPAIRS)
+        if (outcome !== 'repair') return outcome
+      }
     } finally {
       leave?.()
     }
@@ -80,9 +88,11 @@ export function createAttempt(tools: AttemptTools): Attempt {
     try {
       sent = await send(job, candidate)
     } catch (error) {
-      if (job.signal.aborted || !isUnreachable(error)) throw error
+      if (job.signal.aborted || !(error instanceof DarioError)) throw error
+      if (OWN_FAULTS.has(error.code)) return close(attempt, 'client_error', undefined, { error, candidate })
+      if (!error.code.startsWith('upstream_') && error.code !== 'overloaded') throw error
       pool.report(candidate, { outcome: 'unreachable', wholeKey: false })
-      return close(attempt, 'unreachable', undefined, { error, verbatim: undefined })
+      return close(attempt, 'unreachable', undefined, { error, candidate })
     }
     if (sent.upstream.status >= 300) return refuse(job, candidate, sent, attempt, mayRepair)
     return conclude(job, candidate, await deliver(job, candidate, sent, !isLast), sent.upstream.status, attempt)
@@ -93,13 +103,15 @@ export function createAttempt(tools: AttemptTools): Attempt {
     const { incoming, client, record } = job
     const relayed = incoming.operation !== 'generate' || backend.speaks.includes(client.name)
     const from = relayed ? client : tools.dialect(backend.speaks[0]!)
-    const encoded = relayed ? undefined : preparer.encode(job, from, candidate)
+    const repairs = preparer.known(job, candidate)
+    const encoded = relayed ? undefined : preparer.encode(job, from, candidate, repairs)
     const headers = toUpstreamHeaders(incoming.headers, from.name)
+    if (incoming.operation !== 'passthrough') headers['content-type'] = 'application/json' // curl -d calls it a form
     if (encoded !== undefined) {
-      Object.assign(headers, encoded.headers, { 'content-type': 'application/json' })
+      Object.assign(headers, encoded.headers)
       record.dropped = [...new Set([...job.decoded().warnings, ...encoded.warnings].map(({ path }) => path))]
     }
-    if (from.name === 'anthropic') preparer.trimBetas(candidate, headers)
+    if (from.name === 'anthropic') preparer.trimBetas(job, candidate, headers)
     const upstream = await backend.send({
       id: record.id,
       method: incoming.method,
@@ -108,12 +120,12 @@ export function createAttempt(tools: AttemptTools): Attempt {
       model,
       stream: encoded === undefined ? job.stream : true,
       headers,
-      body: encoded === undefined ? preparer.relay(job, candidate) : Buffer.from(JSON.stringify(encoded.body)),
+      body: encoded === undefined ? preparer.relay(job, candidate, repairs) : Buffer.from(JSON.stringify(encoded.body)),
       session: job.session,
       loopback: incoming.loopback,
     }, key, job.signal)
     if (backend.type === 'claude-code') readNotes(job, upstream.headers)
-    return { upstream, from, encoded }
+    return { upstream, from, encoded, headers, repairs }
   }
 
   /** An error status: the client's own mistake is answered as it is, everything else is a failure of the candidate. */
@@ -121,15 +133,17 @@ export function createAttempt(tools: AttemptTools): Attempt {
     const { upstream, from, encoded } = sent
     const { status, headers } = upstream
     const body = await readError(job, upstream)
-    const text = body.toString()
+    const said = body.toString()
+    const text = /^\s*</.test(said) ? toErrorSentence(status, said) : said
     const error = from.decodeError(status, text)
     const verdict = judge(status, headers, text, now())
     const isOwn = encoded === undefined && isOwnWords(from, error, upstream, text)
     const failure: Failure = {
       error: verdict.retryAfterMs === undefined ? error : withRetryAfter(error, verdict.retryAfterMs),
       verbatim: isOwn ? { status, headers: toClientHeaders(headers, false), body } : undefined,
+      candidate,
     }
-    if (verdict.outcome === 'client_error' && mayRepair && preparer.learn(job, candidate, from, error, encoded !== undefined)) {
+    if (verdict.outcome === 'client_error' && mayRepair && preparer.learn(job, candidate, sent, error)) {
       close(attempt, 'repaired', status, failure)
       return 'repair'
     }
@@ -137,7 +151,7 @@ export function createAttempt(tools: AttemptTools): Attempt {
     close(attempt, verdict.outcome, status, failure)
     const isMissing = job.incoming.operation === 'count_tokens' && (status === 404 || status === 405)
     if (verdict.outcome !== 'client_error' || isMissing) return failure // a count that nobody makes is estimated
-    answerFailure(job, candidate, failure)
+    answerFailure(job, failure)
     return undefined
   }
 
@@ -154,10 +168,10 @@ export function createAttempt(tools: AttemptTools): Attempt {
     }
     const verdict = judgeStreamError(error)
     pool.report(candidate, verdict)
-    const failure = close(attempt, verdict.outcome, status, { error, verbatim: undefined })
+    const failure = close(attempt, verdict.outcome, status, { error, candidate })
     if (!committed && verdict.outcome !== 'client_error') return failure
     if (told) job.reply.end()
-    answerFailure(job, candidate, failure)
+    answerFailure(job, failure)
     return undefined
   }
 
@@ -185,36 +199,17 @@ export function createAttempt(tools: AttemptTools): Attempt {
   }
 }
 
-/** Answers with a failure, in the vendor's own words where they fit the client's dialect. */
-export function answerFailure(job: Job, candidate: Candidate | undefined, { error, verbatim }: Failure): void {
-  const { record, reply, client } = job
-  record.end = reply.headSent ? 'broken' : 'failed'
-  record.error = { code: error.code, message: error.message }
-  record.status = reply.headSent ? 200 : verbatim?.status ?? client.encodeError(error, record.id).status
-  const headers = describe(job, candidate)
-  if (verbatim === undefined || reply.headSent) return reply.fail(error, headers)
-  reply.head(verbatim.status, { ...verbatim.headers, ...headers })
-  reply.end(verbatim.body)
-}
-
-function readError(job: Job, upstream: Upstream): Promise<Buffer> {
-  return collect(decodeBody(upstream), job.signal, MAX_ERROR_BYTES).catch((error: unknown) => {
+async function readError(job: Job, upstream: Upstream): Promise<Buffer> {
+  try {
+    return await collect(decodeBody(upstream), job.signal, MAX_ERROR_BYTES)
+  } catch (error) {
     if (job.signal.aborted) throw error
     return Buffer.alloc(0) // the status alone still says what happened
-  })
-}
-
-function isUnreachable(error: unknown): error is DarioError {
-  return error instanceof DarioError && (error.code.startsWith('upstream_') || error.code === 'overloaded')
+  }
 }
 
 /** JSON in the vendor's own form may be passed on. A page of markup, or an overflow in other words, is told anew (E1, E8). */
 function isOwnWords(from: Dialect, error: DarioError, upstream: Upstream, text: string): boolean {
   if (!(upstream.headers['content-type'] ?? '').includes('json')) return false
   return error.code !== 'context_length_exceeded' || text.includes(from.name === 'anthropic' ? 'prompt is too long' : 'context_length_exceeded')
-}
-
-function withRetryAfter(error: DarioError, retryAfterMs: number): DarioError {
-  const { status, path, upstreamType, details, cause } = error
-  return new DarioError(error.code, error.message, { status, path, upstreamType, details, cause, retryAfterMs })
 }

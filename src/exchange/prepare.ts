@@ -2,6 +2,7 @@
  * What goes upstream: the client's bytes, or the request in another dialect; and what earlier answers taught about it.
  * @module
  */
+import { mergeBetas } from '../backends/headers.ts'
 import { toFamily } from '../dialects/chat/families.ts'
 import { expandInput } from '../dialects/responses/decode-request.ts'
 import { DarioError } from '../errors.ts'
@@ -10,22 +11,26 @@ import { createReasoningStore } from './reasoning-store.ts'
 import { createRepairs } from './repairs.ts'
 import { createResponseStore } from './response-store.ts'
 import type { Candidate } from '../backends/pool.ts'
-import type { Dialect, EncodedRequest } from '../dialects/dialect.ts'
+import type { Dialect, EncodedRequest, Repair } from '../dialects/dialect.ts'
+import type { StoredResponse } from '../dialects/responses/decode-request.ts'
 import type { HubEvent, JsonObject } from '../hub/types.ts'
+import type { Sent } from './deliver.ts'
 import type { Incoming } from './exchange.ts'
 import type { Decoded, Job } from './job.ts'
 
 export interface Preparer {
   /** @throws DarioError `invalid_json`, `invalid_request`, `unsupported_across_dialects`. */
   decode(incoming: Incoming, client: Dialect): Decoded
-  encode(job: Job, target: Dialect, candidate: Candidate): EncodedRequest
+  /** What the backend was seen to refuse of such a request, as known now. */
+  known(job: Job, candidate: Candidate): ReadonlySet<Repair>
+  encode(job: Job, target: Dialect, candidate: Candidate, known: ReadonlySet<Repair>): EncodedRequest
   /** The client's own bytes, changed only where the route renames the model or a refusal taught to. */
-  relay(job: Job, candidate: Candidate): Buffer | undefined
-  /** Takes refused betas off. */
-  trimBetas(candidate: Candidate, headers: Record<string, string>): void
+  relay(job: Job, candidate: Candidate, known: ReadonlySet<Repair>): Buffer | undefined
+  /** Takes refused betas off, adds what the model's suffix asks for. */
+  trimBetas(job: Job, candidate: Candidate, headers: Record<string, string>): void
   /** Whether the refusal taught something, so that one more try is worth it. */
-  learn(job: Job, candidate: Candidate, from: Dialect, error: DarioError, translated: boolean): boolean
-  watch(): (event: HubEvent) => void
+  learn(job: Job, candidate: Candidate, sent: Sent, error: DarioError): boolean
+  watch(job: Job): (event: HubEvent) => void
   /** Keeps a finished answer for `previous_response_id`. */
   keep(job: Job, answer: JsonObject): void
 }
@@ -45,79 +50,88 @@ export function createPreparer(limits: PreparerLimits): Preparer {
   const reasoning = createReasoningStore()
   const responses = createResponseStore()
 
+  /** An answer of ours that the request goes on from; a vendor's own is the vendor's to know. */
+  function readStored(client: Dialect, owner: string | undefined, read: (name: string) => unknown): StoredResponse | undefined {
+    const id = client.name === 'responses' ? read('previous_response_id') : undefined
+    return typeof id === 'string' ? responses.get(id, owner) : undefined
+  }
+
   function decode(incoming: Incoming, client: Dialect): Decoded {
-    let body: JsonObject
-    try {
-      body = JSON.parse(incoming.body.toString()) as JsonObject
-    } catch (cause) {
-      throw new DarioError('invalid_json', `the request body is not valid JSON: ${(cause as Error).message}`, { cause })
-    }
-    const previous = client.name === 'responses' ? body['previous_response_id'] : undefined
-    if (typeof previous === 'string') {
-      const stored = responses.get(previous, incoming.accessKey?.name)
-      if (stored === undefined) {
-        throw new DarioError('invalid_request', `the response ${JSON.stringify(previous.slice(0, 100))} is not kept here: ` +
-          'it is unknown, too old or was sent with store: false. Send the whole conversation as input', { path: 'previous_response_id' })
-      }
-      body = expandInput(body, stored)
+    let body = parseBody(incoming.body)
+    const stored = readStored(client, incoming.accessKey?.name, (name) => body[name])
+    if (stored !== undefined) body = expandInput(body, stored)
+    else if (client.name === 'responses' && typeof body['previous_response_id'] === 'string') {
+      throw new DarioError('invalid_request', `the response ${JSON.stringify(body['previous_response_id'].slice(0, 100))} is not kept here: ` +
+        'it is unknown, too old or was sent with store: false. Send the whole conversation as input', { path: 'previous_response_id' })
     }
     const { request, warnings } = client.decodeRequest(body)
     const repaired = repairToolTurns(request.turns)
-    return { request: { ...request, turns: reasoning.restore(repaired.turns) }, warnings: [...warnings, ...repaired.warnings], body }
+    return { request: { ...request, turns: reasoning.restore(repaired.turns, incoming.accessKey?.name) }, warnings: [...warnings, ...repaired.warnings], body }
   }
 
-  function encode(job: Job, target: Dialect, { backend, model }: Candidate): EncodedRequest {
+  function known(job: Job, { backend, model }: Candidate): ReadonlySet<Repair> {
+    return repairs.of(backend.id, model, job.affinity)
+  }
+
+  function encode(job: Job, target: Dialect, { backend, model }: Candidate, known: ReadonlySet<Repair>): EncodedRequest {
     const { request } = job.decoded()
     return target.encodeRequest({ ...request, model, stream: true }, {
       model,
       host: backend.host,
-      repairs: repairs.of(backend.id, model, job.affinity),
+      repairs: known,
       session: job.session,
       maxOutputTokens: limits.maxOutputTokens(backend.id, model),
     })
   }
 
-  function relay(job: Job, { backend, model }: Candidate): Buffer | undefined {
+  function relay(job: Job, { backend, model }: Candidate, known: ReadonlySet<Repair>): Buffer | undefined {
     const { incoming, peeked, client } = job
     if (peeked === undefined) return incoming.body.length === 0 && incoming.method !== 'POST' ? undefined : incoming.body
-    const known = repairs.of(backend.id, model, job.affinity)
     const body = model === peeked.model || peeked.model === '' ? incoming.body : peeked.withModel(model)
     job.hidesUsage = limits.countsUsage() && client.name === 'chat' && job.stream && !known.has('no_stream_options')
       && peeked.read('stream_options') === undefined && toFamily({ model, host: backend.host, repairs: known }).openFields
     if (job.hidesUsage) return withUsage(body)
-    if (known.size === 0 || client.repairBody === undefined) return body
-    return Buffer.from(JSON.stringify(client.repairBody({ ...JSON.parse(body.toString()) as JsonObject }, known)))
+    const stored = readStored(client, incoming.accessKey?.name, peeked.read)
+    if (stored === undefined && (known.size === 0 || client.repairBody === undefined)) return body
+    const plain = stored === undefined ? parseBody(body) : expandInput(parseBody(body), stored)
+    return Buffer.from(JSON.stringify(client.repairBody?.(plain, known) ?? plain))
   }
 
   return {
     decode,
+    known,
     encode,
     relay,
-    trimBetas({ backend, model }, headers) {
-      const asked = headers[BETA]
-      const wanted = model.endsWith('[1m]') && backend.type === 'anthropic' ? `${asked === undefined ? '' : `${asked},`}${LONG_CONTEXT_BETA}` : asked
-      if (wanted === undefined) return
-      const refused = repairs.betas(backend.id)
-      const left = [...new Set(wanted.split(',').map((token) => token.trim()))].filter((token) => token !== '' && !refused.has(token))
-      if (left.length === 0) delete headers[BETA]
-      else headers[BETA] = left.join(',')
+    trimBetas(job, { backend }, headers) {
+      const wanted = backend.type === 'anthropic' && job.suffix.toLowerCase() === '[1m]' ? LONG_CONTEXT_BETA : undefined
+      const left = mergeBetas(headers[BETA], wanted, [...repairs.betas(backend.id)])
+      if (left === undefined) delete headers[BETA]
+      else headers[BETA] = left
     },
-    learn(job, { backend, model }, from, error, translated) {
-      if (repairs.learnBeta(backend.id, error, job.incoming.headers[BETA] as string | undefined)) return true
-      const found = from.readRepairs(error, model)
+    learn(job, { backend, model }, { from, encoded, headers, repairs: applied }, error) {
+      if (repairs.learnBeta(backend.id, error, headers[BETA])) return true
+      const possible = from.readRepairs(error, model).filter((repair) => !applied.has(repair))
       // A relayed body is the client's own: only reasoning that no longer verifies is taken out of it, and what we put in.
-      const ours = found.filter((repair) => repair === 'no_thinking_history' ? from.repairBody !== undefined
-        : repair === 'no_stream_options' && job.hidesUsage)
-      return repairs.learn(backend.id, model, job.affinity, translated ? found : ours)
+      const found = encoded !== undefined ? possible : possible.filter((repair) => repair === 'no_stream_options'
+        ? job.hidesUsage : from.repairBody !== undefined && repair === 'no_thinking_history')
+      repairs.learn(backend.id, model, job.affinity, found)
+      return found.length > 0
     },
-    watch: () => reasoning.watch(),
+    watch: (job) => reasoning.watch(job.record.accessKey),
     keep(job, answer) {
-      if (job.client.name !== 'responses') return
-      responses.keep(job.decoded().body, answer, job.record.accessKey)
+      if (job.client.name === 'responses') responses.keep(job.decoded().body, answer, job.record.accessKey)
     },
   }
 }
 
+/** @throws DarioError `invalid_json`. */
+export function parseBody(body: Buffer): JsonObject {
+  try {
+    return JSON.parse(body.toString()) as JsonObject
+  } catch (cause) {
+    throw new DarioError('invalid_json', `the request body is not valid JSON: ${(cause as Error).message}`, { cause })
+  }
+}
 
 /** Chat streams tell their usage only when asked (pitfall U6). */
 function withUsage(body: Buffer): Buffer {

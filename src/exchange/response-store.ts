@@ -9,8 +9,7 @@ import type { JsonObject } from '../hub/types.ts'
 import { isObject } from '../dialects/read.ts'
 
 export interface ResponseStore {
-  put(id: string, stored: StoredResponse, owner?: string): void
-  /** Marks it as used. `owner` (name of the access key) must be the one it was put under: ids are no secret. */
+  /** Marks it as used. `owner` (name of the access key) must be the one it was kept under: ids are no secret. */
   get(id: string, owner?: string): StoredResponse | undefined
   /** Keeps an answer for the body (already expanded) that it answers, unless that says `store: false`. */
   keep(body: JsonObject, reply: JsonObject, owner?: string): void
@@ -50,7 +49,6 @@ export function createResponseStore(maxCount = 1000, maxBytes = 67_108_864): Res
   }
 
   return {
-    put,
     get,
     keep(body, reply, owner) {
       if (body['store'] === false || typeof reply['id'] !== 'string') return
