@@ -13,7 +13,7 @@ import type { JsonObject, Usage } from '../hub/types.ts'
 import type { Job } from './job.ts'
 
 /** Held back until the first real event, so that an error before it can still become another candidate's turn. */
-const MAX_PREAMBLE_BYTES = 262_144
+export const MAX_PREAMBLE_BYTES = 262_144
 const MAX_EVENT_BYTES = 16_777_216
 /** A JSON answer of up to this size is looked at for its usage. */
 const MAX_LOOK_BYTES = 8_388_608
