@@ -3,6 +3,7 @@
  * @module
  */
 import { homedir } from 'node:os'
+import { join } from 'node:path'
 import { defaultConfigPath } from '../config.ts'
 import type { Config, ParsedConfig } from '../config.ts'
 import type { Environment } from '../config-values.ts'
@@ -38,11 +39,19 @@ export function text(context: CommandContext, option: string): string | undefine
   return typeof value === 'string' ? value : undefined
 }
 
+function toHome({ environment }: CommandContext): string {
+  return environment['HOME'] ?? environment['USERPROFILE'] ?? homedir()
+}
+
+/** `~/.dario/usage`, whichever configuration is used. */
+export function toUsageFolder(context: CommandContext): string {
+  return join(toHome(context), '.dario', 'usage')
+}
+
 export function toSource(context: CommandContext): ConfigSource {
   const { environment } = context
-  const home = environment['HOME'] ?? environment['USERPROFILE'] ?? homedir()
   return {
-    file: text(context, 'config') ?? defaultConfigPath(environment, home),
+    file: text(context, 'config') ?? defaultConfigPath(environment, toHome(context)),
     environment,
     flags: { host: text(context, 'host'), port: text(context, 'port') },
   }

@@ -3,6 +3,7 @@
  * @module
  */
 import { mergeBetas } from '../backends/headers.ts'
+import { toFamily } from '../dialects/chat/families.ts'
 import { expandInput } from '../dialects/responses/decode-request.ts'
 import { DarioError } from '../errors.ts'
 import { repairToolTurns } from '../hub/repair.ts'
@@ -34,6 +35,8 @@ export interface Preparer {
 }
 
 export interface PreparerLimits {
+  /** Somebody counts tokens. */
+  countsUsage: () => boolean
   maxOutputTokens: (backend: string, model: string) => number | undefined
 }
 
@@ -91,17 +94,20 @@ export function createPreparer(limits: PreparerLimits): Preparer {
     return { ...encoded, warnings }
   }
 
-  function relay(job: Job, { model }: Candidate, known: ReadonlySet<Repair>): Buffer | undefined {
+  function relay(job: Job, { backend, model }: Candidate, known: ReadonlySet<Repair>): Buffer | undefined {
     const { incoming, peeked, client } = job
     if (peeked === undefined) return incoming.body.length === 0 && incoming.method !== 'POST' ? undefined : incoming.body
     const body = model === peeked.model || peeked.model === '' ? incoming.body : peeked.withModel(model)
+    job.hidesUsage = limits.countsUsage() && client.name === 'chat' && job.stream && !known.has('no_stream_options')
+      && peeked.read('stream_options') === undefined && toFamily({ model, host: backend.host, repairs: known }).openFields
+    const asked = job.hidesUsage ? withUsage(body) : body
     const refers = client.name === 'responses' &&
       (typeof peeked.read('previous_response_id') === 'string' || incoming.body.includes('"item_reference"'))
-    if (!refers && (known.size === 0 || client.repairBody === undefined)) return body
-    const sent = parseBody(body)
+    if (!refers && (known.size === 0 || client.repairBody === undefined)) return asked
+    const sent = parseBody(asked)
     const plain = refers ? expand(sent, incoming.accessKey?.name) : sent
     const repaired = known.size === 0 ? plain : client.repairBody?.(plain, known) ?? plain
-    return repaired === sent ? body : Buffer.from(JSON.stringify(repaired))
+    return repaired === sent ? asked : Buffer.from(JSON.stringify(repaired))
   }
 
   return {
@@ -118,7 +124,8 @@ export function createPreparer(limits: PreparerLimits): Preparer {
     learn(job, { backend, model }, { from, encoded, headers, repairs: applied }, error) {
       if (repairs.learnBeta(backend.id, error, headers[BETA])) return true
       const possible = from.readRepairs(error, model).filter((repair) => !applied.has(repair))
-      const found = encoded !== undefined ? possible : possible.filter((repair) => from.repairBody !== undefined && OF_RELAY.has(repair))
+      const found = encoded !== undefined ? possible : possible.filter((repair) => repair === 'no_stream_options'
+        ? job.hidesUsage : from.repairBody !== undefined && OF_RELAY.has(repair))
       repairs.learn(backend.id, model, job.affinity, found)
       return found.length > 0
     },
@@ -136,4 +143,10 @@ export function parseBody(body: Buffer): JsonObject {
   } catch (cause) {
     throw new DarioError('invalid_json', `the request body is not valid JSON: ${(cause as Error).message}`, { cause })
   }
+}
+
+/** Chat streams tell their usage only when asked (pitfall U6). */
+function withUsage(body: Buffer): Buffer {
+  const at = body.indexOf('{') + 1
+  return Buffer.concat([body.subarray(0, at), Buffer.from('"stream_options":{"include_usage":true},'), body.subarray(at)])
 }
