@@ -29,10 +29,10 @@ export interface FileRule {
 export const FILES: Readonly<Record<string, FileRule>> = {
   'bin/dario.js': { lines: 5 },
   'src/*.ts': {},
-  'src/proxy.ts': { lines: 260, effects: ['reads environment'] },
+  'src/proxy.ts': { lines: 270, effects: ['reads environment'] },
   'src/hub/*': {},
   // The form of the whole file: a reader of it should not have to look in two places.
-  'src/config.ts': { lines: 266 },
+  'src/config.ts': { lines: 273 },
   'src/config-file.ts': { effects: ['reads files', 'writes files'] },
   'src/config-values.ts': { effects: ['reads files'] },
   'src/version.ts': { effects: ['reads files'] },
@@ -50,6 +50,7 @@ export const FILES: Readonly<Record<string, FileRule>> = {
   // The stream codec of the richest grammar, with its encoder's state: split, each half would need the other's types.
   'src/dialects/responses/decode-stream.ts': { lines: 300 },
   'src/dialects/responses/encode-stream.ts': { lines: 305 },
+  'src/dialects/responses/decode-request.ts': { lines: 260 },
   'src/observe/*': {},
   'src/observe/otlp.ts': { effects: ['network'], note: 'to the collector in OTEL_EXPORTER_OTLP_ENDPOINT, when that is set' },
   'src/observe/dashboard.ts': { effects: ['reads files'], note: 'its page' },

@@ -247,6 +247,7 @@ export function parseConfig(json: unknown, environment: Environment = {}, flags:
   if (!isLoopbackHost(host) && accessKeys.length === 0) {
     fail(hostName, `${host} lets other machines in; set DARIO_ACCESS_KEY or "accessKeys", or use 127.0.0.1`) // pitfall Z4
   }
+  const routes = readList(given.routes ?? [], 'routes', (value, path) => readRoute(value, path, backends))
   const config: Config = {
     host,
     port: readNumber(port ?? 3456, portName, 0, 65_535),
@@ -257,9 +258,15 @@ export function parseConfig(json: unknown, environment: Environment = {}, flags:
     deadline: readNumber(given.deadline ?? 3_600_000, 'deadline', 1, MAX_TIMER),
     attempts: readNumber(given.attempts ?? 8, 'attempts', 1, 100),
     backends,
-    routes: readList(given.routes ?? [], 'routes', (value, path) => readRoute(value, path, backends)),
+    routes,
     aliases,
-    budgets: readList(given.budgets ?? [], 'budgets', readBudget),
+    budgets: readList(given.budgets ?? [], 'budgets', (value, path) => {
+      const budget = readBudget(value, path)
+      const [, kind, name] = /^(backend|route|key):(.+)$/.exec(budget.scope) ?? []
+      const known = { backend: Object.keys(backends), route: routes.map(({ model }) => model), key: accessKeys.map((key) => key.name) }[kind ?? '']
+      if (known?.includes(name!) === false) warnings.push(`${path}.scope: no ${kind} is called "${name}"; this budget counts nothing yet`)
+      return budget
+    }),
     usageDays: readNumber(given.usageDays ?? 400, 'usageDays', 1, 36_500),
   }
   return { config, warnings }

@@ -126,7 +126,10 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
     pool,
     dialect: (name) => DIALECTS[name],
     gate: (backend) => house.gates.get(backend),
-    preparer: createPreparer({ maxOutputTokens: (backend, model) => house.known.get(`${backend}:${model}`)?.maxOutputTokens }),
+    preparer: createPreparer({
+      countsUsage: observation.countsUsage,
+      maxOutputTokens: (backend, model) => house.known.get(`${backend}:${model}`)?.maxOutputTokens,
+    }),
     ...observation, newId, now, estimateTokens, keepAlive, stalledReader,
   })
   const guard = createGuard(() => ({ ...house.config, boundToLoopback: isLoopbackHost(house.config.host) }))
@@ -225,10 +228,16 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
 
   function describeHop(id: string, model: string, index: number): string {
     const backend = house.backends.get(id)
-    const resting = backend === undefined ? [] : pool.states(backend).filter(({ state }) => state !== 'ready')
-    const rests = resting.map(({ label, state, until }) => `${label} ${state} until ${new Date(until ?? 0).toISOString()}`)
+    const rests = backend === undefined ? [] : pool.states(backend).filter(({ state }) => state !== 'ready').map(describeKey)
     return `${index === 0 ? 'asks' : 'then'} ${id} for ${model}${rests.length === 0 ? '' : ` (${rests.join(', ')})`}`
   }
+}
+
+/** `openai#2 resting until 2026-11-22T10:00:00.000Z (rate_limited, gpt-5)` */
+export function describeKey({ label, state, until, reason, family, headroom }: KeyState): string {
+  const room = headroom === undefined ? '' : `, ${Math.round(headroom * 100)} % of its limit left`
+  if (until === undefined) return `${label} ${state}${room}`
+  return `${label} ${state} until ${new Date(until).toISOString()} (${family === undefined ? reason : `${reason}, ${family}`})${room}`
 }
 
 /** What keeps the plan's program from serving; undefined for every other backend. */

@@ -112,6 +112,12 @@ test('budget: a scope, a period or a limit that makes no sense is an error with 
   ] as const) throws(() => parseConfig({ budgets: [budget] }), says)
 })
 
+test('budget: a scope that names nothing is a warning', () => {
+  const budgets = ['all', 'backend:echo', 'backend:opnai', 'key:ci', 'route:fast'].map((scope) => ({ scope, per: 'day' as const, tokens: 1 }))
+  deepStrictEqual(parseConfig({ budgets }).warnings.map((warning) => /^(\S+) no (\w+)/.exec(warning)?.slice(1).join(' ')),
+    ['budgets[2].scope: backend', 'budgets[3].scope: key', 'budgets[4].scope: route'])
+})
+
 const BODY = { id: 'c', object: 'chat.completion', choices: [{ index: 0, message: { role: 'assistant', content: 'x' }, finish_reason: 'stop' }], usage: { prompt_tokens: 900, completion_tokens: 50 } }
 const ASK = {
   '/v1/messages': { model: 'm', max_tokens: 9, messages: [{ role: 'user', content: 'x' }] },

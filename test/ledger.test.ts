@@ -11,6 +11,7 @@ import { createHome, startDario } from './helpers/command.ts'
 import { withDeadline } from './helpers/deadline.ts'
 import { createRecord } from './helpers/record.ts'
 import { backendsAt, startProxy } from './helpers/proxy.ts'
+import { sendJson, startUpstream } from './helpers/upstream.ts'
 import { startVendors } from './helpers/vendors.ts'
 
 function readRows(folder: string): LedgerRow[] {
@@ -36,7 +37,7 @@ type Client = keyof typeof PATHS
 function toBody(client: Client, backend: string, stream: boolean, text: string): string {
   const model = `${backend}:m`
   if (client === 'responses') return JSON.stringify({ model, stream, input: [{ role: 'user', content: text }] })
-  const extra = client === 'anthropic' ? { max_tokens: 100 } : stream ? { stream_options: { include_usage: true } } : {}
+  const extra = client === 'anthropic' ? { max_tokens: 100 } : {}
   return JSON.stringify({ model, stream, messages: [{ role: 'user', content: text }], ...extra })
 }
 
@@ -68,6 +69,32 @@ test('ledger: its totals over all pairs, streams, cancels and failures are what 
   deepStrictEqual({ input: sum('input'), cacheRead: sum('cacheRead'), cacheWrite: sum('cacheWrite'), output: sum('output'), reasoning: sum('reasoning') }, vendors.told)
   strictEqual(rows.filter(({ end }) => end === 'cancelled').length, 9)
   strictEqual(rows.filter(({ end, status, error }) => end === 'failed' && status === 400 && error === 'invalid_request').length, 3)
+})
+
+test('ledger: U6: a chat stream is asked for its usage, and a client that did not ask does not see it', async (t) => {
+  const folder = join(createHome(t), 'usage')
+  const refused: string[] = []
+  const vendors = await startVendors(t)
+  const strict = await startUpstream(t, ({ body }, response) => {
+    if (body.includes('stream_options')) return refused.push(body.toString()), sendJson(response, 400, { error: { message: 'Unrecognized request argument supplied: stream_options' } })
+    response.writeHead(200, { 'content-type': 'text/event-stream' })
+    response.end('data: {"choices":[{"index":0,"delta":{"content":"x"},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n')
+  })
+  const backend = (baseUrl: string): { type: 'openai'; baseUrl: string; keys: string[] } => ({ type: 'openai', baseUrl, keys: ['sk-test'] })
+  const { url, proxy } = await startProxy(t, { backends: { open: backend(vendors.url), strict: backend(strict.url) }, usageFolder: folder })
+  const ask = async (model: string, extra: object): Promise<string> => await (await fetch(`${url}/v1/chat/completions`, {
+    method: 'POST', body: JSON.stringify({ model, stream: true, messages: [{ role: 'user', content: 'x' }], ...extra }) })).text()
+  const quiet = await ask('open:m', {})
+  const asked = await ask('open:m', { stream_options: { include_usage: true } })
+  doesNotMatch(quiet, /"choices":\[\]|"usage":\{/)
+  match(quiet, /"finish_reason":"stop"[^]*data: \[DONE\]\n\n$/)
+  match(asked, /"choices":\[\],"usage":\{/)
+  for (let round = 0; round < 2; round++) match(await ask('strict:m', {}), /"content":"x"[^]*\[DONE\]/)
+  strictEqual(refused.length, 1) // learned
+  await proxy.close(1000)
+  const rows = readRows(folder)
+  deepStrictEqual(rows.map(({ output }) => output !== undefined), [true, true, false, false])
+  strictEqual(rows[0]!.output! + rows[1]!.output!, vendors.told.output)
 })
 
 test('ledger: a row has names, counts and times, and nothing of prompt, answer or key', async (t) => {
@@ -106,7 +133,7 @@ test('ledger: after SIGKILL every row that is a second old is there, and the nex
   const first = await serve(20)
   const answered = Date.now()
   const file = await until(() => existsSync(folder) && readRows(folder).length === 20 ? readdirSync(folder)[0] : undefined, 'all rows on disk')
-  ok(Date.now() - answered < 1000)
+  ok(Date.now() - answered < 3000) // half a second, and room for a busy machine
   await first.kill()
   writeFileSync(join(folder, file!), '{"time":"2026-', { flag: 'a' }) // what a power cut leaves
   const second = await serve(1)

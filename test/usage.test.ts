@@ -61,6 +61,13 @@ test('usage: sums of another zone, another version or of a broken file are made 
   }
 })
 
+test('usage: lines that are no rows do not count', (t) => {
+  const folder = createHome(t)
+  writeFileSync(join(folder, '2026-11-20.jsonl'), 'null\n{}\n[1]\n"x"\n\u0000\n{"path":1}\n')
+  write(folder, [{ time: NOON }])
+  strictEqual(readDay(folder, '2026-11-20').length, 1)
+})
+
 test('usage: a line longer than the buffer is read whole', (t) => {
   const folder = createHome(t)
   write(folder, [{ time: NOON }])
@@ -114,10 +121,10 @@ test('usage: --by with --json and --csv give every number; --since takes a date 
   const json = JSON.parse((await runDario(t, home, ['usage', '--by', 'tool', '--since', '7d', '--json'])).stdout) as { rows: Record<string, unknown>[]; estimated: boolean }
   strictEqual(json.estimated, true)
   deepStrictEqual(json.rows.map(({ name, requests, dollars, unpriced, plan }) => [name, requests, dollars, unpriced, plan]),
-    [['claude-cli', 1, 1.5, 0, 0], ['codex', 2, 0.25, 0, 1], ['aider', 1, 0, 1, 0]])
+    [['claude-cli', 1, 1.5, 0, 0], ['codex', 2, 0.25, 0, 1], ['aider', 1, undefined, 1, 0]])
   const csv = (await runDario(t, home, ['usage', '--by', 'tool', '--csv', '--since', toLocalDay(HOUR_AGO - 20 * 86_400_000)])).stdout
   match(csv, /^tool,requests,failed,cancelled,input,cacheRead,cacheWrite,output,reasoning,dollars,unpriced,plan\nclaude-cli,1,/)
-  match(csv, /\naider,2,1,0,/)
+  match(csv, /\naider,2,1,0,10,0,0,5,0,,1,0\n/) // no price is no figure
 })
 
 test('usage: a name that a client chose is neither a formula in CSV nor a command to the terminal', async (t) => {

@@ -29,7 +29,7 @@ export const usage: Command = async (context) => {
   const groups = readUsage(toUsageFolder(context), since)
   const sources = [...new Set(groups.map(({ price }) => price))].filter((price) => price !== '' && price !== 'plan')
   const rows = sumBy(groups, by ?? 'model')
-  if (values['json'] === true) return output.json({ since, by: by ?? 'model', estimated: true, prices: sources, rows }), 0
+  if (values['json'] === true) return output.json({ since, by: by ?? 'model', estimated: true, prices: sources, rows: rows.map((row) => ({ ...row, dollars: toDollars(row) })) }), 0
   if (values['csv'] === true) return printCsv(context, by ?? 'model', rows), 0
   if (groups.length === 0) return output.line(`no requests since ${since}; dario counts while it runs: dario`), 0
   if (by !== undefined) printTable(context, by, rows)
@@ -112,7 +112,11 @@ function printTable({ output }: CommandContext, title: string, rows: readonly Ro
   ])
 }
 
-/** An unknown price is never shown as nothing. */
+/** undefined when no price was known: that is not nothing. */
+function toDollars({ dollars, unpriced, plan }: Row): number | undefined {
+  return dollars === 0 && unpriced + plan > 0 ? undefined : Math.round(dollars * 1e6) / 1e6
+}
+
 function toCost({ dollars, unpriced, plan, requests }: Row): string {
   const parts = [
     ...(dollars > 0 ? [`~$${dollars < 0.995 ? dollars.toPrecision(2) : dollars.toFixed(2)}`] : []),
@@ -135,7 +139,7 @@ function toShort(count: number): string {
 function printCsv({ output }: CommandContext, by: By, rows: readonly Row[]): void {
   const columns = [...COUNTS, 'unpriced', 'plan'] as const
   output.line([by, ...columns].join(','))
-  for (const row of rows) output.line([toCell(row.name), ...columns.map((column) => row[column])].join(','))
+  for (const row of rows) output.line([toCell(row.name), ...columns.map((column) => column === 'dollars' ? toDollars(row) : row[column])].join(','))
 }
 
 /** Clients choose these names, and a spreadsheet takes some of them for formulas. */

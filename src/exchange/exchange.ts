@@ -127,15 +127,18 @@ export function createExchange(tools: ExchangeTools): Exchange {
     if (job.incoming.operation === 'count_tokens') return countTokens(job, chain)
     const usable = job.incoming.operation === 'generate' ? chain : chain.filter(({ backend }) => backend.speaks.includes(job.client.name))
     const failures: Failure[] = []
-    const candidates = pool.candidates(tools.admit(job.record, usable), job.affinity, () => !job.incoming.body.includes('"assistant"')).slice(0, settings.attempts)
-    for (const [index, candidate] of candidates.entries()) {
-      if (index > 0 && !pool.mayProbe(candidate)) continue
-      if (job.signal.aborted) throw job.signal.reason
-      const failure = await attempt(job, candidate, index === candidates.length - 1)
+    const candidates = pool.candidates(tools.admit(job.record, usable), job.affinity, () => !job.incoming.body.includes('"assistant"'))
+    const waiting = [...candidates]
+    for (let tried = 0; tried < settings.attempts; tried++) {
+      const candidate = pool.take(waiting, tried === 0)
+      if (candidate === undefined) break
+      job.signal.throwIfAborted()
+      const failure = await attempt(job, candidate, candidates.length === 1)
       if (failure === undefined) return
       failures.push(failure)
     }
-    answerFailure(job, pickFailure(failures) ?? { error: noBackend(job) })
+    const wait = candidates.length > 1 ? pool.wait(candidates) : 0
+    answerFailure(job, pickFailure(failures, wait) ?? { error: noBackend(job) })
   }
 
   function resolve(job: Job, { router, backends }: ExchangeSettings): Resolution {
@@ -156,7 +159,7 @@ export function createExchange(tools: ExchangeTools): Exchange {
 
   async function countTokens(job: Job, chain: readonly { backend: Backend; model: string }[]): Promise<void> {
     const counters = chain.filter(({ backend }) => backend.type === 'anthropic' && !uncounted.has(backend.id)).slice(0, 1)
-    const [first] = pool.candidates(counters, job.affinity, () => false)
+    const first = pool.take(pool.candidates(counters, job.affinity, () => false), true)
     const failure = first === undefined ? undefined : await attempt(job, first, true)
     if (first !== undefined && failure === undefined) return
     // A client asks before every turn: a server without the endpoint is not asked again (pitfall N3).

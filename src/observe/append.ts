@@ -73,7 +73,9 @@ export function createAppender(complain: (message: string) => void, before?: (fi
       waiting = [...rest, ...others, ...waiting].slice(-MAX_WAITING)
       if (failure === undefined) continue
       complain(`${file} cannot be written (${failure.code ?? failure.message}); make room or check who owns it`)
-      return schedule()
+      schedule()
+      timer?.unref() // a program that wants to end need not wait for a disk
+      return
     }
   }
 

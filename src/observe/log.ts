@@ -5,7 +5,7 @@
  */
 import { renameSync, statSync } from 'node:fs'
 import type { AttemptRecord, Observer, RequestRecord } from '../hub/record.ts'
-import { createAppender } from './append.ts'
+import { createAppender, createComplaint } from './append.ts'
 import type { Redact } from './redact.ts'
 
 export const LEVELS = ['debug', 'info', 'warn', 'error'] as const
@@ -39,7 +39,7 @@ const KEPT_FILES = 3
 
 export function createLog({ format, level, write, file, redact, clean, paint = (_, text) => text, now }: LogOptions): Log {
   const least = LEVELS.indexOf(level)
-  const appender = createAppender((message) => write(`${message}\n`), rotate)
+  const appender = createAppender(createComplaint((message) => write(`${message}\n`), now), rotate)
 
   function say(level: Level, message: string, fields: Readonly<Record<string, unknown>> = {}): void {
     if (LEVELS.indexOf(level) < least) return

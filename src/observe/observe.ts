@@ -31,6 +31,8 @@ export interface ObservationOptions {
 export interface Observation extends Pick<Budgets, 'admit'> {
   observer: Observer
   costOf: (record: RequestRecord) => RequestRecord['cost']
+  /** There is a ledger or a budget. */
+  countsUsage: () => boolean
   close(): Promise<void>
 }
 
@@ -38,6 +40,7 @@ const ASK_AGAIN = 3_600_000 // ms
 
 export function createObservation({ folder, config, backendOf, modelOf, ask, observers, log, now }: ObservationOptions): Observation {
   let asked = -ASK_AGAIN
+  const countsUsage = (): boolean => folder !== undefined || config().budgets.length > 0
   const ledger = folder === undefined ? undefined : createLedger({ folder, keepDays: () => config().usageDays, now, complain: log })
   const budgets = createBudgets({
     budgets: () => config().budgets,
@@ -55,7 +58,7 @@ export function createObservation({ folder, config, backendOf, modelOf, ask, obs
     if (price !== undefined) return { ...price, source: isConfigured ? 'configuration' : `model list of ${id}, ${new Date(now()).toISOString().slice(0, 10)}` }
     const listed = findPrice(backend?.host, model)
     // OpenRouter, LiteLLM and others tell their prices; whoever counts wants to know them.
-    if (listed === undefined && backend?.type === 'openai' && (folder !== undefined || config().budgets.length > 0) && now() - asked >= ASK_AGAIN) {
+    if (listed === undefined && backend?.type === 'openai' && countsUsage() && now() - asked >= ASK_AGAIN) {
       asked = now()
       ask()
     }
@@ -67,6 +70,7 @@ export function createObservation({ folder, config, backendOf, modelOf, ask, obs
       createChannelObserver(), { end: (record) => budgets.settle(record) }, ...(ledger === undefined ? [] : [ledger]), ...observers,
     ], log),
     admit: budgets.admit,
+    countsUsage,
     costOf({ backend, servedModel = '', usage }) {
       if (backend === undefined || usage === undefined) return undefined
       const price = priceOf(backend, servedModel)

@@ -122,27 +122,25 @@ function readLines(file: string, from: number, to: number, take: (line: string) 
 /** Rows of requests that arrived since `from` (Unix ms). */
 export function readRows(folder: string, from: number, take: (row: LedgerRow) => void): void {
   for (const day of listDays(folder, from)) {
-    readLines(join(folder, `${day}.jsonl`), 0, Infinity, (line) => {
-      const row = parseRow(line)
-      if (row !== undefined && Date.parse(row.time) >= from) take(row)
-    })
+    readLines(join(folder, `${day}.jsonl`), 0, Infinity, (line) => parseRow(line, (row) => {
+      if (Date.parse(row.time) >= from) take(row)
+    }))
   }
 }
 
 /** Counting tokens costs nothing and is asked before every turn: not a request that a person means. */
-function parseRow(line: string): LedgerRow | undefined {
+function parseRow<Result>(line: string, read: (row: LedgerRow) => Result): Result | undefined {
   try {
     const row = JSON.parse(line) as LedgerRow
-    return row.path.endsWith('/count_tokens') ? undefined : row
+    return row.path.endsWith('/count_tokens') ? undefined : read(row)
   } catch {
-    return undefined
+    return undefined // a cut line, or one that somebody else wrote
   }
 }
 
 function add(groups: Map<string, UsageGroup>, line: string): void {
-  const row = parseRow(line)
-  if (row === undefined) return
-  const group = toGroup(row)
+  const group = parseRow(line, toGroup)
+  if (group === undefined) return
   const known = groups.get(toKey(group))
   if (known === undefined) groups.set(toKey(group), group)
   else addGroup(known, group)
