@@ -1,3 +1,4 @@
+/// <reference lib="dom" />
 /**
  * The dashboard in a real Chromium, and the metrics before Prometheus' own judge. Both programs are Debian packages
  * (chromium, prometheus); CHROMIUM names another one. With SCREENSHOTS=FOLDER pictures of all sizes are kept.
