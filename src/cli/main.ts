@@ -16,6 +16,8 @@ async function loadCommand(module: CommandSpec['module']): Promise<Command> {
     case 'doctor': return (await import('./doctor.ts')).doctor
     case 'environment': return (await import('./environment.ts')).environment
     case 'run': return (await import('./run.ts')).run
+    case 'setup': return (await import('./setup.ts')).setup
+    case 'shim': return (await import('./shim.ts')).shim
     case 'config': return (await import('./config.ts')).config
   }
 }
