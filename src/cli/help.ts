@@ -98,7 +98,7 @@ export const COMMANDS: Readonly<Record<string, CommandSpec>> = {
     examples: ['eval "$(dario env)"', 'dario env --shell fish | source', 'dario env --shell powershell | Invoke-Expression'],
   },
   run: {
-    module: 'run', usage: 'TOOL [ARGUMENT...] | -- COMMAND [ARGUMENT...]', takes: [1, Infinity],
+    module: 'run', usage: 'TOOL|COMMAND [ARGUMENT...]', takes: [1, Infinity],
     help: 'Run a tool, or any command, pointed at dario; starts dario for as long as it runs if none does. No file of yours is changed.',
     options: { config: CONFIG, port: PORT, model: MODEL },
     examples: ['dario run claude', 'dario run --model gpt-5 claude', 'dario run -- python agent.py'],
@@ -115,7 +115,7 @@ export const COMMANDS: Readonly<Record<string, CommandSpec>> = {
     examples: ['dario setup', 'dario setup codex', 'dario setup codex --undo'],
   },
   shim: {
-    module: 'shim', usage: '-- COMMAND [ARGUMENT...]', takes: [1, Infinity],
+    module: 'shim', usage: 'COMMAND [ARGUMENT...]', takes: [1, Infinity],
     help: 'Run a Node program that asks dario inside its own process: no port, nothing listens.',
     options: { config: CONFIG, hosts: { type: 'string', value: 'LIST', help: 'hosts to answer for (default api.anthropic.com,api.openai.com)' } },
     examples: ['dario shim -- node agent.js', 'dario shim -- qwen'],

@@ -4,7 +4,7 @@
  * @module
  */
 import { closeSync, existsSync, openSync, readSync, realpathSync } from 'node:fs'
-import { basename, delimiter, dirname, join, resolve } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Environment } from '../config-values.ts'
 import { isOurselves } from '../discovery.ts'
@@ -13,7 +13,7 @@ import type { Command } from './command.ts'
 import { createVariables } from './environment.ts'
 import type { Variables } from './environment.ts'
 import { runChild } from './run.ts'
-import { findTool } from './tools.ts'
+import { findProgram, findTool } from './tools.ts'
 
 const PRELOAD = fileURLToPath(new URL('../shim/preload.cjs', import.meta.url))
 /** ELF, Mach-O in both byte orders and as a bundle for several processors, PE. */
@@ -44,9 +44,7 @@ export const shim: Command = async (context) => {
 
 /** Whether a command ends in a program that is not Node's, also behind the little scripts that npm puts into PATH. */
 export function isNative(command: string, environment: Environment): boolean {
-  const suffixes = ['', ...(process.platform === 'win32' ? ['.exe', '.cmd', '.bat'] : [])]
-  const folders = basename(command) === command ? (environment['PATH'] ?? '').split(delimiter) : ['']
-  const found = folders.flatMap((folder) => suffixes.map((suffix) => join(folder, command + suffix))).find((path) => existsSync(path))
+  const found = findProgram(command, environment)
   if (found === undefined) return false
   const file = realpathSync(found)
   if (/^node(?:js)?(?:\.exe)?$/.test(basename(file)) || file === process.execPath) return false

@@ -3,8 +3,9 @@
  * it cannot do. Facts are from the page in `source`; those of the tools on npm were tried with the real programs.
  * @module
  */
+import { existsSync } from 'node:fs'
 import { homedir } from 'node:os'
-import { join } from 'node:path'
+import { basename, delimiter, join } from 'node:path'
 import type { Environment } from '../config-values.ts'
 import type { DialectName } from '../hub/types.ts'
 
@@ -66,7 +67,13 @@ const CLINE = {
 const CONTINUE = 'name: dario\nversion: 1.0.0\nschema: v1\n'
 const CONTINUE_MODELS = 'models:\n  - name: dario\n    provider: anthropic\n    model: "{model}"\n    apiBase: "{v1}/"\n    apiKey: "{key}"\n'
   + '    roles: [chat, edit, apply, summarize]\n    capabilities: [tool_use]\n'
-const PI = { baseUrl: '{root}', api: 'anthropic-messages', apiKey: '{key}', models: [{ id: '{model}', name: '{model}' }] }
+const PI = {
+  baseUrl: '{root}', api: 'anthropic-messages', apiKey: '{key}',
+  models: [{
+    id: '{model}', name: '{model}', reasoning: false, input: ['text', 'image'], contextWindow: 200000, maxTokens: 16384,
+    cost: { input: 0, output: 0, cacheRead: 0, cacheWrite: 0 },
+  }],
+}
 const CRUSH_MODEL = { provider: 'dario', model: '{model}' }
 const CRUSH = {
   providers: { dario: {
@@ -183,7 +190,7 @@ export const TOOLS: Readonly<Record<string, Tool>> = {
   openclaw: {
     title: 'OpenClaw', program: 'openclaw', speaks: 'anthropic',
     settings: [{ file: ['OPENCLAW_STATE_DIR', '~/.openclaw', 'openclaw.json'], json: {
-      models: { mode: 'merge', providers: { dario: { ...PI, models: [{ id: '{model}', name: '{model}', contextWindow: 200000, maxTokens: 16384 }] } } },
+      models: { mode: 'merge', providers: { dario: PI } },
       agents: { defaults: { model: { primary: 'dario/{model}' } } },
     } }],
     limits: 'the gateway reads its settings at start: openclaw gateway restart', source: 'https://docs.openclaw.ai/concepts/model-providers',
@@ -278,4 +285,11 @@ export function locate({ file: [variable, folder, ...names] }: SettingsFile, env
   const home = environment['HOME'] ?? environment['USERPROFILE'] ?? homedir()
   const base = environment[variable]?.trim() || join(home, folder.slice(1))
   return names.map((name) => join(base, name))
+}
+
+/** The file that a command names, as the system would find it. */
+export function findProgram(command: string, environment: Environment): string | undefined {
+  const suffixes = ['', ...(process.platform === 'win32' ? ['.exe', '.cmd', '.bat'] : [])]
+  const folders = basename(command) === command ? (environment['PATH'] ?? '').split(delimiter) : ['']
+  return folders.flatMap((folder) => suffixes.map((suffix) => join(folder, command + suffix))).find((path) => existsSync(path))
 }
