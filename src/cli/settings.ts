@@ -39,15 +39,15 @@ function editJson(text: string, change: Template): string {
   if (text.trim() === '') return `${JSON.stringify(change, null, unit)}\n`
   const edits: [start: number, end: number, text: string][] = []
   const render = (value: unknown, depth: number): string => JSON.stringify(value, null, unit).replaceAll('\n', `\n${unit.repeat(depth)}`)
-  function merge(node: JsonNode, wanted: Readonly<Record<string, unknown>>, depth: number): void {
+  function merge(node: JsonNode, wanted: Readonly<Record<string, unknown>>, depth: number, mine: boolean): void {
     const fresh: string[] = []
     for (const [name, value] of Object.entries(wanted)) {
       const member = node.members?.get(name)
       if (member === undefined) fresh.push(`\n${unit.repeat(depth)}${JSON.stringify(name)}: ${render(value, depth)}`)
-      else if (member.members !== undefined && isObject(value)) merge(member, value, depth + 1)
+      else if (member.members !== undefined && isObject(value)) merge(member, value, depth + 1, mine || name === 'dario')
       else {
         // Ours first; an older one of ours goes.
-        const others = Array.isArray(value) && Array.isArray(member.value) ? member.value.filter((item) => !/"dario"/i.test(JSON.stringify(item))) : []
+        const others = Array.isArray(value) && Array.isArray(member.value) && !mine ? member.value.filter((item) => !/"dario"/i.test(JSON.stringify(item))) : []
         const next = Array.isArray(value) ? [...value, ...others] : value
         if (JSON.stringify(member.value) !== JSON.stringify(next)) edits.push([member.start, member.end, render(next, depth)])
       }
@@ -58,7 +58,7 @@ function editJson(text: string, change: Template): string {
   }
   const root = parseJsonc(text)
   if (root.members === undefined) throw new SyntaxError('it holds no JSON object')
-  merge(root, change as Record<string, unknown>, 1)
+  merge(root, change as Record<string, unknown>, 1, false)
   const edited = edits.sort(([a], [b]) => b - a).reduce((whole, [start, end, part]) => whole.slice(0, start) + part + whole.slice(end), text)
   parseJsonc(edited)
   return edited
@@ -127,23 +127,30 @@ function editLines(before: string, name: string, { top = '', bottom = '' }: Omit
   const keysOf = (part: string): string[] => [...part.matchAll(toml ? /^([\w-]+) =/gm : /^([\w-]+):/gm)].map((match) => match[1] ?? '')
   const header = /^\[.*\]$/m.exec(bottom)?.[0]
   if (toml && header !== undefined && text.includes(header)) throw new SyntaxError(`it has a ${header} of its own; rename that first`)
-  const rootEnd = toml ? text.search(/^\s*\[/m) : -1
+  const rootEnd = toml ? hideStrings(text).search(/^[ \t]*\[/m) : -1
   let [root, rest] = rootEnd === -1 ? [text, ''] : [text.slice(0, rootEnd), text.slice(rootEnd)]
   for (const key of keysOf(toml ? top : bottom)) {
-    const line = new RegExp(`^${key}[ \\t]*${toml ? '=' : ':'}[ \\t]*(.*)\\n(?=([ \\t]|-)?)`, 'm').exec(root)
+    const line = new RegExp(`^${key}[ \\t]*${toml ? '=' : ':'}[ \\t]*(.*)\\n(?=([ \\t]|-)?)`, 'm').exec(hideStrings(root))
     if (line === null) continue
+    const [whole = ''] = line
+    const put = (text: string): string => root.slice(0, line.index) + text + root.slice(line.index + whole.length)
     if (!toml && new RegExp(`^${key}:\\n`, 'm').test(bottom)) {
       if (line[1]?.replace(/#.*/, '').trim() !== '') throw new SyntaxError(`its "${key}" is not a list of lines; ours cannot be added`)
-      const indent = /^([ \t]*)-/m.exec(root.slice(line.index + line[0].length))?.[1] ?? '  '
+      const indent = /^([ \t]*)-/m.exec(root.slice(line.index + whole.length))?.[1] ?? '  '
       const items = bottom.replace(/^.*\n/, '').replace(/^ {2}/gm, indent)
-      return root.replace(line[0], () => `${line[0]}${mark(items, indent)}`)
+      return put(whole + mark(items, indent))
     }
     if (/^(?:"""|'''|[|>[{&]|$)/.test(line[1] ?? '') || line[2] === ' ') throw new SyntaxError(`its "${key}" goes over several lines; take it out first`)
-    root = root.replace(line[0], () => `# ${line[0]}`)
+    root = put(`# ${root.slice(line.index, line.index + whole.length)}`)
   }
   // Of YAML's head, what is there already stays.
   const head = toml ? top : top.split('\n').filter((line) => !keysOf(root).includes(keysOf(line)[0] ?? '')).join('\n')
-  return mark(head) + root + rest + (root + rest === '' || bottom === '' || !toml ? '' : '\n') + mark(bottom)
+  return mark(head) + root + rest + mark(bottom)
+}
+
+/** The same length, without what is inside of strings over several lines. */
+function hideStrings(text: string): string {
+  return text.replace(/"""[^]*?"""|'''[^]*?'''/g, (found) => `""${found.slice(2).replace(/./g, ' ')}`)
 }
 
 function mark(text: string, indent = ''): string {
