@@ -62,7 +62,7 @@ const answer = await fetch(new Request('https://api.openai.com/v1/chat/completio
 let text = ''
 for await (const part of answer.body) text += Buffer.from(part)
 say([answer.headers.get('content-type'), text.match(/^data: /gm).length > 3, text.endsWith('data: [DONE]\\n\\n')])`)
-  deepStrictEqual(said, ['text/event-stream', true, true])
+  deepStrictEqual(said, ['text/event-stream; charset=utf-8', true, true])
 })
 
 test('shim: https.request, its named import, get and a keep-alive agent are answered', async (t) => {
