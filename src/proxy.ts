@@ -3,32 +3,30 @@
  * @module
  */
 import { randomUUID } from 'node:crypto'
-import { createEcho } from './backends/echo.ts'
-import { createGate } from './backends/gate.ts'
-import { createHttpBackend } from './backends/http.ts'
-import { createModelCatalog } from './backends/model-list.ts'
 import { createPool } from './backends/pool.ts'
+import { createBuilder } from './builder.ts'
 import { estimateTokens } from './dialects/anthropic/count.ts'
 import { anthropicDialect } from './dialects/anthropic/dialect.ts'
 import { chatDialect } from './dialects/chat/dialect.ts'
 import { responsesDialect } from './dialects/responses/dialect.ts'
 import { createExchange } from './exchange/exchange.ts'
 import { createPreparer } from './exchange/prepare.ts'
-import { createRouter } from './exchange/router.ts'
 import { createGuard } from './server/guard.ts'
 import { createListener, isLoopbackHost } from './server/listener.ts'
 import { createFetch, createMemoryConnection } from './server/memory.ts'
 import { createHandler } from './server/routes.ts'
 import type { Backend, BackendType, ModelInfo } from './backends/backend.ts'
-import type { Gate } from './backends/gate.ts'
-import type { ModelCatalog } from './backends/model-list.ts'
 import type { KeyState } from './backends/pool.ts'
-import { parseConfig } from './config.ts'
-import type { BackendConfig, Config, ConfigInput } from './config.ts'
+import { listSecrets, parseConfig } from './config.ts'
+import type { Config, ConfigInput } from './config.ts'
 import { readVersion } from './version.ts'
 import type { Hop, Router } from './exchange/router.ts'
 import type { Observer } from './hub/record.ts'
+import { createCapture } from './observe/capture.ts'
+import { createObservation } from './observe/observe.ts'
+import { createRedactor } from './observe/redact.ts'
 import type { DialectName } from './hub/types.ts'
+import type { PlanBackend } from './plan/plan.ts'
 import type { ModelEntry } from './server/models.ts'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
@@ -40,6 +38,10 @@ export interface ProxyOptions extends ConfigInput {
   environment?: Readonly<Record<string, string | undefined>> | undefined
   observer?: Observer | undefined
   log?: ((line: string) => void) | undefined
+  /** Folder of the usage ledger, which `dario usage` reads; default: none is kept. */
+  usageFolder?: string | undefined
+  /** Folder for requests and answers as they came and went, redacted; default: none. For bug reports only. */
+  captureFolder?: string | undefined
   /** Milliseconds; default 15,000 of silence before a keep-alive, 120,000 until a client that stopped reading is dropped. */
   keepAlive?: number | undefined
   stalledReader?: number | undefined
@@ -81,16 +83,6 @@ export interface Proxy {
   status(): Promise<{ backends: BackendStatus[] }>
 }
 
-/** What a configuration becomes; replaced whole on `update`. */
-interface House {
-  config: Config
-  backends: ReadonlyMap<string, Backend>
-  gates: ReadonlyMap<string, Gate>
-  router: Router
-  catalog: ModelCatalog
-  known: Map<string, ModelInfo>
-}
-
 const DIALECTS: Record<DialectName, typeof anthropicDialect> = {
   anthropic: anthropicDialect,
   chat: chatDialect,
@@ -103,7 +95,8 @@ const DIALECTS: Record<DialectName, typeof anthropicDialect> = {
  */
 export function createProxy(options: ProxyOptions = {}): Proxy {
   const {
-    config: parsed, environment = process.env, observer = {}, log = () => {}, keepAlive = 15_000, stalledReader = 120_000, ...input
+    config: parsed, environment = process.env, observer = {}, log = () => {}, keepAlive = 15_000, stalledReader = 120_000,
+    usageFolder, captureFolder, ...input
   } = options
   const config = parsed ?? parseConfig(input, environment).config
   const version = readVersion()
@@ -111,55 +104,38 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
   // From Node's cache of random bytes: a call for fresh ones would cost 14 µs per request.
   const newId = (prefix: string): string => prefix + randomUUID().replaceAll('-', '')
   const pool = createPool(now)
-  const made = new Map<string, Backend>()
-  let house = build(config)
+  const capture = captureFolder === undefined ? undefined
+    : createCapture({ folder: captureFolder, redact: createRedactor(() => listSecrets(house.config)), now, complain: log })
+  const builder = createBuilder({ environment, version, now, newId, log, wrap: capture?.backend })
+  let house = builder.build(config)
 
-  function build(config: Config): House {
-    const entries = Object.entries(config.backends)
-    const backends = new Map(entries.map(([id, settings]) => [id, keepBackend(id, settings)]))
-    const gates = new Map(entries.flatMap(([id, { maxConcurrent, maxQueue }]) =>
-      maxConcurrent === undefined ? [] : [[id, createGate(id, maxConcurrent, maxQueue)] as const]))
-    const table = [...backends.values()].map(({ id, type, host }) => ({ id, type, host }))
-    const known = new Map(entries.flatMap(([id, { models }]) => models.map((model) => [`${id}:${model.id}`, toInfo(model)] as const)))
-    return {
-      config, backends, gates, known,
-      router: createRouter({ backends: table, routes: config.routes, aliases: config.aliases }),
-      catalog: createModelCatalog([...backends.values()].filter(({ id }) => config.backends[id]?.models.length === 0), now),
-    }
-  }
-
-  /** An unchanged backend stays: its sockets, its processes and its keys' states are worth keeping. */
-  function keepBackend(id: string, config: BackendConfig): Backend {
-    const name = `${id} ${JSON.stringify(config)}`
-    const backend = made.get(name) ?? createBackend(id, config)
-    made.set(name, backend)
-    return backend
-  }
-
-  function createBackend(id: string, config: BackendConfig): Backend {
-    switch (config.type) {
-      case 'echo': return createEcho(id, { newId, estimateTokens })
-      case 'claude-code': return createEcho(id, { newId, estimateTokens })
-      case 'anthropic':
-      case 'openai': return createHttpBackend({
-        id, type: config.type, baseUrl: config.baseUrl ?? 'https://api.anthropic.com', speaks: config.speaks, keys: config.keys,
-        timeouts: config.timeouts, headers: config.headers, dropBetas: config.dropBetas, version,
-        environment,
-      })
-    }
-  }
-
+  const observation = createObservation({
+    folder: usageFolder, observers: [observer], log, now,
+    config: () => house.config,
+    backendOf: (id) => house.backends.get(id),
+    modelOf: (backend, model) => house.known.get(`${backend}:${model}`),
+    ask: () => void readCatalog(),
+  })
   const exchange = createExchange({
     settings: () => ({ router: house.router, backends: house.backends, deadline: house.config.deadline, attempts: house.config.attempts }),
     pool,
     dialect: (name) => DIALECTS[name],
     gate: (backend) => house.gates.get(backend),
-    preparer: createPreparer({ maxOutputTokens: (backend, model) => house.known.get(`${backend}:${model}`)?.maxOutputTokens }),
-    observer, newId, now, estimateTokens, keepAlive, stalledReader,
+    preparer: createPreparer({
+      countsUsage: observation.countsUsage,
+      maxOutputTokens: (backend, model) => house.known.get(`${backend}:${model}`)?.maxOutputTokens,
+    }),
+    ...observation, newId, now, estimateTokens, keepAlive, stalledReader,
   })
   const guard = createGuard(() => ({ ...house.config, boundToLoopback: isLoopbackHost(house.config.host) }))
   const handler = createHandler({
-    exchange, guard, newId, now, log,
+    exchange: capture === undefined ? exchange : {
+      handle(incoming, response) {
+        capture.client(incoming, response)
+        return exchange.handle(incoming, response)
+      },
+    },
+    guard, newId, now, log,
     settings: () => house.config,
     models: listModels,
     health,
@@ -170,16 +146,26 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
     handler, exchange, host: config.host, port: config.port, hasAccessKey: config.accessKeys.length > 0,
   })
 
-  async function listModels(): Promise<ModelEntry[]> {
-    const { catalog, config, backends, known, router } = house
+  /** What the backends' lists say is known from then on: limits and prices. */
+  async function readCatalog(): Promise<{ listed: Map<string, readonly ModelInfo[]>; failures: Map<string, string> }> {
+    const { catalog, config, backends, known } = house
     const { models, failures } = await catalog.read()
+    const listed = new Map<string, readonly ModelInfo[]>()
+    for (const id of backends.keys()) {
+      const configured = config.backends[id]?.models.map((model) => known.get(`${id}:${model.id}`)!) ?? []
+      const infos = configured.length > 0 ? configured : models.get(id) ?? []
+      for (const info of infos) known.set(`${id}:${info.id}`, info)
+      listed.set(id, infos)
+    }
+    return { listed, failures }
+  }
+
+  async function listModels(): Promise<ModelEntry[]> {
+    const { config, known, router } = house
+    const { listed, failures } = await readCatalog()
     for (const [backend, sentence] of failures) log(`models of ${backend} are not listed: ${sentence}`)
-    const entries: ModelEntry[] = [...backends.keys()].flatMap((backend) => {
-      const configured = config.backends[backend]?.models.map(({ id }) => known.get(`${backend}:${id}`)!) ?? []
-      const infos = configured.length > 0 ? configured : models.get(backend) ?? []
-      for (const info of infos) known.set(`${backend}:${info.id}`, info)
-      return infos.map((info): ModelEntry => ({ id: reaches(router, info.id, backend) ? info.id : `${backend}:${info.id}`, backend, info, kind: 'model' }))
-    })
+    const entries = [...listed].flatMap(([backend, infos]) => infos.map((info): ModelEntry => (
+      { id: reaches(router, info.id, backend) ? info.id : `${backend}:${info.id}`, backend, info, kind: 'model' })))
     const names = new Set(entries.map(({ id }) => id))
     for (const [id, target] of Object.entries(config.aliases)) add(id, 'alias', target)
     for (const { model } of config.routes) if (!/[*?]/.test(model)) add(model, 'route', model)
@@ -187,7 +173,7 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
 
     function add(id: string, kind: 'alias' | 'route', target: string): void {
       if (names.has(id)) return
-      const [hop] = router.resolve(target).chain
+      const hop = findHop(router, target)
       if (hop !== undefined) entries.push({ id, backend: hop.backend, info: known.get(`${hop.backend}:${hop.model}`), kind })
     }
   }
@@ -207,10 +193,11 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
     handle: handler,
     async close(graceMs) {
       await listener.close(graceMs)
-      await Promise.all([...made.values()].map((backend) => backend.close()))
+      await builder.close()
+      await Promise.all([observation.close(), capture?.close()])
     },
     update(next) {
-      house = build(next)
+      house = builder.build(next)
     },
     explain(model) {
       const { chain, reasons } = house.router.resolve(model)
@@ -221,36 +208,44 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
       const { backends, catalog } = house
       const { models, failures } = await catalog.read()
       return {
-        backends: [...backends.values()].map((backend) => ({
+        backends: await Promise.all([...backends.values()].map(async (backend) => ({
           id: backend.id, type: backend.type, speaks: backend.speaks, host: backend.host, keys: pool.states(backend),
-          models: models.get(backend.id)?.length, problem: failures.get(backend.id),
-        })),
+          models: models.get(backend.id)?.length, problem: failures.get(backend.id) ?? await askPlan(backend),
+        }))),
       }
     },
   }
 
   function describeHop(id: string, model: string, index: number): string {
     const backend = house.backends.get(id)
-    const resting = backend === undefined ? [] : pool.states(backend).filter(({ state }) => state !== 'ready')
-    const rests = resting.map(({ label, state, until }) => `${label} ${state} until ${new Date(until ?? 0).toISOString()}`)
+    const rests = backend === undefined ? [] : pool.states(backend).filter(({ state }) => state !== 'ready').map(describeKey)
     return `${index === 0 ? 'asks' : 'then'} ${id} for ${model}${rests.length === 0 ? '' : ` (${rests.join(', ')})`}`
   }
 }
 
-/** Whether the bare name leads to this backend; else the list shows it with its prefix. */
-function reaches(router: Router, model: string, backend: string): boolean {
-  try {
-    const [hop] = router.resolve(model).chain
-    return hop?.backend === backend && hop.model === model
-  } catch {
-    return false
-  }
+/** `openai#2 resting until 2026-11-22T10:00:00.000Z (rate_limited, gpt-5)` */
+export function describeKey({ label, state, until, reason, family, headroom }: KeyState): string {
+  const room = headroom === undefined ? '' : `, ${Math.round(headroom * 100)} % of its limit left`
+  if (until === undefined) return `${label} ${state}${room}`
+  return `${label} ${state} until ${new Date(until).toISOString()} (${family === undefined ? reason : `${reason}, ${family}`})${room}`
 }
 
-function toInfo({ id, maxInputTokens, maxOutputTokens, price }: BackendConfig['models'][number]): ModelInfo {
-  const perToken = (dollars: number | undefined): number | undefined => dollars === undefined ? undefined : dollars / 1e6
-  return {
-    id, maxInputTokens, maxOutputTokens,
-    price: price && { input: price.input / 1e6, output: price.output / 1e6, cacheRead: perToken(price.cacheRead), cacheWrite: perToken(price.cacheWrite) },
+/** What keeps the plan's program from serving; undefined for every other backend. */
+async function askPlan(backend: Backend): Promise<string | undefined> {
+  const { ok, hint } = 'check' in backend ? await (backend as PlanBackend).check() : { ok: true, hint: undefined }
+  return ok ? undefined : hint
+}
+
+/** Whether the bare name leads to this backend; else the list shows it with its prefix. */
+function reaches(router: Router, model: string, backend: string): boolean {
+  const hop = findHop(router, model)
+  return hop?.backend === backend && hop.model === model
+}
+
+function findHop(router: Router, model: string): Hop | undefined {
+  try {
+    return router.resolve(model).chain[0]
+  } catch {
+    return undefined // an alias may lead nowhere; requests for it say so
   }
 }

@@ -9,7 +9,11 @@ import { createBackendConfig } from './config-backend.ts'
 import type { Environment } from './config-values.ts'
 import { discover } from './discovery.ts'
 import type { Discovered } from './discovery.ts'
+import type { BackendConfig } from './config.ts'
 import type { DialectName } from './hub/types.ts'
+import { createCheck } from './plan/check.ts'
+import type { PlanStatus } from './plan/check.ts'
+import { findProgram, toEnvironment } from './plan/program.ts'
 import { readVersion } from './version.ts'
 
 export interface ServerAddress {
@@ -47,13 +51,13 @@ export function surveyMachine(environment: Environment, port: number): Promise<D
   })
 }
 
-export interface ClaudeStatus {
-  program: string | undefined
-  ok: boolean
-  /** One sentence with what to do. */
-  hint: string | undefined
-}
-
-export async function askClaude(_environment: Environment): Promise<ClaudeStatus> {
-  return { program: undefined, ok: false, hint: undefined }
+/** The user's own `claude` program: found, new enough, logged in. Its own commands are asked; nothing of its is read. */
+export function askClaude(environment: Environment, config: Pick<BackendConfig, 'command' | 'configDir' | 'env'> = { env: {} }): Promise<PlanStatus> {
+  const { command, configDir, env } = config
+  return createCheck({
+    find: () => findProgram(command, environment, process.platform),
+    env: toEnvironment(environment, configDir, env),
+    command,
+    now: Date.now,
+  })()
 }

@@ -2,6 +2,7 @@
  * One client request while it is being answered: what it asked, how to reply, and what is known so far.
  * @module
  */
+import type { Candidate } from '../backends/pool.ts'
 import type { Dialect } from '../dialects/dialect.ts'
 import type { DarioError } from '../errors.ts'
 import type { RequestRecord } from '../hub/record.ts'
@@ -21,7 +22,13 @@ export interface Job {
   /** Aborts when the client leaves, the deadline passes or dario shuts down; its reason is a DarioError. */
   signal: AbortSignal
   record: RequestRecord
+  /** `dario-*` response headers that a built-in backend adds; an upstream's own are never passed on. */
+  notes: OutgoingHttpHeaders
+  /** Usage was asked for in the client's stead, so the chunk that brings it is not for the client (pitfall U6). */
+  hidesUsage?: boolean | undefined
   session: string | undefined
+  /** `[1m]` or the like behind the model's name, once it is routed. */
+  suffix: string
   /** Hashing a long prompt is not free, so it is asked only where there is a choice. */
   affinity: () => string
   /** The client's body in hub form, decoded once and never changed: every attempt encodes afresh from it (pitfall F9). */
@@ -39,5 +46,7 @@ export interface Decoded {
 export interface Failure {
   error: DarioError
   /** The upstream's own answer in the client's dialect, when it may be passed on as it is. */
-  verbatim: { status: number; headers: OutgoingHttpHeaders; body: Buffer } | undefined
+  verbatim?: { status: number; headers: OutgoingHttpHeaders; body: Buffer } | undefined
+  /** Who failed; undefined when no backend is to blame. */
+  candidate?: Candidate | undefined
 }

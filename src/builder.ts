@@ -1,0 +1,94 @@
+/**
+ * What a configuration becomes: its backends, their gates, the router and the model lists.
+ * @module
+ */
+import { createEcho } from './backends/echo.ts'
+import { createGate } from './backends/gate.ts'
+import { createHttpBackend } from './backends/http.ts'
+import { createModelCatalog } from './backends/model-list.ts'
+import { estimateTokens } from './dialects/anthropic/count.ts'
+import { createRouter } from './exchange/router.ts'
+import { createPlanBackend } from './plan/plan.ts'
+import type { Backend, ModelInfo } from './backends/backend.ts'
+import type { Gate } from './backends/gate.ts'
+import type { ModelCatalog } from './backends/model-list.ts'
+import type { BackendConfig, Config } from './config.ts'
+import type { Router } from './exchange/router.ts'
+
+/** Replaced whole when the configuration changes; a request keeps the one that it began with. */
+export interface House {
+  config: Config
+  backends: ReadonlyMap<string, Backend>
+  gates: ReadonlyMap<string, Gate>
+  router: Router
+  catalog: ModelCatalog
+  /** What is known of `backend:model`. */
+  known: Map<string, ModelInfo>
+}
+
+export interface BuilderTools {
+  environment: Readonly<Record<string, string | undefined>>
+  version: string
+  now: () => number
+  newId: (prefix: string) => string
+  log: (line: string) => void
+  /** Stands in front of each backend. */
+  wrap?: ((backend: Backend) => Backend) | undefined
+}
+
+export interface Builder {
+  build(config: Config): House
+  /** Ends everything that was ever built. */
+  close(): Promise<void>
+}
+
+export function createBuilder({ environment, version, now, newId, log, wrap = (backend) => backend }: BuilderTools): Builder {
+  const made = new Map<string, Backend>()
+
+  /** An unchanged backend stays: its sockets, its processes and its keys' states are worth keeping. */
+  function keep(id: string, config: BackendConfig): Backend {
+    const name = `${id} ${JSON.stringify(config)}`
+    const backend = made.get(name) ?? wrap(create(id, config))
+    made.set(name, backend)
+    return backend
+  }
+
+  function create(id: string, config: BackendConfig): Backend {
+    const { type, keys, speaks, timeouts, headers, dropBetas } = config
+    switch (type) {
+      case 'echo': return createEcho(id, { newId, estimateTokens })
+      case 'claude-code': return createPlanBackend({ ...config, id, idleMs: config.idle, environment, now, newId, log, version })
+      case 'anthropic':
+      case 'openai': return createHttpBackend({
+        id, type, baseUrl: config.baseUrl ?? 'https://api.anthropic.com', speaks, keys, timeouts, headers, dropBetas, version, environment,
+      })
+    }
+  }
+
+  return {
+    build(config) {
+      const entries = Object.entries(config.backends)
+      const backends = new Map(entries.map(([id, settings]) => [id, keep(id, settings)]))
+      const gates = new Map(entries.flatMap(([id, { maxConcurrent, maxQueue }]) =>
+        maxConcurrent === undefined ? [] : [[id, createGate(id, maxConcurrent, maxQueue)] as const]))
+      const table = [...backends.values()].map(({ id, type, host }) => ({ id, type, host }))
+      return {
+        config, backends, gates,
+        router: createRouter({ backends: table, routes: config.routes, aliases: config.aliases }),
+        catalog: createModelCatalog([...backends.values()].filter(({ id }) => config.backends[id]?.models.length === 0), now),
+        known: new Map(entries.flatMap(([id, { models }]) => models.map((model) => [`${id}:${model.id}`, toInfo(model)] as const))),
+      }
+    },
+    async close() {
+      await Promise.all([...made.values()].map((backend) => backend.close()))
+    },
+  }
+}
+
+function toInfo({ id, maxInputTokens, maxOutputTokens, price }: BackendConfig['models'][number]): ModelInfo {
+  const perToken = (dollars: number | undefined): number | undefined => dollars === undefined ? undefined : dollars / 1e6
+  return {
+    id, maxInputTokens, maxOutputTokens,
+    price: price && { input: price.input / 1e6, output: price.output / 1e6, cacheRead: perToken(price.cacheRead), cacheWrite: perToken(price.cacheWrite) },
+  }
+}

@@ -1,0 +1,205 @@
+/**
+ * The program's output lines as one answer in Anthropic's own stream events: unwrapped, tools renamed back, stop
+ * sequences applied, failure reports turned into error envelopes. Pure: lines in, SSE text out.
+ * https://docs.anthropic.com/en/docs/build-with-claude/streaming
+ * @module
+ */
+import type { Json, JsonObject } from '../hub/types.ts'
+import { encodeSse } from '../sse.ts'
+import { isObject, textOf } from './history.ts'
+import { TOOL_PREFIX } from './request.ts'
+
+export type AnswerEnd =
+  /** `over`: the run cannot be asked again, since the program holds more, or would do more, than the client saw. */
+  | { type: 'whole'; over: boolean }
+  | { type: 'failed'; status: number; body: JsonObject }
+
+export interface Answer {
+  /** Takes one line; returns SSE text, '' for nothing. */
+  push(line: JsonObject): string
+  /** An event of the model was seen. */
+  started: boolean
+  end: AnswerEnd | undefined
+  /** The answer so far, as a Messages object. */
+  message: JsonObject
+  /** Blocks so far, in order. */
+  blocks: JsonObject[]
+}
+
+/** After any other reason the program would go on by itself: three more requests after `max_tokens`. */
+const CALM = new Set(['end_turn', 'tool_use', 'stop_sequence'])
+
+/** `names`: the client's name of each tool by the one that was sent. */
+export function createAnswer(stop: readonly string[], names: ReadonlyMap<string, string>): Answer {
+  const answer: Answer = { push, started: false, end: undefined, message: {}, blocks: [] }
+  const inputs = new Map<number, string>()
+  let held = '' // text that may be the beginning of a stop sequence
+  let foreign = false
+
+  function push(line: JsonObject): string {
+    if (answer.end !== undefined) return ''
+    if (line['type'] === 'stream_event' && isObject(line['event'])) return take(line['event'])
+    const model = line['type'] === 'assistant' && isObject(line['message']) ? line['message']['model'] : undefined
+    if (model !== '<synthetic>' && line['type'] !== 'result') return ''
+    const failure = readFailure(line)
+    answer.end = failure
+    return answer.started ? frame(failure.body) : ''
+  }
+
+  function take(event: JsonObject): string {
+    const index = Number(event['index'] ?? 0)
+    switch (event['type']) {
+      case 'message_start':
+        answer.started = true
+        answer.message = { ...(isObject(event['message']) ? event['message'] : {}) }
+        return frame(event)
+      case 'content_block_start': return frame({ ...event, content_block: open(index, event['content_block']) })
+      case 'content_block_delta': return delta(index, event)
+      case 'content_block_stop': return close(index) + frame(event)
+      case 'message_delta': return conclude(event)
+      case 'message_stop':
+        // Without a stop reason the stream was cut: the program's failure report says why, or its `result` does.
+        if (answer.message['stop_reason'] == null) return ''
+        answer.end = { type: 'whole', over: foreign }
+        return frame(event)
+      default: return frame(event)
+    }
+  }
+
+  function open(index: number, given: Json | undefined): JsonObject {
+    const block = isObject(given) ? { ...given } : {}
+    if (block['type'] === 'tool_use') {
+      const sent = String(block['name']).replace(TOOL_PREFIX, '')
+      foreign ||= !names.has(sent) // the program answers a tool that it does not know by itself
+      block['name'] = names.get(sent) ?? sent
+    }
+    inputs.set(index, '')
+    answer.blocks[index] = block
+    return { ...block }
+  }
+
+  function delta(index: number, event: JsonObject): string {
+    const block = answer.blocks[index]
+    const part = event['delta']
+    if (block === undefined || !isObject(part)) return ''
+    switch (part['type']) {
+      case 'text_delta': {
+        const given = held + String(part['text'])
+        const cut = findStop(given, stop)
+        const text = given.slice(0, cut.at)
+        held = cut.word === undefined ? given.slice(cut.at) : ''
+        block['text'] = String(block['text'] ?? '') + text
+        const out = text === '' ? '' : frame({ ...event, delta: { ...part, text } })
+        return cut.word === undefined ? out : out + stopAt(index, cut.word)
+      }
+      case 'input_json_delta': inputs.set(index, (inputs.get(index) ?? '') + String(part['partial_json'])); break
+      case 'thinking_delta': block['thinking'] = String(block['thinking'] ?? '') + String(part['thinking']); break
+      case 'signature_delta': block['signature'] = part['signature']; break
+      case 'citations_delta': {
+        const before = Array.isArray(block['citations']) ? block['citations'] : []
+        block['citations'] = [...before, part['citation'] ?? null]
+      }
+    }
+    return frame(event)
+  }
+
+  function close(index: number): string {
+    const block = answer.blocks[index]
+    const input = inputs.get(index)
+    if (block !== undefined && input !== undefined && input !== '') block['input'] = parseInput(input)
+    if (held === '' || block === undefined) return ''
+    const text = held
+    held = ''
+    block['text'] = String(block['text'] ?? '') + text
+    return frame({ type: 'content_block_delta', index, delta: { type: 'text_delta', text } })
+  }
+
+  function conclude(event: JsonObject): string {
+    const part = isObject(event['delta']) ? event['delta'] : {}
+    if (part['stop_reason'] == null) return ''
+    const usage = isObject(answer.message['usage']) ? answer.message['usage'] : {}
+    Object.assign(answer.message, part, { usage: { ...usage, ...(isObject(event['usage']) ? event['usage'] : {}) } })
+    if (CALM.has(String(part['stop_reason']))) return frame(event)
+    answer.end = { type: 'whole', over: true }
+    return frame(event) + frame({ type: 'message_stop' })
+  }
+
+  function stopAt(index: number, word: string): string {
+    // lossy: the count of the tokens up to here is not known; four characters are about one
+    const thoughts = answer.blocks.map((block) => String(block['thinking'] ?? '')).join('')
+    const length = textOf(answer.blocks).length + thoughts.length
+    const usage = { output_tokens: Math.max(1, Math.ceil(length / 4)) }
+    const end = { type: 'message_delta', delta: { stop_reason: 'stop_sequence', stop_sequence: word }, usage }
+    const text = frame({ type: 'content_block_stop', index }) + conclude(end) + frame({ type: 'message_stop' })
+    answer.end = { type: 'whole', over: true }
+    return text
+  }
+
+  return answer
+}
+
+/** The whole answer of a request that did not ask for a stream. */
+export function encodeMessage(answer: Answer): JsonObject {
+  return { ...answer.message, content: answer.blocks.filter((block) => block !== undefined) }
+}
+
+export function encodeFailure(type: string, message: string, more: JsonObject = {}): JsonObject {
+  return { type: 'error', error: { type, message, ...more } }
+}
+
+const TYPES: Readonly<Record<number, string>> = {
+  400: 'invalid_request_error', 401: 'authentication_error', 403: 'permission_error', 404: 'not_found_error',
+  413: 'request_too_large', 429: 'rate_limit_error', 529: 'overloaded_error',
+}
+
+/** From a `<synthetic>` assistant line or a `result`: both mean that the model's answer will not come. */
+function readFailure(line: JsonObject): AnswerEnd & { type: 'failed' } {
+  const given = typeof line['api_error_status'] === 'number' ? line['api_error_status'] : undefined
+  const status = given ?? (line['error'] === 'authentication_failed' ? 401 : 502)
+  const message = isObject(line['message']) && Array.isArray(line['message']['content'])
+    ? textOf(line['message']['content'] as JsonObject[])
+    : String(line['result'] ?? (Array.isArray(line['errors']) ? line['errors'].join('; ') : ''))
+  const type = typeof line['api_error_type'] === 'string' ? line['api_error_type'] : TYPES[status] ?? 'api_error'
+  return { type: 'failed', status, body: encodeFailure(type, toRemedy(status, message, line)) }
+}
+
+function toRemedy(status: number, message: string, line: JsonObject): string {
+  if (status === 401) return `${message}. Run "claude auth login" and send the request again`
+  if (line['type'] === 'assistant' && line['is_api_error_message'] !== true) {
+    return 'the claude program answered this text by itself instead of the model; put a word in front of it'
+  }
+  if (message === '') return 'the claude program ended its turn without an answer; send the request again'
+  return message.replace(/^Prompt is too long/, 'prompt is too long') // clients know it by these words (E1)
+}
+
+/** Where the first stop sequence begins, or the tail that could still become one. */
+function findStop(text: string, stop: readonly string[]): { at: number; word: string | undefined } {
+  let at = text.length
+  let word: string | undefined
+  for (const candidate of stop) {
+    const found = text.indexOf(candidate)
+    if (found !== -1 && found < at) [at, word] = [found, candidate]
+  }
+  if (word !== undefined) return { at, word }
+  for (const candidate of stop) {
+    for (let length = Math.min(candidate.length - 1, text.length); length > 0; length--) {
+      if (!text.endsWith(candidate.slice(0, length))) continue
+      at = Math.min(at, text.length - length)
+      break
+    }
+  }
+  return { at, word }
+}
+
+function parseInput(text: string): JsonObject {
+  try {
+    const value: unknown = JSON.parse(text)
+    return isObject(value) ? value : {}
+  } catch {
+    return {} // cut by max_tokens
+  }
+}
+
+function frame(event: JsonObject): string {
+  return encodeSse(String(event['type']), event)
+}

@@ -1,0 +1,185 @@
+/**
+ * The client's tools as one MCP server over loopback HTTP, offered to one run each under a random path and bearer.
+ * A `tools/call` is parked until the client brings its result; its time-to-live is that of the run which holds it.
+ * https://modelcontextprotocol.io/specification/2025-11-25
+ * @module
+ */
+import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import type { Json, JsonObject } from '../hub/types.ts'
+import { isObject } from './history.ts'
+import type { PlanTool } from './request.ts'
+
+export interface Door {
+  url: string
+  bearer: string
+  /** Answers the parked call, now or, if the program still holds it back, when it comes. */
+  deliver(id: string, result: JsonObject): void
+  close(): void
+}
+
+export interface Bridge {
+  open(tools: readonly PlanTool[]): Promise<Door>
+  close(): Promise<void>
+}
+
+interface Session {
+  tools: readonly PlanTool[]
+  bearer: Buffer
+  results: Map<string, JsonObject>
+  parked: Map<string, (result: JsonObject) => void>
+}
+
+/** Characters; over the first the program saves a result to a file, over the second it cuts an error in the middle. */
+const MAX_RESULT = 490_000
+const MAX_ERROR = 10_000
+/** Bytes of one request of the program: arguments that a model wrote. */
+const MAX_BODY = 32 * 1024 * 1024
+
+export function createBridge(version: string): Bridge {
+  const sessions = new Map<string, Session>()
+  let server: Promise<Server> | undefined
+  const listen = async (): Promise<Server> => {
+    const created = createServer((request, response) => {
+      const session = findSession(sessions, request)
+      if (session === undefined) response.writeHead(404).end()
+      else if (request.method !== 'POST') response.writeHead(405, { allow: 'POST' }).end() // we push nothing
+      else void answer(session, version, request, response)
+    })
+    created.requestTimeout = 0
+    created.listen(0, '127.0.0.1')
+    await once(created, 'listening')
+    created.unref()
+    return created
+  }
+  return {
+    async open(tools) {
+      server ??= listen()
+      const { port } = (await server).address() as AddressInfo
+      const path = `/${randomBytes(24).toString('base64url')}`
+      const bearer = randomBytes(24).toString('base64url')
+      const session: Session = { tools, bearer: digest(`Bearer ${bearer}`), results: new Map(), parked: new Map() }
+      sessions.set(path, session)
+      return {
+        url: `http://127.0.0.1:${port}${path}`,
+        bearer,
+        deliver(id, result) {
+          const waiting = session.parked.get(id)
+          session.parked.delete(id)
+          if (waiting === undefined) session.results.set(id, result)
+          else waiting(result)
+        },
+        close: () => { sessions.delete(path) },
+      }
+    },
+    async close() {
+      sessions.clear()
+      const open = await server
+      if (open === undefined) return
+      open.closeAllConnections()
+      await new Promise((resolve) => open.close(resolve))
+    },
+  }
+}
+
+function findSession(sessions: Map<string, Session>, request: IncomingMessage): Session | undefined {
+  const asked = digest(request.url ?? '')
+  const bearer = digest(request.headers.authorization ?? '')
+  let found: Session | undefined
+  for (const [path, session] of sessions) {
+    if (timingSafeEqual(digest(path), asked) && timingSafeEqual(session.bearer, bearer)) found = session
+  }
+  return found
+}
+
+function digest(text: string): Buffer {
+  return createHash('sha256').update(text).digest()
+}
+
+async function answer(
+  session: Session, version: string, request: IncomingMessage, response: ServerResponse,
+): Promise<void> {
+  const message = await readMessage(request)
+  if (message === undefined) return void response.writeHead(400).end()
+  if (message['id'] === undefined) return void response.writeHead(202).end() // a notification
+  const send = (body: JsonObject): void => {
+    if (response.destroyed) return
+    response.writeHead(200, { 'content-type': 'application/json' })
+    response.end(JSON.stringify({ jsonrpc: '2.0', id: message['id'], ...body }))
+  }
+  const params = isObject(message['params']) ? message['params'] : {}
+  switch (message['method']) {
+    case 'initialize': return send({ result: {
+      protocolVersion: params['protocolVersion'] ?? '2025-11-25',
+      capabilities: { tools: {} },
+      serverInfo: { name: 'dario', version },
+    } })
+    case 'ping': return send({ result: {} })
+    case 'tools/list': return send({ result: { tools: session.tools.map(toMcpTool) } })
+    case 'tools/call': return park(session, params, response, send)
+    default: return send({ error: { code: -32601, message: 'method not found' } })
+  }
+}
+
+function park(session: Session, params: JsonObject, response: ServerResponse, send: (body: JsonObject) => void): void {
+  const meta = isObject(params['_meta']) ? params['_meta'] : {}
+  const id = meta['claudecode/toolUseId']
+  if (typeof id !== 'string') return send({ error: { code: -32602, message: 'the call has no tool use id' } })
+  const result = session.results.get(id)
+  if (result !== undefined) {
+    session.results.delete(id)
+    return send({ result })
+  }
+  session.parked.set(id, (brought) => send({ result: brought }))
+  response.on('close', () => session.parked.delete(id))
+}
+
+async function readMessage(request: IncomingMessage): Promise<JsonObject | undefined> {
+  const chunks: Buffer[] = []
+  let size = 0
+  try {
+    for await (const chunk of request as AsyncIterable<Buffer>) {
+      if ((size += chunk.length) > MAX_BODY) return undefined
+      chunks.push(chunk)
+    }
+    const message: unknown = JSON.parse(Buffer.concat(chunks).toString())
+    return isObject(message) ? message : undefined
+  } catch {
+    return undefined
+  }
+}
+
+function toMcpTool(tool: PlanTool): JsonObject {
+  return {
+    name: tool.sent,
+    ...(tool.description === undefined ? {} : { description: tool.description }),
+    inputSchema: tool.schema,
+    annotations: { readOnlyHint: true }, // with it, parallel calls come at once
+    _meta: { 'anthropic/maxResultSizeChars': 500_000 },
+  }
+}
+
+/** A client's result for the bridge; undefined when only a transcript carries it whole. */
+export function encodeResult(block: JsonObject): JsonObject | undefined {
+  const isError = block['is_error'] === true
+  const given: Json = block['content'] ?? []
+  const parts: Json = typeof given === 'string' ? [{ type: 'text', text: given }] : given
+  if (!Array.isArray(parts)) return undefined
+  const content: JsonObject[] = []
+  let size = 0
+  for (const part of parts) {
+    if (!isObject(part)) return undefined
+    const source = part['type'] === 'image' && !isError ? part['source'] : undefined
+    if (part['type'] === 'text' && typeof part['text'] === 'string') {
+      size += part['text'].length
+      if (part['text'] !== '') content.push({ type: 'text', text: part['text'] })
+    } else if (isObject(source) && source['type'] === 'base64') {
+      content.push({ type: 'image', data: source['data'], mimeType: source['media_type'] })
+    } else return undefined
+  }
+  // lossy: the program words a result without content itself
+  return size > (isError ? MAX_ERROR : MAX_RESULT) ? undefined : { content, isError }
+}

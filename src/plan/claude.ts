@@ -1,0 +1,152 @@
+/**
+ * The official `claude` program as a child process: lines in and out, its last words, its end, and a guard that ends
+ * it when this process dies. The only caller of `spawn`.
+ * @module
+ */
+import { spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import type { JsonObject } from '../hub/types.ts'
+import { isObject } from './history.ts'
+import { toCommandLine } from './program.ts'
+
+export interface Claude {
+  write(line: JsonObject): void
+  /** Stops and restarts reading its output: a client that reads slowly slows the answer down. */
+  pause(): void
+  resume(): void
+  /** SIGKILL to the process and all it started. */
+  kill(): void
+  /** Last lines of stderr, redacted; '' when there were none. */
+  lastWords(): string
+}
+
+export interface ClaudeEvents {
+  line(line: JsonObject): void
+  /** Called once, also when it could not be started. */
+  exit(reason: string): void
+}
+
+export interface Start {
+  file: string
+  args: string[]
+  env: Record<string, string>
+  cwd: string
+  folder: string
+  /** Never to be seen in what `lastWords` returns. */
+  secrets: string[]
+}
+
+/** Starts it, with a guard that ends it and deletes `folder` when this process dies, however it dies. */
+export function startClaude(start: Start, events: ClaudeEvents): Claude {
+  const child = launch(start.file, start.args, start.env, start.cwd)
+  const words: string[] = []
+  let over = false
+  const guard = child.pid === undefined ? undefined : startGuard(child.pid, start.folder)
+  const end = (reason: string): void => {
+    if (over) return
+    over = true
+    guard?.kill('SIGKILL')
+    events.exit(reason)
+  }
+  child.on('error', (error) => end(`could not be started: ${error.message}`)) // L3: unheard, it would end dario
+  child.on('close', (code, signal) => end(signal === null ? `exit code ${code ?? '?'}` : `signal ${signal}`))
+  child.stdin?.on('error', () => {}) // it closed its end: `close` follows and says why
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+    words.push(...text.split('\n').filter((line) => line.trim() !== ''))
+    words.splice(0, words.length - 8)
+  })
+  const push = createLineReader(events.line)
+  child.stdout?.setEncoding('utf8').on('data', push)
+  return {
+    write: (line) => { child.stdin?.write(`${JSON.stringify(line)}\n`) },
+    pause: () => { child.stdout?.pause() },
+    resume: () => { child.stdout?.resume() },
+    kill() {
+      if (!over) killGroup(child)
+      child.stdout?.resume() // `close` waits for the end of output, paused or not
+    },
+    lastWords: () => redact(words.join(' | '), start.secrets),
+  }
+}
+
+/** What one short call (`--version`, `auth status`) prints within 10 s; '' when it could not be started. */
+export async function askClaude(file: string, args: string[], env: Record<string, string>): Promise<string> {
+  return await new Promise((resolve) => {
+    const child = launch(file, args, env, undefined)
+    let text = ''
+    const late = setTimeout(() => killGroup(child), 10_000)
+    const end = (): void => {
+      clearTimeout(late)
+      resolve(text)
+    }
+    child.stdout?.setEncoding('utf8').on('data', (part: string) => { text += part })
+    child.stderr?.resume()
+    child.stdin?.on('error', () => {}).end()
+    child.on('error', end)
+    child.on('close', end)
+  })
+}
+
+function launch(file: string, args: string[], env: Record<string, string>, cwd: string | undefined): ChildProcess {
+  // A group of its own: Ctrl-C in dario's terminal must not cut answers that dario still drains.
+  const options = { env, cwd, stdio: 'pipe', windowsHide: true, detached: process.platform !== 'win32' } as const
+  if (!/\.(cmd|bat)$/i.test(file)) return spawn(file, args, options)
+  const shell = env['ComSpec'] ?? env['COMSPEC'] ?? 'cmd.exe' // L2: Node refuses to start a shim by itself
+  return spawn(shell, ['/d', '/s', '/c', toCommandLine(file, args)], { ...options, windowsVerbatimArguments: true })
+}
+
+/**
+ * A busy child outlives our death and may ask the API once more, so a shell waits on a pipe that only we hold open.
+ * In a session of its own, since the terminal's signals must not end it first. Windows: `set /p` waits in the same way.
+ */
+function startGuard(pid: number, folder: string): ChildProcess {
+  const guard = process.platform === 'win32'
+    ? spawn('cmd.exe', ['/d', '/c', `set /p x= & taskkill /f /t /pid ${pid} & rmdir /s /q "${folder}"`],
+        { stdio: ['pipe', 'ignore', 'ignore'], windowsHide: true, windowsVerbatimArguments: true })
+    : spawn('/bin/sh', ['-c', 'read x || { kill -9 -"$0"; sleep 0.2; rm -rf "$1"; }', String(pid), folder],
+        { stdio: ['pipe', 'ignore', 'ignore'], detached: true, env: { PATH: '/usr/bin:/bin' } })
+  guard.on('error', () => {}) // without a shell the child is still ended on every ordinary way out
+  guard.stdin?.on('error', () => {})
+  guard.unref()
+  return guard
+}
+
+function killGroup(child: ChildProcess): void {
+  if (child.pid === undefined) return
+  try {
+    if (process.platform === 'win32') child.kill('SIGKILL')
+    else process.kill(-child.pid, 'SIGKILL')
+  } catch {
+    // it ended by itself a moment ago
+  }
+}
+
+/** NDJSON in any cutting. What is not an object in JSON is a stray print and is left out. */
+export function createLineReader(take: (line: JsonObject) => void): (text: string) => void {
+  const tail: string[] = [] // joined once per line: a line may be megabytes long
+  return function push(text) {
+    let from = 0
+    for (let end = text.indexOf('\n'); end !== -1; end = text.indexOf('\n', from)) {
+      tail.push(text.slice(from, end))
+      from = end + 1
+      const line = parseLine(tail.splice(0).join(''))
+      if (line !== undefined) take(line)
+    }
+    if (from < text.length) tail.push(text.slice(from))
+  }
+}
+
+function parseLine(text: string): JsonObject | undefined {
+  try {
+    const value: unknown = JSON.parse(text)
+    return isObject(value) ? value : undefined
+  } catch {
+    return undefined
+  }
+}
+
+function redact(text: string, secrets: readonly string[]): string {
+  let clean = text.replace(/\b(sk-|Bearer\s+|eyJ)[\w.~+/=-]{6,}/gi, '[redacted]')
+  for (const secret of secrets) if (secret.length > 5) clean = clean.replaceAll(secret, '[redacted]')
+  return clean.slice(-2000)
+}

@@ -1,0 +1,238 @@
+/**
+ * The plan backend: the user's own `claude` program in headless mode, behind the Messages API. It finds the run that
+ * holds a conversation or starts one, within a cap on processes and a bounded queue. Loopback callers only.
+ * @module
+ */
+import { randomUUID } from 'node:crypto'
+import { tmpdir } from 'node:os'
+import { Readable } from 'node:stream'
+import type { Backend, Upstream } from '../backends/backend.ts'
+import { DarioError, toDarioError } from '../errors.ts'
+import type { JsonObject } from '../hub/types.ts'
+import { encodeFailure } from './answer.ts'
+import { createBridge, encodeResult } from './bridge.ts'
+import { createCheck } from './check.ts'
+import type { PlanStatus } from './check.ts'
+import { EMPTY_CHAIN, hashTurns } from './history.ts'
+import { encodeLimits } from './limits.ts'
+import type { PlanLimits } from './limits.ts'
+import { createPlace, findProgram, missingProgram, toEnvironment } from './program.ts'
+import type { Environment } from './program.ts'
+import { createQueue } from './queue.ts'
+import { readRequest } from './request.ts'
+import type { PlanRequest } from './request.ts'
+import { createRun } from './run.ts'
+import type { Ask, Asked, Run, RunContext } from './run.ts'
+import { encodeTranscript, isResult, quoteHistory } from './transcript.ts'
+
+export interface PlanOptions {
+  id: string
+  /** Program, by name or path; default `claude` on PATH. */
+  command?: string | undefined
+  /** Configuration folder of a second login, chosen by the user (`CLAUDE_CONFIG_DIR`). */
+  configDir?: string | undefined
+  /** Extra variables for the program; they win over all others. */
+  env: Record<string, string>
+  /** A process without a request ends after this many ms; a parked call lives as long. */
+  idleMs: number
+  maxProcesses: number
+  /** Requests that may wait for a free process. */
+  maxQueue: number
+  /** Keep one process ready for the last used system prompt and tools. */
+  warm: boolean
+  /** dario's own environment, of which an allow-list is passed on. */
+  environment: Environment
+  /** Milliseconds until the program must have printed its first line of a turn; default 30,000. */
+  startMs?: number | undefined
+  now: () => number
+  newId: (prefix: string) => string
+  log: (line: string) => void
+  /** dario's version, told to the program as the name of its MCP server. */
+  version: string
+}
+
+export interface PlanBackend extends Backend {
+  check(): Promise<PlanStatus>
+  /** As the program last reported them. */
+  limits(): PlanLimits | undefined
+}
+
+const MODELS = ['opus', 'sonnet', 'haiku']
+
+export function createPlanBackend(options: PlanOptions): PlanBackend {
+  const { environment } = options
+  const runs = new Set<Run>()
+  const bridge = createBridge(options.version)
+  const queue = createQueue({ runs, max: options.maxProcesses, maxWaiting: options.maxQueue })
+  const env = toEnvironment(environment, options.configDir, options.env)
+  const find = (): string | undefined => findProgram(options.command, environment, process.platform)
+  const check = createCheck({ find, env, command: options.command, now: options.now })
+  const models = new Map<string, string>()
+  let limits: PlanLimits | undefined
+  let place: Promise<string> | undefined
+  let warming = Promise.resolve()
+  let closed = false
+
+  async function createContext(): Promise<RunContext> {
+    const file = find()
+    if (file === undefined) throw missingProgram(options.command)
+    place ??= createPlace(environment, options.id)
+    return {
+      file, env, bridge, cwd: await place, temp: environment['TMPDIR'] ?? tmpdir(),
+      secrets: Object.values(options.env), idleMs: options.idleMs, startMs: options.startMs ?? 30_000,
+      now: options.now, log: options.log, limits: () => limits, changed: queue.pump,
+      told: (told) => { limits = told },
+      named: (asked, model) => { if (asked !== model) models.set(asked, model) },
+    }
+  }
+
+  async function start(request: PlanRequest, signal: AbortSignal, transcript: string | undefined): Promise<Run> {
+    const leave = await queue.enter(signal)
+    try {
+      if (closed) throw new DarioError('overloaded', 'dario is closing; try again when it is back')
+      const id = options.newId('run')
+      const run = await createRun(await createContext(), id, request.settings, request.key, transcript)
+      if (run.state === 'idle') run.state = 'busy'
+      runs.add(run)
+      if (closed || signal.aborted) void run.end('nobody waits for it')
+      void run.over.then(() => {
+        runs.delete(run)
+        queue.pump()
+      })
+      return run
+    } catch (cause) {
+      if (cause instanceof DarioError) throw cause
+      const sentence = `the files of a run could not be written: ${(cause as Error).message}; check TMPDIR and ~/.dario`
+      throw new DarioError('upstream_unreachable', sentence, { cause })
+    } finally {
+      leave()
+    }
+  }
+
+  async function answer(request: PlanRequest, signal: AbortSignal): Promise<Upstream> {
+    const chains = hashTurns(request.turns)
+    const chain = chains.at(-1) ?? EMPTY_CHAIN
+    const dropped = toHeader(request.dropped)
+    const headers: Record<string, string> = dropped === '' ? {} : { 'dario-dropped': dropped }
+    const ask: Omit<Ask, 'input'> = { chain, stop: request.stop, stream: request.stream, headers, signal }
+    const live = pick(request, chains.at(-2) ?? EMPTY_CHAIN)
+    endAbandoned(new Set(chains))
+    if (live !== undefined) {
+      const asked = await live.run.ask({ ...ask, input: live.input })
+      if ('upstream' in asked) return asked.upstream
+    }
+    const { turns, settings: { model } } = request
+    const resumed = turns.length > 1 || turns.some((turn) => turn.blocks.some(isResult))
+    const name = models.get(model) ?? model
+    const transcript = resumed ? encodeTranscript(turns, name, options.now(), randomUUID) : undefined
+    let asked = await askNew(request, ask, transcript, turns.at(-1)?.blocks ?? [])
+    // A refused transcript: once, never blindly again (L6).
+    if ('gone' in asked && resumed) {
+      options.log(`a transcript was refused (${asked.gone}); the history goes as quoted text`)
+      const told = { ...headers, 'dario-plan-history': 'quoted' }
+      asked = await askNew(request, { ...ask, headers: told }, undefined, quoteHistory(turns))
+    }
+    if ('upstream' in asked) return asked.upstream
+    const sentence = `the claude program ended before it answered (${asked.gone}); run "dario doctor"`
+    throw new DarioError('upstream_unreachable', sentence)
+  }
+
+  async function askNew(
+    request: PlanRequest, ask: Omit<Ask, 'input'>, transcript: string | undefined, blocks: JsonObject[],
+  ): Promise<Asked> {
+    const run = await start(request, ask.signal, transcript)
+    return await run.ask({ ...ask, input: transcript === undefined ? { blocks } : undefined })
+  }
+
+  /** A live run that holds exactly this conversation and can be given the new turn as it is. */
+  function pick(request: PlanRequest, before: string): { run: Run; input: Ask['input'] } | undefined {
+    const blocks = request.turns.at(-1)?.blocks ?? []
+    for (const run of runs) {
+      if ((run.state !== 'idle' && run.state !== 'parked') || run.key !== request.key || run.chain !== before) continue
+      const input = run.state === 'parked' ? toResults(run, blocks) : blocks.some(isResult) ? undefined : { blocks }
+      if (input === undefined) continue
+      run.state = 'busy'
+      return { run, input }
+    }
+    return undefined
+  }
+
+  /** The client went on from before a parked call without its result: nobody will bring it. */
+  function endAbandoned(chains: ReadonlySet<string>): void {
+    for (const run of runs) if (run.state === 'parked' && chains.has(run.before)) void run.end('its call was abandoned')
+  }
+
+  async function keepWarm(request: PlanRequest): Promise<void> {
+    const spare = [...runs].filter((run) => run.state === 'idle' && run.chain === EMPTY_CHAIN)
+    if (spare.some((run) => run.key === request.key) || runs.size - spare.length >= options.maxProcesses) return
+    await Promise.all(spare.map((run) => run.end('another prompt is kept warm')))
+    const run = await start(request, new AbortController().signal, undefined)
+    if (run.state === 'busy') run.state = 'idle'
+  }
+
+  return {
+    id: options.id, type: 'claude-code', speaks: ['anthropic'], keys: [], host: undefined,
+    async send(call, _key, signal) {
+      signal.throwIfAborted()
+      try {
+        if (!call.loopback) {
+          const sentence = 'a Claude plan serves only its own machine; call dario over loopback'
+          return toUpstream(403, encodeFailure('permission_error', sentence))
+        }
+        const path = call.path.split('?')[0]
+        if (call.method === 'GET' && path === '/v1/models') return toUpstream(200, encodeModels())
+        if (call.method !== 'POST' || path !== '/v1/messages') {
+          const sentence = `the plan has no ${call.method} ${path ?? ''}; use /v1/messages`
+          return toUpstream(404, encodeFailure('not_found_error', sentence))
+        }
+        const request = readRequest(call.body ?? Buffer.alloc(0), call.model)
+        const upstream = await answer(request, signal)
+        if (options.warm && upstream.status === 200) warming = warming.then(() => keepWarm(request)).catch(() => {})
+        return upstream
+      } catch (thrown) {
+        const error = toDarioError(thrown)
+        if (signal.aborted) throw signal.reason
+        if (error.status >= 500 && error.code !== 'overloaded') throw error
+        const type = error.code === 'overloaded' ? 'overloaded_error' : 'invalid_request_error'
+        const more = error.details === undefined ? {} : { details: error.details as JsonObject }
+        return toUpstream(error.status, encodeFailure(type, error.message, more), encodeLimits(limits))
+      }
+    },
+    check,
+    limits: () => limits,
+    async close() {
+      closed = true
+      await Promise.all([...runs].map((run) => run.end('dario closes')))
+      await bridge.close()
+    },
+  }
+}
+
+/** The parked calls' results, if the turn brings exactly these and the bridge carries them whole. */
+function toResults(run: Run, blocks: readonly JsonObject[]): Ask['input'] {
+  const results = new Map<string, JsonObject>()
+  for (const block of blocks) {
+    const result = isResult(block) ? encodeResult(block) : undefined
+    if (result === undefined) return undefined
+    results.set(String(block['tool_use_id']), result)
+  }
+  const exact = blocks.length === run.calls.length && run.calls.every((id) => results.has(id))
+  return exact ? { results } : undefined
+}
+
+function toUpstream(status: number, body: JsonObject, headers: Record<string, string> = {}): Upstream {
+  const bytes = Buffer.from(JSON.stringify(body))
+  return { status, headers: { 'content-type': 'application/json', ...headers }, body: Readable.from([bytes]) }
+}
+
+function encodeModels(): JsonObject {
+  const created_at = '2025-01-01T00:00:00Z' // aliases: what they stand for changes
+  const data = MODELS.map((id) => ({ type: 'model', id, display_name: `Claude ${id} (plan)`, created_at }))
+  return { data, has_more: false, first_id: MODELS[0] ?? null, last_id: MODELS.at(-1) ?? null }
+}
+
+/** A long conversation has a mark per turn: the header names the first of them and counts the rest. */
+function toHeader(dropped: readonly string[]): string {
+  const shown = dropped.slice(0, 40).map((path) => path.replace(/[^\x21-\x7e]/g, '?').slice(0, 100))
+  return (dropped.length > shown.length ? [...shown, `+${dropped.length - shown.length}`] : shown).join(',')
+}

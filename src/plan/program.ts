@@ -1,0 +1,164 @@
+/**
+ * How the official `claude` program is called: where it is, argv, environment, the private files of a run.
+ * The program is run unmodified; its own files and credentials are never read or written.
+ * https://docs.anthropic.com/en/docs/claude-code/cli-reference
+ * @module
+ */
+import { accessSync, constants, statSync } from 'node:fs'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { homedir } from 'node:os'
+import { delimiter, join } from 'node:path'
+import { DarioError } from '../errors.ts'
+import type { Settings } from './request.ts'
+
+export type Environment = Readonly<Record<string, string | undefined>>
+
+/** Where a run's private files lie. */
+export interface RunFiles {
+  /** Deleted with everything in it when the run ends. */
+  folder: string
+  system: string
+  mcp: string
+  /** Transcript to resume from. */
+  history: string | undefined
+}
+
+/**
+ * What of dario's environment the program may see: enough to find its login, the network and the user's language.
+ * No ANTHROPIC_*: a key would change who pays, a base URL could point back at us (pitfall L9).
+ */
+const PASSED = new Set(('PATH HOME USER LOGNAME SHELL LANG LANGUAGE LC_ALL LC_CTYPE TZ HTTP_PROXY HTTPS_PROXY '
+  + 'ALL_PROXY NO_PROXY NODE_EXTRA_CA_CERTS SSL_CERT_FILE SSL_CERT_DIR XDG_CONFIG_HOME XDG_RUNTIME_DIR '
+  + 'DBUS_SESSION_BUS_ADDRESS SYSTEMROOT SYSTEMDRIVE WINDIR COMSPEC PATHEXT USERPROFILE USERNAME HOMEDRIVE HOMEPATH '
+  + 'APPDATA LOCALAPPDATA PROGRAMDATA PROGRAMFILES CLAUDE_CODE_GIT_BASH_PATH').split(' '))
+
+/** The program's own switches that keep it from doing more than one request per turn or reading local files. */
+const SWITCHES = {
+  CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: '1',
+  CLAUDE_CODE_MAX_RETRIES: '0',
+  CLAUDE_CODE_DISABLE_NONSTREAMING_FALLBACK: '1', // it would ask again and print the whole answer at once
+  CLAUDE_CODE_DISABLE_REFUSAL_RETRY: '1',
+  CLAUDE_CODE_DISABLE_REFUSAL_FALLBACK: '1',
+  CLAUDE_CODE_DISABLE_ATTACHMENTS: '1', // `@path` in a user's text would read files of this machine
+  CLAUDE_CODE_DISABLE_AUTO_MEMORY: '1',
+  CLAUDE_CODE_DISABLE_CLAUDE_MDS: '1',
+  CLAUDE_CODE_MAX_CONTEXT_TOKENS: '2000000', // with the next: no compaction, and no refusal of its own at 180,000
+  DISABLE_COMPACT: '1',
+  DISABLE_AUTOUPDATER: '1',
+  CLAUDE_CODE_MAX_MCP_DESCRIPTION_LENGTH: '1000000', // else tool descriptions are cut at 4,096 characters
+  ENABLE_TOOL_SEARCH: 'false',
+} as const
+
+/** Full path of the program, or undefined. On Windows a real exe wins over a `.cmd` shim of the same folder. */
+export function findProgram(
+  command: string | undefined, environment: Environment, platform: string,
+): string | undefined {
+  const name = command ?? 'claude'
+  const windows = platform === 'win32'
+  const bare = !/[/\\]/.test(name)
+  const path = environment['PATH'] ?? environment['Path'] ?? ''
+  const folders = bare ? path.split(windows ? ';' : delimiter).filter((folder) => folder !== '') : ['']
+  const endings = windows && !/\.(exe|com|cmd|bat)$/i.test(name) ? ['.exe', '.com', '.cmd', '.bat'] : ['']
+  for (const folder of folders) {
+    for (const ending of endings) {
+      const file = (folder === '' ? name : join(folder, name)) + ending
+      if (isRunnable(file)) return file
+    }
+  }
+  return undefined
+}
+
+function isRunnable(file: string): boolean {
+  try {
+    accessSync(file, constants.X_OK)
+    return statSync(file).isFile()
+  } catch {
+    return false
+  }
+}
+
+/** Nothing of a prompt is in here: argv is visible to every user of the machine and has a length limit (L1). */
+export function toArguments(settings: Settings, files: RunFiles): string[] {
+  return [
+    '-p', '--input-format', 'stream-json', '--output-format', 'stream-json', '--include-partial-messages', '--verbose',
+    '--model', settings.model, '--system-prompt-file', files.system, '--tools', '', '--strict-mcp-config',
+    '--mcp-config', files.mcp, '--allowedTools', 'mcp__dario', '--setting-sources', '', '--no-session-persistence',
+    '--disable-slash-commands',
+    ...(settings.effort === undefined ? [] : ['--effort', settings.effort]),
+    ...(files.history === undefined ? [] : ['--resume', files.history]),
+  ]
+}
+
+/** What every call of the program gets; `extra` (the backend's `env`) wins. */
+export function toEnvironment(
+  environment: Environment, configDir: string | undefined, extra: Environment,
+): Record<string, string> {
+  const env: Record<string, string> = {}
+  for (const [name, value] of Object.entries(environment)) {
+    if (value !== undefined && PASSED.has(name.toUpperCase())) env[name] = value
+  }
+  // The bridge is on loopback: added, never overwritten (X7).
+  const direct = environment['NO_PROXY'] ?? environment['no_proxy']
+  env['NO_PROXY'] = env['no_proxy'] = direct === undefined || direct === '' ? '127.0.0.1' : `${direct},127.0.0.1`
+  Object.assign(env, SWITCHES)
+  if (configDir !== undefined) env['CLAUDE_CONFIG_DIR'] = configDir
+  for (const [name, value] of Object.entries(extra)) if (value !== undefined) env[name] = value
+  return env
+}
+
+/** What one run gets besides. */
+export function toRunEnvironment(settings: Settings, files: RunFiles): Record<string, string> {
+  return {
+    TMPDIR: join(files.folder, 'tmp'), TMP: join(files.folder, 'tmp'), TEMP: join(files.folder, 'tmp'),
+    XDG_CACHE_HOME: join(files.folder, 'cache'),
+    ...(settings.maxTokens === undefined ? {} : { CLAUDE_CODE_MAX_OUTPUT_TOKENS: String(settings.maxTokens) }),
+    ...(settings.thinking === undefined ? {} : { MAX_THINKING_TOKENS: settings.thinking }),
+    ...(files.history === undefined ? {} : { CLAUDE_CODE_RESUME_INTERRUPTED_TURN: '1' }),
+  }
+}
+
+export async function writeFiles(
+  temp: string, system: string, door: { url: string; bearer: string } | undefined, transcript: string | undefined,
+): Promise<RunFiles> {
+  const folder = await mkdtemp(join(temp, 'dario-plan-')) // 0700
+  const write = async (name: string, text: string): Promise<string> => {
+    await writeFile(join(folder, name), text, { mode: 0o600 })
+    return join(folder, name)
+  }
+  // Without the time a call fails after 60 s, and after 300 s without progress: a person may be asked for permission.
+  const headers = { authorization: `Bearer ${door?.bearer ?? ''}` }
+  const server = door && { type: 'http', url: door.url, headers, timeout: 86_400_000 }
+  const [systemFile, mcp, history] = await Promise.all([
+    write('system.txt', system),
+    write('mcp.json', JSON.stringify({ mcpServers: server === undefined ? {} : { dario: server } })),
+    transcript === undefined ? undefined : write('history.jsonl', transcript),
+    mkdir(join(folder, 'tmp')), mkdir(join(folder, 'cache')),
+  ])
+  return { folder, system: systemFile, mcp, history }
+}
+
+/** What cannot be deleted (a virus scanner holds it) stays in the system's temporary folder. */
+export async function removeFiles(folder: string): Promise<void> {
+  await rm(folder, { recursive: true, force: true, maxRetries: 3 }).catch(() => {})
+}
+
+/** One fixed, empty, private folder per backend: its path is in the prompt, a changing one would spoil the cache. */
+export async function createPlace(environment: Environment, id: string): Promise<string> {
+  const home = environment['HOME'] ?? environment['USERPROFILE'] ?? homedir()
+  const folder = join(home, '.dario', 'plan', id.replace(/[^\w-]/g, '_'))
+  await mkdir(folder, { recursive: true, mode: 0o700 })
+  return folder
+}
+
+/** For `cmd /d /s /c`. Arguments are escaped twice, since the shim hands them to a second command line. */
+export function toCommandLine(file: string, args: readonly string[]): string {
+  const quote = (text: string): string => `"${text.replace(/(\\*)"/g, '$1$1\\"').replace(/(\\*)$/, '$1$1')}"`
+  const escape = (text: string): string => text.replace(/[()[\]%!^"`<>&|;, *?]/g, '^$&')
+  return `"${[escape(quote(file)), ...args.map((arg) => escape(escape(quote(arg))))].join(' ')}"`
+}
+
+export function missingProgram(command: string | undefined): DarioError {
+  const what = command === undefined ? 'the claude program is not on PATH' : `${command} is not a program`
+  const remedy = 'install Claude Code or set the backend\'s "command" to its full path'
+  return new DarioError('upstream_unreachable', `${what}; ${remedy}`)
+}

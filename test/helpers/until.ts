@@ -1,0 +1,13 @@
+/**
+ * Waits until something outside this process is so, with a deadline.
+ * @module
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+
+export async function until(holds: () => boolean, ms = 10_000): Promise<void> {
+  const end = performance.now() + ms
+  while (!holds()) {
+    if (performance.now() > end) throw new Error(`not so within ${ms} ms: ${holds.toString()}`)
+    await sleep(5)
+  }
+}
