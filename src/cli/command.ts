@@ -103,10 +103,11 @@ export async function findRunning(port: number, environment: Environment = {}): 
 }
 
 /** What a tool without models of its own is told to ask for, best first; anything listed is better than nothing. */
-const PREFERRED = [/^claude.*sonnet/, /^claude/, /^gpt-5/, /^gpt/, /^(?!echo$)/, /^/]
+const PREFERRED = [/^claude.*sonnet/, /^claude/, /^gpt-5/, /^gpt/, /^(?!echo\b)/, /^echo$/]
 
 /**
- * The model that a tool gets: the one that was asked for, else, unless it brings its own, one that dario lists.
+ * The model that a tool gets: the one that was asked for, else, unless it brings its own, one that dario lists. Backends
+ * without a list are reached by the routes, whatever the name.
  * @throws DarioError `invalid_request` for a name that settings files cannot carry.
  */
 export async function chooseModel(
@@ -118,7 +119,7 @@ export async function chooseModel(
   const answer = await ask(new Request(`${root}/v1/models`, { headers, signal: AbortSignal.timeout(15_000) }))
   const list = ((await answer.json()) as { data?: { id?: unknown }[] } | null)?.data ?? []
   const names = list.map(({ id }) => String(id)).filter((id) => /^[\w.:@/+[\]-]+$/.test(id))
-  return PREFERRED.flatMap((pattern) => names.find((name) => pattern.test(name)) ?? []).at(0) ?? 'echo'
+  return PREFERRED.flatMap((pattern) => names.find((name) => pattern.test(name)) ?? []).at(0) ?? 'claude-sonnet-4-5'
 }
 
 export function warn({ output }: CommandContext, message: string): void {

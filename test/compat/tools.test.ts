@@ -22,17 +22,17 @@ const LIMIT = { timeout: 180_000 }
 interface Program {
   path(): string
   args(prompt: string): string[]
-  /** Codex has no tool to read files. */
-  wish?: (place: Place) => string
+  /** What it does, where its tools have other names or other arguments than most. */
+  wish?: string
+  model?: string
 }
 
-const runWish = (): string => 'Do `run cat note.txt;` please'
 const PROGRAMS: Readonly<Record<string, Program>> = {
   claude: { path: claudeProgram, args: (prompt) => ['-p', prompt, '--allowedTools', 'Read,Bash'] },
-  codex: { path: codexScript, args: (prompt) => ['exec', '--skip-git-repo-check', '-s', 'danger-full-access', prompt], wish: runWish },
+  codex: { path: codexScript, args: (prompt) => ['exec', '--skip-git-repo-check', '-s', 'danger-full-access', prompt], wish: 'run cat note.txt', model: 'gpt-5.1' },
   opencode: { path: opencodeProgram, args: (prompt) => ['run', prompt] },
-  cline: { path: () => findBinary(['@cline/cli-PLATFORM'], ['bin/cline', 'bin/cline.exe']), args: (prompt) => [prompt], wish: runWish },
-  continue: { path: () => findBinary(['@continuedev/cli'], ['dist/cn.js']), args: (prompt) => ['-p', prompt, '--auto'] },
+  cline: { path: () => findBinary(['@cline/cli-PLATFORM'], ['bin/cline', 'bin/cline.exe']), args: (prompt) => [prompt], wish: 'call run_commands {"commands":["cat note.txt"]}' },
+  continue: { path: () => findBinary(['@continuedev/cli'], ['dist/cn.js']), args: (prompt) => ['-p', prompt, '--auto'], wish: 'call Read {"filepath":"note.txt"}' },
   qwen: { path: () => findBinary(['@qwen-code/qwen-code'], ['cli.js']), args: (prompt) => [prompt, '--yolo'] },
   pi: { path: () => findBinary(['@mariozechner/pi-coding-agent'], ['dist/cli.js']), args: (prompt) => ['-p', prompt] },
 }
@@ -74,20 +74,20 @@ function judge({ place, standIn }: Scene, { code, stdout, stderr }: Ran): void {
   ok(standIn.recorded.length >= 2, said)
 }
 
-for (const [name, { args, wish = ({ file }: Place) => `Do \`read ${file};\` please` }] of Object.entries(PROGRAMS)) {
+for (const [name, { args, wish, model }] of Object.entries(PROGRAMS)) {
+  const prompt = ({ file }: Place): string => `Do \`${wish ?? `read ${file}`};\` please`
   for (const backend of ['anthropic', 'chat'] as const) {
     test(`dario run ${name}: a tool loop in an empty home, on ${backend}`, LIMIT, async (t) => {
       const scene = await setScene(t, name, backend)
-      const model = backend === 'chat' ? ['--model', MODEL.chat] : []
-      judge(scene, await scene.dario('run', '--port', '0', ...model, name, ...args(wish(scene.place))))
+      judge(scene, await scene.dario('run', '--port', '0', '--model', model ?? MODEL[backend], name, ...args(prompt(scene.place))))
     })
     test(`dario setup ${name}: a tool loop on ${backend}, and undo leaves nothing`, LIMIT, async (t) => {
       const scene = await setScene(t, name, backend)
       const files = (TOOLS[name]?.settings ?? []).map((settings) => locate(settings, { HOME: scene.place.home })[0] ?? '')
       const before = files.map((file) => existsSync(file) ? readFileSync(file, 'utf8') : undefined)
-      const done = await scene.dario('setup', name, '--yes', '--port', String(scene.port), '--model', MODEL[backend])
+      const done = await scene.dario('setup', name, '--yes', '--port', String(scene.port), '--model', model ?? MODEL[backend])
       strictEqual(done.code, 0, done.stderr)
-      judge(scene, await scene.direct(...args(wish(scene.place))))
+      judge(scene, await scene.direct(...args(prompt(scene.place))))
       strictEqual((await scene.dario('setup', name, '--undo', '--yes')).code, 0)
       deepStrictEqual(files.map((file) => existsSync(file) ? readFileSync(file, 'utf8') : undefined), before)
     })
