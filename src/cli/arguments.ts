@@ -3,7 +3,7 @@
  * @module
  */
 import { parseArgs } from 'node:util'
-import { nearest } from '../nearest.ts'
+import { nearest } from '../config/nearest.ts'
 import { readVersion } from '../version.ts'
 import { COMMANDS, renderHelp } from './help.ts'
 import type { CommandSpec } from './help.ts'

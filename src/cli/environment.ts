@@ -3,8 +3,8 @@
  * @module
  */
 import { basename } from 'node:path'
-import type { Environment } from '../config-values.ts'
-import { PLACEHOLDER_KEY } from '../discovery.ts'
+import type { Environment } from '../config/values.ts'
+import { PLACEHOLDER_KEY } from '../config/discovery.ts'
 import { createUsageError, loadConfig, text } from './command.ts'
 import type { Command } from './command.ts'
 

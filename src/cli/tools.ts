@@ -6,7 +6,7 @@
 import { existsSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { basename, delimiter, join } from 'node:path'
-import type { Environment } from '../config-values.ts'
+import type { Environment } from '../config/values.ts'
 import type { DialectName } from '../hub/types.ts'
 
 /** Text with `{root}`, `{v1}`, `{key}`, `{model}`, `{dir}` (a run's own folder); what needs a model goes when there is none. */

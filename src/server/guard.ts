@@ -6,7 +6,7 @@
  */
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
-import type { AccessKeyConfig } from '../config.ts'
+import type { AccessKeyConfig } from '../config/types.ts'
 import { DarioError } from '../errors.ts'
 
 export interface GuardSettings {

@@ -8,11 +8,11 @@ import {
 } from 'node:fs'
 import { basename, dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { parseConfig } from './config.ts'
-import type { ConfigFlags, ParsedConfig } from './config.ts'
-import type { Environment } from './config-values.ts'
-import { DarioError } from './errors.ts'
-import type { JsonObject } from './hub/types.ts'
+import { parseConfig } from './parse.ts'
+import type { ConfigFlags, ParsedConfig } from './types.ts'
+import type { Environment } from './values.ts'
+import { DarioError } from '../errors.ts'
+import type { JsonObject } from '../hub/types.ts'
 import { locatePath, parseJsonText } from './json-text.ts'
 
 export interface ConfigSource {
