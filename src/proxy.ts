@@ -104,7 +104,8 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
     preparer: createPreparer({ maxOutputTokens: (backend, model) => house.known.get(`${backend}:${model}`)?.maxOutputTokens }),
     observer, newId, now, estimateTokens, keepAlive, stalledReader,
   })
-  const guard = createGuard(() => ({ ...house.config, boundToLoopback: isLoopbackHost(house.config.host) }))
+  const boundToLoopback = isLoopbackHost(config.host)
+  const guard = createGuard(({ allowedHosts, allowedOrigins, accessKeys } = house.config) => ({ allowedHosts, allowedOrigins, accessKeys, boundToLoopback }))
   const handler = createHandler({
     exchange, guard, newId, now, log,
     settings: () => house.config,

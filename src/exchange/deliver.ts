@@ -20,6 +20,8 @@ import type { Relayed } from './relay.ts'
 import type { Answer } from './translate.ts'
 import type { OutgoingHttpHeaders } from 'node:http'
 
+const UNBUFFERED: OutgoingHttpHeaders = { 'cache-control': 'no-cache', 'x-accel-buffering': 'no' }
+
 export interface Sent {
   upstream: Upstream
   /** The dialect of the upstream's answer. */
@@ -46,8 +48,8 @@ export function createDeliver(tools: DeliverTools): Deliver {
     if (from !== job.client || (isAnswer && streams !== job.stream)) return translate(job, candidate, sent, streams)
     const commit = (): void => {
       tools.served(job, candidate, upstream)
-      const headers = { ...toClientHeaders(upstream.headers, true), ...describe(job, candidate) }
-      job.reply.head(upstream.status, streams ? { ...headers, 'cache-control': 'no-cache', 'x-accel-buffering': 'no' } : headers)
+      const headers = Object.assign(toClientHeaders(upstream.headers, true), describe(job, candidate))
+      job.reply.head(upstream.status, streams ? Object.assign(headers, UNBUFFERED) : headers)
     }
     return streams && isAnswer ? relayStream(job, upstream, commit, holdErrors) : relayBody(job, upstream, commit)
   }

@@ -5,6 +5,7 @@
 import { DarioError, toDarioError } from '../errors.ts'
 import { readAffinity, readSession } from './affinity.ts'
 import { answerFailure, createAttempt } from './attempt.ts'
+import { createCancel } from './cancel.ts'
 import { describe } from './describe.ts'
 import { peek } from './peek.ts'
 import { createReply } from './reply.ts'
@@ -14,6 +15,7 @@ import type { Pool } from '../backends/pool.ts'
 import type { Dialect } from '../dialects/dialect.ts'
 import type { Observer, RequestRecord } from '../hub/record.ts'
 import type { DialectName, JsonObject } from '../hub/types.ts'
+import type { Cancel } from './cancel.ts'
 import type { Decoded, Failure, Job } from './job.ts'
 import type { Peek } from './peek.ts'
 import type { Preparer } from './prepare.ts'
@@ -80,7 +82,7 @@ const WORTH: Record<string, number> = { rate_limited: 3, overloaded: 2, auth: 1 
 
 export function createExchange(tools: ExchangeTools): Exchange {
   const { pool, observer, now } = tools
-  const running = new Set<AbortController>()
+  const running = new Set<Cancel>()
   const uncounted = new Set<string>()
   const attempt = createAttempt({
     ...tools,
@@ -90,23 +92,23 @@ export function createExchange(tools: ExchangeTools): Exchange {
 
   async function handle(incoming: Incoming, response: ServerResponse): Promise<void> {
     const settings = tools.settings()
-    const controller = new AbortController()
-    const leave = (): void => controller.abort(new DarioError('client_closed', 'the client closed the connection'))
-    const late = setTimeout(() => controller.abort(new DarioError('upstream_timeout', `no answer within the deadline of ${settings.deadline} ms; ` +
+    const cancel = createCancel()
+    const late = setTimeout(() => cancel.abort(new DarioError('upstream_timeout', `no answer within the deadline of ${settings.deadline} ms; ` +
       'the setting deadline changes it')), settings.deadline)
-    running.add(controller)
-    response.on('close', leave)
+    running.add(cancel)
+    response.on('close', () => {
+      if (running.has(cancel)) cancel.abort(new DarioError('client_closed', 'the client closed the connection'))
+    })
     let job: Job | undefined
     try {
-      job = open(incoming, response, controller.signal)
+      job = open(incoming, response, cancel)
       await answer(job, settings)
     } catch (thrown) {
-      job ??= openBroken(incoming, response, controller.signal)
+      job ??= openBroken(incoming, response, cancel)
       settle(job, thrown)
     } finally {
-      response.off('close', leave)
       clearTimeout(late)
-      running.delete(controller)
+      running.delete(cancel)
       job?.reply.close()
     }
     job.record.totalMs = now() - incoming.received
@@ -114,7 +116,7 @@ export function createExchange(tools: ExchangeTools): Exchange {
     observer.end?.(job.record)
   }
 
-  function open(incoming: Incoming, response: ServerResponse, signal: AbortSignal): Job {
+  function open(incoming: Incoming, response: ServerResponse, signal: Cancel): Job {
     const isJson = incoming.body.length > 0 && (incoming.operation !== 'passthrough' || (incoming.headers['content-type'] ?? '').includes('json'))
     const client = tools.dialect(incoming.dialect)
     const peeked = isJson || incoming.operation !== 'passthrough' ? peek(incoming.body) : undefined
@@ -122,11 +124,11 @@ export function createExchange(tools: ExchangeTools): Exchange {
   }
 
   /** A request whose body cannot be read still gets an answer in its dialect and a line in the log. */
-  function openBroken(incoming: Incoming, response: ServerResponse, signal: AbortSignal): Job {
+  function openBroken(incoming: Incoming, response: ServerResponse, signal: Cancel): Job {
     return createJob(incoming, response, signal, tools.dialect(incoming.dialect), undefined)
   }
 
-  function createJob(incoming: Incoming, response: ServerResponse, signal: AbortSignal, client: Dialect, peeked: Peek | undefined): Job {
+  function createJob(incoming: Incoming, response: ServerResponse, signal: Cancel, client: Dialect, peeked: Peek | undefined): Job {
     const { id, operation, dialect, method, path, headers, accessKey, received, body } = incoming
     const stream = operation === 'generate' && peeked?.stream === true
     const record: RequestRecord = {
@@ -219,7 +221,7 @@ export function createExchange(tools: ExchangeTools): Exchange {
   return {
     handle,
     endAll(error) {
-      for (const controller of running) controller.abort(error)
+      for (const cancel of running) cancel.abort(error)
     },
   }
 }
