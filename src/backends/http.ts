@@ -7,6 +7,7 @@
 import { Agent as HttpAgent, request as requestHttp } from 'node:http'
 import type { ClientRequest, IncomingMessage, RequestOptions } from 'node:http'
 import { Agent as HttpsAgent, request as requestHttps } from 'node:https'
+import type { Socket } from 'node:net'
 import { DarioError } from '../errors.ts'
 import type { Backend, Call, Signal, Upstream } from './backend.ts'
 import { explain, explainBreak } from './explain.ts'
@@ -100,6 +101,7 @@ function exchange(
     const request = start(open, watched)
     const started = performance.now()
     let response: IncomingMessage | undefined
+    let socket: Socket | undefined
     const end = (error: unknown): void => {
       clearInterval(watch)
       if (response === undefined) request.destroy()
@@ -107,10 +109,16 @@ function exchange(
       reject(error)
     }
     const abort = (): void => end(signal.reason)
+    const cut = (): void => {
+      if (response?.complete === false) response.destroy(explainBreak({ code: 'ECONNRESET' }, watched.id, watched.host))
+    }
     const watch = watchProgress(watched.timeouts, () => response, (limit) => end(lateError(watched, limit)))
     signal.addEventListener('abort', abort)
     request.once('response', (message) => {
-      response = explainingBreaks(message, watched)
+      response = message
+      socket = message.socket // the message itself forgets it
+      // In front of Node's own listener, which destroys a cut answer with a bare ECONNRESET.
+      socket.prependListener('close', cut)
       resolve(message)
     })
     request.on('error', (cause: NodeJS.ErrnoException) => {
@@ -120,6 +128,7 @@ function exchange(
     })
     request.once('close', () => {
       clearInterval(watch)
+      socket?.off('close', cut)
       signal.removeEventListener('abort', abort)
       // Node closes in silence on 101 (an upgrade that nobody asked for).
       if (response === undefined) end(silentError(watched))
@@ -150,16 +159,6 @@ function start(open: () => ClientRequest, { id }: Watched): ClientRequest {
 function isStale(request: ClientRequest, cause: NodeJS.ErrnoException, started: number): boolean {
   const reset = cause.code === 'ECONNRESET' || cause.code === 'EPIPE'
   return reset && request.reusedSocket && performance.now() - started < STALE_WITHIN
-}
-
-/** Node destroys a cut answer with a bare ECONNRESET; a stream around it to translate that would cost per chunk. */
-function explainingBreaks(response: IncomingMessage, { id, host }: Watched): IncomingMessage {
-  const destroy = response.destroy
-  response.destroy = (cause) => {
-    const cut = (cause as NodeJS.ErrnoException | undefined)?.code === 'ECONNRESET'
-    return destroy.call(response, cut ? explainBreak(cause, id, host) : cause)
-  }
-  return response
 }
 
 /**

@@ -98,7 +98,7 @@ function collect(request: IncomingMessage, limitBytes: number, stallMs: number):
       settle(undefined)
     }
     function onClose(): void {
-      settle(new DarioError('client_closed', 'The client left before its request was complete'))
+      if (!settled) settle(new DarioError('client_closed', 'The client left before its request was complete'))
     }
     request.on('data', onData).on('end', onEnd).on('close', onClose)
   })
