@@ -19,6 +19,17 @@ test('R18: a kept answer carries its conversation into the next request', () => 
   assert.equal(store.get('resp_2')?.input.length, 3)
 })
 
+test('R18: a reference to an item of a kept answer is the item, without previous_response_id too', () => {
+  const store = createResponseStore(2)
+  const body = { input: [item('one'), { type: 'item_reference', id: 'msg_1' }] }
+  const expand = (owner?: string): unknown => (expandInput(body, undefined, (id) => store.item(id, owner))['input'] as JsonObject[]).at(-1)
+  store.keep({ input: 'one' }, { id: 'resp_1', output: [{ ...item('two'), id: 'msg_1' }] }, 'alice')
+  assert.deepEqual(expand('alice'), { ...item('two'), id: 'msg_1' })
+  assert.deepEqual(expand('bob'), { type: 'item_reference', id: 'msg_1' })
+  for (const id of ['resp_2', 'resp_3']) store.keep({ input: 'one' }, { id, output: [] }, 'alice')
+  assert.deepEqual(expand('alice'), { type: 'item_reference', id: 'msg_1' })
+})
+
 test('R18: an unknown id gives nothing', () => {
   assert.equal(createResponseStore().get('resp_x'), undefined)
 })
@@ -39,32 +50,32 @@ test('response store: an id opens nothing for another access key', () => {
 
 test('response store: the one used longest ago goes first when there are too many', () => {
   const store = createResponseStore(2)
-  for (const id of ['a', 'b']) store.put(id, { input: [], output: [] })
+  for (const id of ['a', 'b']) store.keep({ input: [] }, { id, output: [] })
   store.get('a')
-  store.put('c', { input: [], output: [] })
+  store.keep({ input: [] }, { id: 'c', output: [] })
   assert.deepEqual(['a', 'b', 'c'].map((id) => store.get(id) !== undefined), [true, false, true])
 })
 
 test('response store: bytes are bounded, and what is larger than all of it is not kept', () => {
   const store = createResponseStore(100, 1000)
-  for (const id of ['a', 'b', 'c']) store.put(id, { input: [item('x'.repeat(300))], output: [] })
+  for (const id of ['a', 'b', 'c']) store.keep({ input: [item('x'.repeat(300))] }, { id, output: [] })
   assert.deepEqual(['a', 'b', 'c'].map((id) => store.get(id) !== undefined), [false, true, true])
-  store.put('d', { input: [item('x'.repeat(2000))], output: [] })
+  store.keep({ input: [item('x'.repeat(2000))] }, { id: 'd', output: [] })
   assert.equal(store.get('d'), undefined)
   assert.notEqual(store.get('c'), undefined)
 })
 
 test('response store: replacing an id frees its bytes', () => {
   const store = createResponseStore(100, 1000)
-  store.put('a', { input: [], output: [] })
-  for (let count = 0; count < 50; count++) store.put('b', { input: [item('x'.repeat(300))], output: [] })
+  store.keep({ input: [] }, { id: 'a', output: [] })
+  for (let count = 0; count < 50; count++) store.keep({ input: [item('x'.repeat(300))] }, { id: 'b', output: [] })
   assert.notEqual(store.get('a'), undefined)
 })
 
 test('response store: what was kept does not change with the object that it came from', () => {
   const store = createResponseStore()
   const input = [item('before')]
-  store.put('a', { input, output: [] })
+  store.keep({ input }, { id: 'a', output: [] })
   input[0]!['content'] = 'after'
   assert.equal(store.get('a')?.input[0]?.['content'], 'before')
 })

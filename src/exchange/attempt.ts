@@ -3,14 +3,16 @@
  * reached it and another candidate may try.
  * @module
  */
-import { decodeBody } from '../backends/body.ts'
+import { decodeBody, toErrorSentence } from '../backends/body.ts'
 import { toClientHeaders, toUpstreamHeaders } from '../backends/headers.ts'
-import { judge, judgeStreamError } from '../backends/outcome.ts'
+import { judge, judgeError } from '../backends/outcome.ts'
 import { DarioError } from '../errors.ts'
 import { createDeliver } from './deliver.ts'
-import { describe, readNotes } from './describe.ts'
+import { readNotes } from './describe.ts'
+import { answerFailure, withRetryAfter } from './failure.ts'
 import { collect } from './pump.ts'
 import type { Upstream } from '../backends/backend.ts'
+import type { ErrorCode } from '../errors.ts'
 import type { Gate } from '../backends/gate.ts'
 import type { Candidate, Pool } from '../backends/pool.ts'
 import type { Dialect } from '../dialects/dialect.ts'
@@ -34,10 +36,14 @@ export interface AttemptTools {
 }
 
 /** Resolves with undefined when the client has its answer, good or bad. Rejects with what ended the request itself. */
-export type Attempt = (job: Job, candidate: Candidate, isLast: boolean) => Promise<Failure | undefined>
+export type Attempt = (job: Job, candidate: Candidate, isOnly: boolean) => Promise<Failure | undefined>
 
 /** An error body is a few hundred bytes; a page of markup is not worth more. */
 const MAX_ERROR_BYTES = 1_048_576
+/** A backend may refuse one field after another. */
+const MAX_REPAIRS = 3
+/** This candidate cannot even be asked; another one may take the request as it is. */
+const OWN_FAULTS: ReadonlySet<string> = new Set<ErrorCode>(['unsupported_across_dialects', 'config_invalid'])
 
 /** Where each dialect's answers are asked for. */
 const PATHS: Record<DialectName, string> = {
@@ -52,40 +58,45 @@ export function createAttempt(tools: AttemptTools): Attempt {
     preparer,
     newId: tools.newId,
     served(job, candidate, { headers }) {
-      pool.served(candidate, headers, job.incoming.operation === 'generate' ? job.affinity : undefined)
+      pool.served(candidate, headers, job.incoming.operation === 'generate')
       job.record.firstByteMs = now() - job.incoming.received
       tools.firstByte(job)
     },
   })
 
-  return async function attempt(job, candidate, isLast) {
+  return async function attempt(job, candidate, isOnly) {
     let leave: (() => void) | undefined
     try {
       leave = await tools.gate(candidate.backend.id)?.enter(job.signal)
     } catch (error) {
       if (job.signal.aborted || !(error instanceof DarioError)) throw error
-      return close(open(job, candidate), 'queue_full', undefined, { error, verbatim: undefined })
+      return close(open(job, candidate), 'queue_full', undefined, { error, candidate })
     }
     try {
-      const first = await once(job, candidate, isLast, true)
-      return first === 'repair' ? await once(job, candidate, isLast, false) as Failure | undefined : first
+      for (let repairs = 0; ; repairs++) {
+        const outcome = await once(job, candidate, isOnly, repairs < MAX_REPAIRS)
+        if (outcome !== 'repair') return outcome
+      }
     } finally {
       leave?.()
     }
   }
 
-  async function once(job: Job, candidate: Candidate, isLast: boolean, mayRepair: boolean): Promise<Failure | 'repair' | undefined> {
+  async function once(job: Job, candidate: Candidate, isOnly: boolean, mayRepair: boolean): Promise<Failure | 'repair' | undefined> {
     const attempt = open(job, candidate)
     let sent: Sent
     try {
       sent = await send(job, candidate)
     } catch (error) {
-      if (job.signal.aborted || !isUnreachable(error)) throw error
-      pool.report(candidate, { outcome: 'unreachable', wholeKey: false })
-      return close(attempt, 'unreachable', undefined, { error, verbatim: undefined })
+      if (job.signal.aborted || !(error instanceof DarioError)) throw error
+      if (OWN_FAULTS.has(error.code)) return close(attempt, 'client_error', undefined, { error, candidate })
+      const verdict = judgeError(error)
+      if (verdict.outcome === 'client_error') throw error
+      pool.report(candidate, verdict)
+      return close(attempt, verdict.outcome, undefined, { error, candidate })
     }
     if (sent.upstream.status >= 300) return refuse(job, candidate, sent, attempt, mayRepair)
-    return conclude(job, candidate, await deliver(job, candidate, sent, !isLast), sent.upstream.status, attempt)
+    return conclude(job, candidate, await deliver(job, candidate, sent, !isOnly), sent.upstream.status, attempt)
   }
 
   async function send(job: Job, candidate: Candidate): Promise<Sent> {
@@ -93,26 +104,29 @@ export function createAttempt(tools: AttemptTools): Attempt {
     const { incoming, client, record } = job
     const relayed = incoming.operation !== 'generate' || backend.speaks.includes(client.name)
     const from = relayed ? client : tools.dialect(backend.speaks[0]!)
-    const encoded = relayed ? undefined : preparer.encode(job, from, candidate)
+    const repairs = preparer.known(job, candidate)
+    const encoded = relayed ? undefined : preparer.encode(job, from, candidate, repairs)
     const headers = toUpstreamHeaders(incoming.headers, from.name)
+    if (incoming.operation !== 'passthrough') headers['content-type'] = 'application/json' // curl -d calls it a form
     if (encoded !== undefined) {
-      Object.assign(headers, encoded.headers, { 'content-type': 'application/json' })
+      Object.assign(headers, encoded.headers)
       record.dropped = [...new Set([...job.decoded().warnings, ...encoded.warnings].map(({ path }) => path))]
     }
-    if (from.name === 'anthropic') preparer.trimBetas(candidate, headers)
+    if (from.name === 'anthropic') preparer.trimBetas(job, candidate, headers)
     const upstream = await backend.send({
+      id: record.id,
       method: incoming.method,
       path: encoded === undefined ? incoming.path : PATHS[from.name],
       dialect: from.name,
       model,
       stream: encoded === undefined ? job.stream : true,
       headers,
-      body: encoded === undefined ? preparer.relay(job, candidate) : Buffer.from(JSON.stringify(encoded.body)),
+      body: encoded === undefined ? preparer.relay(job, candidate, repairs) : Buffer.from(JSON.stringify(encoded.body)),
       session: job.session,
       loopback: incoming.loopback,
     }, key, job.signal)
     if (backend.type === 'claude-code') readNotes(job, upstream.headers)
-    return { upstream, from, encoded }
+    return { upstream, from, encoded, headers, repairs }
   }
 
   /** An error status: the client's own mistake is answered as it is, everything else is a failure of the candidate. */
@@ -120,23 +134,26 @@ export function createAttempt(tools: AttemptTools): Attempt {
     const { upstream, from, encoded } = sent
     const { status, headers } = upstream
     const body = await readError(job, upstream)
-    const text = body.toString()
+    const said = body.toString()
+    const text = /^\s*</.test(said) ? toErrorSentence(status, said) : said
     const error = from.decodeError(status, text)
     const verdict = judge(status, headers, text, now())
     const isOwn = encoded === undefined && isOwnWords(from, error, upstream, text)
     const failure: Failure = {
       error: verdict.retryAfterMs === undefined ? error : withRetryAfter(error, verdict.retryAfterMs),
       verbatim: isOwn ? { status, headers: toClientHeaders(headers, false), body } : undefined,
+      candidate,
     }
-    if (verdict.outcome === 'client_error' && mayRepair && preparer.learn(job, candidate, from, error, encoded !== undefined)) {
+    if (verdict.outcome === 'client_error' && mayRepair && preparer.learn(job, candidate, sent, error)) {
       close(attempt, 'repaired', status, failure)
       return 'repair'
     }
-    pool.report(candidate, verdict)
+    // Vendors count the counting of tokens apart, so its limit says nothing of the others.
+    if (job.incoming.operation !== 'count_tokens' || verdict.outcome === 'auth') pool.report(candidate, verdict)
     close(attempt, verdict.outcome, status, failure)
     const isMissing = job.incoming.operation === 'count_tokens' && (status === 404 || status === 405)
     if (verdict.outcome !== 'client_error' || isMissing) return failure // a count that nobody makes is estimated
-    answerFailure(job, candidate, failure)
+    answerFailure(job, failure)
     return undefined
   }
 
@@ -151,12 +168,12 @@ export function createAttempt(tools: AttemptTools): Attempt {
       job.reply.end()
       return undefined
     }
-    const verdict = judgeStreamError(error)
+    const verdict = judgeError(error)
     pool.report(candidate, verdict)
-    const failure = close(attempt, verdict.outcome, status, { error, verbatim: undefined })
+    const failure = close(attempt, verdict.outcome, status, { error, candidate })
     if (!committed && verdict.outcome !== 'client_error') return failure
     if (told) job.reply.end()
-    answerFailure(job, candidate, failure)
+    answerFailure(job, failure)
     return undefined
   }
 
@@ -184,36 +201,17 @@ export function createAttempt(tools: AttemptTools): Attempt {
   }
 }
 
-/** Answers with a failure, in the vendor's own words where they fit the client's dialect. */
-export function answerFailure(job: Job, candidate: Candidate | undefined, { error, verbatim }: Failure): void {
-  const { record, reply, client } = job
-  record.end = reply.headSent ? 'broken' : 'failed'
-  record.error = { code: error.code, message: error.message }
-  record.status = reply.headSent ? 200 : verbatim?.status ?? client.encodeError(error, record.id).status
-  const headers = describe(job, candidate)
-  if (verbatim === undefined || reply.headSent) return reply.fail(error, headers)
-  reply.head(verbatim.status, { ...verbatim.headers, ...headers })
-  reply.end(verbatim.body)
-}
-
-function readError(job: Job, upstream: Upstream): Promise<Buffer> {
-  return collect(decodeBody(upstream), job.signal, MAX_ERROR_BYTES).catch((error: unknown) => {
+async function readError(job: Job, upstream: Upstream): Promise<Buffer> {
+  try {
+    return await collect(decodeBody(upstream), job.signal, MAX_ERROR_BYTES)
+  } catch (error) {
     if (job.signal.aborted) throw error
     return Buffer.alloc(0) // the status alone still says what happened
-  })
-}
-
-function isUnreachable(error: unknown): error is DarioError {
-  return error instanceof DarioError && (error.code.startsWith('upstream_') || error.code === 'overloaded')
+  }
 }
 
 /** JSON in the vendor's own form may be passed on. A page of markup, or an overflow in other words, is told anew (E1, E8). */
 function isOwnWords(from: Dialect, error: DarioError, upstream: Upstream, text: string): boolean {
   if (!(upstream.headers['content-type'] ?? '').includes('json')) return false
   return error.code !== 'context_length_exceeded' || text.includes(from.name === 'anthropic' ? 'prompt is too long' : 'context_length_exceeded')
-}
-
-function withRetryAfter(error: DarioError, retryAfterMs: number): DarioError {
-  const { status, path, upstreamType, details, cause } = error
-  return new DarioError(error.code, error.message, { status, path, upstreamType, details, cause, retryAfterMs })
 }

@@ -7,12 +7,12 @@ import { toClientHeaders } from '../backends/headers.ts'
 import { DarioError } from '../errors.ts'
 import { describe } from './describe.ts'
 import { pump } from './pump.ts'
-import { relayBody, relayStream } from './relay.ts'
+import { MAX_PREAMBLE_BYTES, relayBody, relayStream } from './relay.ts'
 import { SSE_HEADERS } from './reply.ts'
 import { createAnswer } from './translate.ts'
 import type { Upstream } from '../backends/backend.ts'
 import type { Candidate } from '../backends/pool.ts'
-import type { Dialect, EncodedRequest, ReplyContext } from '../dialects/dialect.ts'
+import type { Dialect, EncodedRequest, Repair, ReplyContext } from '../dialects/dialect.ts'
 import type { HubEvent } from '../hub/types.ts'
 import type { Job } from './job.ts'
 import type { Preparer } from './prepare.ts'
@@ -28,6 +28,9 @@ export interface Sent {
   from: Dialect
   /** undefined when the client's own bytes were sent. */
   encoded: EncodedRequest | undefined
+  headers: Readonly<Record<string, string>>
+  /** What was left out of the request, as the backend was seen to refuse it. */
+  repairs: ReadonlySet<Repair>
 }
 
 export interface DeliverTools {
@@ -41,17 +44,23 @@ export interface DeliverTools {
 export type Deliver = (job: Job, candidate: Candidate, sent: Sent, holdErrors: boolean) => Promise<Relayed>
 
 export function createDeliver(tools: DeliverTools): Deliver {
-  return function deliver(job, candidate, sent, holdErrors) {
+  return async function deliver(job, candidate, sent, holdErrors) {
     const { upstream, from } = sent
-    const streams = (upstream.headers['content-type'] ?? '').startsWith('text/event-stream')
+    const type = upstream.headers['content-type'] ?? ''
+    const streams = type.startsWith('text/event-stream')
     const isAnswer = job.incoming.operation === 'generate'
+    if (isAnswer && type.startsWith('text/html')) return refusePage(candidate, upstream)
     if (from !== job.client || (isAnswer && streams !== job.stream)) return translate(job, candidate, sent, streams)
+    // Not every server heeds `identity`. Events must be seen to be relayed whole, and not every client can unpack.
+    const encoding = upstream.headers['content-encoding']
+    const packed = encoding !== undefined && ((streams && isAnswer) || !job.incoming.headers['accept-encoding']?.includes(encoding))
+    const plain = packed ? { ...upstream, body: decodeBody(upstream) } : upstream
     const commit = (): void => {
       tools.served(job, candidate, upstream)
-      const headers = Object.assign(toClientHeaders(upstream.headers, true), describe(job, candidate))
+      const headers = Object.assign(toClientHeaders(upstream.headers, !packed), describe(job, candidate))
       job.reply.head(upstream.status, streams ? Object.assign(headers, UNBUFFERED) : headers)
     }
-    return streams && isAnswer ? relayStream(job, upstream, commit, holdErrors) : relayBody(job, upstream, commit)
+    return streams && isAnswer ? relayStream(job, plain, commit, holdErrors) : relayBody(job, plain, commit)
   }
 
   async function translate(job: Job, candidate: Candidate, sent: Sent, upstreamStreams: boolean): Promise<Relayed> {
@@ -61,9 +70,9 @@ export function createDeliver(tools: DeliverTools): Deliver {
       model: job.record.model,
       created: Math.floor(job.incoming.received / 1000),
       newId: tools.newId,
-      keep: (whole) => tools.preparer.keep(job, whole),
+      keep: (reply) => tools.preparer.keep(job, reply),
     }
-    const remember = tools.preparer.watch()
+    const remember = tools.preparer.watch(job)
     const answer = createAnswer({
       from, to: job.client, encoded, stream: job.stream, upstreamStreams, context,
       watch(event) {
@@ -76,8 +85,10 @@ export function createDeliver(tools: DeliverTools): Deliver {
       job.reply.head(200, { ...passedOn(upstream), ...headers, ...describe(job, candidate) })
     })
     const broken = await read(job, upstream, answer, sink, upstreamStreams)
-    if (!answer.complete && answer.error === undefined && broken === undefined) await sink.pass(answer.finish())
-    const error = answer.complete ? undefined : answer.error ?? broken
+    // A break after the last word is no break: the decoder knows whether the answer was over (pitfall S16).
+    const mayBeOver = broken === undefined || upstreamStreams
+    if (!answer.complete && answer.error === undefined && mayBeOver) await sink.pass(answer.finish())
+    const error = answer.complete ? undefined : broken ?? answer.error
     if (error === undefined) return conclude(job, answer, sink, context)
     if (sink.committed) job.reply.write(answer.fail(error))
     return { error, told: sink.committed, committed: sink.committed, usage: job.record.usage }
@@ -88,6 +99,13 @@ export function createDeliver(tools: DeliverTools): Deliver {
     else await sink.whole(JSON.stringify(job.client.encodeReply(answer.reply(), context)))
     return { error: undefined, told: false, committed: true, usage: job.record.usage }
   }
+}
+
+/** A login page or a firewall's notice with status 200 (pitfall E8). */
+async function refusePage({ backend }: Candidate, { body }: Upstream): Promise<Relayed> {
+  body.destroy()
+  const error = new DarioError('upstream_protocol', `${backend.id} answered with a web page; check backends.${backend.id}.baseUrl and the network`)
+  return { error, told: false, committed: false, usage: undefined }
 }
 
 /** Returns the error by which the upstream broke; throws what ended the request itself. */
@@ -134,7 +152,7 @@ function createSink(job: Job, answer: Answer, open: (headers: OutgoingHttpHeader
     },
     pass(text) {
       held += text
-      if (job.stream && held !== '' && (committed || answer.content)) return flush()
+      if (job.stream && held !== '' && (committed || answer.content || held.length > MAX_PREAMBLE_BYTES)) return flush()
     },
     flush,
     whole(text) {

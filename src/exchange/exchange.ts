@@ -3,12 +3,12 @@
  * @module
  */
 import { DarioError, toDarioError } from '../errors.ts'
-import { readAffinity, readSession } from './affinity.ts'
-import { answerFailure, createAttempt } from './attempt.ts'
+import { createAttempt } from './attempt.ts'
 import { createCancel } from './cancel.ts'
 import { describe } from './describe.ts'
-import { peek } from './peek.ts'
-import { createReply } from './reply.ts'
+import { answerFailure, pickFailure } from './failure.ts'
+import { createOpen } from './open.ts'
+import { parseBody } from './prepare.ts'
 import type { Backend } from '../backends/backend.ts'
 import type { Gate } from '../backends/gate.ts'
 import type { Pool } from '../backends/pool.ts'
@@ -16,8 +16,7 @@ import type { Dialect } from '../dialects/dialect.ts'
 import type { Observer, RequestRecord } from '../hub/record.ts'
 import type { DialectName, JsonObject } from '../hub/types.ts'
 import type { Cancel } from './cancel.ts'
-import type { Decoded, Failure, Job } from './job.ts'
-import type { Peek } from './peek.ts'
+import type { Failure, Job } from './job.ts'
 import type { Preparer } from './prepare.ts'
 import type { Resolution, Router } from './router.ts'
 import type { IncomingHttpHeaders, ServerResponse } from 'node:http'
@@ -71,19 +70,20 @@ export interface ExchangeTools {
   newId: (prefix: string) => string
   /** Unix time in ms. */
   now: () => number
+  /** The part of a chain that the budgets allow. @throws DarioError `rate_limited` when none of it. */
+  admit: <Hop extends { backend: Backend; model: string }>(record: RequestRecord, chain: readonly Hop[]) => readonly Hop[]
+  costOf: (record: RequestRecord) => RequestRecord['cost']
   /** Tokens of an Anthropic request, where no backend counts them. */
   estimateTokens: (body: JsonObject) => number
   keepAlive: number
   stalledReader: number
 }
 
-/** Which error tells a user most, when all failed. */
-const WORTH: Record<string, number> = { rate_limited: 3, overloaded: 2, auth: 1 }
-
 export function createExchange(tools: ExchangeTools): Exchange {
   const { pool, observer, now } = tools
   const running = new Set<Cancel>()
   const uncounted = new Set<string>()
+  const open = createOpen(tools)
   const attempt = createAttempt({
     ...tools,
     observe: (job, record) => observer.attempt?.(job.record, record),
@@ -93,67 +93,35 @@ export function createExchange(tools: ExchangeTools): Exchange {
   async function handle(incoming: Incoming, response: ServerResponse): Promise<void> {
     const settings = tools.settings()
     const cancel = createCancel()
+    const leave = (): void => {
+      if (running.has(cancel)) cancel.abort(new DarioError('client_closed', 'the client closed the connection'))
+    }
     const late = setTimeout(() => cancel.abort(new DarioError('upstream_timeout', `no answer within the deadline of ${settings.deadline} ms; ` +
       'the setting deadline changes it')), settings.deadline)
     running.add(cancel)
-    response.on('close', () => {
-      if (running.has(cancel)) cancel.abort(new DarioError('client_closed', 'the client closed the connection'))
-    })
-    let job: Job | undefined
+    response.on('close', leave)
+    if (response.destroyed) leave() // it left while its body was unpacked: that event is over
+    const { job, fault } = open(incoming, response, cancel)
     try {
-      job = open(incoming, response, cancel)
+      if (fault !== undefined) throw fault
       await answer(job, settings)
     } catch (thrown) {
-      job ??= openBroken(incoming, response, cancel)
       settle(job, thrown)
     } finally {
       clearTimeout(late)
       running.delete(cancel)
-      job?.reply.close()
+      job.reply.close()
     }
     job.record.totalMs = now() - incoming.received
     job.record.responseBytes = job.reply.bytes
+    job.record.cost = tools.costOf(job.record)
     observer.end?.(job.record)
-  }
-
-  function open(incoming: Incoming, response: ServerResponse, signal: Cancel): Job {
-    const isJson = incoming.body.length > 0 && (incoming.operation !== 'passthrough' || (incoming.headers['content-type'] ?? '').includes('json'))
-    const client = tools.dialect(incoming.dialect)
-    const peeked = isJson || incoming.operation !== 'passthrough' ? peek(incoming.body) : undefined
-    return createJob(incoming, response, signal, client, peeked)
-  }
-
-  /** A request whose body cannot be read still gets an answer in its dialect and a line in the log. */
-  function openBroken(incoming: Incoming, response: ServerResponse, signal: Cancel): Job {
-    return createJob(incoming, response, signal, tools.dialect(incoming.dialect), undefined)
-  }
-
-  function createJob(incoming: Incoming, response: ServerResponse, signal: Cancel, client: Dialect, peeked: Peek | undefined): Job {
-    const { id, operation, dialect, method, path, headers, accessKey, received, body } = incoming
-    const stream = operation === 'generate' && peeked?.stream === true
-    const record: RequestRecord = {
-      id, time: received, method, path, dialect, tool: headers['user-agent'], accessKey: accessKey?.name,
-      model: peeked?.model ?? readFormModel(incoming), stream, route: undefined, attempts: [], backend: undefined, key: undefined,
-      servedModel: undefined, status: 0, end: 'cancelled', error: undefined, stop: undefined, usage: undefined,
-      firstByteMs: undefined, totalMs: 0, requestBytes: body.length, responseBytes: 0, dropped: [],
-    }
-    observer.start?.(record)
-    const reply = createReply(response, {
-      dialect: client, stream, requestId: id, keepAlive: tools.keepAlive, stalledReader: tools.stalledReader,
-    })
-    let affinity: string | undefined
-    let decoded: Decoded | undefined
-    return {
-      incoming, client, reply, peeked, stream, signal, record, notes: {},
-      session: readSession(headers, peeked),
-      affinity: () => affinity ??= readAffinity(headers, peeked),
-      decoded: () => decoded ??= tools.preparer.decode(incoming, client),
-    }
   }
 
   async function answer(job: Job, settings: ExchangeSettings): Promise<void> {
     const resolution = resolve(job, settings)
     job.record.route = resolution.route
+    job.suffix = resolution.suffix
     const chain = resolution.chain.flatMap(({ backend, model }) => {
       const found = settings.backends.get(backend)
       // The program behind a plan takes the suffix itself; everyone else would not know the name.
@@ -162,15 +130,18 @@ export function createExchange(tools: ExchangeTools): Exchange {
     if (job.incoming.operation === 'count_tokens') return countTokens(job, chain)
     const usable = job.incoming.operation === 'generate' ? chain : chain.filter(({ backend }) => backend.speaks.includes(job.client.name))
     const failures: Failure[] = []
-    const candidates = pool.candidates(usable, job.affinity, () => !job.incoming.body.includes('"assistant"')).slice(0, settings.attempts)
-    for (const [index, candidate] of candidates.entries()) {
-      if (index > 0 && !pool.mayProbe(candidate)) continue
-      if (job.signal.aborted) throw job.signal.reason
-      const failure = await attempt(job, candidate, index === candidates.length - 1)
+    const candidates = pool.candidates(tools.admit(job.record, usable), job.affinity, () => !job.incoming.body.includes('"assistant"'))
+    const waiting = [...candidates]
+    for (let tried = 0; tried < settings.attempts; tried++) {
+      const candidate = pool.take(waiting, tried === 0)
+      if (candidate === undefined) break
+      job.signal.throwIfAborted()
+      const failure = await attempt(job, candidate, candidates.length === 1)
       if (failure === undefined) return
       failures.push(failure)
     }
-    answerFailure(job, undefined, pickFailure(failures) ?? { error: noBackend(job), verbatim: undefined })
+    const wait = candidates.length > 1 ? pool.wait(candidates) : 0
+    answerFailure(job, pickFailure(failures, wait) ?? { error: noBackend(job) })
   }
 
   function resolve(job: Job, { router, backends }: ExchangeSettings): Resolution {
@@ -178,27 +149,25 @@ export function createExchange(tools: ExchangeTools): Exchange {
     if (record.model === '' && incoming.operation === 'passthrough') return resolveByDialect(job, backends)
     if (record.model === '') throw new DarioError('invalid_request', 'model is missing: name a model, for example "echo"', { path: 'model' })
     const resolution = router.resolve(record.model)
-    const allowed = incoming.accessKey?.routes
-    if (allowed !== undefined && !allowed.includes(resolution.route ?? '')) {
-      throw new DarioError('permission', `the access key ${record.accessKey} may only use the routes ${allowed.join(', ')}`)
-    }
+    checkRoute(incoming, resolution.route)
     return resolution
   }
 
-  /** Files, batches and the like name no model: the first backend that speaks the dialect has them. */
+  /** Files, batches and the like name no model: the first server that speaks the dialect has them. */
   function resolveByDialect(job: Job, backends: ReadonlyMap<string, Backend>): Resolution {
-    const chain = [...backends.values()].filter(({ speaks }) => speaks.includes(job.client.name)).map(({ id }) => ({ backend: id, model: '' }))
-    return { chain: chain.slice(0, 1), route: undefined, reasons: [], suffix: '' }
+    checkRoute(job.incoming, undefined)
+    const first = [...backends.values()].find(({ type, speaks }) => (type === 'anthropic' || type === 'openai') && speaks.includes(job.client.name))
+    return { chain: first === undefined ? [] : [{ backend: first.id, model: '' }], route: undefined, reasons: [], suffix: '' }
   }
 
   async function countTokens(job: Job, chain: readonly { backend: Backend; model: string }[]): Promise<void> {
     const counters = chain.filter(({ backend }) => backend.type === 'anthropic' && !uncounted.has(backend.id)).slice(0, 1)
-    const [first] = pool.candidates(counters, job.affinity, () => false)
+    const first = pool.take(pool.candidates(counters, job.affinity, () => false), true)
     const failure = first === undefined ? undefined : await attempt(job, first, true)
     if (first !== undefined && failure === undefined) return
     // A client asks before every turn: a server without the endpoint is not asked again (pitfall N3).
     if (first !== undefined && (failure?.error.status === 404 || failure?.error.status === 405)) uncounted.add(first.backend.id)
-    const tokens = tools.estimateTokens(JSON.parse(job.incoming.body.toString()) as JsonObject)
+    const tokens = tools.estimateTokens(parseBody(job.incoming.body))
     job.record.status = 200
     job.record.end = 'complete'
     job.reply.head(200, { ...describe(job, undefined), 'content-type': 'application/json', 'dario-estimated': 'true' })
@@ -215,7 +184,7 @@ export function createExchange(tools: ExchangeTools): Exchange {
     const last = job.record.attempts.at(-1)
     if (last?.outcome === 'cancelled') last.error = error.message
     if (error.code === 'internal') job.record.cause = error.cause
-    answerFailure(job, undefined, { error, verbatim: undefined })
+    answerFailure(job, { error })
   }
 
   return {
@@ -226,15 +195,11 @@ export function createExchange(tools: ExchangeTools): Exchange {
   }
 }
 
-/** An upstream's word beats a network error, a limit beats a fault; the shortest wait of all is told (pitfalls E7, F11). */
-function pickFailure(failures: readonly Failure[]): Failure | undefined {
-  const worth = ({ error }: Failure): number => WORTH[error.code] ?? (error.status === 502 ? 0 : 1)
-  const [best] = [...failures].sort((a, b) => worth(b) - worth(a))
-  if (best === undefined) return undefined
-  const waits = failures.map(({ error }) => error.retryAfterMs).filter((wait) => wait !== undefined)
-  if (waits.length === 0 || best.verbatim === undefined) return best
-  const seconds = String(Math.ceil(Math.min(...waits) / 1000))
-  return { ...best, verbatim: { ...best.verbatim, headers: { ...best.verbatim.headers, 'retry-after': seconds } } }
+/** A key that is limited to routes reaches nothing outside of them: no prefix, no family, no files. */
+function checkRoute({ accessKey }: Incoming, route: string | undefined): void {
+  const allowed = accessKey?.routes
+  if (allowed === undefined || (route !== undefined && allowed.includes(route))) return
+  throw new DarioError('permission', `the access key ${accessKey?.name} may only use the routes ${allowed.join(', ')}`)
 }
 
 function noBackend(job: Job): DarioError {
@@ -243,13 +208,4 @@ function noBackend(job: Job): DarioError {
     ? new DarioError('overloaded', 'every backend of this route rests after failures; try again in a few seconds', { retryAfterMs: 1000 })
     : new DarioError('not_found', `no configured backend has ${path.split('?')[0]} for ${job.client.name} clients; ` +
       'add one that does: dario backend add NAME --base-url=URL')
-}
-
-/** The model in a multipart form (audio, images): a field among parts that may be large. */
-function readFormModel({ body, headers }: Incoming): string {
-  if (!(headers['content-type'] ?? '').startsWith('multipart/form-data')) return ''
-  const at = body.indexOf('name="model"')
-  if (at === -1) return ''
-  const [, value] = /^name="model"[^\r\n]*(?:\r\n[^\r\n]+)*\r\n\r\n([^\r\n]{1,200})/.exec(body.toString('utf8', at, at + 1024)) ?? []
-  return value?.trim() ?? ''
 }

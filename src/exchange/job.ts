@@ -3,6 +3,7 @@
  * @module
  */
 import type { Signal } from '../backends/backend.ts'
+import type { Candidate } from '../backends/pool.ts'
 import type { Dialect } from '../dialects/dialect.ts'
 import type { DarioError } from '../errors.ts'
 import type { RequestRecord } from '../hub/record.ts'
@@ -24,7 +25,11 @@ export interface Job {
   record: RequestRecord
   /** `dario-*` response headers that a built-in backend adds; an upstream's own are never passed on. */
   notes: OutgoingHttpHeaders
+  /** Usage was asked for in the client's stead, so the chunk that brings it is not for the client (pitfall U6). */
+  hidesUsage?: boolean | undefined
   session: string | undefined
+  /** `[1m]` or the like behind the model's name, once it is routed. */
+  suffix: string
   /** Hashing a long prompt is not free, so it is asked only where there is a choice. */
   affinity: () => string
   /** The client's body in hub form, decoded once and never changed: every attempt encodes afresh from it (pitfall F9). */
@@ -42,5 +47,7 @@ export interface Decoded {
 export interface Failure {
   error: DarioError
   /** The upstream's own answer in the client's dialect, when it may be passed on as it is. */
-  verbatim: { status: number; headers: OutgoingHttpHeaders; body: Buffer } | undefined
+  verbatim?: { status: number; headers: OutgoingHttpHeaders; body: Buffer } | undefined
+  /** Who failed; undefined when no backend is to blame. */
+  candidate?: Candidate | undefined
 }

@@ -8,10 +8,10 @@ import type { Block, BlockOf, HubEvent, Turn } from '../hub/types.ts'
 type Thinking = BlockOf<'thinking'>
 
 export interface ReasoningStore {
-  /** Watches one answer and keeps its reasoning when it calls a tool. */
-  watch(): (event: HubEvent) => void
+  /** Watches one answer and keeps its reasoning when it calls a tool. `owner`: name of the access key. */
+  watch(owner: string | undefined): (event: HubEvent) => void
   /** Turns whose tool calls lost their reasoning get it back; the others are the same objects. */
-  restore(turns: readonly Turn[]): Turn[]
+  restore(turns: readonly Turn[], owner: string | undefined): Turn[]
 }
 
 export function createReasoningStore(maxEntries = 2000, maxChars = 16_777_216): ReasoningStore {
@@ -35,14 +35,14 @@ export function createReasoningStore(maxEntries = 2000, maxChars = 16_777_216): 
   }
 
   return {
-    watch() {
+    watch(owner) {
       const thoughts = new Map<number, { block: Thinking; pieces: string[] }>()
       const calls: string[] = []
       return (event) => {
         switch (event.type) {
           case 'block_start':
             if (event.block.type === 'thinking') thoughts.set(event.index, { block: event.block, pieces: [event.block.text] })
-            if (event.block.type === 'tool_use') calls.push(event.block.id)
+            if (event.block.type === 'tool_use') calls.push(toKey(event.block, owner))
             break
           case 'delta':
             thoughts.get(event.index)?.pieces.push(event.text)
@@ -55,21 +55,24 @@ export function createReasoningStore(maxEntries = 2000, maxChars = 16_777_216): 
           case 'end': {
             if (thoughts.size === 0) break
             const blocks = [...thoughts.values()].map(({ block, pieces }) => ({ ...block, text: pieces.join('') }))
-            for (const id of calls) keep(id, blocks)
+            for (const call of calls) keep(call, blocks)
           }
         }
       }
     },
-    restore(turns) {
+    restore(turns, owner) {
       return turns.map((turn) => {
         if (turn.role !== 'assistant' || turn.blocks.some(({ type }) => type === 'thinking')) return turn
-        const call = turn.blocks.find((block): block is BlockOf<'tool_use'> => block.type === 'tool_use' && kept.has(block.id))
-        const entry = call === undefined ? undefined : kept.get(call.id)
+        const call = turn.blocks.flatMap((block) => block.type === 'tool_use' ? [toKey(block, owner)] : []).find((key) => kept.has(key))
+        const entry = call === undefined ? undefined : kept.get(call)
         if (call === undefined || entry === undefined) return turn
-        kept.delete(call.id)
-        kept.set(call.id, entry) // used: it goes to the end of the line
+        kept.delete(call)
+        kept.set(call, entry) // used: it goes to the end of the line
         return { ...turn, blocks: [...entry.blocks, ...turn.blocks] satisfies Block[] }
       })
     },
   }
 }
+
+/** Some local servers number their calls from 0 in every answer: an id alone could be another client's. */
+const toKey = ({ id, name }: BlockOf<'tool_use'>, owner = ''): string => JSON.stringify([owner, id, name])

@@ -8,10 +8,10 @@ import type { DarioError } from '../errors.ts'
 
 export interface Repairs {
   of(backend: string, model: string, conversation: () => string): ReadonlySet<Repair>
-  /** False when all of this was known and done already: then the refusal is the client's own mistake. */
-  learn(backend: string, model: string, conversation: () => string, found: readonly Repair[]): boolean
+  learn(backend: string, model: string, conversation: () => string, found: readonly Repair[]): void
   /** `anthropic-beta` tokens that the backend refused (pitfall H4). */
   betas(backend: string): ReadonlySet<string>
+  /** Whether the error names a token that was sent. */
   learnBeta(backend: string, error: DarioError, sent: string | undefined): boolean
 }
 
@@ -37,26 +37,17 @@ export function createRepairs(maxEntries = 1000): Repairs {
       if (known.size === 0) return NONE
       const ofModel = known.get(`${backend}:${model}`)
       const ofConversation = known.get(`${backend}:${model} ${conversation()}`)
-      if (ofModel === undefined || ofConversation === undefined) return ofModel ?? ofConversation ?? NONE
-      return new Set([...ofModel, ...ofConversation])
+      return new Set([...ofModel ?? NONE, ...ofConversation ?? NONE]) // a copy: parallel requests learn meanwhile
     },
     learn(backend, model, conversation, found) {
-      let isNew = false
-      for (const repair of found) {
-        const set = remember(`${backend}:${model}${OF_CONVERSATION.has(repair) ? ` ${conversation()}` : ''}`)
-        isNew ||= !set.has(repair)
-        set.add(repair)
-      }
-      return isNew
+      for (const repair of found) remember(`${backend}:${model}${OF_CONVERSATION.has(repair) ? ` ${conversation()}` : ''}`).add(repair)
     },
     betas: (backend) => refusedBetas.get(backend) ?? NONE,
     learnBeta(backend, error, sent) {
       if (sent === undefined || !/beta/i.test(error.message)) return false
-      const refused = sent.split(',').map((token) => token.trim()).filter((token) => token !== '' && error.message.includes(token))
-      const set = refusedBetas.get(backend) ?? new Set()
-      const isNew = refused.some((token) => !set.has(token))
-      refusedBetas.set(backend, new Set([...set, ...refused]))
-      return isNew
+      const refused = sent.split(',').filter((token) => error.message.includes(token))
+      refusedBetas.set(backend, new Set([...refusedBetas.get(backend) ?? NONE, ...refused]))
+      return refused.length > 0
     },
   }
 }

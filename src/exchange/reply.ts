@@ -24,8 +24,6 @@ export interface Reply {
   /** False when the client cannot take more now; then `drained` tells when it can. */
   write(chunk: Buffer | string): boolean
   drained(): Promise<void>
-  /** Whether a keep-alive may be written now; the relay says no inside an event. */
-  betweenEvents: () => boolean
   end(chunk?: Buffer | string): void
   /** In the client's dialect: a status before the head, an event inside a stream, a cut connection inside JSON. */
   fail(error: DarioError, headers: OutgoingHttpHeaders): void
@@ -49,7 +47,7 @@ export function createReply(response: ServerResponse, options: ReplyOptions): Re
   function beat(): void {
     const silent = performance.now() - active
     if (waiting && silent > options.stalledReader) response.destroy()
-    if (waiting || silent < options.keepAlive || !reply.betweenEvents()) return
+    if (waiting || silent < options.keepAlive) return // only whole events are ever written, so this stands between two
     if (!response.headersSent) response.writeHead(200, { ...SSE_HEADERS, 'dario-request-id': requestId })
     reply.write(dialect.keepAlive)
   }
@@ -61,7 +59,6 @@ export function createReply(response: ServerResponse, options: ReplyOptions): Re
     get bytes() {
       return bytes
     },
-    betweenEvents: () => true,
     head(status, headers) {
       // A keep-alive may have opened the stream already; then the status is 200 and stays so (pitfall S20).
       if (!response.headersSent && !response.destroyed) response.writeHead(status, headers)

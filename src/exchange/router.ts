@@ -32,6 +32,8 @@ export interface Router {
   resolve(model: string): Resolution
 }
 
+/** Characters; a longer one is somebody's prompt in the wrong place. */
+const MAX_NAME = 500
 const SUFFIX = /\[[^\]]*\]$/
 
 /** Names that say whose model it is, and which backends can serve it. */
@@ -48,24 +50,21 @@ const FAMILIES: readonly { pattern: RegExp; name: string; types: readonly string
 export function createRouter(table: RouteTable): Router {
   const ids = new Set(table.backends.map(({ id }) => id))
   const aliases = new Map(Object.entries(table.aliases))
-  const routes = table.routes.map((route) => ({ ...route, pattern: toPattern(route.model) }))
 
   function resolve(asked: string): Resolution {
-    const suffix = SUFFIX.exec(asked)?.[0] ?? ''
+    if (asked.length > MAX_NAME) throw notFound(asked)
     const reasons: string[] = []
-    let model = asked.slice(0, asked.length - suffix.length)
+    const alias = aliases.get(asked) ?? aliases.get(asked.replace(SUFFIX, ''))
+    if (alias !== undefined) reasons.push(`${asked.replace(SUFFIX, '')} is an alias of ${alias}`)
+    const model = (alias ?? asked).replace(SUFFIX, '')
+    const suffix = SUFFIX.exec(asked)?.[0] ?? SUFFIX.exec(alias ?? '')?.[0] ?? ''
     if (suffix !== '') reasons.push(`the suffix ${suffix} does not count for routing`)
-    const alias = aliases.get(model)
-    if (alias !== undefined) {
-      reasons.push(`${model} is an alias of ${alias}`)
-      model = alias
-    }
     const direct = readPrefix(model)
     if (direct !== undefined) {
       reasons.push(`the prefix names the backend ${direct.backend}`)
       return { chain: [direct], route: undefined, reasons, suffix }
     }
-    const route = routes.find(({ pattern }) => pattern.test(model))
+    const route = table.routes.find((route) => matches(route.model.toLowerCase(), model.toLowerCase()))
     if (route !== undefined) {
       reasons.push(`the route "${route.model}" matches`)
       return { chain: route.to.map((target) => readTarget(target, model)), route: route.model, reasons, suffix }
@@ -117,8 +116,23 @@ export function createRouter(table: RouteTable): Router {
   return { resolve }
 }
 
-/** `*` is any run of characters, `?` one; everything else is itself. */
-function toPattern(glob: string): RegExp {
-  const source = glob.replaceAll(/[.+^${}()|[\]\\]/g, '\\$&').replaceAll(/\*+/g, '.*').replaceAll('?', '.')
-  return new RegExp(`^${source}$`, 'is')
+/**
+ * `*` is any run of characters, `?` one; everything else is itself. No regular expression: with some stars in it, a name
+ * that a client makes up could keep one busy for minutes.
+ */
+function matches(glob: string, name: string): boolean {
+  let [at, star, retry] = [0, -1, 0]
+  for (let next = 0; next < name.length;) {
+    if (glob[at] === '*') {
+      star = at++
+      retry = next
+    } else if (at < glob.length && (glob[at] === '?' || glob[at] === name[next])) {
+      at++
+      next++
+    } else if (star !== -1) {
+      at = star + 1 // the last star takes one character more
+      next = ++retry
+    } else return false
+  }
+  return /^\**$/.test(glob.slice(at))
 }

@@ -41,7 +41,7 @@ export function encodeModelList(
 /** `backend/model` and `backend:model` are found too, as in requests. @throws DarioError `model_not_found`. */
 export function encodeModel(entries: readonly ModelEntry[], id: string, anthropic: boolean): JsonObject {
   const entry = entries.find((candidate) => candidate.id === id)
-    ?? entries.find(({ backend, id: model }) => id === `${backend}/${model}` || id === `${backend}:${model}`)
+    ?? entries.find(({ backend, id: name, info }) => ['/', ':'].some((mark) => id === `${backend}${mark}${info?.id ?? name}`))
   if (entry === undefined) {
     throw new DarioError('model_not_found',
       `There is no model "${toPrintable(id)}" here; GET /v1/models lists those that are`)

@@ -8,7 +8,7 @@ import { decodeRequest } from './decode-request.ts'
 import { createStreamDecoder, decodeReply, endOf, isPreamble, readUsage } from './decode-stream.ts'
 import { encodeRequest } from './encode-request.ts'
 import { createStreamEncoder, keepAlive } from './encode-stream.ts'
-import { decodeError, encodeError, encodeStreamError, readRepairs } from './error.ts'
+import { decodeError, encodeError, encodeStreamError, readRepairs, repairBody } from './error.ts'
 import { encodeReply } from './reply.ts'
 
 export const anthropicDialect: Dialect = {
@@ -24,6 +24,7 @@ export const anthropicDialect: Dialect = {
   keepAlive,
   decodeError,
   readRepairs,
+  repairBody,
   readUsage,
   isPreamble,
   endOf,

@@ -9,7 +9,7 @@ import type { Json, JsonObject } from '../../hub/types.ts'
 import { encodeSse } from '../../sse.ts'
 import type { Repair } from '../dialect.ts'
 import { readOverflow } from '../overflow.ts'
-import { isObject, optionalObj, optionalStr } from '../read.ts'
+import { isObject, optionalArr, optionalObj, optionalStr } from '../read.ts'
 
 const MAX_MESSAGE = 2000 // characters; enough for any sentence, too short for a page
 
@@ -162,4 +162,21 @@ export function readRepairs(error: DarioError): Repair[] {
   if (error.code !== 'invalid_request') return []
   const found = REPAIRS.find(([words]) => words.test(error.message))
   return found === undefined ? [] : [found[1]]
+}
+
+/**
+ * The client's own body without reasoning that this backend cannot verify (pitfall T2). Signed blocks go whole or not at
+ * all; a turn that held nothing else goes with them.
+ */
+export function repairBody(body: JsonObject, repairs: ReadonlySet<Repair>): JsonObject {
+  if (!repairs.has('no_thinking_history')) return body
+  const messages = (optionalArr(body['messages']) ?? []).filter(isObject).flatMap((message) => {
+    const blocks = optionalArr(message['content'])
+    const left = blocks?.filter((block) => !isObject(block) || !/^(?:redacted_)?thinking$/.test(optionalStr(block['type']) ?? ''))
+    return left === undefined ? [message] : left.length === 0 ? [] : [{ ...message, content: left }]
+  })
+  const answersCalls = optionalArr(messages.at(-1)?.['content'])?.some((block) => isObject(block) && block['type'] === 'tool_result')
+  // With a budget, the turn whose calls are being answered must open with its thought, which is gone (pitfall T1).
+  if (answersCalls && optionalObj(body['thinking'])?.['type'] === 'enabled') return { ...body, messages, thinking: { type: 'disabled' } }
+  return { ...body, messages }
 }

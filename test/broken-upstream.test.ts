@@ -1,0 +1,202 @@
+import { deepStrictEqual, doesNotMatch, match, ok, rejects, strictEqual } from 'node:assert/strict'
+import { test } from 'node:test'
+import { brotliCompressSync, gzipSync } from 'node:zlib'
+import { DIALECTS, END_MARKS, PAIRS, PATHS, STREAMS, STREAM_ERRORS, WHOLES, ask, wholeStream } from './helpers/answers.ts'
+import { backendsAt, startProxy } from './helpers/proxy.ts'
+import { sendJson, sendSse, startUpstream } from './helpers/upstream.ts'
+import type { ServerResponse } from 'node:http'
+import type { TestContext } from 'node:test'
+import type { DialectName, ProxyOptions } from '../src/index.ts'
+import type { TestProxy } from './helpers/proxy.ts'
+
+const SSE = { 'content-type': 'text/event-stream' }
+
+/** Ways in which a stream ends before its answer does. */
+const CUTS: Record<string, (response: ServerResponse) => void> = {
+  'closed cleanly': (response) => void response.end(),
+  'reset': (response) => void setTimeout(() => response.destroy(), 20),
+  'cut inside an event': (response) => void response.end('event: x\ndata: {"stump'),
+}
+
+async function start(context: TestContext, answer: (response: ServerResponse, count: number) => unknown, options: ProxyOptions = {}): Promise<TestProxy> {
+  let count = 0
+  const { url } = await startUpstream(context, (_, response) => void answer(response, count++))
+  return startProxy(context, { backends: backendsAt(url), ...options })
+}
+
+for (const [client, backend] of PAIRS) {
+  const { preamble, content, end } = STREAMS[backend]
+  const way = `${client} client, ${backend} backend`
+
+  for (const [how, cut] of Object.entries(CUTS)) {
+    test(`broken: S15, S17: a stream ${how} in the middle ends with the error of the dialect and no clean end (${way})`, async (context) => {
+      const { url, records } = await start(context, (response) => {
+        response.writeHead(200, SSE)
+        response.write(preamble + content.join(''))
+        cut(response)
+      })
+      const text = await (await ask(url, client, `${backend}/m`, { stream: true })).text()
+      match(text, /Hello/)
+      match(text, / world/)
+      doesNotMatch(text, END_MARKS[client])
+      doesNotMatch(text, /stump/)
+      match(text, STREAM_ERRORS[client])
+      strictEqual(text.slice(text.search(STREAM_ERRORS[client])).trimEnd().split('\n\n').length, 1, 'nothing follows the error')
+      if (client === backend) ok(text.startsWith(preamble + content.join('')))
+      deepStrictEqual(records.map((record) => [record.end, record.status]), [['broken', 200]])
+    })
+  }
+
+  test(`broken: F1: a stream that is cut before content is the next candidate's turn (${way})`, async (context) => {
+    const { url, records } = await start(context, (response, count) => {
+      response.writeHead(200, SSE)
+      response.end(count === 0 ? preamble : wholeStream(backend))
+    }, {})
+    const alone = await ask(url, client, `${backend}/m`, { stream: true })
+    strictEqual(alone.status, 502) // nobody else: the real status, nothing was sent yet
+    await alone.text()
+    strictEqual(records[0]?.end, 'failed')
+    const { url: up } = await startUpstream(context, (request, response) =>
+      sendSse(response, [request.headers['x-first'] === '1' ? preamble : wholeStream(backend)]))
+    const both = backendsAt(up)
+    const proxy = await startProxy(context, {
+      backends: { one: { ...both[backend]!, headers: { 'x-first': '1' } }, two: both[backend]! }, routes: [{ model: '*', to: ['one', 'two'] }],
+    })
+    const response = await ask(proxy.url, client, 'm', { stream: true })
+    const text = await response.text()
+    deepStrictEqual([response.status, response.headers.get('dario-backend'), response.headers.get('dario-attempts')], [200, 'two', '2'])
+    match(text, END_MARKS[client])
+  })
+
+  test(`broken: S33: a whole answer although a stream was asked becomes a stream (${way})`, async (context) => {
+    const { url, records } = await start(context, (response) => sendJson(response, 200, WHOLES[backend]))
+    const response = await ask(url, client, `${backend}/m`, { stream: true })
+    const text = await response.text()
+    match(response.headers.get('content-type') ?? '', /^text\/event-stream/)
+    match(text, /Hello world/)
+    match(text, END_MARKS[client])
+    strictEqual(records[0]?.end, 'complete')
+  })
+
+  test(`broken: S33: a stream although a whole answer was asked becomes one (${way})`, async (context) => {
+    const { url } = await start(context, (response) => sendSse(response, [wholeStream(backend)]))
+    const response = await ask(url, client, `${backend}/m`)
+    match(response.headers.get('content-type') ?? '', /^application\/json/)
+    const body = await response.text()
+    match(body, /Hello world/)
+    ok(JSON.parse(body))
+  })
+
+  test(`broken: a cut answer is an error status, never half a body, for clients that want JSON (${way})`, async (context) => {
+    const { url } = await start(context, (response) => {
+      response.writeHead(200, SSE)
+      response.end(preamble + content.join(''))
+    })
+    const response = await ask(url, client, `${backend}/m`)
+    strictEqual(response.status, 502)
+    doesNotMatch(await response.text(), /Hello/)
+  })
+
+  test(`broken: S24: malformed and unknown events do not end a good answer (${way})`, async (context) => {
+    const noise = 'data: {not json\n\nevent: future_event\ndata: {"type":"future_event","x":1}\n\n: comment\n\n'
+    const { url, records } = await start(context, (response) => sendSse(response, [preamble + noise + content.join(noise) + noise + end]))
+    const text = await (await ask(url, client, `${backend}/m`, { stream: true })).text()
+    match(text, /Hello/)
+    match(text, / world/)
+    match(text, END_MARKS[client])
+    strictEqual(records[0]?.end, 'complete')
+  })
+
+  test(`broken: S16: an answer without its last blank line is whole (${way})`, async (context) => {
+    const { url, records } = await start(context, (response) => sendSse(response, [wholeStream(backend).trimEnd()]))
+    const text = await (await ask(url, client, `${backend}/m`, { stream: true })).text()
+    match(text, END_MARKS[client])
+    doesNotMatch(text, STREAM_ERRORS[client])
+    strictEqual(records[0]?.end, 'complete')
+  })
+}
+
+for (const client of DIALECTS) {
+  test(`broken: S16: ${client} clients get a whole answer from a chat server that sends no [DONE] or breaks after its end`, async (context) => {
+    for (const cut of [CUTS['closed cleanly']!, CUTS['reset']!]) {
+      const { url, records } = await start(context, (response) => {
+        response.writeHead(200, SSE)
+        response.write(wholeStream('chat').replace('data: [DONE]\n\n', ''))
+        cut(response)
+      })
+      const text = await (await ask(url, client, 'chat/m', { stream: true })).text()
+      match(text, END_MARKS[client])
+      doesNotMatch(text, STREAM_ERRORS[client])
+      strictEqual(records[0]?.end, 'complete')
+    }
+  })
+
+  test(`broken: X1: a stream that ${client} servers compress although asked not to reaches the client plain`, async (context) => {
+    for (const [encoding, pack] of [['gzip', gzipSync], ['br', brotliCompressSync]] as const) {
+      const { url } = await start(context, (response) => {
+        response.writeHead(200, { ...SSE, 'content-encoding': encoding })
+        response.end(pack(wholeStream(client)))
+      })
+      const response = await ask(url, client, `${client}/m`, { stream: true })
+      strictEqual(response.headers.get('content-encoding'), null)
+      strictEqual(await response.text(), wholeStream(client))
+    }
+  })
+
+  test(`broken: a relayed JSON body of ${client} that is cut does not look whole`, async (context) => {
+    for (const headers of [{ 'content-length': '5000' }, {}] as Record<string, string>[]) {
+      const { url, nextRecord } = await start(context, (response) => {
+        response.writeHead(200, { 'content-type': 'application/json', ...headers })
+        response.write('{"half":')
+        setTimeout(() => response.destroy(), 20)
+      })
+      const record = nextRecord()
+      await rejects((await ask(url, client, `${client}/m`)).text())
+      strictEqual((await record).end, 'broken')
+    }
+  })
+}
+
+test('broken: an event of over 16 MiB is refused, not buffered', async (context) => {
+  for (const client of ['chat', 'anthropic'] as const) {
+    const { url } = await start(context, async (response) => {
+      await sendSse(response, [STREAMS.chat.preamble, `data: {"x":"`, ...Array.from({ length: 20 }, () => 'x'.repeat(1_048_576))])
+    })
+    const response = await ask(url, client, 'chat/m', { stream: true })
+    strictEqual(response.status, 502)
+    match(await response.text(), /one event of over/)
+  }
+})
+
+test('broken: F1: an error event after the preamble is the next candidate\'s turn, after content it is the client\'s', async (context) => {
+  const error = 'event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}\n\n'
+  const { preamble, content } = STREAMS.anthropic
+  for (const client of DIALECTS) {
+    let early = true
+    const { url: up } = await startUpstream(context, (request, response) => sendSse(response, [
+      request.headers['x-first'] !== '1' ? wholeStream('anthropic') : preamble + (early ? '' : content[0]) + error]))
+    const backend = backendsAt(up)['anthropic']!
+    const { url } = await startProxy(context, {
+      backends: { one: { ...backend, headers: { 'x-first': '1' } }, two: backend }, routes: [{ model: '*', to: ['one', 'two'] }],
+    })
+    const over = await ask(url, client, 'm', { stream: true })
+    deepStrictEqual([over.status, over.headers.get('dario-backend')], [200, 'two'])
+    match(await over.text(), END_MARKS[client])
+    early = false
+    const alone = await startProxy(context, { backends: { one: { ...backend, headers: { 'x-first': '1' } }, two: backend }, routes: [{ model: '*', to: ['one', 'two'] }] })
+    const stay = await ask(alone.url, client, 'm', { stream: true })
+    const text = await stay.text()
+    strictEqual(stay.headers.get('dario-backend'), 'one')
+    match(text, /Hello/) // F2: never replayed
+    match(text, STREAM_ERRORS[client])
+    doesNotMatch(text, END_MARKS[client])
+  }
+})
+
+test('broken: an error event before content of the only candidate has its real status', async (context) => {
+  const error = 'event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}\n\n'
+  for (const [client, status] of [['chat', 503], ['responses', 503]] satisfies [DialectName, number][]) {
+    const { url } = await start(context, (response) => sendSse(response, [STREAMS.anthropic.preamble, error]))
+    strictEqual((await fetch(url + PATHS[client], { method: 'POST', body: JSON.stringify({ model: 'anthropic/m', stream: true, messages: [{ role: 'user', content: 'x' }], input: 'x' }) })).status, status)
+  }
+})

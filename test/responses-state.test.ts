@@ -1,0 +1,86 @@
+import { deepStrictEqual, match, ok, strictEqual } from 'node:assert/strict'
+import { createHash } from 'node:crypto'
+import { test } from 'node:test'
+import { DIALECTS, WHOLES, ask, wholeStream } from './helpers/answers.ts'
+import { backendsAt, startProxy } from './helpers/proxy.ts'
+import { sendJson, sendSse, startUpstream } from './helpers/upstream.ts'
+import type { TestContext } from 'node:test'
+import type { ProxyOptions } from '../src/index.ts'
+import type { JsonObject } from '../src/hub/types.ts'
+import type { TestProxy } from './helpers/proxy.ts'
+import type { TestUpstream } from './helpers/upstream.ts'
+
+async function start(context: TestContext, options: ProxyOptions = {}): Promise<TestProxy & { up: TestUpstream }> {
+  const up = await startUpstream(context, ({ url, body }, response) => {
+    const dialect = DIALECTS.find((name) => url.startsWith({ anthropic: '/v1/messages', chat: '/v1/chat', responses: '/v1/responses' }[name]))!
+    const { stream } = JSON.parse(body.toString()) as JsonObject
+    if (stream === true) return sendSse(response, [wholeStream(dialect)])
+    sendJson(response, 200, WHOLES[dialect])
+  })
+  return { ...await startProxy(context, { backends: backendsAt(up.url), ...options }), up }
+}
+
+/** The id of an answer as the client sees it: in every event of a stream the same. */
+async function readId(response: Response): Promise<string> {
+  const text = await response.text()
+  strictEqual(response.status, 200, text)
+  const ids = new Set(text.match(/"resp_[\w-]+"/g))
+  strictEqual(ids.size, 1, [...ids].join())
+  return JSON.parse([...ids][0]!) as string
+}
+
+const lastBody = (up: TestUpstream): string => up.received.at(-1)!.body.toString()
+
+for (const backend of ['anthropic', 'chat'] as const) {
+  for (const stream of [true, false]) {
+    test(`state: R18: a conversation goes on by previous_response_id at a ${backend} backend, ${stream ? 'streamed' : 'whole'}`, async (context) => {
+      const { url, up } = await start(context)
+      const first = await readId(await ask(url, 'responses', `${backend}/m`, { input: 'first question', stream }))
+      const second = await readId(await ask(url, 'responses', `${backend}/m`, { input: 'second question', stream, previous_response_id: first }))
+      match(lastBody(up), /first question.*Hello world.*second question/)
+      await readId(await ask(url, 'responses', `${backend}/m`, { input: 'third question', stream: !stream, previous_response_id: second }))
+      match(lastBody(up), /first question.*Hello world.*second question.*Hello world.*third question/)
+    })
+  }
+
+  test(`state: what is unknown, was not to be stored, or is another key's is a 400 at a ${backend} backend`, async (context) => {
+    const keys = ['alice', 'bob'].map((name) => ({ name, hash: createHash('sha256').update(`${name}-key`).digest('hex') }))
+    const { url, up } = await start(context, { accessKeys: keys })
+    const as = (name: string, more: JsonObject): Promise<Response> =>
+      ask(url, 'responses', `${backend}/m`, { input: 'x', ...more }, { headers: { 'x-api-key': `${name}-key` } })
+    const kept = await readId(await as('alice', {}))
+    const notKept = await readId(await as('alice', { store: false }))
+    const asked = up.received.length
+    for (const [name, id] of [['bob', kept], ['alice', notKept], ['alice', 'resp_none']] as const) {
+      const response = await as(name, { previous_response_id: id })
+      const { error } = await response.json() as { error: JsonObject }
+      deepStrictEqual([response.status, error['param']], [400, 'previous_response_id'])
+      match(String(error['message']), /not kept here.*whole conversation/)
+    }
+    strictEqual(up.received.length, asked)
+    await readId(await as('alice', { previous_response_id: kept }))
+  })
+}
+
+test('state: a Responses server keeps its own answers: an unknown id is its to judge', async (context) => {
+  const { url, up } = await start(context)
+  await (await ask(url, 'responses', 'responses/m', { previous_response_id: 'resp_theirs' })).text()
+  match(lastBody(up), /"previous_response_id":"resp_theirs"/)
+})
+
+test('state: an answer that dario kept is written out for a Responses server that never saw it', async (context) => {
+  const { url, up } = await start(context)
+  const first = await readId(await ask(url, 'responses', 'chat/m', { input: 'first question' }))
+  strictEqual((await ask(url, 'responses', 'responses/m', { input: 'second question', previous_response_id: first })).status, 200)
+  match(lastBody(up), /first question.*Hello world.*second question/)
+  ok(!lastBody(up).includes('previous_response_id'))
+})
+
+test('state: a broken answer is not kept', async (context) => {
+  const { url: broken } = await startUpstream(context, (_, response) => sendSse(response, [wholeStream('chat').split('"finish_reason":"stop"')[0]!.replace(/data: [^\n]*$/, '')]))
+  const { url } = await startProxy(context, { backends: backendsAt(broken) })
+  const text = await (await ask(url, 'responses', 'chat/m', { stream: true })).text()
+  match(text, /response\.failed/)
+  const id = JSON.parse(/"resp_[\w-]+"/.exec(text)![0]) as string
+  strictEqual((await ask(url, 'responses', 'chat/m', { previous_response_id: id })).status, 400)
+})
