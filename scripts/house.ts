@@ -29,7 +29,7 @@ export interface FileRule {
 export const FILES: Readonly<Record<string, FileRule>> = {
   'bin/dario.js': { lines: 5 },
   'src/*.ts': {},
-  'src/proxy.ts': { lines: 255, effects: ['reads environment'] },
+  'src/proxy.ts': { lines: 270, effects: ['reads environment'] },
   'src/hub/*': {},
   // The form of the whole file: a reader of it should not have to look in two places.
   'src/config.ts': { lines: 273 },
@@ -50,7 +50,12 @@ export const FILES: Readonly<Record<string, FileRule>> = {
   // The stream codec of the richest grammar, with its encoder's state: split, each half would need the other's types.
   'src/dialects/responses/decode-stream.ts': { lines: 300 },
   'src/dialects/responses/encode-stream.ts': { lines: 305 },
+  'src/dialects/responses/decode-request.ts': { lines: 260 },
   'src/observe/*': {},
+  'src/observe/otlp.ts': { effects: ['network'], note: 'to the collector in OTEL_EXPORTER_OTLP_ENDPOINT, when that is set' },
+  'src/observe/dashboard.ts': { effects: ['reads files'], note: 'its page' },
+  // Markup, style and script in one file, since it is served as one and allowed by its hashes.
+  'src/observe/dashboard.html': { lines: 425 },
   'src/observe/append.ts': { effects: ['reads files', 'writes files'], note: 'the ledger and the log file' },
   'src/observe/ledger.ts': { effects: ['reads files', 'writes files'], note: 'deletes days that are too old' },
   'src/observe/usage.ts': { effects: ['reads files', 'writes files'], note: 'reads the ledger, keeps sums beside it' },
@@ -63,6 +68,7 @@ export const FILES: Readonly<Record<string, FileRule>> = {
   // One child and its states: split, each half would need to know the other's.
   'src/plan/run.ts': { lines: 300 },
   'src/cli/*': {},
+  'src/cli/watch.ts': { effects: ['network'], note: 'asks the running dario' },
   'src/cli/main.ts': { effects: ['reads environment'] },
   'src/cli/command.ts': { effects: ['network'], note: 'asks the port who is there' },
   'src/cli/config.ts': { effects: ['reads files'] },
@@ -128,16 +134,16 @@ export const LAYERS: Readonly<Record<string, LayerRule>> = {
   observe: {
     files: ['src/observe/*'],
     // What a backend is: capture stands in front of one, prices ask what kind it is.
-    may: [...HUB, 'src/config.ts', 'src/backends/backend.ts'],
+    may: [...HUB, 'src/config.ts', 'src/backends/backend.ts', 'src/backends/pool.ts'],
     own: true,
-    node: ['diagnostics_channel', 'stream', 'fs', 'fs/promises', 'path', 'crypto', 'http', 'https', 'util', 'os', 'url'],
+    node: ['diagnostics_channel', 'querystring', 'stream', 'fs', 'fs/promises', 'path', 'crypto', 'http', 'https', 'util', 'os', 'url'],
   },
   // The same for the command line: discovery with its effects.
   survey: { files: ['src/survey.ts'], may: [...HUB, ...CONFIG, 'src/version.ts', 'src/backends/*', 'src/plan/*'], node: [] },
   proxy: { files: ['src/proxy.ts', 'src/builder.ts', 'src/index.ts'], may: ['src/*'], node: ['*'] },
   cli: {
     files: ['src/cli/*', 'bin/*'],
-    may: [...HUB, ...CONFIG, 'src/version.ts', 'src/survey.ts', 'src/proxy.ts', 'src/index.ts', 'src/observe/*', 'dist/*'],
+    may: [...HUB, ...CONFIG, 'src/version.ts', 'src/sse.ts', 'src/survey.ts', 'src/proxy.ts', 'src/index.ts', 'src/observe/*', 'dist/*'],
     own: true,
     node: ['*'],
     dynamic: 'own',

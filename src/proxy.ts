@@ -11,6 +11,10 @@ import { chatDialect } from './dialects/chat/dialect.ts'
 import { responsesDialect } from './dialects/responses/dialect.ts'
 import { createExchange } from './exchange/exchange.ts'
 import { createPreparer } from './exchange/prepare.ts'
+import { createPages } from './observe/dashboard.ts'
+import { createLive, readHistory } from './observe/live.ts'
+import { createMetrics } from './observe/metrics.ts'
+import { createOtlp } from './observe/otlp.ts'
 import { createGuard } from './server/guard.ts'
 import { createListener, isLoopbackHost } from './server/listener.ts'
 import { createFetch } from './server/memory.ts'
@@ -22,6 +26,7 @@ import type { Config, ConfigInput } from './config.ts'
 import { readVersion } from './version.ts'
 import type { Hop, Router } from './exchange/router.ts'
 import type { Observer } from './hub/record.ts'
+import type { BackendState } from './observe/live.ts'
 import { createCapture } from './observe/capture.ts'
 import { createObservation } from './observe/observe.ts'
 import { createRedactor } from './observe/redact.ts'
@@ -106,8 +111,11 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
   const builder = createBuilder({ environment, version, now, newId, log, wrap: capture?.backend })
   let house = builder.build(config)
 
+  const live = createLive({ now, version, backends: readBackends, history: usageFolder === undefined ? undefined : () => readHistory(usageFolder, now()) })
+  const metrics = createMetrics(version, readBackends)
+  const otlp = createOtlp({ environment, metrics, version, now, newId, log })
   const observation = createObservation({
-    folder: usageFolder, observers: [observer], log, now,
+    folder: usageFolder, observers: [live, metrics, ...(otlp === undefined ? [] : [otlp]), observer], log, now,
     config: () => house.config,
     backendOf: (id) => house.backends.get(id),
     modelOf: (backend, model) => house.known.get(`${backend}:${model}`),
@@ -127,9 +135,10 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
   const boundToLoopback = isLoopbackHost(config.host)
   const guard = createGuard(({ allowedHosts, allowedOrigins, accessKeys } = house.config) => ({ allowedHosts, allowedOrigins, accessKeys, boundToLoopback }))
   const handler = createHandler({
-    exchange: capture === undefined ? exchange : {
+    exchange: {
       handle(incoming, response) {
-        capture.client(incoming, response)
+        capture?.client(incoming, response)
+        otlp?.enter(incoming)
         return exchange.handle(incoming, response)
       },
     },
@@ -138,7 +147,7 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
     models: listModels,
     health,
     dialectOf: (name) => DIALECTS[name],
-    pages: {},
+    pages: createPages({ live, metrics, explain }),
   })
   const listener = createListener({
     handler, exchange, host: config.host, port: config.port, hasAccessKey: config.accessKeys.length > 0,
@@ -177,11 +186,7 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
   }
 
   async function health(authorised: boolean): Promise<Record<string, never>> {
-    const { backends } = house
-    return {
-      status: 'ok', name: 'dario', version,
-      ...(authorised ? { backends: [...backends.values()].map((backend) => ({ id: backend.id, type: backend.type, keys: pool.states(backend) })) } : {}),
-    } as unknown as Record<string, never>
+    return { status: 'ok', name: 'dario', version, ...(authorised ? { backends: readBackends() } : {}) } as unknown as Record<string, never>
   }
 
   return {
@@ -191,16 +196,12 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
     async close(graceMs) {
       await listener.close(graceMs)
       await builder.close()
-      await Promise.all([observation.close(), capture?.close()])
+      await Promise.all([otlp?.close(), observation.close(), capture?.close()])
     },
     update(next) {
       house = builder.build(next)
     },
-    explain(model) {
-      const { chain, reasons } = house.router.resolve(model)
-      const lines = [...reasons, ...chain.map(({ backend, model: there }, index) => describeHop(backend, there, index))]
-      return { lines, chain, reason: reasons.join('; ') }
-    },
+    explain,
     async status() {
       const { backends, catalog } = house
       const { models, failures } = await catalog.read()
@@ -211,6 +212,19 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
         }))),
       }
     },
+  }
+
+  function explain(model: string): Explanation {
+    const { chain, reasons } = house.router.resolve(model)
+    const lines = [...reasons, ...chain.map(({ backend, model: there }, index) => describeHop(backend, there, index))]
+    return { lines, chain, reason: reasons.join('; ') }
+  }
+
+  function readBackends(): BackendState[] {
+    return [...house.backends.values()].map((backend) => ({
+      id: backend.id, type: backend.type, keys: pool.states(backend), waiting: house.gates.get(backend.id)?.waiting() ?? 0,
+      windows: readWindows(backend),
+    }))
   }
 
   function describeHop(id: string, model: string, index: number): string {
@@ -231,6 +245,12 @@ export function describeKey({ label, state, until, reason, family, headroom }: K
 async function askPlan(backend: Backend): Promise<string | undefined> {
   const { ok, hint } = 'check' in backend ? await (backend as PlanBackend).check() : { ok: true, hint: undefined }
   return ok ? undefined : hint
+}
+
+function readWindows(backend: Backend): BackendState['windows'] {
+  const { fiveHour, sevenDay } = ('limits' in backend && (backend as PlanBackend).limits()) || {}
+  return Object.entries({ '5 hours': fiveHour, '7 days': sevenDay })
+    .flatMap(([name, window]) => window?.utilization === undefined ? [] : [{ name, used: window.utilization, resetsAt: window.resetsAt && window.resetsAt * 1000 }])
 }
 
 /** Whether the bare name leads to this backend; else the list shows it with its prefix. */

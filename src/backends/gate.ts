@@ -11,6 +11,7 @@ export interface Gate {
    * @throws DarioError `rate_limited` when the line is full; the signal's reason when it aborts while waiting.
    */
   enter(signal: Signal): Promise<() => void>
+  waiting(): number
 }
 
 export function createGate(backend: string, most: number, mostWaiting: number): Gate {
@@ -24,6 +25,7 @@ export function createGate(backend: string, most: number, mostWaiting: number): 
   }
 
   return {
+    waiting: () => line.size,
     async enter(signal) {
       signal.throwIfAborted()
       if (inside < most) {

@@ -13,7 +13,7 @@ export interface OptionSpec {
 
 export interface CommandSpec {
   /** File in this folder that runs it. */
-  module: 'serve' | 'backends' | 'routes' | 'doctor' | 'environment' | 'run' | 'config' | 'usage' | 'keys'
+  module: 'serve' | 'backends' | 'routes' | 'doctor' | 'environment' | 'run' | 'watch' | 'config' | 'usage' | 'keys'
   /** What follows the name, for people. */
   usage: string
   help: string
@@ -130,6 +130,12 @@ export const COMMANDS: Readonly<Record<string, CommandSpec>> = {
     help: 'Run one command with its environment pointed at dario; starts dario for as long as it runs if none does.',
     options: { config: CONFIG, port: PORT },
     examples: ['dario run -- claude', 'dario run -- python agent.py'],
+  },
+  watch: {
+    module: 'watch', usage: '', takes: [0, 0],
+    help: 'Show what the running dario does, live. In a pipe: one line per request. DARIO_ACCESS_KEY is sent where it is set.',
+    options: { config: CONFIG, port: { ...PORT, help: 'port of the running dario (or DARIO_PORT; default 3456)' }, url: { type: 'string', value: 'URL', help: 'another machine: http://host:3456' } },
+    examples: ['dario watch', 'dario watch --url http://build-box:3456', 'dario watch | grep claude'],
   },
   'config path': {
     module: 'config', usage: '', takes: [0, 0], help: 'Print where the configuration file is.', options: FILE_OPTIONS,
