@@ -10,7 +10,7 @@ import type { Effect } from './check/source.ts'
  * and vendors really send, some 230 entries of which each cost a rule and a test, came to twice that; every line over
  * the estimate is in `src/dialects`, `src/plan`, `src/backends` and `src/cli`, and is wanted back.
  */
-export const CEILING = 18_000
+export const CEILING = 20_000
 
 /** Lines of a file without a number of its own. */
 export const DEFAULT_LINES = 250

@@ -34,7 +34,7 @@ async function readUntil(response: Response, wanted: (state: LiveState) => boole
   }
 }
 
-test('dashboard: the page allows its own script and style by hash and nothing else', async (context) => {
+test('Z13: the page allows its own script and style by hash, and sets every value as text only', async (context) => {
   const { url } = await startProxy(context, {})
   const response = await fetch(`${url}/`)
   const html = await response.text()
