@@ -68,6 +68,21 @@ test('Q4: a Codex request decodes with its turns, tools and ids', () => {
   assert.equal(request.parallelTools, false)
 })
 
+test('Q4: tools that come inside the conversation are tools, and the later of two with one name holds', () => {
+  const exec = (description: string): JsonObject => ({ type: 'namespace', name: 'functions', description: '', tools: [{ type: 'custom', name: 'exec', description }] })
+  const { tools, turns } = decode({
+    tools: [exec('top'), { type: 'web_search' }],
+    input: [
+      { type: 'additional_tools', role: 'developer', tools: [exec('first'), { type: 'function', name: 'exec', parameters: {} }] },
+      { type: 'message', role: 'user', content: 'hi' },
+      { type: 'additional_tools', id: 'at_1', role: 'developer', tools: [exec('second'), { type: 'web_search' }] },
+    ],
+  })
+  assert.deepEqual(tools.map((item) => [item.type, 'name' in item ? item.namespace : '', 'name' in item ? item.description : '']),
+    [['custom', 'functions', 'second'], ['web_search', '', ''], ['function', undefined, undefined]])
+  assert.deepEqual(turns.map(({ role }) => role), ['user'])
+})
+
 test('B13: stream is off unless asked for', () => {
   assert.equal(decode({}).stream, false)
   assert.equal(decode({ stream: true }).stream, true)

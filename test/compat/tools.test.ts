@@ -12,9 +12,9 @@ import { buildDario } from '../helpers/built.ts'
 import { backendsAt, startProxy } from '../helpers/proxy.ts'
 import { claudeProgram, codexScript, findBinary, makePlace, opencodeProgram, runProgram } from './programs.ts'
 import type { Place, Ran } from './programs.ts'
-import { MODEL } from './stage.ts'
+import { BACKENDS, MODEL } from './stage.ts'
 import { startStandIn } from './strict/server.ts'
-import type { StandIn } from './strict/server.ts'
+import type { Api, StandIn } from './strict/server.ts'
 
 const BUILT = buildDario()
 const LIMIT = { timeout: 180_000 }
@@ -44,9 +44,10 @@ const QUIET = {
 interface Scene { place: Place; standIn: StandIn; port: number; dario(...args: string[]): Promise<Ran>; direct(...args: string[]): Promise<Ran> }
 
 /** An empty home but for dario's own configuration, and the programs in PATH. */
-async function setScene(context: TestContext, name: string, backend: 'anthropic' | 'chat'): Promise<Scene> {
+async function setScene(context: TestContext, name: string, backend: Api, renamed = false): Promise<Scene> {
   const [standIn, place] = [await startStandIn(context), makePlace(context)]
-  const config = { backends: backendsAt(standIn.url), routes: [{ model: '*', to: [`${backend}:${MODEL[backend]}`] }] }
+  const own = backend === 'anthropic' && !renamed ? [{ model: 'claude-*', to: [backend] }] : []
+  const config = { backends: backendsAt(standIn.url), routes: [...own, { model: '*', to: [`${backend}:${MODEL[backend]}`] }] }
   const { url } = await startProxy(context, config)
   const port = Number(new URL(url).port)
   mkdirSync(join(place.home, '.dario'), { mode: 0o700 })
@@ -93,3 +94,22 @@ for (const [name, { args, wish, model }] of Object.entries(PROGRAMS)) {
     })
   }
 }
+
+/** Each with the model that it takes by itself; Codex then offers its tools inside the conversation, to be called by a script. */
+const UNASKED: readonly [name: string, wish: string][] = [
+  ['claude', 'run cat note.txt'], ['codex', 'call exec text(await tools.exec_command({ cmd: "cat note.txt" }))'],
+]
+for (const [name, wish] of UNASKED) {
+  for (const backend of BACKENDS) {
+    test(`dario run ${name}: without a model named, on ${backend}`, LIMIT, async (t) => {
+      const scene = await setScene(t, name, backend)
+      judge(scene, await scene.dario('run', '--port', '0', name, ...PROGRAMS[name]!.args(`Do \`${wish};\` please`)))
+    })
+  }
+}
+
+test('dario run claude: a route to an older model costs Claude Code two refusals, and it goes on', LIMIT, async (t) => {
+  const scene = await setScene(t, 'claude', 'anthropic', true)
+  const { code, stdout, stderr } = await scene.dario('run', '--port', '0', 'claude', ...PROGRAMS['claude']!.args(`Do \`read ${scene.place.file};\` please`))
+  ok(code === 0 && stdout.includes(scene.place.secret), stderr)
+})

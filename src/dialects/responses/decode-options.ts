@@ -6,9 +6,12 @@
 import type { HubRequest, JsonObject, OutputFormat, Thinking, Tool, ToolChoice, Warning } from '../../hub/types.ts'
 import { arr, filled, isObject, obj, optionalArr, optionalBool, optionalObj, optionalStr, str } from '../read.ts'
 
-export function decodeTools(value: unknown): Tool[] {
-  if (value == null) return []
-  return arr(value, 'tools').flatMap((tool, index) => decodeTool(obj(tool, `tools[${index}]`), `tools[${index}]`))
+/** Codex offers its newest models every tool in the conversation itself; the later of two with one name holds. */
+export function decodeTools(body: JsonObject): Tool[] {
+  const added = (optionalArr(body['input']) ?? []).filter((item) => isObject(item) && item['type'] === 'additional_tools') as JsonObject[]
+  const tools = [body, ...added].flatMap(({ tools }) => (tools == null ? [] : arr(tools, 'tools')))
+    .flatMap((tool, index) => decodeTool(obj(tool, `tools[${index}]`), `tools[${index}]`))
+  return [...new Map(tools.map((tool) => [JSON.stringify('name' in tool ? [tool.namespace, tool.name] : tool.value), tool])).values()]
 }
 
 function decodeTool(tool: JsonObject, path: string, namespace?: string): Tool[] {

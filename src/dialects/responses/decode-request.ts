@@ -60,7 +60,7 @@ export function decodeRequest(body: JsonObject): { request: HubRequest; warnings
     if (!KNOWN.has(path) && value) warnings.push({ path, reason: 'no other API has it in this form' })
   }
   if (body['truncation'] === 'auto') warnings.push({ path: 'truncation', reason: 'other backends refuse what is too long' })
-  const tools = decodeTools(body['tools'])
+  const tools = decodeTools(body)
   const choice = decodeToolChoice(body['tool_choice'], tools, warnings)
   const { input: _, ...extra } = body
   const text = optionalObj(body['text'])
@@ -149,6 +149,7 @@ function decodeItem(item: JsonObject, path: string, push: Push): void {
     case 'custom_tool_call': return push('assistant', decodeCall(item, type, path), path)
     case 'function_call_output':
     case 'custom_tool_call_output': return push('user', decodeOutput(item, path), path)
+    case 'additional_tools': return // with the other tools
     case 'item_reference':
       throw new DarioError('unsupported_across_dialects',
         `${path}: dario does not hold the item that this refers to; send the item itself`, { path })

@@ -136,7 +136,7 @@ export function checkAnthropic(body: Fields, headers: Record<string, string | st
     if (body[field] !== undefined && !beta.test(betas)) throw new Refusal(`${field}: Extra inputs are not permitted`)
   if (body['thread'] !== undefined) throw new Refusal('thread is not supported by this model', null, 'thread_unsupported_request')
   const messages = body['messages'] as Fields[]
-  checkMessages(messages, betas)
+  checkMessages(messages, betas, String(body['model']))
   checkTools(body)
   checkCalls(messages)
   checkThinking(body, messages)
@@ -145,12 +145,13 @@ export function checkAnthropic(body: Fields, headers: Record<string, string | st
   if (marks > 4) throw new Refusal(`A maximum of 4 blocks with cache_control may be provided. Found ${marks}.`)
 }
 
-function checkMessages(messages: Fields[], betas: string): void {
+function checkMessages(messages: Fields[], betas: string, model: string): void {
   if (messages.length === 0) throw new Refusal('messages: at least one message is required')
   for (const [index, message] of messages.entries()) {
     const path = `messages.${index}`
     const roles = /mid-conversation-/.test(betas) ? ['user', 'assistant', 'system'] as const : ['user', 'assistant'] as const
-    object({ 'role!': oneOf(...roles), 'content!': content(message['role'] === 'assistant' ? ASSISTANT_BLOCKS : USER_BLOCKS) })(message, path)
+    const perTurn = /per-turn-control-/.test(betas) && version(model) >= 4.6 ? { output_config: record } : {}
+    object({ 'role!': oneOf(...roles), 'content!': content(message['role'] === 'assistant' ? ASSISTANT_BLOCKS : USER_BLOCKS), ...perTurn })(message, path)
     const last = index === messages.length - 1
     if ((message['content'] as unknown[] | string).length === 0 && !(last && message['role'] === 'assistant'))
       throw new Refusal(`${path}: ${message['role'] === 'user' ? 'user messages must have non-empty content' : 'all messages must have non-empty content except for the optional final assistant message'}`)

@@ -42,6 +42,7 @@ const ITEMS: Record<string, Check> = {
   custom_tool_call_output: object({ 'type!': any, id: itemId('ctc'), 'call_id!': callId, 'output!': output, status }),
   reasoning: object({ 'type!': any, 'id': itemId('rs'), 'summary!': list(object({ 'type!': oneOf('summary_text'), 'text!': text() })), content: orNull(list(record)), encrypted_content: orNull(text()), status }),
   item_reference: object({ type: any, 'id!': text() }),
+  additional_tools: object({ 'type!': any, id: orNull(text()), 'role!': oneOf('developer'), 'tools!': (value, path) => list(tool)(value, path) }),
   web_search_call: record, local_shell_call: record, local_shell_call_output: record, tool_search_call: record, tool_search_output: record,
 }
 const FORMATS: Record<string, Check> = {
@@ -102,11 +103,11 @@ export function createKept(): Kept {
 /** The body as it was sent; `checkConversation` goes on with what it stands for. */
 export function checkResponses(body: Fields): void {
   checkBody(body, '')
-  const { input, tools } = body as { input?: unknown; tools?: Fields[] }
+  const { input } = body
   if (input === undefined && body['prompt'] === undefined && body['previous_response_id'] === undefined)
     throw new Refusal("Missing required parameter: 'input'.", 'input', 'missing_required_parameter')
   if (Array.isArray(input) && input.length === 0) throw new Refusal("Invalid 'input': empty array. Expected an array with minimum length 1, but got an empty array instead.", 'input', 'empty_array')
-  checkTools(tools ?? [], body['tool_choice'])
+  checkTools(toolsOf(body), body['tool_choice'])
   const format = (body['text'] as Fields | undefined)?.['format'] as Fields | undefined
   if (format?.['type'] === 'json_schema') checkOpenAiSchema(format['schema'], String(format['name']), format['strict'] === true, 'text.format.schema')
   if (isReasoningModel(String(body['model']))) {
@@ -133,6 +134,12 @@ function checkTools(tools: Fields[], choice: unknown): void {
 interface FlatTool extends OfferedTool {
   strict: boolean
   namespace?: string
+}
+
+/** Also those that came with the conversation. */
+function toolsOf(body: Fields): Fields[] {
+  const items = Array.isArray(body['input']) ? body['input'] as Fields[] : []
+  return [body, ...items.filter(({ type }) => type === 'additional_tools')].flatMap(({ tools }) => (tools ?? []) as Fields[])
 }
 
 function flatten(tools: Fields[]): FlatTool[] {
@@ -177,7 +184,7 @@ export function readResponses(body: Fields): Asked {
   const choice = body['tool_choice']
   const format = (body['text'] as Fields | undefined)?.['format'] as Fields | undefined
   return {
-    tools: flatten((body['tools'] ?? []) as Fields[]),
+    tools: flatten(toolsOf(body)),
     forced: choice === 'required' ? '*' : isFields(choice) ? String(choice['name']) : undefined,
     mayCall: choice !== 'none',
     thinks: isReasoningModel(String(body['model'])) && (body['reasoning'] as Fields | undefined)?.['effort'] !== 'none',
@@ -194,7 +201,7 @@ const textsOf = (content: unknown): string[] =>
 /** The full grammar: created, in_progress, per item added, its parts and deltas, dones, completed. */
 export function answerResponses(body: Fields, newId: (prefix: string) => string): { message: Fields; events: Fields[] } {
   const said = think(readResponses(body))
-  const tools = flatten((body['tools'] ?? []) as Fields[])
+  const tools = flatten(toolsOf(body))
   const items = said.map((part) => toItem(part, newId, tools, (body['include'] as string[] | null)?.includes('reasoning.encrypted_content') === true, isFields(body['reasoning']) && body['reasoning']['summary'] != null))
   const events: Fields[] = []
   const reasons = items.some(({ type }) => type === 'reasoning') ? TOKENS.reasoning : 0
