@@ -96,6 +96,27 @@ test('setup: a second time with another port keeps the first copy', async (t) =>
   strictEqual(readFileSync(file, 'utf8'), SAMPLES['.toml'])
 })
 
+const EDITED = 'what the tool wrote later'
+for (const again of [false, true]) {
+  test(`setup: undo shows what was changed since${again ? ', also before a second setup' : ''}, refuses, and keeps it`, async (t) => {
+    const home = createHome(t)
+    const file = put(home, '.codex/config.toml', SAMPLES['.toml'] ?? '')
+    await setup(t, home, 'codex', '--yes')
+    writeFileSync(file, `${readFileSync(file, 'utf8')}\n[mcp_servers.new]\ncommand = "${EDITED}"\n`)
+    if (again) await runDario(t, home, ['setup', '--port', '4000', 'codex', '--yes'])
+    const now = readFileSync(file, 'utf8')
+    for (const input of ['y\n', '']) {
+      const { code, stdout, stderr } = await runDario(t, home, ['setup', 'codex', '--undo'], { input })
+      deepStrictEqual([code, readFileSync(file, 'utf8')], [1, now])
+      match(stdout, /was changed since it was set up:\n(?:.*\n)*\+ command = "what the tool wrote later"/)
+      match(stderr, /nothing was changed: undo would lose that/)
+    }
+    strictEqual((await setup(t, home, 'codex', '--undo', '--yes')).code, 0)
+    deepStrictEqual([readFileSync(file, 'utf8'), readFileSync(`${file}.undone-by-dario`, 'utf8')], [SAMPLES['.toml'], now])
+    deepStrictEqual(readdirSync(dirname(file)).sort(), ['config.toml', 'config.toml.undone-by-dario'])
+  })
+}
+
 test('setup: nothing to undo is said', async (t) => {
   const { code, stdout } = await setup(t, createHome(t), 'codex', '--undo')
   strictEqual(code, 0)

@@ -21,6 +21,11 @@ import type { SettingsFile, Tool, Values } from './tools.ts'
 /** One file before and after; undefined: not there. */
 interface Change { file: string; before: string | undefined; after: string | undefined }
 
+/** What setup wrote; of a file that differs from it, the tool or its user has changed something since. */
+const WRITTEN = '.by-dario'
+/** Where an undo leaves such a file. */
+const UNDONE = '.undone-by-dario'
+
 /** The copy; and what stands for it when there was no file. */
 const COPY = '.before-dario'
 const NONE = '.before-dario-absent'
@@ -40,9 +45,18 @@ export const setup: Command = async (context) => {
   const changes = files.flatMap(({ settings, file }) => (values === undefined ? planUndo(file) : planChange(file, settings, values)))
   for (const { file, before, after } of changes) {
     output.line(output.style('bold', cleanText(file)))
-    for (const line of diff(before ?? '', after ?? '')) output.line(output.style(line.startsWith('+') ? 'green' : line.startsWith('-') ? 'red' : 'dim', line))
+    show(context, diff(before ?? '', after ?? ''))
   }
   if (changes.length === 0 && files.length > 0) output.line(undo === true ? `nothing to undo: ${name} was not set up from here` : `${name} is set up already`)
+  const edited = undo === true ? changes.filter(isEdited) : []
+  for (const { file, before } of edited) {
+    output.line(output.style('bold', `${cleanText(file)} was changed since it was set up:`))
+    show(context, diff(read(file + WRITTEN) ?? '', before ?? ''))
+  }
+  if (edited.length > 0 && print !== true && yes !== true) {
+    output.note(`nothing was changed: undo would lose that; with --yes it is done, and what is there now is kept beside it as *${UNDONE}`)
+    return 1
+  }
   if (changes.length > 0 && print !== true) {
     if (yes !== true && !(await confirm(context))) return output.line('nothing was changed'), 1
     for (const change of changes) write(change, undo === true)
@@ -50,6 +64,14 @@ export const setup: Command = async (context) => {
   }
   if (values !== undefined) explain(context, tool, values)
   return 0
+}
+
+function show({ output }: CommandContext, lines: readonly string[]): void {
+  for (const line of lines) output.line(output.style(line.startsWith('+') ? 'green' : line.startsWith('-') ? 'red' : 'dim', line))
+}
+
+function isEdited({ file, before }: Change): boolean {
+  return before !== undefined && before !== read(file + WRITTEN)
 }
 
 function listTools({ output, environment, values }: CommandContext): number {
@@ -135,10 +157,16 @@ function apply({ file, before, after = '' }: Change): void {
     copyFileSync(file, file + COPY, constants.COPYFILE_EXCL)
     chmodSync(file + COPY, statSync(file).mode)
   }
-  replaceFile(file, after, before === undefined ? 0o600 : statSync(file).mode & 0o777)
+  const mode = before === undefined ? 0o600 : statSync(file).mode & 0o777
+  // After an edit in between the older text stays, so that an undo still sees the edit.
+  if (!existsSync(file + WRITTEN) || before === read(file + WRITTEN)) replaceFile(file + WRITTEN, after, mode)
+  replaceFile(file, after, mode)
 }
 
-function restore({ file }: Change): void {
+function restore(change: Change): void {
+  const { file } = change
+  if (isEdited(change)) copyFileSync(file, file + UNDONE)
+  rmSync(file + WRITTEN, { force: true })
   if (existsSync(file + COPY)) return renameSync(file + COPY, file)
   rmSync(file, { force: true })
   rmSync(file + NONE)
