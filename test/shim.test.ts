@@ -4,7 +4,7 @@
  */
 import { deepStrictEqual, doesNotMatch, match, ok, strictEqual } from 'node:assert/strict'
 import { spawn } from 'node:child_process'
-import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
@@ -39,13 +39,13 @@ const ask = (send, options, body) => new Promise((resolve, reject) => {
 const say = (value) => console.log(JSON.stringify(value))
 `
 
-function runScript(t: TestContext, script: string, { config = {}, args = [], environment = {} }: { config?: unknown; args?: string[]; environment?: Record<string, string> } = {}): Promise<Finished & { said: unknown }> {
+function runScript(t: TestContext, script: string, { config = {}, args = [], environment = {} }: { config?: unknown; args?: string[]; environment?: Record<string, string> } = {}): Promise<Finished & { said: unknown; home: string }> {
   const home = createHome(t)
   mkdirSync(join(home, '.dario'), { mode: 0o700 })
   writeFileSync(join(home, '.dario', 'config.json'), typeof config === 'string' ? config : JSON.stringify(config), { mode: 0o600 })
   writeFileSync(join(home, 'tool.mjs'), PRELUDE + script)
   const done = runDario(t, home, ['shim', ...args, '--', process.execPath, join(home, 'tool.mjs')], { built: BUILT, environment })
-  return done.then((finished) => ({ ...finished, said: finished.stdout === '' ? undefined : JSON.parse(finished.stdout) as unknown }))
+  return done.then((finished) => ({ ...finished, home, said: finished.stdout === '' ? undefined : JSON.parse(finished.stdout) as unknown }))
 }
 
 const FETCH = "const answer = await fetch('https://api.openai.com/v1/chat/completions', { ...post, body: chat() })\n"
@@ -73,6 +73,19 @@ answers.push(await ask((o, done) => request('https://api.openai.com/v1/chat/comp
 answers.push(await ask((o, done) => https.get(new URL('https://api.openai.com/v1/models'), done)))
 say(answers.map(({ status, text }) => [status, /one two three|"echo"/.test(text)]))`)
   deepStrictEqual(said, Array.from({ length: 4 }, () => [200, true]), stderr)
+})
+
+test('shim: a request made by its class is answered, also of a subclass', async (t) => {
+  const { said, stderr } = await runScript(t, `
+class Mine extends http.ClientRequest {}
+const answers = []
+for (const Made of [http.ClientRequest, Mine]) {
+  const send = (options, done) => new Made(options, done)
+  const call = { agent: https.globalAgent, host: 'api.openai.com', path: '/v1/chat/completions', ...post }
+  answers.push(await ask(send, call, chat()), new Made({ host: '127.0.0.1', port: 1 }).on('error', () => {}) instanceof http.ClientRequest)
+}
+say(answers.map((answer) => answer.status ?? answer))`)
+  deepStrictEqual(said, [200, true, 200, true], stderr)
 })
 
 test('shim: what clients do to sockets does no harm', async (t) => {
@@ -266,6 +279,15 @@ test('shim: a native tool is refused with the way that works', async (t) => {
     const { code, stderr, stdout } = await runDario(t, home, ['shim', '--', command], { built: BUILT })
     deepStrictEqual([code, stdout], [2, ''])
     match(stderr, /is a native binary, which takes no shim; this works for it: dario run -- /)
+  }
+})
+
+test('shim: what was used is in the ledger, also of a program that exits at once', async (t) => {
+  for (const end of ['', 'process.exit(0)']) {
+    const { home, stderr } = await runScript(t, `${FETCH}await answer.text()\n${end}`)
+    const folder = join(home, '.dario', 'usage')
+    const rows = readdirSync(folder).filter((name) => name.endsWith('.jsonl')).flatMap((name) => readFileSync(join(folder, name), 'utf8').trim().split('\n'))
+    deepStrictEqual(rows.map((row) => (JSON.parse(row) as { backend: string; status: number }).backend), ['echo'], stderr)
   }
 })
 

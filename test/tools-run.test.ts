@@ -84,8 +84,8 @@ test('run: temporary files are for their owner alone and gone afterwards', async
 })
 
 test('run: no key is in the arguments of a tool', async (t) => {
-  for (const [name, { program }] of Object.entries(TOOLS)) {
-    if (program === undefined) continue
+  for (const [name, tool] of Object.entries(TOOLS)) {
+    if (tool.program === undefined || (tool.env ?? tool.args) === undefined) continue
     const { args, env } = await runTool(t, createHome(t), [name], { options: ['--model', 'some-model'] })
     ok(!args.some((word) => word.includes(env['OPENAI_API_KEY'] ?? 'none')), name)
     doesNotMatch(JSON.stringify([args, env]), /\{(?:root|v1|key|model|dir)\}/)
@@ -135,10 +135,12 @@ test('run: the settings of the user are not touched', async (t) => {
   deepStrictEqual(readdirSync(join(home, '.claude')), ['settings.json'])
 })
 
-test('run: a tool that has no command is explained', async (t) => {
-  const { code, stderr } = await runDario(t, createHome(t), ['run', 'cursor'])
-  strictEqual(code, 2)
-  match(stderr, /Cursor is not started from here.*dario setup cursor/)
+test('run: a tool that has no command, or that only its settings can point here, is explained', async (t) => {
+  for (const [name, title] of [['cursor', 'Cursor'], ['hermes', 'Hermes']] as const) {
+    const { code, stderr } = await runDario(t, createHome(t), ['run', name])
+    strictEqual(code, 2)
+    match(stderr, new RegExp(`${title} is not started from here.*dario setup ${name}`))
+  }
 })
 
 test('run: a model that no settings file can carry is refused', async (t) => {

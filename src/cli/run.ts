@@ -28,7 +28,8 @@ interface Endpoint {
 export const run: Command = async (context) => {
   const [command = '', ...args] = context.positionals
   const tool = findTool(command)
-  if (tool !== undefined && tool.program === undefined) {
+  // Without variables or flags of its own a start would leave it where it was.
+  if (tool !== undefined && (tool.program === undefined || (tool.env ?? tool.args) === undefined)) {
     throw createUsageError(`${tool.title} is not started from here; this says how it gets to dario: dario setup ${command}`)
   }
   const endpoint = await findEndpoint(context)

@@ -82,6 +82,7 @@ const CRUSH = {
   } },
   models: { large: CRUSH_MODEL, small: CRUSH_MODEL },
 }
+const APP_DATA: Partial<Record<NodeJS.Platform, string>> = { darwin: 'Library/Application Support', win32: 'AppData/Roaming' }
 const OPENAI_COMPATIBLE = 'API provider "OpenAI Compatible"'
 const VENDOR_VARIABLES = 'the variables of dario env are enough: dario run -- COMMAND, or eval "$(dario env)"'
 
@@ -133,12 +134,12 @@ export const TOOLS: Readonly<Record<string, Tool>> = {
     source: 'https://docs.continue.dev/reference',
   },
   roo: {
-    title: 'Roo Code', speaks: 'chat', steps: `Roo settings: ${OPENAI_COMPATIBLE}`,
+    title: 'Roo Code', speaks: 'chat', steps: `Roo settings: ${OPENAI_COMPATIBLE}`, limits: 'the model must call tools by itself, not in text',
     source: 'https://docs.roocode.com/providers/openai-compatible',
   },
   kilo: {
-    title: 'Kilo Code', speaks: 'chat', steps: `Kilo settings: ${OPENAI_COMPATIBLE}`,
-    source: 'https://kilo.ai/docs/ai-providers/openai-compatible',
+    title: 'Kilo Code', speaks: 'chat', steps: `Kilo settings > Providers, in older versions ${OPENAI_COMPATIBLE}`,
+    limits: 'its kilo.json is not written from here: which of its folders counts could not be tried', source: 'https://kilo.ai/docs/providers/openai-compatible',
   },
   qwen: {
     title: 'Qwen Code', program: 'qwen', speaks: 'chat', env: { OPENAI_API_KEY: '{key}', OPENAI_BASE_URL: '{v1}', OPENAI_MODEL: '{model}' },
@@ -161,7 +162,8 @@ export const TOOLS: Readonly<Record<string, Tool>> = {
   crush: {
     title: 'Crush', program: 'crush', speaks: 'chat', native: true, env: { CRUSH_GLOBAL_CONFIG: '{dir}' }, files: { 'crush.json': CRUSH },
     settings: [{ file: ['XDG_CONFIG_HOME', '~/.config', 'crush/crush.json'], json: CRUSH }],
-    limits: 'a run does not read your global crush.json; a project\'s own still counts', source: 'https://github.com/charmbracelet/crush#custom-providers',
+    limits: 'a crushrc wins over crush.json; a run does not read your global ones, but a project\'s own',
+    source: 'https://github.com/charmbracelet/crush/blob/main/docs/config/README.md',
   },
   aider: {
     title: 'Aider', program: 'aider', speaks: 'chat', env: { OPENAI_API_KEY: '{key}' },
@@ -193,20 +195,20 @@ export const TOOLS: Readonly<Record<string, Tool>> = {
       models: { mode: 'merge', providers: { dario: PI } },
       agents: { defaults: { model: { primary: 'dario/{model}' } } },
     } }],
-    limits: 'the gateway reads its settings at start: openclaw gateway restart', source: 'https://docs.openclaw.ai/concepts/model-providers',
+    limits: 'if agents.defaults.models is set, the model must be listed there; openclaw gateway restart makes a running one read it', source: 'https://docs.openclaw.ai/concepts/model-providers',
   },
   hermes: {
-    title: 'Hermes', program: 'hermes', speaks: 'chat', steps: 'hermes model > Custom endpoint',
-    source: 'https://hermes-agent.nousresearch.com/docs/integrations/providers',
+    title: 'Hermes', program: 'hermes', speaks: 'chat', steps: 'hermes model > Custom endpoint, or in config.yaml under model: provider: custom, base_url, api_key, default',
+    limits: 'it reads no address from the environment', source: 'https://hermes-agent.nousresearch.com/docs/integrations/providers',
   },
   cursor: {
     title: 'Cursor', speaks: 'chat', steps: 'Cursor Settings > Models > API Keys: Override OpenAI Base URL',
-    limits: 'Cursor calls from its own servers, which cannot reach localhost: dario would need a public address and an access key; Tab never uses it',
+    limits: 'Cursor calls from its own servers, which cannot reach localhost: dario would need a public address and an access key; its Tab model never uses it, nor, in some versions, its agent',
     source: 'https://cursor.com/docs/settings/api-keys',
   },
   windsurf: {
     title: 'Windsurf', speaks: 'chat', steps: 'use an extension in it instead: dario setup cline-vscode or dario setup continue',
-    limits: 'its own assistant calls from Windsurf\'s servers and takes no other address', source: 'https://docs.windsurf.com/windsurf/models',
+    limits: 'its own assistant takes keys for some Claude models, entered on the vendor\'s site, and no other address', source: 'https://docs.windsurf.com/plugins/cascade/models',
   },
   zed: {
     title: 'Zed', speaks: 'chat', steps: 'then Agent Settings > LLM Providers > dario: enter the key (or set DARIO_API_KEY)',
@@ -216,12 +218,12 @@ export const TOOLS: Readonly<Record<string, Tool>> = {
     limits: 'external agents in Zed have their own settings', source: 'https://zed.dev/docs/ai/llm-providers',
   },
   jetbrains: {
-    title: 'JetBrains AI', speaks: 'chat', steps: 'Settings > Tools > AI Assistant > Models & API keys: provider "OpenAI-compatible"',
-    limits: 'completion in the editor and cloud features stay with JetBrains', source: 'https://www.jetbrains.com/help/ai-assistant/use-custom-models.html',
+    title: 'JetBrains AI', speaks: 'chat', steps: 'Settings > Tools > AI Assistant > Providers & API keys (earlier: Models & API keys): an OpenAI-compatible entry per model',
+    limits: 'with keys of your own some of its features stay off, and it has no way to send the Messages API', source: 'https://www.jetbrains.com/help/ai-assistant/use-custom-models.html',
   },
   'open-webui': {
     title: 'Open WebUI', program: 'open-webui', speaks: 'chat', env: { OPENAI_API_BASE_URL: '{v1}', OPENAI_API_KEY: '{key}' },
-    steps: 'Admin Settings > Connections > OpenAI API', limits: 'after its first start its database wins over variables; in Docker use host.docker.internal',
+    steps: 'Admin Settings > Connections > OpenAI > Manage > Add New Connection', limits: 'after its first start its database wins over variables; in Docker use host.docker.internal',
     source: 'https://docs.openwebui.com/getting-started/quick-start/connect-a-provider/starting-with-openai-compatible',
   },
   librechat: {
@@ -229,16 +231,17 @@ export const TOOLS: Readonly<Record<string, Tool>> = {
     limits: 'in Docker use host.docker.internal instead of localhost', source: 'https://www.librechat.ai/docs/quick_start/custom_endpoints',
   },
   raycast: {
-    title: 'Raycast', speaks: 'chat', steps: 'Settings > AI > Custom Providers > Reveal: add an entry with id, name, base_url and models to providers.yaml',
+    title: 'Raycast', speaks: 'chat', steps: 'an entry with id, name, base_url and models (each with id, name, context) in ~/.config/raycast/ai/providers.yaml (Settings > AI > Custom Providers)',
+    limits: 'the file\'s form is from its users\' tools; the vendor\'s page could not be read',
     source: 'https://manual.raycast.com/ai/custom-providers',
   },
   llm: {
     title: 'llm', program: 'llm', speaks: 'chat', settings: [{
-      file: ['LLM_USER_PATH', process.platform === 'darwin' ? '~/Library/Application Support/io.datasette.llm' : '~/.config/io.datasette.llm',
-        'extra-openai-models.yaml'],
+      file: ['LLM_USER_PATH', `~/${APP_DATA[process.platform] ?? '.config'}/io.datasette.llm`, 'extra-openai-models.yaml'],
       bottom: '- model_id: dario\n  model_name: "{model}"\n  api_base: "{v1}"\n  supports_tools: true\n',
     }],
-    steps: 'then: llm -m dario; with an access key: llm keys set openai', source: 'https://llm.datasette.io/en/stable/other-models.html',
+    steps: 'then: llm -m dario', limits: 'with an access key: llm keys set dario, and add api_key_name: dario to the entry',
+    source: 'https://llm.datasette.io/en/stable/other-models.html#openai-compatible-models',
   },
   'openai-sdk': { title: 'openai (JS, Python)', speaks: 'responses', steps: VENDOR_VARIABLES, source: 'https://github.com/openai/openai-node#readme' },
   'anthropic-sdk': {

@@ -3,6 +3,7 @@
  * full or read-only costs one complaint per minute and at worst the oldest lines, never a request.
  * @module
  */
+import { appendFileSync, mkdirSync } from 'node:fs'
 import { mkdir, open } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
@@ -73,19 +74,30 @@ export function createAppender(complain: (message: string) => void, before?: (fi
       waiting = [...rest, ...others, ...waiting].slice(-MAX_WAITING)
       if (failure === undefined) continue
       complain(`${file} cannot be written (${failure.code ?? failure.message}); make room or check who owns it`)
-      schedule()
-      timer?.unref() // a program that wants to end need not wait for a disk
-      return
+      return schedule()
     }
   }
 
+  /** A program that ends, by itself or by `process.exit`, does not wait for the batch; its lines are kept all the same. */
+  function writeRest(): void {
+    try {
+      for (const { file, bytes } of waiting) {
+        mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
+        appendFileSync(file, bytes, { mode: 0o600 })
+      }
+    } catch { /* nobody is left to hear it */ }
+  }
+
   function schedule(): void {
-    timer ??= setTimeout(() => void flush(), BATCH_MS)
+    if (timer !== undefined) return
+    timer = setTimeout(() => void flush(), BATCH_MS).unref()
+    process.once('exit', writeRest)
   }
 
   function flush(): Promise<void> {
     clearTimeout(timer)
     timer = undefined
+    process.off('exit', writeRest)
     running ??= drain().finally(() => {
       running = undefined
     })
@@ -101,6 +113,7 @@ export function createAppender(complain: (message: string) => void, before?: (fi
       await flush()
       clearTimeout(timer)
       timer = undefined
+      process.off('exit', writeRest)
     },
   }
 }

@@ -14,6 +14,7 @@ import type { Duplex } from 'node:stream'
 import { connect as connectTls } from 'node:tls'
 import { urlToHttpOptions } from 'node:url'
 import { dressSocket } from './socket.ts'
+import { watchUndici } from './undici.ts'
 
 /** What answers; `createProxy()` makes one. */
 export interface ShimTarget {
@@ -49,7 +50,7 @@ const PATHS = /^\/v1\/(?!realtime)/
 export function install({ proxy, hosts = ['api.anthropic.com', 'api.openai.com'] }: ShimOptions = {}): void {
   uninstall()
   let loading: Promise<ShimTarget | undefined> | undefined
-  const before = { fetch: globalThis.fetch, http: { request: http.request, get: http.get }, https: { request: https.request, get: https.get } }
+  const before = { fetch: globalThis.fetch, http: { request: http.request, get: http.get, ClientRequest: http.ClientRequest }, https: { request: https.request, get: https.get } }
   const sendPlain = before.http.request as Send
   const now: Active = active = {
     hosts: new Set(hosts.map((host) => (/:\d+$/.test(host) ? host : `${host}:443`).toLowerCase())),
@@ -57,6 +58,7 @@ export function install({ proxy, hosts = ['api.anthropic.com', 'api.openai.com']
     restore() {
       // Whoever has replaced ours meanwhile still calls them, and they pass everything through.
       if (globalThis.fetch === patched.fetch) globalThis.fetch = before.fetch
+      unwatch()
       if (http.request === patched.http.request) Object.assign(http, before.http)
       if (https.request === patched.https.request) Object.assign(https, before.https)
       syncBuiltinESMExports()
@@ -66,28 +68,38 @@ export function install({ proxy, hosts = ['api.anthropic.com', 'api.openai.com']
     fetch(input: Input, init?: RequestInit): Promise<Response> {
       return active === now && isOurs(now, input) ? answerFetch(now, before.fetch, input, init) : before.fetch(input, init)
     },
-    http: wrap(sendPlain, false),
+    http: { ...wrap(sendPlain, false), ClientRequest: wrapClass(before.http.ClientRequest) },
     https: wrap(before.https.request as Send, true),
   }
+  const unwatch = watchUndici((address) => active === now && isOurs(now, address), (url) => openSocket(now, url, {}))
   globalThis.fetch = patched.fetch
   Object.assign(http, patched.http)
   Object.assign(https, patched.https)
   syncBuiltinESMExports() // reaches `import { request } from 'node:https'`
 
+  /** The same request over memory; undefined: it is not ours. */
+  function divert(args: Arguments, secure: boolean): [RequestOptions, Callback | undefined] | undefined {
+    const options = active === now ? readOptions(args, secure, now) : undefined
+    if (options === undefined) return undefined
+    const { url, ...rest } = options
+    const createConnection = (_: unknown, ready: (error: Error | null, socket?: Duplex) => void): void => {
+      openSocket(now, url, rest).then((socket) => ready(null, socket), ready)
+    }
+    // Without an agent Node takes the socket from createConnection, and it need not be a socket.
+    const call = { ...rest, protocol: 'http:', agent: undefined, defaultPort: secure ? 443 : 80, createConnection } as RequestOptions
+    return [call, args.find((one) => typeof one === 'function')]
+  }
+
   function wrap(send: Send, secure: boolean): { request: Send; get: Send } {
     function request(...args: Arguments): ClientRequest {
-      const options = active === now ? readOptions(args, secure, now) : undefined
-      if (options === undefined) return send(...args)
-      const { url, ...rest } = options
-      const createConnection = (_: unknown, ready: (error: Error | null, socket?: Duplex) => void): void => {
-        openSocket(now, url, rest).then((socket) => ready(null, socket), ready)
-      }
-      const port = secure ? 443 : 80
-      // Without an agent Node takes the socket from createConnection, and it need not be a socket.
-      const call = { ...rest, protocol: 'http:', agent: undefined, defaultPort: port, createConnection } as RequestOptions
-      return sendPlain(call, args.find((one) => typeof one === 'function'))
+      const diverted = divert(args, secure)
+      return diverted === undefined ? send(...args) : sendPlain(...diverted)
     }
     return { request, get: (...args) => request(...args).end() }
+  }
+
+  function wrapClass(Made: typeof http.ClientRequest): typeof http.ClientRequest {
+    return new Proxy(Made, { construct: (_, args: Arguments, made) => Reflect.construct(Made, divert(args, isSecure(args)) ?? args, made) as object })
   }
 }
 
@@ -114,6 +126,12 @@ async function answerFetch(
     throw new TypeError('fetch failed', { cause: error }) // what clients know as "try again"
   })
   return Object.defineProperty(response, 'url', { value: request.url })
+}
+
+/** What the class goes by: its agent, since `https.request` only adds one. */
+function isSecure(args: Arguments): boolean {
+  const agent = args.flatMap((one) => (typeof one === 'object' && 'agent' in one ? [one.agent] : []))[0]
+  return typeof agent === 'object' && (agent as { protocol?: string }).protocol === 'https:'
 }
 
 /** The options of a request that is ours, read as Node reads them. */
@@ -145,14 +163,14 @@ async function openSocket({ load }: Active, { protocol, hostname, port }: URL, o
 /** The proxy of the user's configuration. Loaded late: most processes that carry the shim never ask a model. */
 async function createOwn(): Promise<ShimTarget | undefined> {
   try {
-    const [{ createProxy }, { assemble }, { createOutput }] = await Promise.all([
+    const [{ createProxy }, { assemble, toUsageFolder }, { createOutput }] = await Promise.all([
       import('../proxy.ts'), import('../cli/command.ts'), import('../cli/output.ts')])
     const silent = { write: () => true }
     const environment = process.env
     const context = { name: 'shim', positionals: [], values: {}, environment, output: createOutput(silent, silent, environment) }
     const { config } = await assemble(context)
     // No door, so no keys for it: what calls is this very process.
-    return createProxy({ config: { ...config, host: '127.0.0.1', accessKeys: [] }, environment })
+    return createProxy({ config: { ...config, host: '127.0.0.1', accessKeys: [] }, environment, usageFolder: toUsageFolder(context) })
   } catch (error) {
     process.stderr.write(`dario: no proxy in this process, so requests go to their own hosts: ${(error as Error).message}\n`)
     return undefined

@@ -2,7 +2,7 @@
  * The libraries that programs are built on, through the shim: they ask the vendors' own hosts, and nothing listens.
  */
 import { deepStrictEqual, strictEqual } from 'node:assert/strict'
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { buildDario } from '../helpers/built.ts'
@@ -30,6 +30,10 @@ const CALLERS: Readonly<Record<string, readonly [imports: string, code: string, 
   'axios': ["import axios from 'axios'", `say((await axios.post(${URL_}, ${BODY}, { timeout: 5000 })).data.choices[0].message.content)`, 'one two'],
   'axios: streamed': ["import axios from 'axios'", `let text = ''; for await (const part of (await axios.post(${URL_}, { ...${BODY}, stream: true }, { responseType: 'stream' })).data) text += part; say(text.endsWith('[DONE]\\n\\n'))`, true],
   'got': ["import got from 'got'", `say((await got.post(${URL_}, { json: ${BODY}, timeout: { connect: 2000, secureConnect: 2000, socket: 5000, response: 5000 } }).json()).choices[0].message.content)`, 'one two'],
+  'undici: request': ["import { request } from 'undici'", `say((await (await request(${URL_}, ${JSON_POST})).body.json()).choices[0].message.content)`, 'one two'],
+  'undici: fetch, with an agent of its own': ["import { Agent, fetch } from 'undici'", `say((await (await fetch(${URL_}, { ...${JSON_POST}, dispatcher: new Agent({ keepAliveTimeout: 5000 }) })).json()).choices[0].message.content)`, 'one two'],
+  'undici: pool, after a fetch of Node': ["import { Pool } from 'undici'", `await fetch(${URL_}, ${JSON_POST}); await fetch('http://127.0.0.1:1').catch(() => {}); say((await (await new Pool('https://api.openai.com').request({ path: '/v1/chat/completions', ...${JSON_POST} })).body.json()).choices[0].message.content)`, 'one two'],
+  'undici: stream, aborted': ["import { request } from 'undici'", `const end = new AbortController(); const { body } = await request(${URL_}, { ...${JSON_POST}, signal: end.signal }); end.abort(); say(await body.text().catch((error) => error.name))`, 'AbortError'],
 }
 
 for (const [name, [imports, code, said]] of Object.entries(CALLERS)) {
@@ -45,3 +49,27 @@ for (const [name, [imports, code, said]] of Object.entries(CALLERS)) {
     deepStrictEqual(JSON.parse(stdout), [said, false])
   })
 }
+
+/** Another process looks which sockets of this one listen. */
+const LOOK = `
+const { readFileSync, readdirSync, readlinkSync } = require('node:fs'), of = '/proc/' + process.argv[1]
+const mine = new Set(readdirSync(of + '/fd').flatMap((fd) => { try { return [readlinkSync(of + '/fd/' + fd)] } catch { return [] } }))
+const rows = ['tcp', 'tcp6'].flatMap((name) => readFileSync(of + '/net/' + name, 'utf8').trim().split('\\n').slice(1).map((row) => row.trim().split(/\\s+/)))
+console.log(rows.filter((row) => row[3] === '0A' && mine.has('socket:[' + row[9] + ']')).length)`
+
+if (existsSync('/proc/self/net/tcp')) test('shim: the system sees nothing listen either', { timeout: 60_000 }, async (t) => {
+  const home = createHome(t)
+  const script = join(home, 'look.mjs')
+  writeFileSync(script, `
+import { execFileSync } from 'node:child_process'
+import { createServer } from 'node:net'
+const look = () => Number(execFileSync(process.execPath, ['-e', ${JSON.stringify(LOOK)}, String(process.pid)], { env: {} }))
+const { status } = await fetch(${URL_}, ${JSON_POST})
+const during = look()
+const server = createServer().listen(0, '127.0.0.1')
+await new Promise((resolve) => server.once('listening', resolve))
+console.log(JSON.stringify([status, during, look()]))
+server.close()`)
+  const { stdout, stderr } = await runDario(t, home, ['shim', '--', process.execPath, script], { built: BUILT })
+  deepStrictEqual(JSON.parse(stdout || 'null'), [200, 0, 1], stderr)
+})
