@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { TOOLS, fill, findTool } from '../src/cli/tools.ts'
+import type { Tool } from '../src/cli/tools.ts'
 import { buildDario } from './helpers/built.ts'
 import { createHome, runDario as runCommand } from './helpers/command.ts'
 import type { CommandOptions, Finished } from './helpers/command.ts'
@@ -155,6 +156,18 @@ test('tools: every tool says how it gets here and where that is from', () => {
     ok(tool.settings !== undefined || tool.steps !== undefined, name)
     ok(tool.program === undefined || tool.env !== undefined || tool.args !== undefined || tool.steps !== undefined || tool.settings !== undefined, name)
   }
+})
+
+test('tools: the README names each where it belongs', () => {
+  const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
+  const rows = Object.fromEntries([...readme.matchAll(/^\| ((?:run|setup|by hand)[^|]*) \| (`.*`) \|$/gm)].map(([, title = '', names = '']) => [title, names.replaceAll('`', '').split(', ')]))
+  const place = ({ env, args, program, settings }: Tool): string => {
+    const runs = program !== undefined && (env ?? args) !== undefined
+    return runs ? (settings === undefined ? 'run, else by hand' : 'run and setup') : settings === undefined ? 'by hand' : 'setup'
+  }
+  const wanted: Record<string, string[]> = {}
+  for (const [name, tool] of Object.entries(TOOLS)) (wanted[place(tool)] ??= []).push(name)
+  deepStrictEqual(rows, wanted)
 })
 
 test('tools: what needs a model goes when there is none', () => {
