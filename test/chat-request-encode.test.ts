@@ -306,6 +306,7 @@ for (const [target, thinking, expected] of [
   [LOCAL, { mode: 'off' }, {}],
   [{ ...LOCAL, ...repairs('no_thinking') }, { mode: 'on', effort: 'high' }, {}],
   [OPENAI, { mode: 'on', effort: 'high' }, {}],
+  [{ ...LOCAL, model: 'gpt-4.1' }, { mode: 'on', effort: 'high' }, {}],
   [{ ...OPENAI, model: 'gpt-5' }, { mode: 'on', effort: 'max' }, { reasoning_effort: 'high' }],
   [{ ...OPENAI, model: 'gpt-5.2' }, { mode: 'on', effort: 'max' }, { reasoning_effort: 'xhigh' }],
   [OPENROUTER, { mode: 'on', budget: 5000 }, { reasoning: { max_tokens: 5000 } }],

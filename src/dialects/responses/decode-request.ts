@@ -31,14 +31,22 @@ export function toItems(input: unknown): Json[] {
 
 /**
  * The same request without `previous_response_id`: the stored history stands before its input, and references to
- * stored items are replaced by them (pitfall R18). Instructions are not inherited, as the API has it.
+ * stored items are replaced by them (pitfall R18); `find` knows those of other answers. Instructions are not
+ * inherited, as the API has it.
  */
-export function expandInput(body: JsonObject, stored: StoredResponse): JsonObject {
-  const history = [...stored.input, ...stored.output]
+export function expandInput(
+  body: JsonObject,
+  stored: StoredResponse | undefined,
+  find: (id: string) => JsonObject | undefined = () => undefined,
+): JsonObject {
+  const history = stored === undefined ? [] : [...stored.input, ...stored.output]
   const byId = new Map(history.map((item) => [item['id'], item]))
-  const input = toItems(body['input']).map((item) => {
-    return isObject(item) && item['type'] === 'item_reference' ? byId.get(item['id']) ?? item : item
+  const items = toItems(body['input'])
+  const input = items.map((item) => {
+    if (!isObject(item) || item['type'] !== 'item_reference') return item
+    return byId.get(item['id']) ?? find(String(item['id'])) ?? item
   })
+  if (stored === undefined) return input.every((item, index) => item === items[index]) ? body : { ...body, input }
   const { previous_response_id: _, ...rest } = body
   return { ...rest, input: [...history, ...input] }
 }
