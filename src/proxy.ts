@@ -23,6 +23,8 @@ import { readVersion } from './version.ts'
 import type { Hop, Router } from './exchange/router.ts'
 import type { Observer } from './hub/record.ts'
 import type { DialectName } from './hub/types.ts'
+import type { PlanStatus } from './plan/check.ts'
+import type { PlanLimits } from './plan/limits.ts'
 import type { PlanBackend } from './plan/plan.ts'
 import type { ModelEntry } from './server/models.ts'
 import type { IncomingMessage, ServerResponse } from 'node:http'
@@ -49,6 +51,8 @@ export interface BackendStatus {
   models: number | undefined
   /** One sentence with a remedy. */
   problem: string | undefined
+  /** Of a plan only: its program, and the limits as that last reported them. */
+  plan: (PlanStatus & { limits: PlanLimits | undefined }) | undefined
 }
 
 export interface Explanation {
@@ -143,7 +147,8 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
     const { backends } = house
     return {
       status: 'ok', name: 'dario', version,
-      ...(authorised ? { backends: [...backends.values()].map((backend) => ({ id: backend.id, type: backend.type, keys: pool.states(backend) })) } : {}),
+      ...(authorised ? { backends: [...backends.values()].map((backend) => (
+        { id: backend.id, type: backend.type, keys: pool.states(backend), limits: toPlan(backend)?.limits() })) } : {}),
     } as unknown as Record<string, never>
   }
 
@@ -167,10 +172,13 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
       const { backends, catalog } = house
       const { models, failures } = await catalog.read()
       return {
-        backends: await Promise.all([...backends.values()].map(async (backend) => ({
-          id: backend.id, type: backend.type, speaks: backend.speaks, host: backend.host, keys: pool.states(backend),
-          models: models.get(backend.id)?.length, problem: failures.get(backend.id) ?? await askPlan(backend),
-        }))),
+        backends: await Promise.all([...backends.values()].map(async (backend) => {
+          const { id, type, speaks, host } = backend
+          const known = toPlan(backend)
+          const plan = known && { ...await known.check(), limits: known.limits() }
+          const problem = failures.get(id) ?? (plan?.ok === false ? plan.hint : undefined)
+          return { id, type, speaks, host, keys: pool.states(backend), models: models.get(id)?.length, problem, plan }
+        })),
       }
     },
   }
@@ -189,10 +197,8 @@ export function describeKey({ label, state, until, reason, family, headroom }: K
   return `${label} ${state} until ${new Date(until).toISOString()} (${family === undefined ? reason : `${reason}, ${family}`})${room}`
 }
 
-/** What keeps the plan's program from serving; undefined for every other backend. */
-async function askPlan(backend: Backend): Promise<string | undefined> {
-  const { ok, hint } = 'check' in backend ? await (backend as PlanBackend).check() : { ok: true, hint: undefined }
-  return ok ? undefined : hint
+function toPlan(backend: Backend): PlanBackend | undefined {
+  return backend.type === 'claude-code' ? backend as PlanBackend : undefined
 }
 
 /** Whether the bare name leads to this backend; else the list shows it with its prefix. */

@@ -6,10 +6,12 @@ import { watchConfig } from '../config-file.ts'
 import type { ParsedConfig } from '../config.ts'
 import { createProxy } from '../proxy.ts'
 import type { Proxy } from '../proxy.ts'
+import { askClaude } from '../survey.ts'
 import { readVersion } from '../version.ts'
 import { assemble, toSource, warn } from './command.ts'
 import type { Assembled, Command, CommandContext } from './command.ts'
 import { cleanText } from './output.ts'
+import { describePlan } from './plan.ts'
 
 const GRACE = 10_000 // ms for streams to finish
 
@@ -21,6 +23,7 @@ export const serve: Command = async (context) => {
   try {
     const { url } = await proxy.listen()
     printBanner(context, url, assembled)
+    void tellPlans(context, assembled).catch(() => {})
     return await untilSignal(context, proxy)
   } finally {
     watcher.close()
@@ -55,6 +58,16 @@ function printBanner({ output }: CommandContext, url: string, { config, discover
   output.line(`  export ANTHROPIC_BASE_URL=${url}`)
   output.line(`  export OPENAI_BASE_URL=${url}/v1`)
   output.line()
+}
+
+/** After the banner: the program takes half a second to say who it is. */
+async function tellPlans(context: CommandContext, { config }: Assembled): Promise<void> {
+  const plans = Object.entries(config.backends).filter(([, { type }]) => type === 'claude-code')
+  await Promise.all(plans.map(async ([name, backend]) => {
+    const status = await askClaude(context.environment, backend)
+    context.output.note(cleanText(`${name}: ${describePlan(status, undefined)}`))
+    if (status.hint !== undefined) warn(context, `${name}: ${status.hint}`)
+  }))
 }
 
 /** The first signal lets streams finish, the second one does not wait. */

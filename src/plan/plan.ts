@@ -175,10 +175,7 @@ export function createPlanBackend(options: PlanOptions): PlanBackend {
     async send(call, _key, signal) {
       signal.throwIfAborted()
       try {
-        if (!call.loopback) {
-          const sentence = 'a Claude plan serves only its own machine; call dario over loopback'
-          return toUpstream(403, encodeFailure('permission_error', sentence))
-        }
+        if (!call.loopback) throw new DarioError('permission', 'a Claude plan serves only its own machine; call dario over loopback')
         const path = call.path.split('?')[0]
         if (call.method === 'GET' && path === '/v1/models') return toUpstream(200, encodeModels())
         if (call.method !== 'POST' || path !== '/v1/messages') {
@@ -192,7 +189,7 @@ export function createPlanBackend(options: PlanOptions): PlanBackend {
       } catch (thrown) {
         const error = toDarioError(thrown)
         if (signal.aborted) throw signal.reason
-        if (error.status >= 500 && error.code !== 'overloaded') throw error
+        if (error.code === 'permission' || (error.status >= 500 && error.code !== 'overloaded')) throw error
         const type = error.code === 'overloaded' ? 'overloaded_error' : 'invalid_request_error'
         const more = error.details === undefined ? {} : { details: error.details as JsonObject }
         return toUpstream(error.status, encodeFailure(type, error.message, more), encodeLimits(limits))

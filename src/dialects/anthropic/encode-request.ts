@@ -35,9 +35,7 @@ export function encodeRequest(request: HubRequest, target: Target): EncodedReque
   const format = encodeFormat(request.format, target, family, system)
   const outputConfig = { ...(thinking.effort === undefined ? {} : { effort: thinking.effort }), ...format }
   endInUserTurn(messages, family, thinks, drop)
-  for (const name of ['chat', 'responses'] as const) {
-    for (const path of Object.keys(request.extra[name] ?? {})) drop(path, 'Anthropic has no word for this field')
-  }
+  for (const path of Object.keys(request.extra.chat ?? {})) drop(path, 'Anthropic has no word for this field')
   const body: JsonObject = {
     model: target.model,
     max_tokens: Math.max(1, maxTokens),
