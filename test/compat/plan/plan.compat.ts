@@ -20,10 +20,11 @@ import { toArguments, toEnvironment, toRunEnvironment, writeFiles } from '../../
 import { readAnswer, toCall } from '../../helpers/plan.ts'
 import type { Answered, Message } from '../../helpers/plan.ts'
 import { until } from '../../helpers/until.ts'
+import { claudeProgram } from '../programs.ts'
 import { clean, startApi } from './api.ts'
 import type { Api, Arrived } from './api.ts'
 
-const command = process.env['CLAUDE'] ?? fileURLToPath(new URL('../node_modules/.bin/claude', import.meta.url))
+const command = process.env['CLAUDE'] ?? claudeProgram()
 const PIXEL = 'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=='
 const user = (content: unknown): Message => ({ role: 'user', content })
 const text = (words: string): unknown[] => [{ type: 'text', text: words }]
