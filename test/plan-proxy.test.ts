@@ -7,6 +7,7 @@ import type { TestContext } from 'node:test'
 import type { JsonObject } from '../src/hub/types.ts'
 import type { ProxyOptions } from '../src/index.ts'
 import { DIALECTS, END_MARKS, STREAM_ERRORS, WHOLES, wholeStream } from './helpers/answers.ts'
+import { isAlive } from './helpers/fake-claude.ts'
 import { makeResults, makeTools, post, startPlanProxy } from './helpers/plan-proxy.ts'
 import { sendJson, sendSse, startUpstream } from './helpers/upstream.ts'
 import type { TestUpstream } from './helpers/upstream.ts'
@@ -197,12 +198,5 @@ test('plan: closing the proxy ends every process', async (context) => {
   const { url, proxy, fake } = await startPlanProxy(context)
   await post(url, 'anthropic', [user('hello')])
   await proxy.close(0)
-  const [start] = fake.records('start')
-  let alive = true
-  try {
-    process.kill(Number(start?.pid), 0)
-  } catch {
-    alive = false
-  }
-  strictEqual(alive, false)
+  deepStrictEqual(fake.records('start').map(({ pid }) => isAlive(pid)), [false])
 })

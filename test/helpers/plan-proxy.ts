@@ -17,7 +17,7 @@ export interface PlanProxy extends TestProxy {
 }
 
 export async function startPlanProxy(context: TestContext, options: ProxyOptions = {}, scenario: Scenario = {}): Promise<PlanProxy> {
-  const fake = await installFakeClaude(context, scenario)
+  const fake = await installFakeClaude(context, scenario, () => proxy.proxy.close(0))
   const proxy = await startProxy(context, {
     environment: { PATH: process.env['PATH'], HOME: fake.folder, TMPDIR: join(fake.folder, 'tmp') },
     ...options,
