@@ -11,23 +11,31 @@ import { chatDialect } from './dialects/chat/dialect.ts'
 import { responsesDialect } from './dialects/responses/dialect.ts'
 import { createExchange } from './exchange/exchange.ts'
 import { createPreparer } from './exchange/prepare.ts'
+import { createPages } from './observe/dashboard.ts'
+import { createLive, readHistory } from './observe/live.ts'
+import { createMetrics } from './observe/metrics.ts'
+import { createOtlp } from './observe/otlp.ts'
 import { createGuard } from './server/guard.ts'
 import { createListener, isLoopbackHost } from './server/listener.ts'
-import { createFetch } from './server/memory.ts'
+import { createFetch, createMemoryConnection } from './server/memory.ts'
 import { createHandler } from './server/routes.ts'
-import type { Backend, BackendType } from './backends/backend.ts'
+import type { Backend, BackendType, ModelInfo } from './backends/backend.ts'
 import type { KeyState } from './backends/pool.ts'
-import { parseConfig } from './config.ts'
-import type { Config, ConfigInput } from './config.ts'
+import { listSecrets, parseConfig } from './config/parse.ts'
+import type { Config, ConfigInput } from './config/types.ts'
 import { readVersion } from './version.ts'
 import type { Hop, Router } from './exchange/router.ts'
 import type { Observer } from './hub/record.ts'
+import type { BackendState, PlanWindows } from './observe/live.ts'
+import { createCapture } from './observe/capture.ts'
+import { createObservation } from './observe/observe.ts'
+import { createRedactor } from './observe/redact.ts'
 import type { DialectName } from './hub/types.ts'
 import type { PlanStatus } from './plan/check.ts'
-import type { PlanLimits } from './plan/limits.ts'
 import type { PlanBackend } from './plan/plan.ts'
 import type { ModelEntry } from './server/models.ts'
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Duplex } from 'node:stream'
 
 /** The members of the configuration file, or a parsed `config` in their place. */
 export interface ProxyOptions extends ConfigInput {
@@ -36,6 +44,10 @@ export interface ProxyOptions extends ConfigInput {
   environment?: Readonly<Record<string, string | undefined>> | undefined
   observer?: Observer | undefined
   log?: ((line: string) => void) | undefined
+  /** Folder of the usage ledger, which `dario usage` reads; default: none is kept. */
+  usageFolder?: string | undefined
+  /** Folder for requests and answers as they came and went, redacted; default: none. For bug reports only. */
+  captureFolder?: string | undefined
   /** Milliseconds; default 15,000 of silence before a keep-alive, 120,000 until a client that stopped reading is dropped. */
   keepAlive?: number | undefined
   stalledReader?: number | undefined
@@ -52,7 +64,7 @@ export interface BackendStatus {
   /** One sentence with a remedy. */
   problem: string | undefined
   /** Of a plan only: its program, and the limits as that last reported them. */
-  plan: (PlanStatus & { limits: PlanLimits | undefined }) | undefined
+  plan: (PlanStatus & { windows: PlanWindows }) | undefined
 }
 
 export interface Explanation {
@@ -66,6 +78,8 @@ export interface Proxy {
   listen(): Promise<{ url: string; port: number }>
   /** Answers without a socket; the URL's host is ignored. */
   fetch(request: Request): Promise<Response>
+  /** A connection without a socket: `http.request({ createConnection: proxy.connect })`. */
+  connect(): Duplex
   /** For a server of your own: `createServer(proxy.handle)`. */
   handle(request: IncomingMessage, response: ServerResponse): void
   /** Stops accepting, lets answers finish for `graceMs` (default 10,000), ends the rest in-protocol. */
@@ -89,7 +103,8 @@ const DIALECTS: Record<DialectName, typeof anthropicDialect> = {
  */
 export function createProxy(options: ProxyOptions = {}): Proxy {
   const {
-    config: parsed, environment = process.env, observer = {}, log = () => {}, keepAlive = 15_000, stalledReader = 120_000, ...input
+    config: parsed, environment = process.env, observer = {}, log = () => {}, keepAlive = 15_000, stalledReader = 120_000,
+    usageFolder, captureFolder, ...input
   } = options
   const config = parsed ?? parseConfig(input, environment).config
   const version = readVersion()
@@ -97,40 +112,72 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
   // From Node's cache of random bytes: a call for fresh ones would cost 14 µs per request.
   const newId = (prefix: string): string => prefix + randomUUID().replaceAll('-', '')
   const pool = createPool(now)
-  const builder = createBuilder({ environment, version, now, newId, log })
+  const capture = captureFolder === undefined ? undefined
+    : createCapture({ folder: captureFolder, redact: createRedactor(() => listSecrets(house.config)), now, complain: log })
+  const builder = createBuilder({ environment, version, now, newId, log, wrap: capture?.backend })
   let house = builder.build(config)
 
+  const live = createLive({ now, version, backends: readBackends, history: usageFolder === undefined ? undefined : () => readHistory(usageFolder, now()) })
+  const metrics = createMetrics(version, readBackends)
+  const otlp = createOtlp({ environment, metrics, version, now, newId, log })
+  const observation = createObservation({
+    folder: usageFolder, observers: [live, metrics, ...(otlp === undefined ? [] : [otlp]), observer], log, now,
+    config: () => house.config,
+    backendOf: (id) => house.backends.get(id),
+    modelOf: (backend, model) => house.known.get(`${backend}:${model}`),
+    ask: () => void readCatalog(),
+  })
   const exchange = createExchange({
     settings: () => ({ router: house.router, backends: house.backends, deadline: house.config.deadline, attempts: house.config.attempts }),
     pool,
     dialect: (name) => DIALECTS[name],
     gate: (backend) => house.gates.get(backend),
-    preparer: createPreparer({ maxOutputTokens: (backend, model) => house.known.get(`${backend}:${model}`)?.maxOutputTokens }),
-    observer, newId, now, estimateTokens, keepAlive, stalledReader,
+    preparer: createPreparer({
+      countsUsage: observation.countsUsage,
+      maxOutputTokens: (backend, model) => house.known.get(`${backend}:${model}`)?.maxOutputTokens,
+    }),
+    ...observation, newId, now, estimateTokens, keepAlive, stalledReader,
   })
   const guard = createGuard(() => ({ ...house.config, boundToLoopback: isLoopbackHost(house.config.host) }))
   const handler = createHandler({
-    exchange, guard, newId, now, log,
+    exchange: {
+      handle(incoming, response) {
+        capture?.client(incoming, response)
+        otlp?.enter(incoming)
+        return exchange.handle(incoming, response)
+      },
+    },
+    guard, newId, now, log,
     settings: () => house.config,
     models: listModels,
     health,
     dialectOf: (name) => DIALECTS[name],
-    pages: {},
+    pages: createPages({ live, metrics, explain }),
   })
   const listener = createListener({
     handler, exchange, host: config.host, port: config.port, hasAccessKey: config.accessKeys.length > 0,
   })
 
-  async function listModels(): Promise<ModelEntry[]> {
-    const { catalog, config, backends, known, router } = house
+  /** What the backends' lists say is known from then on: limits and prices. */
+  async function readCatalog(): Promise<{ listed: Map<string, readonly ModelInfo[]>; failures: Map<string, string> }> {
+    const { catalog, config, backends, known } = house
     const { models, failures } = await catalog.read()
+    const listed = new Map<string, readonly ModelInfo[]>()
+    for (const id of backends.keys()) {
+      const configured = config.backends[id]?.models.map((model) => known.get(`${id}:${model.id}`)!) ?? []
+      const infos = configured.length > 0 ? configured : models.get(id) ?? []
+      for (const info of infos) known.set(`${id}:${info.id}`, info)
+      listed.set(id, infos)
+    }
+    return { listed, failures }
+  }
+
+  async function listModels(): Promise<ModelEntry[]> {
+    const { config, known, router } = house
+    const { listed, failures } = await readCatalog()
     for (const [backend, sentence] of failures) log(`models of ${backend} are not listed: ${sentence}`)
-    const entries: ModelEntry[] = [...backends.keys()].flatMap((backend) => {
-      const configured = config.backends[backend]?.models.map(({ id }) => known.get(`${backend}:${id}`)!) ?? []
-      const infos = configured.length > 0 ? configured : models.get(backend) ?? []
-      for (const info of infos) known.set(`${backend}:${info.id}`, info)
-      return infos.map((info): ModelEntry => ({ id: reaches(router, info.id, backend) ? info.id : `${backend}:${info.id}`, backend, info, kind: 'model' }))
-    })
+    const entries = [...listed].flatMap(([backend, infos]) => infos.map((info): ModelEntry => (
+      { id: reaches(router, info.id, backend) ? info.id : `${backend}:${info.id}`, backend, info, kind: 'model' })))
     const names = new Set(entries.map(({ id }) => id))
     for (const [id, target] of Object.entries(config.aliases)) add(id, 'alias', target)
     for (const { model } of config.routes) if (!/[*?]/.test(model)) add(model, 'route', model)
@@ -144,30 +191,23 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
   }
 
   async function health(authorised: boolean): Promise<Record<string, never>> {
-    const { backends } = house
-    return {
-      status: 'ok', name: 'dario', version,
-      ...(authorised ? { backends: [...backends.values()].map((backend) => (
-        { id: backend.id, type: backend.type, keys: pool.states(backend), limits: toPlan(backend)?.limits() })) } : {}),
-    } as unknown as Record<string, never>
+    return { status: 'ok', name: 'dario', version, ...(authorised ? { backends: readBackends() } : {}) } as unknown as Record<string, never>
   }
 
   return {
     listen: () => listener.listen(),
     fetch: createFetch(listener.server),
+    connect: () => createMemoryConnection(listener.server),
     handle: handler,
     async close(graceMs) {
       await listener.close(graceMs)
       await builder.close()
+      await Promise.all([otlp?.close(), observation.close(), capture?.close()])
     },
     update(next) {
       house = builder.build(next)
     },
-    explain(model) {
-      const { chain, reasons } = house.router.resolve(model)
-      const lines = [...reasons, ...chain.map(({ backend, model: there }, index) => describeHop(backend, there, index))]
-      return { lines, chain, reason: reasons.join('; ') }
-    },
+    explain,
     async status() {
       const { backends, catalog } = house
       const { models, failures } = await catalog.read()
@@ -175,12 +215,25 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
         backends: await Promise.all([...backends.values()].map(async (backend) => {
           const { id, type, speaks, host } = backend
           const known = toPlan(backend)
-          const plan = known && { ...await known.check(), limits: known.limits() }
+          const plan = known && { ...await known.check(), windows: readWindows(backend) }
           const problem = failures.get(id) ?? (plan?.ok === false ? plan.hint : undefined)
           return { id, type, speaks, host, keys: pool.states(backend), models: models.get(id)?.length, problem, plan }
         })),
       }
     },
+  }
+
+  function explain(model: string): Explanation {
+    const { chain, reasons } = house.router.resolve(model)
+    const lines = [...reasons, ...chain.map(({ backend, model: there }, index) => describeHop(backend, there, index))]
+    return { lines, chain, reason: reasons.join('; ') }
+  }
+
+  function readBackends(): BackendState[] {
+    return [...house.backends.values()].map((backend) => ({
+      id: backend.id, type: backend.type, keys: pool.states(backend), waiting: house.gates.get(backend.id)?.waiting() ?? 0,
+      windows: readWindows(backend),
+    }))
   }
 
   function describeHop(id: string, model: string, index: number): string {
@@ -199,6 +252,12 @@ export function describeKey({ label, state, until, reason, family, headroom }: K
 
 function toPlan(backend: Backend): PlanBackend | undefined {
   return backend.type === 'claude-code' ? backend as PlanBackend : undefined
+}
+
+function readWindows(backend: Backend): PlanWindows {
+  const { fiveHour, sevenDay } = toPlan(backend)?.limits() ?? {}
+  return Object.entries({ '5 hours': fiveHour, '7 days': sevenDay })
+    .flatMap(([name, window]) => window?.utilization === undefined ? [] : [{ name, used: window.utilization, resetsAt: window.resetsAt && window.resetsAt * 1000 }])
 }
 
 /** Whether the bare name leads to this backend; else the list shows it with its prefix. */

@@ -26,7 +26,7 @@ test('plan: a program that is logged in is found, stands before a metered key an
   const dario = startDario(context, home, ['--port', '0'], { environment })
   const [, url = ''] = await dario.says(/listens on (http:\S+)/)
   await dario.says(/plan \(claude program, logged in\), anthropic \(ANTHROPIC_API_KEY\)/)
-  await dario.says(/claude models go to the plan, which cannot cost extra/)
+  await dario.says(/claude models go to the plan; anthropic.MODEL uses the key/)
   await dario.says(/plan: claude 2\.1\.330, logged in \(claude\.ai\)/)
   const { response, text } = await post(url, 'chat', [{ role: 'user', content: 'hello' }])
   deepStrictEqual([response.headers.get('dario-backend'), text], ['plan', '1: hello'])
@@ -73,11 +73,11 @@ test('plan: backend list and doctor show the limits that the running dario knows
   await post(url, 'anthropic', [{ role: 'user', content: 'hello' }])
   const running = { environment: { ...options.environment, DARIO_PORT: new URL(url).port } }
   const list = await runDario(context, home, ['backend', 'list'], running)
-  match(list.stdout, /claude 2\.1\.330, logged in \(claude\.ai\); 25 % of the 5-hour window used until 1970-01-01T01:23Z; 50 % of the 7-day window/)
-  const json = JSON.parse((await runDario(context, home, ['backend', 'list', '--json'], running)).stdout) as { backends: { name: string; plan?: { limits: { status: string } } }[] }
-  strictEqual(json.backends.find(({ name }) => name === 'mine')?.plan?.limits.status, 'allowed')
+  match(list.stdout, /claude 2\.1\.330, logged in \(claude\.ai\); 25 % of 5 hours used until 1970-01-01T01:23Z; 50 % of 7 days used/)
+  const json = JSON.parse((await runDario(context, home, ['backend', 'list', '--json'], running)).stdout) as { backends: { name: string; plan?: { windows: { used: number }[] } }[] }
+  deepStrictEqual(json.backends.find(({ name }) => name === 'mine')?.plan?.windows.map(({ used }) => used), [0.25, 0.5])
   const { stdout } = await runDario(context, home, ['doctor'], running)
-  match(stdout, /ok {4}backend mine: claude 2\.1\.330, logged in \(claude\.ai\); 25 % of the 5-hour window used/)
+  match(stdout, /ok {4}backend mine: claude 2\.1\.330, logged in \(claude\.ai\); 25 % of 5 hours used/)
 })
 
 test('plan: a second login has its own folder, by the name of its backend', async (context) => {

@@ -179,9 +179,9 @@ test('plan: health shows the limits to who has the access key only', async (cont
   const headers = { 'x-api-key': 'the-access-key' }
   for (const words of ['hello', 'again']) await post(url, 'anthropic', [user(words)], {}, headers) // told after an answer
   const read = async (init: RequestInit): Promise<unknown> => await (await fetch(`${url}/health`, init)).json()
-  const { backends } = await read({ headers }) as { backends: { id: string; limits?: JsonObject }[] }
-  strictEqual(backends.find(({ id }) => id === 'plan')?.limits?.['status'], 'allowed')
-  doesNotMatch(JSON.stringify(await read({})), /limits|plan/)
+  const { backends } = await read({ headers }) as { backends: { id: string; windows?: { used: number }[] }[] }
+  deepStrictEqual(backends.find(({ id }) => id === 'plan')?.windows?.map(({ used }) => used), [0.25, 0.5])
+  doesNotMatch(JSON.stringify(await read({})), /windows|plan/)
 })
 
 test('plan: the status of a backend says whether its program is ready, and its limits', async (context) => {
@@ -191,7 +191,7 @@ test('plan: the status of a backend says whether its program is ready, and its l
   const { backends } = await proxy.status()
   const { problem, plan } = backends.find(({ id }) => id === 'plan')!
   strictEqual(problem, undefined)
-  deepStrictEqual([plan?.version, plan?.login, plan?.limits?.fiveHour?.utilization], ['2.1.330', 'claude.ai', 0.25])
+  deepStrictEqual([plan?.version, plan?.login, plan?.windows[0]?.used], ['2.1.330', 'claude.ai', 0.25])
 })
 
 test('plan: closing the proxy ends every process', async (context) => {

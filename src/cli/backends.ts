@@ -5,14 +5,14 @@
 import { createInterface } from 'node:readline/promises'
 import { Writable } from 'node:stream'
 import { text as readAll } from 'node:stream/consumers'
-import { BACKEND_NAME } from '../config-backend.ts'
-import type { BackendConfig } from '../config.ts'
-import { editConfig } from '../config-file.ts'
-import { readBaseUrl } from '../config-values.ts'
+import { BACKEND_NAME } from '../config/backend.ts'
+import type { BackendConfig } from '../config/types.ts'
+import { editConfig } from '../config/file.ts'
+import { readBaseUrl } from '../config/values.ts'
 import { DarioError } from '../errors.ts'
 import type { JsonObject } from '../hub/types.ts'
-import { KNOWN_BACKENDS } from '../known.ts'
-import { nearest } from '../nearest.ts'
+import { KNOWN_BACKENDS } from '../config/known.ts'
+import { nearest } from '../config/nearest.ts'
 import { createProxy, describeKey } from '../proxy.ts'
 import { askClaude, askServer } from '../survey.ts'
 import { assemble, createUsageError, findRunning, text, toSource, warn } from './command.ts'
@@ -37,12 +37,12 @@ async function list(context: CommandContext): Promise<number> {
   const running = await findRunning(config.port, context.environment)
   const rows = await Promise.all(Object.entries(config.backends).map(async ([name, backend]) => {
     const { type, baseUrl, speaks, keys, discovered: found } = backend
-    const plan = type === 'claude-code' ? { ...await askClaude(context.environment, backend), limits: running?.limits.get(name) } : undefined
+    const plan = type === 'claude-code' ? { ...await askClaude(context.environment, backend), windows: running?.windows.get(name) ?? [] } : undefined
     return { name, type, baseUrl, speaks, keys: keys.map(({ label }) => label), states: running?.keys.get(name), plan, discovered: found }
   }))
   if (values['json'] === true) return output.json({ running: running?.url, backends: rows }), 0
   output.table([['NAME', 'TYPE', 'SPEAKS', 'KEYS', 'ADDRESS'], ...rows.map(({ name, type, baseUrl, speaks, keys, states, plan }) => {
-    const told = plan === undefined ? states?.map(describeKey) ?? keys : [describePlan(plan, plan.limits)]
+    const told = plan === undefined ? states?.map(describeKey) ?? keys : [describePlan(plan, plan.windows)]
     return [name, type, speaks.join(', '), told.map(cleanText).join('; ') || '-', cleanText(baseUrl ?? plan?.program ?? '-')]
   })])
   for (const { name, plan } of rows) if (plan?.hint !== undefined) output.note(`${name}: ${cleanText(plan.hint)}`)

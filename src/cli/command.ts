@@ -3,18 +3,19 @@
  * @module
  */
 import { homedir } from 'node:os'
-import { defaultConfigPath } from '../config.ts'
-import type { Config, ParsedConfig } from '../config.ts'
-import type { Environment } from '../config-values.ts'
-import { readConfig } from '../config-file.ts'
-import type { ConfigSource } from '../config-file.ts'
-import { isUnconfigured, mergeDiscovered } from '../discovery.ts'
-import type { Discovered } from '../discovery.ts'
+import { join } from 'node:path'
+import { defaultConfigPath } from '../config/parse.ts'
+import type { Config, ParsedConfig } from '../config/types.ts'
+import type { Environment } from '../config/values.ts'
+import { readConfig } from '../config/file.ts'
+import type { ConfigSource } from '../config/file.ts'
+import { isUnconfigured, mergeDiscovered } from '../config/discovery.ts'
+import type { Discovered } from '../config/discovery.ts'
 import { DarioError } from '../errors.ts'
 import type { BackendStatus } from '../proxy.ts'
 import { surveyMachine } from '../survey.ts'
 import { cleanText } from './output.ts'
-import type { PlanLimits } from './plan.ts'
+import type { PlanWindows } from './plan.ts'
 import type { Output } from './output.ts'
 
 export interface CommandContext {
@@ -39,11 +40,19 @@ export function text(context: CommandContext, option: string): string | undefine
   return typeof value === 'string' ? value : undefined
 }
 
+function toHome({ environment }: CommandContext): string {
+  return environment['HOME'] ?? environment['USERPROFILE'] ?? homedir()
+}
+
+/** `~/.dario/usage`, whichever configuration is used. */
+export function toUsageFolder(context: CommandContext): string {
+  return join(toHome(context), '.dario', 'usage')
+}
+
 export function toSource(context: CommandContext): ConfigSource {
   const { environment } = context
-  const home = environment['HOME'] ?? environment['USERPROFILE'] ?? homedir()
   return {
-    file: text(context, 'config') ?? defaultConfigPath(environment, home),
+    file: text(context, 'config') ?? defaultConfigPath(environment, toHome(context)),
     environment,
     flags: { host: text(context, 'host'), port: text(context, 'port') },
   }
@@ -71,7 +80,7 @@ export async function assemble(context: CommandContext, parsed: ParsedConfig = l
   return { config: mergeDiscovered(config, discovered), discovered, file }
 }
 
-type Told = Pick<BackendStatus, 'id' | 'keys'> & { limits?: PlanLimits }
+type Told = Pick<BackendStatus, 'id' | 'keys'> & { windows?: PlanWindows }
 
 export interface Running {
   url: string
@@ -79,7 +88,7 @@ export interface Running {
   /** Each backend's keys as they are now; empty when that dario wants another access key than DARIO_ACCESS_KEY. */
   keys: ReadonlyMap<string, BackendStatus['keys']>
   /** Each plan's limits, as its program last reported them there. */
-  limits: ReadonlyMap<string, PlanLimits | undefined>
+  windows: ReadonlyMap<string, PlanWindows | undefined>
 }
 
 /** The dario that answers on this port, if one does: the truth on keys is there, not in the file (pitfall W12). */
@@ -95,11 +104,31 @@ export async function findRunning(port: number, environment: Environment = {}): 
     const { version, backends = [] } = body
     return {
       url, version: cleanText(String(version)),
-      keys: new Map(backends.map(({ id, keys }) => [id, keys])), limits: new Map(backends.map(({ id, limits }) => [id, limits])),
+      keys: new Map(backends.map(({ id, keys }) => [id, keys])), windows: new Map(backends.map(({ id, windows }) => [id, windows])),
     }
   } catch {
     return undefined
   }
+}
+
+/** What a tool without models of its own is told to ask for, best first; anything listed is better than nothing. */
+const PREFERRED = [/^claude.*sonnet/, /^claude/, /^gpt-5/, /^gpt/, /^(?!echo\b)/, /^echo$/]
+
+/**
+ * The model that a tool gets: the one that was asked for, else, unless it brings its own, one that dario lists. Backends
+ * without a list are reached by the routes, whatever the name.
+ * @throws DarioError `invalid_request` for a name that settings files cannot carry.
+ */
+export async function chooseModel(
+  ask: (request: Request) => Promise<Response>, root: string, key: string | undefined, asked: string | undefined, own: boolean,
+): Promise<string | undefined> {
+  if (asked !== undefined && !/^[\w.:@/+[\]-]+$/.test(asked)) throw createUsageError(`--model ${JSON.stringify(asked)} cannot be the name of a model`)
+  if (asked !== undefined || own) return asked
+  const headers = key === undefined ? {} : { authorization: `Bearer ${key}` }
+  const answer = await ask(new Request(`${root}/v1/models`, { headers, signal: AbortSignal.timeout(15_000) }))
+  const list = ((await answer.json()) as { data?: { id?: unknown }[] } | null)?.data ?? []
+  const names = list.map(({ id }) => String(id)).filter((id) => /^[\w.:@/+[\]-]+$/.test(id))
+  return PREFERRED.flatMap((pattern) => names.find((name) => pattern.test(name)) ?? []).at(0) ?? 'claude-sonnet-4-5'
 }
 
 export function warn({ output }: CommandContext, message: string): void {

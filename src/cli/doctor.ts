@@ -6,10 +6,10 @@ import { existsSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { homedir, networkInterfaces, release } from 'node:os'
 import { join } from 'node:path'
-import type { ParsedConfig } from '../config.ts'
-import type { Environment } from '../config-values.ts'
-import { readConfig } from '../config-file.ts'
-import { PLACEHOLDER_KEY, isOurselves } from '../discovery.ts'
+import type { ParsedConfig } from '../config/types.ts'
+import type { Environment } from '../config/values.ts'
+import { readConfig } from '../config/file.ts'
+import { PLACEHOLDER_KEY, isOurselves } from '../config/discovery.ts'
 import { createProxy } from '../proxy.ts'
 import type { BackendStatus } from '../proxy.ts'
 import { askClaude } from '../survey.ts'
@@ -18,7 +18,8 @@ import { assemble, findRunning, toSource } from './command.ts'
 import type { Command, CommandContext, Running } from './command.ts'
 import { cleanText } from './output.ts'
 import { describePlan } from './plan.ts'
-import type { PlanLimits } from './plan.ts'
+import type { PlanWindows } from './plan.ts'
+import { TOOLS, findProgram, locate } from './tools.ts'
 
 export interface Check {
   name: string
@@ -45,7 +46,7 @@ export const doctor: Command = async (context) => {
   checks.push(...backends.map((backend) => checkBackend(backend, running)))
   if (backends.every(({ plan }) => plan === undefined)) checks.push(await checkClaude(environment))
   checks.push(...checkProxyVariables(environment), ...checkCertificates(environment))
-  checks.push(...checkContainer(environment, port), ...checkTools(environment, port))
+  checks.push(...checkContainer(environment, port), ...checkTools(environment, port), ...listTools(environment, port))
   const failed = checks.some(({ state }) => state === 'fail')
   if (values['json'] === true) return output.json({ version: readVersion(), ok: !failed, checks }), failed ? 1 : 0
   const colours = { ok: 'green', warn: 'yellow', fail: 'red' } as const
@@ -97,7 +98,7 @@ async function readBackends(context: CommandContext, parsed: ParsedConfig): Prom
 
 function checkBackend({ id, type, speaks, keys, models, problem, plan }: BackendStatus, running: Running | undefined): Check {
   const name = `backend ${id}`
-  if (plan !== undefined) return checkPlan(name, plan, running?.limits.get(id))
+  if (plan !== undefined) return checkPlan(name, plan, running?.windows.get(id))
   const refused = keys.filter(({ state }) => state === 'refused')
   if (refused.length > 0) {
     const found = `the key ${refused.map(({ label }) => label).join(', ')} is refused`
@@ -107,8 +108,8 @@ function checkBackend({ id, type, speaks, keys, models, problem, plan }: Backend
   return ok(name, `${type}, speaks ${speaks.join(', ')}${models === undefined ? '' : `, ${models} models`}`)
 }
 
-function checkPlan(name: string, plan: NonNullable<BackendStatus['plan']>, limits: PlanLimits | undefined): Check {
-  const found = describePlan(plan, limits)
+function checkPlan(name: string, plan: NonNullable<BackendStatus['plan']>, windows: PlanWindows | undefined): Check {
+  const found = describePlan(plan, windows)
   return plan.hint === undefined ? ok(name, found) : { name, state: plan.ok ? 'warn' : 'fail', found, remedy: plan.hint }
 }
 
@@ -117,7 +118,7 @@ async function checkClaude(environment: Environment): Promise<Check> {
   const status = await askClaude(environment)
   const { program, ok: ready, hint } = status
   if (program === undefined) return ok('claude', 'no claude program; the plan backend is off')
-  const found = describePlan(status, undefined)
+  const found = describePlan(status)
   return ready ? ok('claude', found) : { name: 'claude', state: 'warn', found, remedy: hint ?? 'run: claude auth login' }
 }
 
@@ -184,6 +185,17 @@ export function checkTools(environment: Environment, port: number): Check[] {
     checks.push({ name: 'auth variables', state: 'warn', found, remedy: 'unset ANTHROPIC_AUTH_TOKEN' })
   }
   return checks.length > 0 ? checks : [ok('tools', 'no tool setting overrides the variables')]
+}
+
+/** Tools that are here, and whether their settings lead to us. */
+function listTools(environment: Environment, port: number): Check[] {
+  return Object.entries(TOOLS).flatMap(([name, { title, program, settings = [] }]) => {
+    const files = settings.flatMap((file) => locate(file, environment))
+    if (!files.some((file) => existsSync(file)) && (program === undefined || findProgram(program, environment) === undefined)) return []
+    const here = files.some((file) => new RegExp(`//(?:localhost|127\\.0\\.0\\.1):${port}\\b`).test(readIfThere(file)))
+    const way = program === undefined ? `dario setup ${name}` : `dario run ${name}, or for good: dario setup ${name}`
+    return [ok(`tool ${name}`, here ? `${title} is set up for dario` : `${title} is not set up for dario; ${way}`)]
+  })
 }
 
 function checkClaudeSettings(file: string, port: number): Check[] {

@@ -13,7 +13,7 @@ export interface OptionSpec {
 
 export interface CommandSpec {
   /** File in this folder that runs it. */
-  module: 'serve' | 'backends' | 'routes' | 'doctor' | 'environment' | 'run' | 'config'
+  module: 'serve' | 'backends' | 'routes' | 'doctor' | 'environment' | 'run' | 'setup' | 'shim' | 'config' | 'usage' | 'keys' | 'watch'
   /** What follows the name, for people. */
   usage: string
   help: string
@@ -27,13 +27,19 @@ const CONFIG: OptionSpec = { type: 'string', value: 'FILE', help: 'another confi
 const JSON_OUTPUT: OptionSpec = { type: 'boolean', help: 'print JSON, for scripts' }
 const PORT: OptionSpec = { type: 'string', short: 'p', value: 'N', help: 'port to listen on (or DARIO_PORT; default 3456)' }
 const HOST: OptionSpec = { type: 'string', value: 'HOST', help: 'address to listen on (or DARIO_HOST; default: loopback only)' }
+const MODEL: OptionSpec = { type: 'string', value: 'NAME', help: 'model for the tool, its small helper model included' }
 const FILE_OPTIONS = { config: CONFIG, json: JSON_OUTPUT }
 
 export const COMMANDS: Readonly<Record<string, CommandSpec>> = {
   proxy: {
     module: 'serve', usage: '', takes: [0, 0], help: 'Start the endpoint. This is also what dario does without a command.',
-    options: { port: PORT, host: HOST, config: CONFIG },
-    examples: ['dario', 'dario proxy --port 8080'],
+    options: {
+      port: PORT, host: HOST, config: CONFIG,
+      'log-level': { type: 'string', value: 'LEVEL', help: 'debug, info, warn or error (default info)' },
+      'log-file': { type: 'string', value: 'FILE', help: 'write the log there as JSON too; rotated at 10 MB' },
+      capture: { type: 'string', value: 'DIR', help: 'write requests and answers there, for a bug report' },
+    },
+    examples: ['dario', 'dario proxy --port 8080', 'dario proxy --log-file dario.log'],
   },
   'backend list': {
     module: 'backends', usage: '', takes: [0, 0], help: 'List the configured backends, or those found on this machine.',
@@ -86,6 +92,30 @@ export const COMMANDS: Readonly<Record<string, CommandSpec>> = {
     module: 'routes', usage: 'MODEL', takes: [1, 1], help: 'Say where a model goes, and why.', options: FILE_OPTIONS,
     examples: ['dario route explain claude-sonnet-4-5', 'dario route explain groq:llama-3.3-70b-versatile'],
   },
+  usage: {
+    module: 'usage', usage: '', takes: [0, 0], help: 'Show requests, tokens and estimated cost: today, 7 days, 30 days, and by name.',
+    options: {
+      since: { type: 'string', value: 'WHEN', help: 'a date (2026-11-01) or days (7d); default 30d' },
+      by: { type: 'string', value: 'NAME', help: 'model, backend, tool, key, route or day' },
+      csv: { type: 'boolean', help: 'print CSV, for a spreadsheet' },
+      json: JSON_OUTPUT,
+    },
+    examples: ['dario usage', 'dario usage --by tool --since 7d', 'dario usage --by day --csv'],
+  },
+  'key list': {
+    module: 'keys', usage: '', takes: [0, 0], help: 'List the access keys that clients of this dario may use.', options: FILE_OPTIONS,
+    examples: ['dario key list'],
+  },
+  'key add': {
+    module: 'keys', usage: 'NAME', takes: [1, 1],
+    help: 'Make an access key for a tool or a colleague. It is shown once and kept as a hash; usage and budgets go by its name.',
+    options: { ...FILE_OPTIONS, route: { type: 'string', value: 'LIST', help: 'routes that it may use, comma-separated (default: all)' } },
+    examples: ['dario key add laptop', "dario key add ci --route 'fast,gpt-*'"],
+  },
+  'key remove': {
+    module: 'keys', usage: 'NAME', takes: [1, 1], help: 'Remove an access key; who has it is refused from then on.', options: FILE_OPTIONS,
+    examples: ['dario key remove ci'],
+  },
   doctor: {
     module: 'doctor', usage: '', takes: [0, 0], help: 'Check this machine and the configuration; every problem comes with a remedy.',
     options: { ...FILE_OPTIONS, port: PORT },
@@ -97,10 +127,33 @@ export const COMMANDS: Readonly<Record<string, CommandSpec>> = {
     examples: ['eval "$(dario env)"', 'dario env --shell fish | source', 'dario env --shell powershell | Invoke-Expression'],
   },
   run: {
-    module: 'run', usage: '-- COMMAND [ARGUMENT...]', takes: [1, Infinity],
-    help: 'Run one command with its environment pointed at dario; starts dario for as long as it runs if none does.',
-    options: { config: CONFIG, port: PORT },
-    examples: ['dario run -- claude', 'dario run -- python agent.py'],
+    module: 'run', usage: 'TOOL|COMMAND [ARGUMENT...]', takes: [1, Infinity],
+    help: 'Run a tool, or any command, pointed at dario; starts dario for as long as it runs if none does. No file of yours is changed.',
+    options: { config: CONFIG, port: PORT, model: MODEL },
+    examples: ['dario run claude', 'dario run --model gpt-5 claude', 'dario run -- python agent.py'],
+  },
+  setup: {
+    module: 'setup', usage: '[TOOL]', takes: [0, 1],
+    help: 'Point a tool at dario for good: shows the change to its settings, asks, keeps a copy. Without TOOL: what is known.',
+    options: {
+      ...FILE_OPTIONS, port: PORT, model: MODEL,
+      yes: { type: 'boolean', short: 'y', help: 'do not ask' },
+      print: { type: 'boolean', help: 'only show the change' },
+      undo: { type: 'boolean', help: 'bring the settings back as they were before' },
+    },
+    examples: ['dario setup', 'dario setup codex', 'dario setup codex --undo'],
+  },
+  shim: {
+    module: 'shim', usage: 'COMMAND [ARGUMENT...]', takes: [1, Infinity],
+    help: 'Run a Node program that asks dario inside its own process: no port, nothing listens.',
+    options: { config: CONFIG, hosts: { type: 'string', value: 'LIST', help: 'hosts to answer for (default api.anthropic.com,api.openai.com)' } },
+    examples: ['dario shim -- node agent.js', 'dario shim -- qwen'],
+  },
+  watch: {
+    module: 'watch', usage: '', takes: [0, 0],
+    help: 'Show what the running dario does, live. In a pipe: one line per request. DARIO_ACCESS_KEY is sent where it is set.',
+    options: { config: CONFIG, port: { ...PORT, help: 'port of the running dario (or DARIO_PORT; default 3456)' }, url: { type: 'string', value: 'URL', help: 'another machine: http://host:3456' } },
+    examples: ['dario watch', 'dario watch --url http://build-box:3456', 'dario watch | grep claude'],
   },
   'config path': {
     module: 'config', usage: '', takes: [0, 0], help: 'Print where the configuration file is.', options: FILE_OPTIONS,

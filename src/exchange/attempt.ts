@@ -116,6 +116,7 @@ export function createAttempt(tools: AttemptTools): Attempt {
     }
     if (from.name === 'anthropic') preparer.trimBetas(job, candidate, headers)
     const upstream = await backend.send({
+      id: record.id,
       method: incoming.method,
       path: encoded === undefined ? incoming.path : PATHS[from.name],
       dialect: from.name,

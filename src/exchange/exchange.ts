@@ -12,34 +12,13 @@ import type { Backend } from '../backends/backend.ts'
 import type { Gate } from '../backends/gate.ts'
 import type { Pool } from '../backends/pool.ts'
 import type { Dialect } from '../dialects/dialect.ts'
-import type { Observer } from '../hub/record.ts'
+import type { Observer, RequestRecord } from '../hub/record.ts'
 import type { DialectName, JsonObject } from '../hub/types.ts'
+import type { Incoming } from './incoming.ts'
 import type { Failure, Job } from './job.ts'
 import type { Preparer } from './prepare.ts'
 import type { Resolution, Router } from './router.ts'
-import type { IncomingHttpHeaders, ServerResponse } from 'node:http'
-
-/** `generate`: an answer in a dialect. `count_tokens`: Anthropic's count. `passthrough`: relayed untouched. */
-export type Operation = 'generate' | 'count_tokens' | 'passthrough'
-
-/** A request that passed the guard, its body read and decompressed. */
-export interface Incoming {
-  id: string
-  operation: Operation
-  dialect: DialectName
-  /** Upper case. */
-  method: string
-  /** Normalised: begins with `/v1/`, no trailing slash, query string kept. */
-  path: string
-  headers: IncomingHttpHeaders
-  body: Buffer
-  /** From the socket's address, never from a header. */
-  loopback: boolean
-  /** Name of the access key, when the request came with one; `routes` limits it. */
-  accessKey: { name: string; routes?: readonly string[] | undefined } | undefined
-  /** Unix time in ms of arrival. */
-  received: number
-}
+import type { ServerResponse } from 'node:http'
 
 export interface Exchange {
   /** Answers on `response`, always: errors go out in the client's dialect. Never rejects. */
@@ -68,6 +47,9 @@ export interface ExchangeTools {
   newId: (prefix: string) => string
   /** Unix time in ms. */
   now: () => number
+  /** The part of a chain that the budgets allow. @throws DarioError `rate_limited` when none of it. */
+  admit: <Hop extends { backend: Backend; model: string }>(record: RequestRecord, chain: readonly Hop[]) => readonly Hop[]
+  costOf: (record: RequestRecord) => RequestRecord['cost']
   /** Tokens of an Anthropic request, where no backend counts them. */
   estimateTokens: (body: JsonObject) => number
   keepAlive: number
@@ -108,6 +90,7 @@ export function createExchange(tools: ExchangeTools): Exchange {
     }
     job.record.totalMs = now() - incoming.received
     job.record.responseBytes = job.reply.bytes
+    job.record.cost = tools.costOf(job.record)
     observer.end?.(job.record)
   }
 
@@ -123,7 +106,7 @@ export function createExchange(tools: ExchangeTools): Exchange {
     if (job.incoming.operation === 'count_tokens') return countTokens(job, chain)
     const usable = job.incoming.operation === 'generate' ? chain : chain.filter(({ backend }) => backend.speaks.includes(job.client.name))
     const failures: Failure[] = []
-    const candidates = pool.candidates(usable, job.affinity, () => !job.incoming.body.includes('"assistant"'))
+    const candidates = pool.candidates(tools.admit(job.record, usable), job.affinity, () => !job.incoming.body.includes('"assistant"'))
     const waiting = [...candidates]
     for (let tried = 0; tried < settings.attempts; tried++) {
       const candidate = pool.take(waiting, tried === 0)

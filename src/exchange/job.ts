@@ -7,7 +7,7 @@ import type { Dialect } from '../dialects/dialect.ts'
 import type { DarioError } from '../errors.ts'
 import type { RequestRecord } from '../hub/record.ts'
 import type { HubRequest, JsonObject, Warning } from '../hub/types.ts'
-import type { Incoming } from './exchange.ts'
+import type { Incoming } from './incoming.ts'
 import type { Peek } from './peek.ts'
 import type { Reply } from './reply.ts'
 import type { OutgoingHttpHeaders } from 'node:http'
@@ -24,6 +24,8 @@ export interface Job {
   record: RequestRecord
   /** `dario-*` response headers that a built-in backend adds; an upstream's own are never passed on. */
   notes: OutgoingHttpHeaders
+  /** Usage was asked for in the client's stead, so the chunk that brings it is not for the client (pitfall U6). */
+  hidesUsage?: boolean | undefined
   session: string | undefined
   /** `[1m]` or the like behind the model's name, once it is routed. */
   suffix: string

@@ -3,6 +3,7 @@
  * @module
  */
 import { mergeBetas } from '../backends/headers.ts'
+import { toFamily } from '../dialects/chat/families.ts'
 import { expandInput } from '../dialects/responses/decode-request.ts'
 import { DarioError } from '../errors.ts'
 import { repairToolTurns } from '../hub/repair.ts'
@@ -11,9 +12,9 @@ import { createRepairs } from './repairs.ts'
 import { createResponseStore } from './response-store.ts'
 import type { Candidate } from '../backends/pool.ts'
 import type { Dialect, EncodedRequest, Repair } from '../dialects/dialect.ts'
-import type { HubEvent, JsonObject } from '../hub/types.ts'
+import type { DialectName, HubEvent, JsonObject } from '../hub/types.ts'
 import type { Sent } from './deliver.ts'
-import type { Incoming } from './exchange.ts'
+import type { Incoming } from './incoming.ts'
 import type { Decoded, Job } from './job.ts'
 
 export interface Preparer {
@@ -34,6 +35,8 @@ export interface Preparer {
 }
 
 export interface PreparerLimits {
+  /** Somebody counts tokens. */
+  countsUsage: () => boolean
   maxOutputTokens: (backend: string, model: string) => number | undefined
 }
 
@@ -42,6 +45,13 @@ const BETA = 'anthropic-beta'
 const OF_RELAY: ReadonlySet<Repair> = new Set<Repair>(['no_thinking_history', 'max_completion_tokens', 'max_tokens'])
 /** Long context is a beta at Anthropic's API; the `[1m]` in the model's name asks for it (pitfall M1). */
 const LONG_CONTEXT_BETA = 'context-1m-2025-08-07'
+
+/** What encoders name in the hub's words, as the client of each dialect wrote it. */
+const WORDS: Record<DialectName, Readonly<Record<string, string>>> = {
+  anthropic: { stop: 'stop_sequences', input: 'messages' },
+  chat: { thinking: 'reasoning_effort', input: 'messages' },
+  responses: { thinking: 'reasoning', messages: 'input', verbosity: 'text.verbosity' },
+}
 
 export function createPreparer(limits: PreparerLimits): Preparer {
   const repairs = createRepairs()
@@ -58,7 +68,7 @@ export function createPreparer(limits: PreparerLimits): Preparer {
     let body = parseBody(incoming.body)
     if (client.name === 'responses') body = expand(body, incoming.accessKey?.name)
     if (client.name === 'responses' && typeof body['previous_response_id'] === 'string') {
-      throw new DarioError('invalid_request', `the response ${JSON.stringify(body['previous_response_id'].slice(0, 100))} is not kept here: ` +
+      throw new DarioError('invalid_request', `previous_response_id: the response ${JSON.stringify(body['previous_response_id'].slice(0, 100))} is not kept here: ` +
         'it is unknown, too old or was sent with store: false. Send the whole conversation as input', { path: 'previous_response_id' })
     }
     const { request, warnings } = client.decodeRequest(body)
@@ -72,26 +82,32 @@ export function createPreparer(limits: PreparerLimits): Preparer {
 
   function encode(job: Job, target: Dialect, { backend, model }: Candidate, known: ReadonlySet<Repair>): EncodedRequest {
     const { request } = job.decoded()
-    return target.encodeRequest({ ...request, model, stream: true }, {
+    const encoded = target.encodeRequest({ ...request, model, stream: true }, {
       model,
       host: backend.host,
       repairs: known,
       session: job.session,
       maxOutputTokens: limits.maxOutputTokens(backend.id, model),
     })
+    const words = WORDS[job.client.name]
+    const warnings = encoded.warnings.map(({ path, reason }) => ({ path: path.replace(/^\w+/, (word) => words[word] ?? word), reason }))
+    return { ...encoded, warnings }
   }
 
-  function relay(job: Job, { model }: Candidate, known: ReadonlySet<Repair>): Buffer | undefined {
+  function relay(job: Job, { backend, model }: Candidate, known: ReadonlySet<Repair>): Buffer | undefined {
     const { incoming, peeked, client } = job
     if (peeked === undefined) return incoming.body.length === 0 && incoming.method !== 'POST' ? undefined : incoming.body
     const body = model === peeked.model || peeked.model === '' ? incoming.body : peeked.withModel(model)
+    job.hidesUsage = limits.countsUsage() && client.name === 'chat' && job.stream && !known.has('no_stream_options')
+      && peeked.read('stream_options') === undefined && toFamily({ model, host: backend.host, repairs: known }).openFields
+    const asked = job.hidesUsage ? withUsage(body) : body
     const refers = client.name === 'responses' &&
       (typeof peeked.read('previous_response_id') === 'string' || incoming.body.includes('"item_reference"'))
-    if (!refers && (known.size === 0 || client.repairBody === undefined)) return body
-    const sent = parseBody(body)
+    if (!refers && (known.size === 0 || client.repairBody === undefined)) return asked
+    const sent = parseBody(asked)
     const plain = refers ? expand(sent, incoming.accessKey?.name) : sent
     const repaired = known.size === 0 ? plain : client.repairBody?.(plain, known) ?? plain
-    return repaired === sent ? body : Buffer.from(JSON.stringify(repaired))
+    return repaired === sent ? asked : Buffer.from(JSON.stringify(repaired))
   }
 
   return {
@@ -108,7 +124,8 @@ export function createPreparer(limits: PreparerLimits): Preparer {
     learn(job, { backend, model }, { from, encoded, headers, repairs: applied }, error) {
       if (repairs.learnBeta(backend.id, error, headers[BETA])) return true
       const possible = from.readRepairs(error, model).filter((repair) => !applied.has(repair))
-      const found = encoded !== undefined ? possible : possible.filter((repair) => from.repairBody !== undefined && OF_RELAY.has(repair))
+      const found = encoded !== undefined ? possible : possible.filter((repair) => repair === 'no_stream_options'
+        ? job.hidesUsage : from.repairBody !== undefined && OF_RELAY.has(repair))
       repairs.learn(backend.id, model, job.affinity, found)
       return found.length > 0
     },
@@ -126,4 +143,10 @@ export function parseBody(body: Buffer): JsonObject {
   } catch (cause) {
     throw new DarioError('invalid_json', `the request body is not valid JSON: ${(cause as Error).message}`, { cause })
   }
+}
+
+/** Chat streams tell their usage only when asked (pitfall U6). */
+function withUsage(body: Buffer): Buffer {
+  const at = body.indexOf('{') + 1
+  return Buffer.concat([body.subarray(0, at), Buffer.from('"stream_options":{"include_usage":true},'), body.subarray(at)])
 }

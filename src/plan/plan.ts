@@ -71,6 +71,7 @@ export function createPlanBackend(options: PlanOptions): PlanBackend {
   let limits: PlanLimits | undefined
   let place: Promise<string> | undefined
   let warming = Promise.resolve()
+  let starts: Promise<unknown> = Promise.resolve()
   let closed = false
 
   async function createContext(): Promise<RunContext> {
@@ -86,7 +87,13 @@ export function createPlanBackend(options: PlanOptions): PlanBackend {
     }
   }
 
-  async function start(request: PlanRequest, signal: AbortSignal, transcript: string | undefined): Promise<Run> {
+  function start(request: PlanRequest, signal: AbortSignal, transcript: string | undefined): Promise<Run> {
+    const started = startOne(request, signal, transcript)
+    starts = Promise.allSettled([starts, started])
+    return started
+  }
+
+  async function startOne(request: PlanRequest, signal: AbortSignal, transcript: string | undefined): Promise<Run> {
     const leave = await queue.enter(signal)
     try {
       if (closed) throw new DarioError('overloaded', 'dario is closing; try again when it is back')
@@ -199,7 +206,10 @@ export function createPlanBackend(options: PlanOptions): PlanBackend {
     limits: () => limits,
     async close() {
       closed = true
-      await Promise.all([...runs].map((run) => run.end('dario closes')))
+      const end = (): Promise<unknown> => Promise.all([...runs].map((run) => run.end('dario closes')))
+      await end()
+      await starts // what was being started meanwhile
+      await end()
       await bridge.close()
     },
   }

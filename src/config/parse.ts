@@ -1,141 +1,20 @@
 /**
- * Configuration: the types, and one JSON value plus environment plus flags, validated. Every error names the JSON path
+ * One JSON value plus environment plus flags, validated into a configuration. Every error names the JSON path
  * (or the variable, or the flag) and says what would be right; no secret is ever part of a message.
  * @module
  */
 import { createHash } from 'node:crypto'
 import { join } from 'node:path'
-import { createBackendConfig, readBackend } from './config-backend.ts'
-import { MAX_TIMER, createSecretReader, fail, readList, readNumber, readObject, readRecord, readText } from './config-values.ts'
-import type { Environment, ReadSecret } from './config-values.ts'
-import type { DialectName } from './hub/types.ts'
+import { createBackendConfig, readBackend } from './backend.ts'
+import { MAX_TIMER, createSecretReader, fail, readList, readNumber, readObject, readRecord, readText, readWord } from './values.ts'
+import type { Environment, ReadSecret } from './values.ts'
+import type { AccessKeyConfig, BackendConfig, BudgetConfig, Config, ConfigFlags, ParsedConfig, RouteConfig } from './types.ts'
 import { memberPath } from './json-text.ts'
 import { nearest } from './nearest.ts'
 
-/** Milliseconds. */
-export interface Timeouts {
-  /** TCP and TLS set-up; default 10,000. */
-  connect: number
-  /** Until the upstream's response headers; default 600,000. */
-  firstByte: number
-  /** Between two chunks of an answer; default 300,000. */
-  silence: number
-}
-
-/** A credential after `env:` and `file:` were read. `label` is all that may be shown. */
-export interface KeyConfig {
-  label: string
-  value: string
-  weight: number
-}
-
-export interface BackendConfig {
-  type: 'anthropic' | 'openai' | 'claude-code' | 'echo'
-  /** Without a trailing slash and without `/v1` at its end. */
-  baseUrl?: string | undefined
-  keys: KeyConfig[]
-  speaks: DialectName[]
-  timeouts: Timeouts
-  /** Extra request headers for this backend. */
-  headers: Record<string, string>
-  /** `anthropic-beta` tokens never sent to this backend. */
-  dropBetas: string[]
-  /** Models it serves, when it must not be asked; with their limits and prices where the user gives them. */
-  models: ModelConfig[]
-  /** Concurrent requests; undefined: no cap. */
-  maxConcurrent?: number | undefined
-  /** Requests that may wait for a free place; default 64. */
-  maxQueue: number
-  /** Found in the environment rather than written by the user. */
-  discovered: boolean
-  /** claude-code only: program, configuration folder of a second login, extra variables. */
-  command?: string | undefined
-  configDir?: string | undefined
-  env: Record<string, string>
-  /** claude-code only: idle processes end after this many ms (default 600,000); at most this many at once (default 10). */
-  idle: number
-  maxProcesses: number
-  warm: boolean
-}
-
-export interface ModelConfig {
-  id: string
-  maxInputTokens?: number | undefined
-  maxOutputTokens?: number | undefined
-  /** US dollars per million tokens. */
-  price?: { input: number; output: number; cacheRead?: number | undefined; cacheWrite?: number | undefined } | undefined
-}
-
-/** `to`: `backend` or `backend:model`, tried in this order. */
-export interface RouteConfig {
-  model: string
-  to: string[]
-}
-
-/** A client credential of this proxy. `hash` is the SHA-256 of the key in hexadecimal. */
-export interface AccessKeyConfig {
-  name: string
-  hash: string
-  /** Route patterns (`model` of a route) that it may use; undefined: all. */
-  routes?: string[] | undefined
-}
-
-export interface Config {
-  /** undefined: both loopback addresses. */
-  host: string | undefined
-  port: number
-  accessKeys: AccessKeyConfig[]
-  /** Host header values accepted besides loopback names; Origins that browsers may call from. */
-  allowedHosts: string[]
-  allowedOrigins: string[]
-  /** Bytes; default 64 MiB. */
-  maxBodyBytes: number
-  /** Milliseconds for a whole request, all attempts together; default 3,600,000. */
-  deadline: number
-  /** Upstream attempts per request; default 8. */
-  attempts: number
-  backends: Record<string, BackendConfig>
-  routes: RouteConfig[]
-  /** One step only: alias -> model. */
-  aliases: Record<string, string>
-}
-
-/** A credential as it is written: a literal, `env:NAME` or `file:PATH`; `weight` is its share among several, default 1. */
-export type KeyInput = string | { key: string; weight?: number }
-
-/** The configuration file's form. Everything is optional; defaults are those of Config and BackendConfig. */
-export interface ConfigInput {
-  host?: string
-  port?: number
-  accessKeys?: (string | { name?: string; key?: string; hash?: string; routes?: string[] })[]
-  allowedHosts?: string[]
-  allowedOrigins?: string[]
-  maxBodyBytes?: number
-  deadline?: number
-  attempts?: number
-  backends?: Record<string, Partial<Omit<BackendConfig, 'type' | 'keys' | 'timeouts' | 'discovered'>> & {
-    type: BackendConfig['type']
-    keys?: KeyInput[]
-    timeouts?: Partial<Timeouts>
-  }>
-  routes?: { model: string; to: string[] }[]
-  aliases?: Record<string, string>
-}
-
-/** What the command line sets; text as it was typed. */
-export interface ConfigFlags {
-  host?: string | undefined
-  port?: string | undefined
-}
-
-export interface ParsedConfig {
-  config: Config
-  /** One sentence each, for the user: what was left out and why. */
-  warnings: string[]
-}
-
 const TOP = ['host', 'port', 'accessKeys', 'allowedHosts', 'allowedOrigins', 'maxBodyBytes', 'deadline', 'attempts',
-  'backends', 'routes', 'aliases'] as const
+  'backends', 'routes', 'aliases', 'budgets', 'usageDays'] as const
+
 function readRoute(value: unknown, path: string, backends: Record<string, BackendConfig>): RouteConfig {
   const { model, to } = readObject(value, path, ['model', 'to'])
   let plans = 0
@@ -167,6 +46,22 @@ function readAccessKey(value: unknown, path: string, secret: ReadSecret): Access
     hash: known === undefined ? String(hash).toLowerCase() : hashKey(known),
     ...(routes === undefined ? {} : { routes: readList(routes, `${path}.routes`, readText) }),
   }]
+}
+
+function readBudget(value: unknown, path: string): BudgetConfig {
+  const { scope, per, dollars, tokens } = readObject(value, path, ['scope', 'per', 'dollars', 'tokens'])
+  const text = readText(scope ?? 'all', `${path}.scope`)
+  if (!/^(?:all|(?:backend|route|key):.+)$/.test(text)) fail(`${path}.scope`, 'must be all, backend:NAME, route:PATTERN or key:NAME')
+  if ((dollars === undefined) === (tokens === undefined)) fail(path, 'must have either "dollars" or "tokens"')
+  const limit = dollars === undefined ? { tokens: readNumber(tokens, `${path}.tokens`, 1, 1e15) }
+    : { dollars: readNumber(dollars, `${path}.dollars`, 0.01, 1e9, false) }
+  return { scope: text, per: readWord(per, `${path}.per`, ['day', 'month']), ...limit }
+}
+
+/** The credentials of a configuration, for redaction. */
+export function listSecrets({ backends }: Config): string[] {
+  // A header may be a credential too; short ones are words.
+  return Object.values(backends).flatMap(({ keys, headers }) => [...keys.map(({ value }) => value), ...Object.values(headers).filter((value) => value.length > 15)])
 }
 
 export function hashKey(key: string): string {
@@ -216,6 +111,7 @@ export function parseConfig(json: unknown, environment: Environment = {}, flags:
   if (!isLoopbackHost(host) && accessKeys.length === 0) {
     fail(hostName, `${host} lets other machines in; set DARIO_ACCESS_KEY or "accessKeys", or use 127.0.0.1`) // pitfall Z4
   }
+  const routes = readList(given.routes ?? [], 'routes', (value, path) => readRoute(value, path, backends))
   const config: Config = {
     host,
     port: readNumber(port ?? 3456, portName, 0, 65_535),
@@ -226,8 +122,16 @@ export function parseConfig(json: unknown, environment: Environment = {}, flags:
     deadline: readNumber(given.deadline ?? 3_600_000, 'deadline', 1, MAX_TIMER),
     attempts: readNumber(given.attempts ?? 8, 'attempts', 1, 100),
     backends,
-    routes: readList(given.routes ?? [], 'routes', (value, path) => readRoute(value, path, backends)),
+    routes,
     aliases,
+    budgets: readList(given.budgets ?? [], 'budgets', (value, path) => {
+      const budget = readBudget(value, path)
+      const [, kind, name] = /^(backend|route|key):(.+)$/.exec(budget.scope) ?? []
+      const known = { backend: Object.keys(backends), route: routes.map(({ model }) => model), key: accessKeys.map((key) => key.name) }[kind ?? '']
+      if (known?.includes(name!) === false) warnings.push(`${path}.scope: no ${kind} is called "${name}"; this budget counts nothing yet`)
+      return budget
+    }),
+    usageDays: readNumber(given.usageDays ?? 400, 'usageDays', 1, 36_500),
   }
   return { config, warnings }
 }
