@@ -31,7 +31,6 @@ import { createCapture } from './observe/capture.ts'
 import { createObservation } from './observe/observe.ts'
 import { createRedactor } from './observe/redact.ts'
 import type { DialectName } from './hub/types.ts'
-import type { PlanStatus } from './plan/check.ts'
 import type { PlanBackend } from './plan/plan.ts'
 import type { ModelEntry } from './server/models.ts'
 import type { IncomingMessage, ServerResponse } from 'node:http'
@@ -64,7 +63,7 @@ export interface BackendStatus {
   /** One sentence with a remedy. */
   problem: string | undefined
   /** Of a plan only: its program, and the limits as that last reported them. */
-  plan: (PlanStatus & { windows: PlanWindows }) | undefined
+  plan: (Awaited<ReturnType<PlanBackend['check']>> & { windows: PlanWindows }) | undefined
 }
 
 export interface Explanation {
@@ -138,7 +137,8 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
     }),
     ...observation, newId, now, estimateTokens, keepAlive, stalledReader,
   })
-  const guard = createGuard(() => ({ ...house.config, boundToLoopback: isLoopbackHost(house.config.host) }))
+  const boundToLoopback = isLoopbackHost(config.host)
+  const guard = createGuard(({ allowedHosts, allowedOrigins, accessKeys } = house.config) => ({ allowedHosts, allowedOrigins, accessKeys, boundToLoopback }))
   const handler = createHandler({
     exchange: {
       handle(incoming, response) {
