@@ -33,7 +33,7 @@ function explain(run: () => void): string {
 const isHang = (error: unknown): boolean => (error as NodeJS.ErrnoException).code === 'ERR_SCRIPT_EXECUTION_TIMEOUT'
 
 /** Stops at the first finding: an exception, or an execution that does not come to an end. */
-export function fuzz(name: string, seed: number, ms: number, most = Infinity): Done {
+export function fuzz(name: string, seed: number, ms: number, most: number = Infinity): Done {
   const check = CHECKS[name]
   if (check === undefined) throw new Error(`no fuzzer ${name}; there are ${Object.keys(CHECKS).join(', ')}`)
   const end = performance.now() + ms

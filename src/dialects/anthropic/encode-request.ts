@@ -5,7 +5,7 @@
  */
 import type { HubRequest, JsonObject, OutputFormat, Thinking, Tool, Warning } from '../../hub/types.ts'
 import type { EncodedRequest, Target, ToolIdentity } from '../dialect.ts'
-import { isObject } from '../read.ts'
+import { isObject, toText } from '../read.ts'
 import { repairSchema } from '../schema.ts'
 import { cacheControl, encodeTurns } from './encode-turns.ts'
 import type { Message } from './encode-turns.ts'
@@ -70,7 +70,7 @@ function encodeTools(
         toolNames.set(name, { name: tool.name, kind: tool.type, namespace: tool.namespace })
       tools.set(name, tool.type === 'custom' ? encodeCustomTool(tool, name) : encodeFunction(tool, name, target))
     } else if (tool.origin === 'anthropic') {
-      tools.set(String(tool.value['name'] ?? index), { ...tool.value })
+      tools.set(toText(tool.value['name'] ?? index), { ...tool.value })
     } else if (tool.type === 'web_search' && target.host === 'api.anthropic.com') {
       tools.set('web_search', { type: 'web_search_20250305', name: 'web_search' })
     } else {

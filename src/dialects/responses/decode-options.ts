@@ -4,7 +4,7 @@
  * @module
  */
 import type { HubRequest, JsonObject, OutputFormat, Thinking, Tool, ToolChoice, Warning } from '../../hub/types.ts'
-import { arr, isObject, obj, optionalArr, optionalBool, optionalObj, optionalStr, str } from '../read.ts'
+import { arr, isObject, obj, optionalArr, optionalBool, optionalObj, optionalStr, str, toText } from '../read.ts'
 
 export function decodeTools(value: unknown): Tool[] {
   if (value == null) return []
@@ -56,7 +56,7 @@ export function decodeToolChoice(value: unknown, tools: Tool[], warnings: Warnin
       return { tools: tools.filter((tool) => allowed.some((wanted) => isSameTool(tool, wanted))), toolChoice }
     }
     default: // lossy: other APIs cannot force a server tool
-      warnings.push({ path: 'tool_choice', reason: `only OpenAI can force the tool ${String(value['type'])}` })
+      warnings.push({ path: 'tool_choice', reason: `only OpenAI can force the tool ${toText(value['type'])}` })
       return { tools, toolChoice: { type: 'auto' } }
   }
 }

@@ -8,7 +8,7 @@ import type { ErrorCode } from '../../errors.ts'
 import type { JsonObject } from '../../hub/types.ts'
 import type { Repair } from '../dialect.ts'
 import { readOverflow } from '../overflow.ts'
-import { isObject, optionalArr, optionalObj, optionalStr } from '../read.ts'
+import { isObject, optionalArr, optionalObj, optionalStr, toText } from '../read.ts'
 import { encodeEvent, encodeFailure } from './wire.ts'
 
 /** Codes that vendors put into a failed answer or an error event. */
@@ -70,7 +70,7 @@ export function encodeStreamError(error: DarioError, requestId: string): string 
 export function decodeFailure(value: unknown): DarioError {
   const error = isObject(value) ? value : {}
   const word = optionalStr(error['code']) ?? (error['type'] === 'error' ? undefined : optionalStr(error['type']))
-  const message = optionalStr(error['message']) ?? 'the upstream could not finish its answer; try again'
+  const message = optionalStr(error['message']) || 'the upstream could not finish its answer; try again'
   const code = readOverflow(`${word ?? ''} ${message}`) ? 'context_length_exceeded' : BY_WORD[word ?? ''] ?? 'upstream_error'
   return new DarioError(code, message, { upstreamType: word })
 }
@@ -78,6 +78,8 @@ export function decodeFailure(value: unknown): DarioError {
 export function decodeError(status: number, text: string): DarioError {
   const body = readBody(text)
   const inner = optionalObj(body['error']) ?? body
+  // An event of a stream: it failed although the status had promised otherwise.
+  if (status === 200) return decodeFailure(optionalObj(optionalObj(body['response'])?.['error']) ?? inner)
   const said = readMessage(body, inner) ?? (isPage(text) ? '' : text.trim())
   // lossy: over 2,000 characters an error is somebody's prompt; control characters would forge log lines
   const message = said.replace(/[\u0000-\u001f\u007f]+/g, ' ').slice(0, 2000)
@@ -105,7 +107,7 @@ function readBody(text: string): JsonObject {
 function readMessage(body: JsonObject, inner: JsonObject): string | undefined {
   const details = optionalArr(body['detail'])?.filter(isObject) // FastAPI: vLLM and other Python servers
   return optionalStr(inner['message']) ?? optionalStr(body['error']) ?? optionalStr(body['message']) ?? optionalStr(body['detail'])
-    ?? details?.map((entry) => `${optionalArr(entry['loc'])?.join('.') ?? ''}: ${String(entry['msg'])}`).join('; ')
+    ?? details?.map((entry) => `${optionalArr(entry['loc'])?.map(toText).join('.') ?? ''}: ${toText(entry['msg'])}`).join('; ')
 }
 
 /** E8: markup and unread JSON are no message. */
