@@ -12,9 +12,10 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { measurePool } from './bench/pool.ts'
 import { createWorkshop, ROOT } from './bench/processes.ts'
 import type { Measured, Workshop } from './bench/processes.ts'
-import { MEMORY_GOAL_MB, PACKAGE_GOAL_KB, printTable, ROWS, START_GOAL_MS } from './bench/rows.ts'
+import { MEMORY_GOAL_MB, PACKAGE_GOAL_KB, POOL_GOAL, printTable, ROWS, START_GOAL_MS } from './bench/rows.ts'
 import type { Line, Row } from './bench/rows.ts'
 import { replaceSection } from './check/documents.ts'
 import { readHouse } from './check/rules.ts'
@@ -30,7 +31,7 @@ const rounds = Number(values.rounds)
 const duration = Number(values.seconds) * 1000
 const WARM_UP = 3000
 
-const names = [...ROWS.map(({ name }) => name), 'memory', 'start', 'package', 'lines']
+const names = [...ROWS.map(({ name }) => name), 'pool', 'memory', 'start', 'package', 'lines']
 const wanted = values.rows?.split(',') ?? names
 const unknown = wanted.filter((name) => !names.includes(name))
 if (unknown.length > 0) {
@@ -115,6 +116,21 @@ async function measureStart(shop: Workshop, start: (name: string) => Promise<Mea
   }
 }
 
+/** The choice among five keys, as a share of what dario spends on a small request. */
+async function measurePooling(shop: Workshop, start: (name: string) => Promise<Measured>): Promise<Line> {
+  say('pool ...')
+  const [small] = ROWS
+  const dario = await start('dario')
+  await measure(shop, small!, dario, WARM_UP)
+  const relay = await measure(shop, small!, dario, duration)
+  await dario.stop()
+  const own = measurePool()
+  return {
+    name: 'pool', title: 'choice among five keys: CPU per request', base: `${relay.toFixed(0)} µs (relay)`, dario: `${own.toFixed(0)} µs`,
+    goal: `${POOL_GOAL * 100} %`, reached: `${(100 * own / relay).toFixed(1)} %`, met: own <= POOL_GOAL * relay,
+  }
+}
+
 function measurePackage(): Line {
   const packed = spawnSync('npm', ['pack', '--dry-run', '--json'], { cwd: ROOT, encoding: 'utf8', shell: process.platform === 'win32' })
   const list = JSON.parse(packed.stdout) as Record<string, { unpackedSize: number }>
@@ -150,6 +166,7 @@ try {
     for (const row of rows) lines.push(await measureRow(shop, row, row.base === 'pipe' ? pipe : translator, dario))
     for (const proxy of [pipe, translator, dario]) await proxy.stop()
   }
+  if (wanted.includes('pool')) lines.push(await measurePooling(shop, start))
   if (wanted.includes('memory')) lines.push(await measureMemory(shop, start))
   if (wanted.includes('start')) lines.push(await measureStart(shop, start))
   if (wanted.includes('package')) lines.push(measurePackage())

@@ -32,6 +32,8 @@ export interface BuilderTools {
   now: () => number
   newId: (prefix: string) => string
   log: (line: string) => void
+  /** Stands in front of each backend. */
+  wrap?: ((backend: Backend) => Backend) | undefined
 }
 
 export interface Builder {
@@ -40,13 +42,13 @@ export interface Builder {
   close(): Promise<void>
 }
 
-export function createBuilder({ environment, version, now, newId, log }: BuilderTools): Builder {
+export function createBuilder({ environment, version, now, newId, log, wrap = (backend) => backend }: BuilderTools): Builder {
   const made = new Map<string, Backend>()
 
   /** An unchanged backend stays: its sockets, its processes and its keys' states are worth keeping. */
   function keep(id: string, config: BackendConfig): Backend {
     const name = `${id} ${JSON.stringify(config)}`
-    const backend = made.get(name) ?? create(id, config)
+    const backend = made.get(name) ?? wrap(create(id, config))
     made.set(name, backend)
     return backend
   }

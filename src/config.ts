@@ -6,7 +6,7 @@
 import { createHash } from 'node:crypto'
 import { join } from 'node:path'
 import { createBackendConfig, readBackend } from './config-backend.ts'
-import { MAX_TIMER, createSecretReader, fail, readList, readNumber, readObject, readRecord, readText } from './config-values.ts'
+import { MAX_TIMER, createSecretReader, fail, readList, readNumber, readObject, readRecord, readText, readWord } from './config-values.ts'
 import type { Environment, ReadSecret } from './config-values.ts'
 import type { DialectName } from './hub/types.ts'
 import { memberPath } from './json-text.ts'
@@ -80,6 +80,15 @@ export interface AccessKeyConfig {
   routes?: string[] | undefined
 }
 
+/** A limit per local day or calendar month, in US dollars (estimated) or in tokens of all kinds; one of the two. */
+export interface BudgetConfig {
+  /** `all`, `backend:NAME`, `route:PATTERN` or `key:NAME`. */
+  scope: string
+  per: 'day' | 'month'
+  dollars?: number | undefined
+  tokens?: number | undefined
+}
+
 export interface Config {
   /** undefined: both loopback addresses. */
   host: string | undefined
@@ -98,6 +107,9 @@ export interface Config {
   routes: RouteConfig[]
   /** One step only: alias -> model. */
   aliases: Record<string, string>
+  budgets: BudgetConfig[]
+  /** Days that the usage ledger keeps; default 400. */
+  usageDays: number
 }
 
 /** A credential as it is written: a literal, `env:NAME` or `file:PATH`; `weight` is its share among several, default 1. */
@@ -120,6 +132,8 @@ export interface ConfigInput {
   }>
   routes?: { model: string; to: string[] }[]
   aliases?: Record<string, string>
+  budgets?: BudgetConfig[]
+  usageDays?: number
 }
 
 /** What the command line sets; text as it was typed. */
@@ -135,7 +149,8 @@ export interface ParsedConfig {
 }
 
 const TOP = ['host', 'port', 'accessKeys', 'allowedHosts', 'allowedOrigins', 'maxBodyBytes', 'deadline', 'attempts',
-  'backends', 'routes', 'aliases'] as const
+  'backends', 'routes', 'aliases', 'budgets', 'usageDays'] as const
+
 function readRoute(value: unknown, path: string, backends: Record<string, BackendConfig>): RouteConfig {
   const { model, to } = readObject(value, path, ['model', 'to'])
   let plans = 0
@@ -167,6 +182,22 @@ function readAccessKey(value: unknown, path: string, secret: ReadSecret): Access
     hash: known === undefined ? String(hash).toLowerCase() : hashKey(known),
     ...(routes === undefined ? {} : { routes: readList(routes, `${path}.routes`, readText) }),
   }]
+}
+
+function readBudget(value: unknown, path: string): BudgetConfig {
+  const { scope, per, dollars, tokens } = readObject(value, path, ['scope', 'per', 'dollars', 'tokens'])
+  const text = readText(scope ?? 'all', `${path}.scope`)
+  if (!/^(?:all|(?:backend|route|key):.+)$/.test(text)) fail(`${path}.scope`, 'must be all, backend:NAME, route:PATTERN or key:NAME')
+  if ((dollars === undefined) === (tokens === undefined)) fail(path, 'must have either "dollars" or "tokens"')
+  const limit = dollars === undefined ? { tokens: readNumber(tokens, `${path}.tokens`, 1, 1e15) }
+    : { dollars: readNumber(dollars, `${path}.dollars`, 0.01, 1e9, false) }
+  return { scope: text, per: readWord(per, `${path}.per`, ['day', 'month']), ...limit }
+}
+
+/** The credentials of a configuration, for redaction. */
+export function listSecrets({ backends }: Config): string[] {
+  // A header may be a credential too; short ones are words.
+  return Object.values(backends).flatMap(({ keys, headers }) => [...keys.map(({ value }) => value), ...Object.values(headers).filter((value) => value.length > 15)])
 }
 
 export function hashKey(key: string): string {
@@ -216,6 +247,7 @@ export function parseConfig(json: unknown, environment: Environment = {}, flags:
   if (!isLoopbackHost(host) && accessKeys.length === 0) {
     fail(hostName, `${host} lets other machines in; set DARIO_ACCESS_KEY or "accessKeys", or use 127.0.0.1`) // pitfall Z4
   }
+  const routes = readList(given.routes ?? [], 'routes', (value, path) => readRoute(value, path, backends))
   const config: Config = {
     host,
     port: readNumber(port ?? 3456, portName, 0, 65_535),
@@ -226,8 +258,16 @@ export function parseConfig(json: unknown, environment: Environment = {}, flags:
     deadline: readNumber(given.deadline ?? 3_600_000, 'deadline', 1, MAX_TIMER),
     attempts: readNumber(given.attempts ?? 8, 'attempts', 1, 100),
     backends,
-    routes: readList(given.routes ?? [], 'routes', (value, path) => readRoute(value, path, backends)),
+    routes,
     aliases,
+    budgets: readList(given.budgets ?? [], 'budgets', (value, path) => {
+      const budget = readBudget(value, path)
+      const [, kind, name] = /^(backend|route|key):(.+)$/.exec(budget.scope) ?? []
+      const known = { backend: Object.keys(backends), route: routes.map(({ model }) => model), key: accessKeys.map((key) => key.name) }[kind ?? '']
+      if (known?.includes(name!) === false) warnings.push(`${path}.scope: no ${kind} is called "${name}"; this budget counts nothing yet`)
+      return budget
+    }),
+    usageDays: readNumber(given.usageDays ?? 400, 'usageDays', 1, 36_500),
   }
   return { config, warnings }
 }

@@ -15,13 +15,16 @@ import { createGuard } from './server/guard.ts'
 import { createListener, isLoopbackHost } from './server/listener.ts'
 import { createFetch } from './server/memory.ts'
 import { createHandler } from './server/routes.ts'
-import type { Backend, BackendType } from './backends/backend.ts'
+import type { Backend, BackendType, ModelInfo } from './backends/backend.ts'
 import type { KeyState } from './backends/pool.ts'
-import { parseConfig } from './config.ts'
+import { listSecrets, parseConfig } from './config.ts'
 import type { Config, ConfigInput } from './config.ts'
 import { readVersion } from './version.ts'
 import type { Hop, Router } from './exchange/router.ts'
 import type { Observer } from './hub/record.ts'
+import { createCapture } from './observe/capture.ts'
+import { createObservation } from './observe/observe.ts'
+import { createRedactor } from './observe/redact.ts'
 import type { DialectName } from './hub/types.ts'
 import type { PlanBackend } from './plan/plan.ts'
 import type { ModelEntry } from './server/models.ts'
@@ -34,6 +37,10 @@ export interface ProxyOptions extends ConfigInput {
   environment?: Readonly<Record<string, string | undefined>> | undefined
   observer?: Observer | undefined
   log?: ((line: string) => void) | undefined
+  /** Folder of the usage ledger, which `dario usage` reads; default: none is kept. */
+  usageFolder?: string | undefined
+  /** Folder for requests and answers as they came and went, redacted; default: none. For bug reports only. */
+  captureFolder?: string | undefined
   /** Milliseconds; default 15,000 of silence before a keep-alive, 120,000 until a client that stopped reading is dropped. */
   keepAlive?: number | undefined
   stalledReader?: number | undefined
@@ -85,7 +92,8 @@ const DIALECTS: Record<DialectName, typeof anthropicDialect> = {
  */
 export function createProxy(options: ProxyOptions = {}): Proxy {
   const {
-    config: parsed, environment = process.env, observer = {}, log = () => {}, keepAlive = 15_000, stalledReader = 120_000, ...input
+    config: parsed, environment = process.env, observer = {}, log = () => {}, keepAlive = 15_000, stalledReader = 120_000,
+    usageFolder, captureFolder, ...input
   } = options
   const config = parsed ?? parseConfig(input, environment).config
   const version = readVersion()
@@ -93,20 +101,38 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
   // From Node's cache of random bytes: a call for fresh ones would cost 14 µs per request.
   const newId = (prefix: string): string => prefix + randomUUID().replaceAll('-', '')
   const pool = createPool(now)
-  const builder = createBuilder({ environment, version, now, newId, log })
+  const capture = captureFolder === undefined ? undefined
+    : createCapture({ folder: captureFolder, redact: createRedactor(() => listSecrets(house.config)), now, complain: log })
+  const builder = createBuilder({ environment, version, now, newId, log, wrap: capture?.backend })
   let house = builder.build(config)
 
+  const observation = createObservation({
+    folder: usageFolder, observers: [observer], log, now,
+    config: () => house.config,
+    backendOf: (id) => house.backends.get(id),
+    modelOf: (backend, model) => house.known.get(`${backend}:${model}`),
+    ask: () => void readCatalog(),
+  })
   const exchange = createExchange({
     settings: () => ({ router: house.router, backends: house.backends, deadline: house.config.deadline, attempts: house.config.attempts }),
     pool,
     dialect: (name) => DIALECTS[name],
     gate: (backend) => house.gates.get(backend),
-    preparer: createPreparer({ maxOutputTokens: (backend, model) => house.known.get(`${backend}:${model}`)?.maxOutputTokens }),
-    observer, newId, now, estimateTokens, keepAlive, stalledReader,
+    preparer: createPreparer({
+      countsUsage: observation.countsUsage,
+      maxOutputTokens: (backend, model) => house.known.get(`${backend}:${model}`)?.maxOutputTokens,
+    }),
+    ...observation, newId, now, estimateTokens, keepAlive, stalledReader,
   })
   const guard = createGuard(() => ({ ...house.config, boundToLoopback: isLoopbackHost(house.config.host) }))
   const handler = createHandler({
-    exchange, guard, newId, now, log,
+    exchange: capture === undefined ? exchange : {
+      handle(incoming, response) {
+        capture.client(incoming, response)
+        return exchange.handle(incoming, response)
+      },
+    },
+    guard, newId, now, log,
     settings: () => house.config,
     models: listModels,
     health,
@@ -117,16 +143,26 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
     handler, exchange, host: config.host, port: config.port, hasAccessKey: config.accessKeys.length > 0,
   })
 
-  async function listModels(): Promise<ModelEntry[]> {
-    const { catalog, config, backends, known, router } = house
+  /** What the backends' lists say is known from then on: limits and prices. */
+  async function readCatalog(): Promise<{ listed: Map<string, readonly ModelInfo[]>; failures: Map<string, string> }> {
+    const { catalog, config, backends, known } = house
     const { models, failures } = await catalog.read()
+    const listed = new Map<string, readonly ModelInfo[]>()
+    for (const id of backends.keys()) {
+      const configured = config.backends[id]?.models.map((model) => known.get(`${id}:${model.id}`)!) ?? []
+      const infos = configured.length > 0 ? configured : models.get(id) ?? []
+      for (const info of infos) known.set(`${id}:${info.id}`, info)
+      listed.set(id, infos)
+    }
+    return { listed, failures }
+  }
+
+  async function listModels(): Promise<ModelEntry[]> {
+    const { config, known, router } = house
+    const { listed, failures } = await readCatalog()
     for (const [backend, sentence] of failures) log(`models of ${backend} are not listed: ${sentence}`)
-    const entries: ModelEntry[] = [...backends.keys()].flatMap((backend) => {
-      const configured = config.backends[backend]?.models.map(({ id }) => known.get(`${backend}:${id}`)!) ?? []
-      const infos = configured.length > 0 ? configured : models.get(backend) ?? []
-      for (const info of infos) known.set(`${backend}:${info.id}`, info)
-      return infos.map((info): ModelEntry => ({ id: reaches(router, info.id, backend) ? info.id : `${backend}:${info.id}`, backend, info, kind: 'model' }))
-    })
+    const entries = [...listed].flatMap(([backend, infos]) => infos.map((info): ModelEntry => (
+      { id: reaches(router, info.id, backend) ? info.id : `${backend}:${info.id}`, backend, info, kind: 'model' })))
     const names = new Set(entries.map(({ id }) => id))
     for (const [id, target] of Object.entries(config.aliases)) add(id, 'alias', target)
     for (const { model } of config.routes) if (!/[*?]/.test(model)) add(model, 'route', model)
@@ -154,6 +190,7 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
     async close(graceMs) {
       await listener.close(graceMs)
       await builder.close()
+      await Promise.all([observation.close(), capture?.close()])
     },
     update(next) {
       house = builder.build(next)
@@ -177,10 +214,16 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
 
   function describeHop(id: string, model: string, index: number): string {
     const backend = house.backends.get(id)
-    const resting = backend === undefined ? [] : pool.states(backend).filter(({ state }) => state !== 'ready')
-    const rests = resting.map(({ label, state, until }) => `${label} ${state} until ${new Date(until ?? 0).toISOString()}`)
+    const rests = backend === undefined ? [] : pool.states(backend).filter(({ state }) => state !== 'ready').map(describeKey)
     return `${index === 0 ? 'asks' : 'then'} ${id} for ${model}${rests.length === 0 ? '' : ` (${rests.join(', ')})`}`
   }
+}
+
+/** `openai#2 resting until 2026-11-22T10:00:00.000Z (rate_limited, gpt-5)` */
+export function describeKey({ label, state, until, reason, family, headroom }: KeyState): string {
+  const room = headroom === undefined ? '' : `, ${Math.round(headroom * 100)} % of its limit left`
+  if (until === undefined) return `${label} ${state}${room}`
+  return `${label} ${state} until ${new Date(until).toISOString()} (${family === undefined ? reason : `${reason}, ${family}`})${room}`
 }
 
 /** What keeps the plan's program from serving; undefined for every other backend. */

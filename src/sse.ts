@@ -22,24 +22,27 @@ export interface SseDecoder {
 /** `maxEventChars`: bound on one event in UTF-16 units, so that a stream without line ends cannot fill memory. */
 export function createSseDecoder(maxEventChars = 16_777_216): SseDecoder {
   const tail: string[] = [] // the unfinished line, in pieces: joining on every chunk would be quadratic
-  let event: string | undefined,
-    data: string[] = [],
-    size = 0
+  let event: string | undefined
+  let data: string | undefined
+  let size = 0
   let isFirst = true
   let skipLineFeed = false // the last chunk ended in \r, which may be half of \r\n
 
+  function refuseSize(): never {
+    throw new DarioError('upstream_protocol', `the upstream sent one event of over ${maxEventChars} characters`)
+  }
+
   function readLine(line: string): SseEvent | undefined {
     if (line === '') {
-      const done = data.length > 0 ? { event, data: data.join('\n') } : undefined
-      event = undefined
-      data = []
+      const done = data === undefined ? undefined : { event, data }
+      event = data = undefined
       size = 0
       return done
     }
     const colon = line.indexOf(':')
     const field = colon === -1 ? line : line.slice(0, colon)
     const value = colon === -1 ? '' : line.slice(line[colon + 1] === ' ' ? colon + 2 : colon + 1)
-    if (field === 'data') data.push(value)
+    if (field === 'data') data = data === undefined ? value : `${data}\n${value}`
     else if (field === 'event') event = value || undefined
     return undefined // `id`, `retry`, comments: nothing to a proxy that never reconnects
   }
@@ -52,17 +55,17 @@ export function createSseDecoder(maxEventChars = 16_777_216): SseDecoder {
       if (skipLineFeed && text.startsWith('\n')) text = text.slice(1)
       skipLineFeed = text.endsWith('\r')
       const events: SseEvent[] = []
-      const pieces = text.split(/\r\n|\n|\r/)
-      for (const [index, piece] of pieces.entries()) {
+      const pieces = text.includes('\r') ? text.split(/\r\n|\n|\r/) : text.split('\n') // the plain split is faster
+      const unfinished = pieces.pop() ?? ''
+      for (const piece of pieces) {
         size += piece.length
-        if (size > maxEventChars) {
-          throw new DarioError('upstream_protocol', `the upstream sent one event of over ${maxEventChars} characters`)
-        }
-        tail.push(piece)
-        if (index === pieces.length - 1) break // no line end yet
-        const done = readLine(tail.splice(0).join(''))
+        if (size > maxEventChars) refuseSize()
+        const done = readLine(tail.length === 0 ? piece : tail.splice(0).join('') + piece)
         if (done !== undefined) events.push(done)
       }
+      if (unfinished !== '') tail.push(unfinished)
+      size += unfinished.length
+      if (size > maxEventChars) refuseSize()
       return events
     },
     end() {

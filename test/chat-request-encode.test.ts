@@ -137,7 +137,7 @@ test('A11: what only another dialect knows is left out and named', () => {
     tools: [{ type: 'opaque', origin: 'anthropic', value: { type: 'bash' } }, { type: 'web_search', origin: 'anthropic', value: {} }],
   })
   ok(!('context_management' in body))
-  deepStrictEqual(warnings.map(({ path }) => path), ['tools[0]', 'tools[1]', 'messages[1].content'])
+  deepStrictEqual(warnings.map(({ path }) => path), ['tools[0]', 'tools[1]', 'messages[1]'])
 })
 
 test('A12: web search goes to models that have one', () => {
@@ -293,7 +293,7 @@ test('I1 to I4: files have the form that Chat knows', () => {
     { type: 'text', text: 'n:\nwords' },
     { type: 'input_audio', input_audio: { data: 'aGk=', format: 'mp3' } },
   ])
-  deepStrictEqual(warnings.map(({ path }) => path), ['messages[1].content'])
+  deepStrictEqual(warnings.map(({ path }) => path), ['messages[1]'])
 })
 
 for (const [target, thinking, expected] of [
@@ -306,6 +306,7 @@ for (const [target, thinking, expected] of [
   [LOCAL, { mode: 'off' }, {}],
   [{ ...LOCAL, ...repairs('no_thinking') }, { mode: 'on', effort: 'high' }, {}],
   [OPENAI, { mode: 'on', effort: 'high' }, {}],
+  [{ ...LOCAL, model: 'gpt-4.1' }, { mode: 'on', effort: 'high' }, {}],
   [{ ...OPENAI, model: 'gpt-5' }, { mode: 'on', effort: 'max' }, { reasoning_effort: 'high' }],
   [{ ...OPENAI, model: 'gpt-5.2' }, { mode: 'on', effort: 'max' }, { reasoning_effort: 'xhigh' }],
   [OPENROUTER, { mode: 'on', budget: 5000 }, { reasoning: { max_tokens: 5000 } }],

@@ -19,6 +19,17 @@ test('R18: a kept answer carries its conversation into the next request', () => 
   assert.equal(store.get('resp_2')?.input.length, 3)
 })
 
+test('R18: a reference to an item of a kept answer is the item, without previous_response_id too', () => {
+  const store = createResponseStore(2)
+  const body = { input: [item('one'), { type: 'item_reference', id: 'msg_1' }] }
+  const expand = (owner?: string): unknown => (expandInput(body, undefined, (id) => store.item(id, owner))['input'] as JsonObject[]).at(-1)
+  store.keep({ input: 'one' }, { id: 'resp_1', output: [{ ...item('two'), id: 'msg_1' }] }, 'alice')
+  assert.deepEqual(expand('alice'), { ...item('two'), id: 'msg_1' })
+  assert.deepEqual(expand('bob'), { type: 'item_reference', id: 'msg_1' })
+  for (const id of ['resp_2', 'resp_3']) store.keep({ input: 'one' }, { id, output: [] }, 'alice')
+  assert.deepEqual(expand('alice'), { type: 'item_reference', id: 'msg_1' })
+})
+
 test('R18: an unknown id gives nothing', () => {
   assert.equal(createResponseStore().get('resp_x'), undefined)
 })

@@ -31,6 +31,8 @@ export const ROWS: readonly Row[] = [
 export const MEMORY_GOAL_MB = 100
 export const START_GOAL_MS = 110
 export const PACKAGE_GOAL_KB = 400
+/** Share of the relay's processor time per small request. */
+export const POOL_GOAL = 0.05
 
 /** One line of the printed table. */
 export interface Line {

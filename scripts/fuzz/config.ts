@@ -24,10 +24,11 @@ const SEED: Json = {
   },
   routes: [{ model: 'claude-*', to: ['plan', 'anthropic:m'] }, { model: '*', to: ['other'] }], aliases: { fast: 'other:m' },
 }
+const DONOR = JSON.parse(JSON.stringify(SEED).replaceAll(SECRET, 'a b')) as Json
 const MODELS = ['claude-x', 'fast', 'm', '__proto__', 'constructor', 'other/x/y', 'plan:', ':', '/', '', '*', '[1m]', 'a'.repeat(200)]
 
 const config: Check = (random) => {
-  const json = random(20) === 0 ? makeJson(random) : mutateJson(random, SEED)
+  const json = random(20) === 0 ? makeJson(random) : mutateJson(random, SEED, DONOR)
   const environment = { KEY: pick(random, [SECRET, undefined, '']), DARIO_PORT: pick(random, [undefined, undefined, 'x', '99']) }
   const parsed = tryDario(() => parseConfig(json, environment))
   deepStrictEqual(Object.keys(Object.prototype), [])
@@ -40,7 +41,7 @@ const config: Check = (random) => {
 }
 
 const configText: Check = (random) => {
-  const text = mutateText(random, writeJson(random, random(2) === 0 ? SEED : mutateJson(random, SEED)))
+  const text = mutateText(random, writeJson(random, random(2) === 0 ? SEED : mutateJson(random, SEED, DONOR)))
   const parsed = tryDario(() => parseJsonText(text, 'config.json'))
   let native: { value: unknown } | undefined
   try {
@@ -59,7 +60,7 @@ const configText: Check = (random) => {
 }
 
 const router: Check = (random) => {
-  const parsed = tryDario(() => parseConfig(mutateJson(random, SEED), {}))
+  const parsed = tryDario(() => parseConfig(mutateJson(random, SEED, DONOR), {}))
   if (parsed instanceof DarioError) return
   const { routes, aliases, backends } = parsed.config
   const made = createRouter({ routes, aliases, backends: Object.entries(backends).map(([id, { type }]) => ({ id, type, host: undefined })) })

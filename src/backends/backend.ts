@@ -17,6 +17,8 @@ export interface Key {
 }
 
 export interface Call {
+  /** The client request that it belongs to; undefined for questions of our own. */
+  id?: string | undefined
   /** Upper case. */
   method: string
   /** Path below the API root with its query string, always with `/v1`: `/v1/messages?beta=true`. */

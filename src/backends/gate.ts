@@ -23,14 +23,15 @@ export function createGate(backend: string, most: number, mostWaiting: number): 
   }
 
   return {
-    enter(signal) {
+    async enter(signal) {
+      signal.throwIfAborted()
       if (inside < most) {
         inside++
-        return Promise.resolve(leave)
+        return leave
       }
       if (line.size >= mostWaiting) {
-        return Promise.reject(new DarioError('rate_limited', `backend ${backend} serves ${most} requests at once and ${mostWaiting} wait: ` +
-          `raise backends.${backend}.maxConcurrent or maxQueue, or try again later`, { retryAfterMs: 1000 }))
+        throw new DarioError('rate_limited', `backend ${backend} serves ${most} requests at once and ${mostWaiting} wait: ` +
+          `raise backends.${backend}.maxConcurrent or maxQueue, or try again later`, { retryAfterMs: 1000 })
       }
       return new Promise((resolve, reject) => {
         const abandon = (): void => {

@@ -15,14 +15,18 @@ export interface Verdict {
   wholeKey: boolean
 }
 
-/** Vendors dress an empty purse as 400, 402, 403 or 429 (pitfall E6). */
-const QUOTA = /insufficient[_ ](balance|quota|funds|credits?)|credit balance is too low|exceeded your current quota|quota[_ ]exceeded|billing|out of credits|payment required|usage limit/i
+/** Vendors dress an empty purse as 400, 402, 403 or 429 (pitfall E6). Whole phrases: an error may quote its request. */
+const QUOTA = new RegExp([
+  'insufficient[_ ](?:balance|quota|funds|credits?)', 'credit balance is too low', 'exceeded[_ ](?:your[_ ])?current[_ ]quota',
+  'quota[_ ]exceeded', 'billing_(?:hard_limit_reached|not_active)', 'out of credits', 'payment required', 'api usage limits?',
+  '(?:spending|key) limit', 'arrearage', 'in good standing',
+].join('|'), 'i')
 
 /** A word in an error that means load, whatever the status says. */
 const OVERLOAD = /overloaded|capacity|temporarily unavailable|try again later/i
 
 export function judge(status: number, headers: IncomingHttpHeaders, text: string, now: number): Verdict {
-  const retryAfterMs = readRetryAfter(headers, now)
+  const retryAfterMs = readRetryAfter(headers, now) ?? readAdvice(text, now)
   switch (true) {
     case status >= 200 && status < 300: return { outcome: 'ok', wholeKey: false }
     case status === 429: return { outcome: 'rate_limited', retryAfterMs, wholeKey: QUOTA.test(text) }
@@ -35,8 +39,9 @@ export function judge(status: number, headers: IncomingHttpHeaders, text: string
   }
 }
 
-/** An error event inside a 200 stream, before any content (pitfall F1). */
-export function judgeStreamError(error: DarioError): Verdict {
+/** An error without a status: the connection's own, or an event inside a 200 stream (pitfall F1). */
+export function judgeError(error: DarioError): Verdict {
+  if (isBroken(error)) return { outcome: 'unreachable', wholeKey: false }
   const text = `${error.upstreamType ?? ''} ${error.message}`
   const retryAfterMs = error.retryAfterMs
   if (error.status === 429 || QUOTA.test(text)) return { outcome: 'rate_limited', retryAfterMs, wholeKey: QUOTA.test(text) }
@@ -46,50 +51,42 @@ export function judgeStreamError(error: DarioError): Verdict {
   return { outcome: 'overloaded', retryAfterMs, wholeKey: false }
 }
 
+/** No word of the upstream's: it was not reached, fell silent, broke off or spoke something else than its API. */
+export function isBroken({ code, upstreamType }: DarioError): boolean {
+  return upstreamType === undefined && (code === 'upstream_unreachable' || code === 'upstream_timeout' || code === 'upstream_protocol')
+}
+
 /** `retry-after-ms`, `retry-after` (seconds or a date), else the latest reset of a limit that has nothing left. */
 export function readRetryAfter(headers: IncomingHttpHeaders, now: number): number | undefined {
-  const milliseconds = Number(headers['retry-after-ms'])
-  if (headers['retry-after-ms'] !== undefined && milliseconds >= 0) return milliseconds
-  const header = headers['retry-after']
-  if (header !== undefined) return readTime(header, now)
-  let latest: number | undefined
-  for (const limit of readLimits(headers, now)) {
-    if (limit.remaining === 0 && limit.resetMs !== undefined) latest = Math.max(latest ?? 0, limit.resetMs)
-  }
-  return latest
+  const milliseconds = readTime(`${headers['retry-after-ms'] ?? ''}ms`, now)
+  const asked = milliseconds ?? readTime(headers['retry-after'] ?? '', now)
+  if (asked !== undefined) return asked
+  const waits = readLimits(headers).filter(({ remaining }) => remaining === 0).map(({ reset }) => readTime(reset, now) ?? 0)
+  return Math.max(0, ...waits) || undefined
 }
 
-export interface Limit {
-  /** `requests`, `tokens`, `input-tokens` … */
-  what: string
+interface Limit {
   limit: number | undefined
   remaining: number
-  /** Milliseconds from now. */
-  resetMs: number | undefined
+  /** As the vendor writes it; '' when it does not. */
+  reset: string
 }
 
-const REMAINING = /^(anthropic-ratelimit-|x-ratelimit-)(?:remaining-)?(.*?)(?:-remaining)?$/
+/** Gemini (`"retryDelay": "30s"`), OpenAI and Groq ("Please try again in 7.66s") say it in the body. */
+function readAdvice(text: string, now: number): number | undefined {
+  const [, delay, words] = /"retryDelay":\s*"([\d.]+s)"|try again in ((?:[\d.]+(?:ms|[dhms]))+)/i.exec(text) ?? []
+  return readTime(delay ?? words ?? '', now)
+}
 
-/** `anthropic-ratelimit-{what}-remaining`, `x-ratelimit-remaining-{what}` and vendors' bare `x-ratelimit-remaining`. */
-export function readLimits(headers: IncomingHttpHeaders, now: number): Limit[] {
+/** `anthropic-ratelimit-{what}-remaining`, `x-ratelimit-remaining-{what}`, vendors' bare `x-ratelimit-remaining`, and the IETF draft's. */
+export function readLimits(headers: IncomingHttpHeaders): Limit[] {
   const limits: Limit[] = []
   for (const name in headers) {
-    if (!name.includes('ratelimit') || !name.includes('remaining')) continue
-    const [, prefix, what] = REMAINING.exec(name) ?? []
-    const remaining = Number(headers[name])
-    if (prefix === undefined || what === undefined || !Number.isFinite(remaining)) continue
-    const read = (word: string): string | undefined => {
-      const names = prefix.startsWith('anthropic') ? `${prefix}${what}-${word}` : what === '' ? `${prefix}${word}` : `${prefix}${word}-${what}`
-      return headers[names] as string | undefined
-    }
-    const limit = Number(read('limit'))
-    const reset = read('reset')
-    limits.push({
-      what: what === '' ? 'requests' : what,
-      limit: Number.isFinite(limit) ? limit : undefined,
-      remaining,
-      resetMs: reset === undefined ? undefined : readTime(reset, now),
-    })
+    if (!name.includes('ratelimit-') || !name.includes('remaining')) continue
+    const read = (word: string): string => String(headers[name.replace('remaining', word)] ?? '')
+    const remaining = read('remaining')
+    if (!/^\d+(\.\d+)?$/.test(remaining)) continue
+    limits.push({ limit: Number(read('limit')) || undefined, remaining: Number(remaining), reset: read('reset') })
   }
   return limits
 }
@@ -108,6 +105,8 @@ export function readTime(text: string, now: number): number | undefined {
   if (parts.length > 0 && parts.map(([part]) => part).join('') === value) {
     return parts.reduce((sum, [, amount, unit]) => sum + Number(amount) * UNIT[unit as keyof typeof UNIT], 0)
   }
-  const date = Date.parse(value)
+  if (!/[a-z]/i.test(value)) return undefined
+  // The oldest of HTTP's three date forms (asctime) names no zone, and means UTC like the others.
+  const date = Date.parse(/^[a-z]{3} [a-z]{3} .*\d$/i.test(value) ? `${value} GMT` : value)
   return Number.isNaN(date) ? undefined : Math.max(0, date - now)
 }

@@ -4,7 +4,7 @@
  * @module
  */
 import { createHash } from 'node:crypto'
-import { readLimits } from './outcome.ts'
+import { readLimits, readTime } from './outcome.ts'
 import { rank } from './rendezvous.ts'
 import type { Backend, Key } from './backend.ts'
 import type { Verdict } from './outcome.ts'
@@ -15,9 +15,15 @@ export interface Candidate {
   /** undefined for a backend that needs no key. */
   key: Key | undefined
   model: string
-  /** Unix time in ms; 0 when it is not resting. */
+  /** Unix time in ms; 0 when it was not resting as it was taken. */
   restingUntil: number
   nodeId: string
+  /** What its limits are counted by: the key, or the key and a family of models. */
+  limitId: string
+  /** Name of the conversation, where it had a choice of keys. */
+  conversation: string | undefined
+  /** The conversation's first choice when all is well. */
+  isHome: boolean
 }
 
 export interface KeyState {
@@ -35,15 +41,21 @@ export interface KeyState {
 
 export interface Pool {
   /**
-   * In the order in which to try them. `affinity` and `isNew` are asked only when there is a choice: hashing a long
-   * prompt is not free.
+   * In the order of preference. `affinity` and `isNew` are asked only when there is a choice: hashing a long prompt is
+   * not free.
    */
   candidates(chain: readonly { backend: Backend; model: string }[], affinity: () => string, isNew: () => boolean): Candidate[]
+  /**
+   * Takes the best candidate out of `waiting`, as things are now: other requests may have learned something. Resting
+   * ones come last, in the order in which they wake. Only the first attempt of a request is free; a retry at a resting
+   * candidate needs budget, so that a down vendor gets a trickle and no storm (pitfall F8).
+   */
+  take(waiting: Candidate[], isFirst: boolean): Candidate | undefined
   report(candidate: Candidate, verdict: Verdict): void
-  /** Keeps what the vendor says is left, and where the conversation is now. */
-  served(candidate: Candidate, headers: IncomingHttpHeaders, affinity: (() => string) | undefined): void
-  /** Whether a candidate may be asked although it rests: a down backend gets a trickle, not a storm (pitfall F8). */
-  mayProbe(candidate: Candidate): boolean
+  /** It answers: its rest is over. With `stays` the conversation is remembered there. */
+  served(candidate: Candidate, headers: IncomingHttpHeaders, stays: boolean): void
+  /** Milliseconds until the first of them wakes; 0 when one is awake. */
+  wait(candidates: readonly Candidate[]): number
   states(backend: Backend): KeyState[]
 }
 
@@ -54,7 +66,7 @@ interface Rest {
   reason: string
 }
 
-const SECOND = 1000, MINUTE = 60 * SECOND
+const SECOND = 1000, MINUTE = 60 * SECOND, DAY = 1440 * MINUTE
 /** First rest and longest rest, in ms. */
 const RESTS: Record<string, readonly [number, number]> = {
   auth: [10 * MINUTE, 10 * MINUTE],
@@ -64,164 +76,168 @@ const RESTS: Record<string, readonly [number, number]> = {
 }
 /** A key with less than this share of a limit left gets no new conversation. */
 const LOW_HEADROOM = 0.1
-const MOVED_MOST = 10_000
 const MOVED_IDLE = 60 * MINUTE
-/** Attempts at a resting backend: one per second, ten saved up. */
-const PROBES_MOST = 10
+/** Entries per map: names of models and conversations come from clients (pitfall G8). */
+const MOST = 10_000
+/**
+ * Retries at a resting candidate: after ten failures without an answer between them, one per second. Failures within
+ * 100 ms count once, so that a short outage under heavy traffic is not taken for a vendor that is down.
+ */
+const RETRIES = 10, RETRY_WINDOW = 100
 
 /** Vendors whose limits count per model, so that one exhausted model leaves the key's others usable (pitfall F7). */
 const LIMITS_BY_MODEL = /(^|\.)(anthropic\.com|openai\.com|groq\.com|googleapis\.com|mistral\.ai)$/
 
 export function createPool(now: () => number, random: () => number = Math.random): Pool {
+  const nodeIds = new WeakMap<Key, string>()
   const rests = new Map<string, Rest>()
   const headrooms = new Map<string, { share: number; until: number }>()
   const moved = new Map<string, { nodeId: string; used: number }>()
-  const probes = new Map<string, { tokens: number; time: number }>()
+  const retries = new Map<string, { left: number; time: number }>()
 
-  function candidates(
-    chain: readonly { backend: Backend; model: string }[], affinity: () => string, isNew: () => boolean,
-  ): Candidate[] {
-    const all = chain.flatMap(({ backend, model }) => order(backend, model, affinity, isNew))
-    const resting = all.filter(({ restingUntil }) => restingUntil > 0)
-    if (resting.length === 0) return all
-    return [...all.filter(({ restingUntil }) => restingUntil === 0), ...resting.sort((a, b) => a.restingUntil - b.restingUntil)]
-  }
-
-  function order(backend: Backend, model: string, affinity: () => string, isNew: () => boolean): Candidate[] {
-    const keys: readonly (Key | undefined)[] = backend.keys.length === 0 ? [undefined] : backend.keys
-    const nodes = keys.map((key) => {
-      const nodeId = nodeIdOf(backend, key)
-      return { id: nodeId, weight: key?.weight ?? 1, candidate: { backend, key, model, nodeId, restingUntil: restOf(backend, nodeId, model) } }
-    })
-    if (nodes.length === 1) return nodes.map(({ candidate }) => candidate)
-    const name = affinity()
-    const ranked = rank(name, nodes).map(({ candidate }) => candidate)
-    const home = moved.get(movedName(backend, name))
+  function order({ backend, model }: { backend: Backend; model: string }, affinity: () => string, isNew: () => boolean): Candidate[] {
+    const { keys } = backend
+    const family = familyOf(backend, model)
+    const toCandidate = (key: Key | undefined, nodeId: string, conversation: string | undefined, isHome: boolean): Candidate => (
+      { backend, key, model, nodeId, limitId: nodeId + family, restingUntil: 0, conversation, isHome })
+    if (keys.length < 2) return [toCandidate(keys[0], nodeIdOf(backend, keys[0]), undefined, true)]
+    const conversation = `${backend.id} ${affinity()}`
+    const ranked = rank(conversation, keys.map((key) => ({ id: nodeIdOf(backend, key), weight: key.weight, key })))
+      .map(({ id, key }, index) => toCandidate(key, id, conversation, index === 0))
+    const home = moved.get(conversation)
     const at = home === undefined || now() - home.used > MOVED_IDLE ? -1 : ranked.findIndex(({ nodeId }) => nodeId === home.nodeId)
-    if (at > 0) return [...ranked.splice(at, 1), ...ranked]
+    if (at !== -1) return [...ranked.splice(at, 1), ...ranked]
     // A running conversation stays where its cache is; only a new one looks for room.
-    if (at === -1 && isLow(ranked[0]) && isNew()) return [...ranked.filter((one) => !isLow(one)), ...ranked.filter(isLow)]
-    return ranked
+    return isLow(ranked[0]!) && isNew() ? [...ranked.filter((one) => !isLow(one)), ...ranked.filter(isLow)] : ranked
   }
 
-  function isLow(candidate: Candidate | undefined): boolean {
-    const headroom = candidate && headrooms.get(`${candidate.nodeId} ${familyOf(candidate.model)}`)
+  /** From the credential itself, so that processes with other labels or another order agree. */
+  function nodeIdOf(backend: Backend, key: Key | undefined): string {
+    if (key === undefined) return `${backend.id}#`
+    let id = nodeIds.get(key)
+    if (id === undefined) nodeIds.set(key, id = `${backend.id}#${createHash('sha256').update(key.value).digest('hex').slice(0, 16)}`)
+    return id
+  }
+
+  function isLow(candidate: Candidate): boolean {
+    const headroom = headrooms.get(candidate.limitId)
     return headroom !== undefined && headroom.until > now() && headroom.share < LOW_HEADROOM
   }
 
-  function restOf(backend: Backend, nodeId: string, model: string): number {
-    const time = now()
+  function restOf(candidate: Candidate): number {
     let until = 0
-    for (const name of [backend.id, nodeId, `${nodeId} ${familyOf(model)}`]) {
-      const rest = rests.get(name)
-      if (rest !== undefined && rest.until > time) until = Math.max(until, rest.until)
-    }
-    return until
+    for (const name of namesOf(candidate)) until = Math.max(until, rests.get(name)?.until ?? 0)
+    return until > now() ? until : 0
   }
 
-  function report(candidate: Candidate, verdict: Verdict): void {
-    const { outcome, retryAfterMs, wholeKey } = verdict
+  function retriesLeft(nodeId: string): number {
+    const { left, time } = retries.get(nodeId) ?? { left: RETRIES, time: 0 }
+    return Math.min(RETRIES, left + (now() - time) / SECOND)
+  }
+
+  function take(waiting: Candidate[], isFirst: boolean): Candidate | undefined {
+    let best = -1
+    let soonest = Infinity
+    for (const [index, candidate] of waiting.entries()) {
+      const until = restOf(candidate)
+      if (until >= soonest || (until > 0 && !isFirst && retriesLeft(candidate.nodeId) < 1)) continue
+      best = index
+      soonest = until
+      if (until === 0) break
+    }
+    const [taken] = best === -1 ? [] : waiting.splice(best, 1)
+    return taken && { ...taken, restingUntil: soonest }
+  }
+
+  function report(candidate: Candidate, { outcome, retryAfterMs, wholeKey }: Verdict): void {
     const bounds = RESTS[outcome]
     if (bounds === undefined) return // `ok` and the client's own mistakes never cool a key (pitfall F4)
-    const byModel = outcome === 'rate_limited' && !wholeKey && LIMITS_BY_MODEL.test(candidate.backend.host ?? '')
-    const name = outcome === 'unreachable' ? candidate.backend.id
-      : byModel ? `${candidate.nodeId} ${familyOf(candidate.model)}` : candidate.nodeId
     const time = now()
+    const { nodeId, backend } = candidate
+    if (time - (retries.get(nodeId)?.time ?? 0) >= RETRY_WINDOW) remember(retries, nodeId, { left: Math.max(0, retriesLeft(nodeId) - 1), time })
+    const name = outcome === 'unreachable' ? backend.id : outcome === 'rate_limited' && !wholeKey ? candidate.limitId : nodeId
     const last = rests.get(name)
+    const again = last?.reason === outcome ? last : undefined
     // Parallel refusals of one window count once (pitfall F6); a quiet time as long as the longest rest forgives.
-    const sameWindow = last !== undefined && last.until > time
-    const forgiven = last === undefined || time - last.until > bounds[1]
-    const step = sameWindow ? last.step : forgiven ? 0 : last.step + 1
-    const doubled = Math.min(bounds[1], bounds[0] * 2 ** step) * (0.75 + random() / 2)
-    const until = time + (retryAfterMs ?? doubled)
-    rests.set(name, { until: sameWindow && retryAfterMs === undefined ? last.until : Math.max(until, last?.until ?? 0), step, reason: outcome })
+    const inWindow = again !== undefined && again.until > time
+    if (inWindow && !retryAfterMs) return
+    const step = again === undefined || time - again.until > bounds[1] ? 0 : again.step + (inWindow ? 0 : 1)
+    const doubled = Math.min(bounds[1], bounds[0] * 2 ** step) * (outcome === 'auth' ? 1 : 1 - random() / 4)
+    const until = time + (retryAfterMs ? Math.min(retryAfterMs, DAY) : doubled)
+    if (until > (last?.until ?? 0)) remember(rests, name, { until, step, reason: outcome })
   }
 
-  function served(candidate: Candidate, headers: IncomingHttpHeaders, affinity: (() => string) | undefined): void {
-    rests.delete(candidate.backend.id)
-    rests.delete(candidate.nodeId)
-    rests.delete(`${candidate.nodeId} ${familyOf(candidate.model)}`)
+  function served(candidate: Candidate, headers: IncomingHttpHeaders, stays: boolean): void {
+    // An answer that was under way when a rest began says nothing against it: only who was asked in spite of it does.
+    const known = Math.max(now(), candidate.restingUntil)
+    for (const name of namesOf(candidate)) if ((rests.get(name)?.until ?? Infinity) <= known) rests.delete(name)
+    retries.delete(candidate.nodeId)
     noteHeadroom(candidate, headers)
-    if (affinity === undefined || candidate.backend.keys.length < 2) return
-    const name = movedName(candidate.backend, affinity())
-    const isHome = moved.has(name) || rank(affinity(), candidate.backend.keys.map((key) => ({ id: nodeIdOf(candidate.backend, key), weight: key.weight })))[0]?.id !== candidate.nodeId
-    if (!isHome) return
-    moved.delete(name) // set again at the end: a Map keeps insertion order, so the first is the least recently used
-    moved.set(name, { nodeId: candidate.nodeId, used: now() })
-    const [oldest] = moved.keys()
-    if (moved.size > MOVED_MOST && oldest !== undefined) moved.delete(oldest)
+    const { conversation, nodeId, isHome } = candidate
+    if (!stays || conversation === undefined) return
+    // The new key is the pin for as long as it is in use, else the next turn goes cold again (pitfalls G4, G7).
+    if (isHome) moved.delete(conversation)
+    else remember(moved, conversation, { nodeId, used: now() })
   }
 
   function noteHeadroom(candidate: Candidate, headers: IncomingHttpHeaders): void {
     let share = Infinity
-    let until = 0
-    for (const { limit, remaining, resetMs } of readLimits(headers, now())) {
-      const left = limit === undefined || limit === 0 ? (remaining === 0 ? 0 : 1) : remaining / limit
-      if (left < share) {
-        share = left
-        until = now() + (resetMs ?? MINUTE)
-      }
+    let resetAfter: string | undefined
+    for (const { limit, remaining, reset } of readLimits(headers)) {
+      const left = limit ? remaining / limit : Math.min(remaining, 1)
+      if (left >= share) continue
+      share = left
+      resetAfter = reset
     }
-    if (share !== Infinity) headrooms.set(`${candidate.nodeId} ${familyOf(candidate.model)}`, { share, until })
+    if (resetAfter === undefined) return
+    remember(headrooms, candidate.limitId, { share, until: now() + (readTime(resetAfter, now()) ?? MINUTE) })
   }
 
-  function mayProbe(candidate: Candidate): boolean {
-    if (candidate.restingUntil === 0) return true
+  function stateOf(backend: Backend, key: Key): KeyState {
     const time = now()
-    const last = probes.get(candidate.nodeId) ?? { tokens: PROBES_MOST, time }
-    const tokens = Math.min(PROBES_MOST, last.tokens + (time - last.time) / SECOND)
-    probes.set(candidate.nodeId, { tokens: Math.max(0, tokens - 1), time })
-    return tokens >= 1
+    const nodeId = nodeIdOf(backend, key)
+    const ofKey = (name: string): boolean => name === nodeId || name.startsWith(`${nodeId} `)
+    const [found] = [...rests].filter(([name, { until }]) => until > time && (name === backend.id || ofKey(name)))
+      .sort(([, a], [, b]) => b.until - a.until)
+    const shares = [...headrooms].filter(([name, { until }]) => until > time && ofKey(name)).map(([, { share }]) => share)
+    const [name, rest] = found ?? []
+    return {
+      label: key.label,
+      state: rest === undefined ? 'ready' : rest.reason === 'auth' ? 'refused' : 'resting',
+      until: rest?.until,
+      reason: rest?.reason,
+      family: name?.slice(nodeId.length + 1) || undefined,
+      headroom: shares.length === 0 ? undefined : Math.min(...shares),
+    }
   }
 
-  function states(backend: Backend): KeyState[] {
-    const time = now()
-    return backend.keys.map((key) => {
-      const nodeId = nodeIdOf(backend, key)
-      const names = [...rests.keys()].filter((name) => name === backend.id || name === nodeId || name.startsWith(`${nodeId} `))
-      const name = names.filter((one) => (rests.get(one)?.until ?? 0) > time).sort((a, b) => rests.get(b)!.until - rests.get(a)!.until)[0]
-      const rest = name === undefined ? undefined : rests.get(name)
-      const shares = [...headrooms].filter(([one, { until }]) => one.startsWith(`${nodeId} `) && until > time).map(([, { share }]) => share)
-      return {
-        label: key.label,
-        state: rest === undefined ? 'ready' : rest.reason === 'auth' ? 'refused' : 'resting',
-        until: rest?.until,
-        reason: rest?.reason,
-        family: name?.startsWith(`${nodeId} `) === true ? name.slice(nodeId.length + 1) : undefined,
-        headroom: shares.length === 0 ? undefined : Math.min(...shares),
-      }
-    })
+  return {
+    candidates: (chain, affinity, isNew) => chain.flatMap((hop) => order(hop, affinity, isNew)),
+    take, report, served,
+    wait: (candidates) => Math.max(0, Math.min(...candidates.map(restOf)) - now()),
+    states: (backend) => backend.keys.map((key) => stateOf(backend, key)),
   }
-
-  return { candidates, report, served, mayProbe, states }
 }
 
-const nodeIds = new WeakMap<Key, string>()
-
-/** From the credential itself, so that processes with other labels or another order agree; hashed, so that it can be shown. */
-function nodeIdOf(backend: Backend, key: Key | undefined): string {
-  if (key === undefined) return `${backend.id}#`
-  let id = nodeIds.get(key)
-  if (id === undefined) {
-    id = `${backend.id}#${createHash('sha256').update(key.value).digest('hex').slice(0, 16)}`
-    nodeIds.set(key, id)
-  }
-  return id
+/** Set again at the end: a Map keeps insertion order, so the first entry is the least recently used. */
+function remember<Value>(map: Map<string, Value>, name: string, value: Value): void {
+  map.delete(name)
+  map.set(name, value)
+  if (map.size <= MOST) return
+  const [oldest] = map.keys()
+  if (oldest !== undefined) map.delete(oldest)
 }
 
-const families = new Map<string, string>()
-
-/** `claude-opus-5-20260101` and `claude-opus-5-latest` share their limits; a date or tag makes no other model. */
-function familyOf(model: string): string {
-  let family = families.get(model)
-  if (family === undefined) {
-    family = model.replace(/[-@](\d{8}|\d{4}-\d{2}-\d{2}|latest)(-v\d+(:\d+)?)?$/, '')
-    if (families.size > 1000) families.clear() // names come from clients
-    families.set(model, family)
-  }
-  return family
+/** What may rest: the backend, the key, the key for one family of models. */
+function namesOf({ backend, nodeId, limitId }: Candidate): string[] {
+  return [backend.id, nodeId, limitId]
 }
 
-function movedName(backend: Backend, affinity: string): string {
-  return `${backend.id} ${affinity}`
+/**
+ * '' where the whole key is limited. `claude-opus-5-20260101` and `claude-opus-5-latest` share their limits: a date or
+ * tag makes no other model.
+ */
+function familyOf({ host }: Backend, model: string): string {
+  if (!LIMITS_BY_MODEL.test(host ?? '')) return ''
+  return ` ${model.slice(0, 200).replace(/[-@](\d{8}|\d{4}-\d{2}-\d{2}|latest)(-v\d+(:\d+)?)?$/, '')}`
 }

@@ -13,9 +13,9 @@ import { DarioError } from '../errors.ts'
 import type { JsonObject } from '../hub/types.ts'
 import { KNOWN_BACKENDS } from '../known.ts'
 import { nearest } from '../nearest.ts'
-import { createProxy } from '../proxy.ts'
+import { createProxy, describeKey } from '../proxy.ts'
 import { askServer } from '../survey.ts'
-import { assemble, createUsageError, text, toSource, warn } from './command.ts'
+import { assemble, createUsageError, findRunning, text, toSource, warn } from './command.ts'
 import type { Command, CommandContext } from './command.ts'
 import { cleanText } from './output.ts'
 
@@ -33,11 +33,13 @@ export const backends: Command = async (context) => {
 async function list(context: CommandContext): Promise<number> {
   const { output, values } = context
   const { config, discovered } = await assemble(context)
+  const running = await findRunning(config.port, context.environment)
   const rows = Object.entries(config.backends).map(([name, { type, baseUrl, speaks, keys, discovered: found }]) => (
-    { name, type, baseUrl, speaks, keys: keys.map(({ label }) => label), discovered: found }))
-  if (values['json'] === true) return output.json({ backends: rows }), 0
-  output.table([['NAME', 'TYPE', 'SPEAKS', 'KEYS', 'ADDRESS'], ...rows.map(({ name, type, baseUrl, speaks, keys }) => (
-    [name, type, speaks.join(', '), keys.join(', ') || '-', baseUrl ?? '-']))])
+    { name, type, baseUrl, speaks, keys: keys.map(({ label }) => label), states: running?.keys.get(name), discovered: found }))
+  if (values['json'] === true) return output.json({ running: running?.url, backends: rows }), 0
+  output.table([['NAME', 'TYPE', 'SPEAKS', 'KEYS', 'ADDRESS'], ...rows.map(({ name, type, baseUrl, speaks, keys, states }) => (
+    [name, type, speaks.join(', '), (states?.map(describeKey) ?? keys).map(cleanText).join('; ') || '-', baseUrl ?? '-']))])
+  output.note(running === undefined ? 'dario does not run, so this is the configuration' : `keys as the dario at ${running.url} knows them`)
   if (discovered !== undefined) output.note('found on this machine; none is configured yet: dario backend add NAME')
   return 0
 }

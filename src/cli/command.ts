@@ -3,6 +3,7 @@
  * @module
  */
 import { homedir } from 'node:os'
+import { join } from 'node:path'
 import { defaultConfigPath } from '../config.ts'
 import type { Config, ParsedConfig } from '../config.ts'
 import type { Environment } from '../config-values.ts'
@@ -11,6 +12,7 @@ import type { ConfigSource } from '../config-file.ts'
 import { isUnconfigured, mergeDiscovered } from '../discovery.ts'
 import type { Discovered } from '../discovery.ts'
 import { DarioError } from '../errors.ts'
+import type { BackendStatus } from '../proxy.ts'
 import { surveyMachine } from '../survey.ts'
 import { cleanText } from './output.ts'
 import type { Output } from './output.ts'
@@ -37,11 +39,19 @@ export function text(context: CommandContext, option: string): string | undefine
   return typeof value === 'string' ? value : undefined
 }
 
+function toHome({ environment }: CommandContext): string {
+  return environment['HOME'] ?? environment['USERPROFILE'] ?? homedir()
+}
+
+/** `~/.dario/usage`, whichever configuration is used. */
+export function toUsageFolder(context: CommandContext): string {
+  return join(toHome(context), '.dario', 'usage')
+}
+
 export function toSource(context: CommandContext): ConfigSource {
   const { environment } = context
-  const home = environment['HOME'] ?? environment['USERPROFILE'] ?? homedir()
   return {
-    file: text(context, 'config') ?? defaultConfigPath(environment, home),
+    file: text(context, 'config') ?? defaultConfigPath(environment, toHome(context)),
     environment,
     flags: { host: text(context, 'host'), port: text(context, 'port') },
   }
@@ -72,16 +82,21 @@ export async function assemble(context: CommandContext, parsed: ParsedConfig = l
 export interface Running {
   url: string
   version: string
+  /** Each backend's keys as they are now; empty when that dario wants another access key than DARIO_ACCESS_KEY. */
+  keys: ReadonlyMap<string, BackendStatus['keys']>
 }
 
-/** The dario that answers on this port, if one does. */
-export async function findRunning(port: number): Promise<Running | undefined> {
+/** The dario that answers on this port, if one does: the truth on keys is there, not in the file (pitfall W12). */
+export async function findRunning(port: number, environment: Environment = {}): Promise<Running | undefined> {
   if (port === 0) return undefined
   const url = `http://localhost:${port}`
+  const key = environment['DARIO_ACCESS_KEY']?.trim()
   try {
-    const response = await fetch(`${url}/health`, { signal: AbortSignal.timeout(1_000), redirect: 'error' })
-    const body = (await response.json()) as { name?: unknown; version?: unknown } | null
-    return body?.name === 'dario' ? { url, version: cleanText(String(body.version)) } : undefined
+    const headers: Record<string, string> = key ? { 'x-api-key': key } : {}
+    const response = await fetch(`${url}/health`, { headers, signal: AbortSignal.timeout(1_000), redirect: 'error' })
+    const body = (await response.json()) as { name?: unknown; version?: unknown; backends?: { id: string; keys: BackendStatus['keys'] }[] } | null
+    if (body?.name !== 'dario') return undefined
+    return { url, version: cleanText(String(body.version)), keys: new Map(body.backends?.map(({ id, keys }) => [id, keys])) }
   } catch {
     return undefined
   }

@@ -13,7 +13,7 @@ export interface OptionSpec {
 
 export interface CommandSpec {
   /** File in this folder that runs it. */
-  module: 'serve' | 'backends' | 'routes' | 'doctor' | 'environment' | 'run' | 'config'
+  module: 'serve' | 'backends' | 'routes' | 'doctor' | 'environment' | 'run' | 'config' | 'usage' | 'keys'
   /** What follows the name, for people. */
   usage: string
   help: string
@@ -32,8 +32,13 @@ const FILE_OPTIONS = { config: CONFIG, json: JSON_OUTPUT }
 export const COMMANDS: Readonly<Record<string, CommandSpec>> = {
   proxy: {
     module: 'serve', usage: '', takes: [0, 0], help: 'Start the endpoint. This is also what dario does without a command.',
-    options: { port: PORT, host: HOST, config: CONFIG },
-    examples: ['dario', 'dario proxy --port 8080'],
+    options: {
+      port: PORT, host: HOST, config: CONFIG,
+      'log-level': { type: 'string', value: 'LEVEL', help: 'debug, info, warn or error (default info)' },
+      'log-file': { type: 'string', value: 'FILE', help: 'write the log there as JSON too; rotated at 10 MB' },
+      capture: { type: 'string', value: 'DIR', help: 'write requests and answers there, for a bug report' },
+    },
+    examples: ['dario', 'dario proxy --port 8080', 'dario proxy --log-file dario.log'],
   },
   'backend list': {
     module: 'backends', usage: '', takes: [0, 0], help: 'List the configured backends, or those found on this machine.',
@@ -85,6 +90,30 @@ export const COMMANDS: Readonly<Record<string, CommandSpec>> = {
   'route explain': {
     module: 'routes', usage: 'MODEL', takes: [1, 1], help: 'Say where a model goes, and why.', options: FILE_OPTIONS,
     examples: ['dario route explain claude-sonnet-4-5', 'dario route explain groq:llama-3.3-70b-versatile'],
+  },
+  usage: {
+    module: 'usage', usage: '', takes: [0, 0], help: 'Show requests, tokens and estimated cost: today, 7 days, 30 days, and by name.',
+    options: {
+      since: { type: 'string', value: 'WHEN', help: 'a date (2026-11-01) or days (7d); default 30d' },
+      by: { type: 'string', value: 'NAME', help: 'model, backend, tool, key, route or day' },
+      csv: { type: 'boolean', help: 'print CSV, for a spreadsheet' },
+      json: JSON_OUTPUT,
+    },
+    examples: ['dario usage', 'dario usage --by tool --since 7d', 'dario usage --by day --csv'],
+  },
+  'key list': {
+    module: 'keys', usage: '', takes: [0, 0], help: 'List the access keys that clients of this dario may use.', options: FILE_OPTIONS,
+    examples: ['dario key list'],
+  },
+  'key add': {
+    module: 'keys', usage: 'NAME', takes: [1, 1],
+    help: 'Make an access key for a tool or a colleague. It is shown once and kept as a hash; usage and budgets go by its name.',
+    options: { ...FILE_OPTIONS, route: { type: 'string', value: 'LIST', help: 'routes that it may use, comma-separated (default: all)' } },
+    examples: ['dario key add laptop', "dario key add ci --route 'fast,gpt-*'"],
+  },
+  'key remove': {
+    module: 'keys', usage: 'NAME', takes: [1, 1], help: 'Remove an access key; who has it is refused from then on.', options: FILE_OPTIONS,
+    examples: ['dario key remove ci'],
   },
   doctor: {
     module: 'doctor', usage: '', takes: [0, 0], help: 'Check this machine and the configuration; every problem comes with a remedy.',

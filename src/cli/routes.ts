@@ -6,8 +6,8 @@ import { editConfig } from '../config-file.ts'
 import { DarioError } from '../errors.ts'
 import type { Json, JsonObject } from '../hub/types.ts'
 import { nearest } from '../nearest.ts'
-import { createProxy } from '../proxy.ts'
-import { assemble, loadConfig, toSource } from './command.ts'
+import { createProxy, describeKey } from '../proxy.ts'
+import { assemble, findRunning, loadConfig, toSource } from './command.ts'
 import type { Command, CommandContext } from './command.ts'
 import { cleanText } from './output.ts'
 
@@ -74,8 +74,10 @@ async function explain(context: CommandContext): Promise<number> {
   const { config } = await assemble(context)
   const proxy = createProxy({ config, environment: context.environment })
   const { lines, chain, reason } = proxy.explain(model)
-  if (values['json'] === true) output.json({ model, chain, reason, lines })
-  else for (const line of lines) output.line(cleanText(line))
   await proxy.close(0)
+  const running = await findRunning(config.port, context.environment)
+  const resting = [...new Set(chain.map(({ backend }) => backend))].flatMap((id) => running?.keys.get(id) ?? []).filter(({ state }) => state !== 'ready')
+  if (values['json'] === true) output.json({ model, chain, reason, lines, running: running?.url, resting })
+  else for (const line of [...lines, ...resting.map(describeKey)]) output.line(cleanText(line))
   return chain.length > 0 ? 0 : 1
 }

@@ -10,7 +10,7 @@ import { basename } from 'node:path'
 import { hashKey } from '../config.ts'
 import type { Environment } from '../config-values.ts'
 import { createProxy } from '../proxy.ts'
-import { assemble, findRunning, loadConfig, text } from './command.ts'
+import { assemble, findRunning, loadConfig, text, toUsageFolder } from './command.ts'
 import type { Command, CommandContext } from './command.ts'
 import { createVariables } from './environment.ts'
 
@@ -48,7 +48,7 @@ async function findEndpoint(context: CommandContext): Promise<Endpoint> {
   const key = randomBytes(24).toString('base64url')
   const port = text(context, 'port') === undefined ? 0 : config.port
   const mine = { ...config, host: '127.0.0.1', port, accessKeys: [{ name: 'run', hash: hashKey(key) }] }
-  const proxy = createProxy({ config: mine, environment: context.environment })
+  const proxy = createProxy({ config: mine, environment: context.environment, usageFolder: toUsageFolder(context) })
   const { port: chosen } = await proxy.listen()
   return { url: `http://127.0.0.1:${chosen}`, key, close: () => proxy.close(0) }
 }

@@ -2,12 +2,17 @@
  * `dario` and `dario proxy`: serve until a signal, follow the configuration file.
  * @module
  */
+import { resolve as resolvePath } from 'node:path'
 import { watchConfig } from '../config-file.ts'
-import type { ParsedConfig } from '../config.ts'
+import { listSecrets } from '../config.ts'
+import type { Config, ParsedConfig } from '../config.ts'
+import { LEVELS, createLog } from '../observe/log.ts'
+import type { Level, Log } from '../observe/log.ts'
+import { createRedactor } from '../observe/redact.ts'
 import { createProxy } from '../proxy.ts'
 import type { Proxy } from '../proxy.ts'
 import { readVersion } from '../version.ts'
-import { assemble, toSource, warn } from './command.ts'
+import { assemble, createUsageError, text, toSource, toUsageFolder, warn } from './command.ts'
 import type { Assembled, Command, CommandContext } from './command.ts'
 import { cleanText } from './output.ts'
 
@@ -15,25 +20,52 @@ const GRACE = 10_000 // ms for streams to finish
 
 export const serve: Command = async (context) => {
   const assembled = await assemble(context)
-  const log = (line: string): void => context.output.note(cleanText(line))
-  const proxy = createProxy({ config: assembled.config, environment: context.environment, log })
-  const watcher = follow(context, proxy, assembled)
+  const captureFolder = text(context, 'capture')
+  const secrets = new Set(listSecrets(assembled.config))
+  const log = openLog(context, secrets)
+  const proxy = createProxy({
+    config: assembled.config, environment: context.environment, log: (line) => log.say('warn', line), observer: log.observer,
+    usageFolder: toUsageFolder(context), captureFolder: captureFolder === undefined ? undefined : resolvePath(captureFolder),
+  })
+  const watcher = follow(context, assembled, (next) => {
+    for (const secret of listSecrets(next)) secrets.add(secret)
+    proxy.update(next)
+  })
   try {
     const { url } = await proxy.listen()
     printBanner(context, url, assembled)
+    if (captureFolder !== undefined) warn(context, `prompts and answers are written to ${captureFolder}; delete it when the bug is reported`)
     return await untilSignal(context, proxy)
   } finally {
     watcher.close()
+    await log.close()
   }
 }
 
+function openLog(context: CommandContext, secrets: Iterable<string>): Log {
+  const { output } = context
+  const level = text(context, 'log-level') ?? 'info'
+  if (!(LEVELS as readonly string[]).includes(level)) throw createUsageError(`--log-level must be one of ${LEVELS.join(', ')}`)
+  const colours = { debug: 'dim', info: undefined, warn: 'yellow', error: 'red' } as const
+  return createLog({
+    format: process.stderr.isTTY ? 'pretty' : 'json',
+    level: level as Level,
+    write: (line) => void process.stderr.write(line),
+    file: text(context, 'log-file'),
+    redact: createRedactor(() => secrets),
+    clean: cleanText,
+    paint: (of, line) => (colours[of] === undefined ? line : output.style(colours[of], line)),
+    now: Date.now,
+  })
+}
+
 /** Takes each new configuration; a bad edit is reported and changes nothing (pitfall W4). */
-function follow(context: CommandContext, proxy: Proxy, { config }: Assembled): { close(): void } {
+function follow(context: CommandContext, { config }: Assembled, use: (next: Config) => void): { close(): void } {
   const complain = (error: Error): void => warn(context, `${error.message}; dario goes on with the configuration it has`)
   async function take(parsed: ParsedConfig): Promise<void> {
     for (const warning of parsed.warnings) warn(context, warning)
     const next = (await assemble(context, parsed)).config
-    proxy.update(next)
+    use(next)
     const moved = next.port !== config.port || next.host !== config.host
     context.output.note(`configuration read again${moved ? '; host and port change with the next start' : ''}`)
   }

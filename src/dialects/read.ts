@@ -47,6 +47,23 @@ export function arr(value: unknown, path: string): Json[] {
   return optionalArr(value) ?? refuse(path, 'an array', value)
 }
 
+/** @throws DarioError `invalid_request` for an empty string too: a picture without data is none. */
+export function filled(value: unknown, path: string): string {
+  return str(value, path) || refuse(path, 'filled', value)
+}
+
+/** @throws DarioError `invalid_request` */
+export function oneOf<Word extends string>(value: unknown, path: string, words: readonly Word[]): Word {
+  return words.find((word) => word === value) ?? refuse(path, `one of ${words.join(', ')}`, value)
+}
+
+/** A member that may be left out or null, and is read strictly otherwise. */
+export function given<Value>(
+  value: unknown, path: string, read: (value: unknown, path: string) => Value,
+): Value | undefined {
+  return value === undefined || value === null ? undefined : read(value, path)
+}
+
 /** JSON text as an object; undefined when it is anything else. */
 export function parseObject(text: string): JsonObject | undefined {
   try {
@@ -58,6 +75,6 @@ export function parseObject(text: string): JsonObject | undefined {
 
 function refuse(path: string, wanted: string, value: unknown): never {
   const found =
-    value === null ? 'null' : value === undefined ? 'missing' : Array.isArray(value) ? 'an array' : typeof value
+    value === null ? 'null' : value === undefined ? 'missing' : value === '' ? 'empty' : Array.isArray(value) ? 'an array' : typeof value
   throw new DarioError('invalid_request', `${path}: must be ${wanted}, it is ${found}`, { path })
 }

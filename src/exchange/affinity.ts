@@ -30,7 +30,9 @@ export function readSession(headers: IncomingHttpHeaders, peeked: Peek | undefin
 /** `readSession`, else a hash of the system prompt and the first user turn: what stays the same for a whole conversation. */
 export function readAffinity(headers: IncomingHttpHeaders, peeked: Peek | undefined): string {
   const session = readSession(headers, peeked)
-  if (session !== undefined || peeked === undefined) return session ?? ''
+  // Remembered for thousands of conversations, and a client may write a novel.
+  if (session !== undefined) return session.length <= 200 ? session : createHash('sha256').update(session).digest('hex')
+  if (peeked === undefined) return ''
   const hash = createHash('sha256')
   hash.update(JSON.stringify([peeked.read('system'), peeked.read('instructions')]))
   const input = peeked.read('input')

@@ -5,7 +5,7 @@
  */
 import { decodeBody, toErrorSentence } from '../backends/body.ts'
 import { toClientHeaders, toUpstreamHeaders } from '../backends/headers.ts'
-import { judge, judgeStreamError } from '../backends/outcome.ts'
+import { judge, judgeError } from '../backends/outcome.ts'
 import { DarioError } from '../errors.ts'
 import { createDeliver } from './deliver.ts'
 import { readNotes } from './describe.ts'
@@ -36,7 +36,7 @@ export interface AttemptTools {
 }
 
 /** Resolves with undefined when the client has its answer, good or bad. Rejects with what ended the request itself. */
-export type Attempt = (job: Job, candidate: Candidate, isLast: boolean) => Promise<Failure | undefined>
+export type Attempt = (job: Job, candidate: Candidate, isOnly: boolean) => Promise<Failure | undefined>
 
 /** An error body is a few hundred bytes; a page of markup is not worth more. */
 const MAX_ERROR_BYTES = 1_048_576
@@ -58,13 +58,13 @@ export function createAttempt(tools: AttemptTools): Attempt {
     preparer,
     newId: tools.newId,
     served(job, candidate, { headers }) {
-      pool.served(candidate, headers, job.incoming.operation === 'generate' ? job.affinity : undefined)
+      pool.served(candidate, headers, job.incoming.operation === 'generate')
       job.record.firstByteMs = now() - job.incoming.received
       tools.firstByte(job)
     },
   })
 
-  return async function attempt(job, candidate, isLast) {
+  return async function attempt(job, candidate, isOnly) {
     let leave: (() => void) | undefined
     try {
       leave = await tools.gate(candidate.backend.id)?.enter(job.signal)
@@ -74,7 +74,7 @@ export function createAttempt(tools: AttemptTools): Attempt {
     }
     try {
       for (let repairs = 0; ; repairs++) {
-        const outcome = await once(job, candidate, isLast, repairs < MAX_REPAIRS)
+        const outcome = await once(job, candidate, isOnly, repairs < MAX_REPAIRS)
         if (outcome !== 'repair') return outcome
       }
     } finally {
@@ -82,7 +82,7 @@ export function createAttempt(tools: AttemptTools): Attempt {
     }
   }
 
-  async function once(job: Job, candidate: Candidate, isLast: boolean, mayRepair: boolean): Promise<Failure | 'repair' | undefined> {
+  async function once(job: Job, candidate: Candidate, isOnly: boolean, mayRepair: boolean): Promise<Failure | 'repair' | undefined> {
     const attempt = open(job, candidate)
     let sent: Sent
     try {
@@ -90,12 +90,13 @@ export function createAttempt(tools: AttemptTools): Attempt {
     } catch (error) {
       if (job.signal.aborted || !(error instanceof DarioError)) throw error
       if (OWN_FAULTS.has(error.code)) return close(attempt, 'client_error', undefined, { error, candidate })
-      if (!error.code.startsWith('upstream_') && error.code !== 'overloaded') throw error
-      pool.report(candidate, { outcome: 'unreachable', wholeKey: false })
-      return close(attempt, 'unreachable', undefined, { error, candidate })
+      const verdict = judgeError(error)
+      if (verdict.outcome === 'client_error') throw error
+      pool.report(candidate, verdict)
+      return close(attempt, verdict.outcome, undefined, { error, candidate })
     }
     if (sent.upstream.status >= 300) return refuse(job, candidate, sent, attempt, mayRepair)
-    return conclude(job, candidate, await deliver(job, candidate, sent, !isLast), sent.upstream.status, attempt)
+    return conclude(job, candidate, await deliver(job, candidate, sent, !isOnly), sent.upstream.status, attempt)
   }
 
   async function send(job: Job, candidate: Candidate): Promise<Sent> {
@@ -113,6 +114,7 @@ export function createAttempt(tools: AttemptTools): Attempt {
     }
     if (from.name === 'anthropic') preparer.trimBetas(job, candidate, headers)
     const upstream = await backend.send({
+      id: record.id,
       method: incoming.method,
       path: encoded === undefined ? incoming.path : PATHS[from.name],
       dialect: from.name,
@@ -146,7 +148,8 @@ export function createAttempt(tools: AttemptTools): Attempt {
       close(attempt, 'repaired', status, failure)
       return 'repair'
     }
-    pool.report(candidate, verdict)
+    // Vendors count the counting of tokens apart, so its limit says nothing of the others.
+    if (job.incoming.operation !== 'count_tokens' || verdict.outcome === 'auth') pool.report(candidate, verdict)
     close(attempt, verdict.outcome, status, failure)
     const isMissing = job.incoming.operation === 'count_tokens' && (status === 404 || status === 405)
     if (verdict.outcome !== 'client_error' || isMissing) return failure // a count that nobody makes is estimated
@@ -165,7 +168,7 @@ export function createAttempt(tools: AttemptTools): Attempt {
       job.reply.end()
       return undefined
     }
-    const verdict = judgeStreamError(error)
+    const verdict = judgeError(error)
     pool.report(candidate, verdict)
     const failure = close(attempt, verdict.outcome, status, { error, candidate })
     if (!committed && verdict.outcome !== 'client_error') return failure

@@ -7,7 +7,7 @@ import { toClientHeaders } from '../backends/headers.ts'
 import { DarioError } from '../errors.ts'
 import { describe } from './describe.ts'
 import { pump } from './pump.ts'
-import { relayBody, relayStream } from './relay.ts'
+import { MAX_PREAMBLE_BYTES, relayBody, relayStream } from './relay.ts'
 import { SSE_HEADERS } from './reply.ts'
 import { createAnswer } from './translate.ts'
 import type { Upstream } from '../backends/backend.ts'
@@ -44,8 +44,10 @@ export type Deliver = (job: Job, candidate: Candidate, sent: Sent, holdErrors: b
 export function createDeliver(tools: DeliverTools): Deliver {
   return async function deliver(job, candidate, sent, holdErrors) {
     const { upstream, from } = sent
-    const streams = (upstream.headers['content-type'] ?? '').startsWith('text/event-stream')
+    const type = upstream.headers['content-type'] ?? ''
+    const streams = type.startsWith('text/event-stream')
     const isAnswer = job.incoming.operation === 'generate'
+    if (isAnswer && type.startsWith('text/html')) return refusePage(candidate, upstream)
     if (from !== job.client || (isAnswer && streams !== job.stream)) return translate(job, candidate, sent, streams)
     // Not every server heeds `identity`. Events must be seen to be relayed whole, and not every client can unpack.
     const encoding = upstream.headers['content-encoding']
@@ -97,6 +99,13 @@ export function createDeliver(tools: DeliverTools): Deliver {
   }
 }
 
+/** A login page or a firewall's notice with status 200 (pitfall E8). */
+async function refusePage({ backend }: Candidate, { body }: Upstream): Promise<Relayed> {
+  body.destroy()
+  const error = new DarioError('upstream_protocol', `${backend.id} answered with a web page; check backends.${backend.id}.baseUrl and the network`)
+  return { error, told: false, committed: false, usage: undefined }
+}
+
 /** Returns the error by which the upstream broke; throws what ended the request itself. */
 async function read(job: Job, upstream: Upstream, answer: Answer, sink: Sink, upstreamStreams: boolean): Promise<DarioError | undefined> {
   try {
@@ -141,7 +150,7 @@ function createSink(job: Job, answer: Answer, open: (headers: OutgoingHttpHeader
     },
     pass(text) {
       held += text
-      if (job.stream && held !== '' && (committed || answer.content)) return flush()
+      if (job.stream && held !== '' && (committed || answer.content || held.length > MAX_PREAMBLE_BYTES)) return flush()
     },
     flush,
     whole(text) {

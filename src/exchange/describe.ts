@@ -12,6 +12,7 @@ const MAX_DROPPED_CHARS = 4096
 export function describe(job: Job, candidate: Candidate | undefined): OutgoingHttpHeaders {
   const { record } = job
   const headers: OutgoingHttpHeaders = { 'dario-request-id': record.id, 'dario-attempts': String(record.attempts.length) }
+  if (record.budgetWarning !== undefined) headers['dario-budget-warning'] = toHeader(record.budgetWarning)
   if (candidate === undefined) return headers
   record.backend = candidate.backend.id
   record.key = candidate.key?.label

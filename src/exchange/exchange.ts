@@ -12,7 +12,7 @@ import type { Backend } from '../backends/backend.ts'
 import type { Gate } from '../backends/gate.ts'
 import type { Pool } from '../backends/pool.ts'
 import type { Dialect } from '../dialects/dialect.ts'
-import type { Observer } from '../hub/record.ts'
+import type { Observer, RequestRecord } from '../hub/record.ts'
 import type { DialectName, JsonObject } from '../hub/types.ts'
 import type { Failure, Job } from './job.ts'
 import type { Preparer } from './prepare.ts'
@@ -68,6 +68,9 @@ export interface ExchangeTools {
   newId: (prefix: string) => string
   /** Unix time in ms. */
   now: () => number
+  /** The part of a chain that the budgets allow. @throws DarioError `rate_limited` when none of it. */
+  admit: <Hop extends { backend: Backend; model: string }>(record: RequestRecord, chain: readonly Hop[]) => readonly Hop[]
+  costOf: (record: RequestRecord) => RequestRecord['cost']
   /** Tokens of an Anthropic request, where no backend counts them. */
   estimateTokens: (body: JsonObject) => number
   keepAlive: number
@@ -108,6 +111,7 @@ export function createExchange(tools: ExchangeTools): Exchange {
     }
     job.record.totalMs = now() - incoming.received
     job.record.responseBytes = job.reply.bytes
+    job.record.cost = tools.costOf(job.record)
     observer.end?.(job.record)
   }
 
@@ -123,15 +127,18 @@ export function createExchange(tools: ExchangeTools): Exchange {
     if (job.incoming.operation === 'count_tokens') return countTokens(job, chain)
     const usable = job.incoming.operation === 'generate' ? chain : chain.filter(({ backend }) => backend.speaks.includes(job.client.name))
     const failures: Failure[] = []
-    const candidates = pool.candidates(usable, job.affinity, () => !job.incoming.body.includes('"assistant"')).slice(0, settings.attempts)
-    for (const [index, candidate] of candidates.entries()) {
-      if (index > 0 && !pool.mayProbe(candidate)) continue
-      if (job.signal.aborted) throw job.signal.reason
-      const failure = await attempt(job, candidate, index === candidates.length - 1)
+    const candidates = pool.candidates(tools.admit(job.record, usable), job.affinity, () => !job.incoming.body.includes('"assistant"'))
+    const waiting = [...candidates]
+    for (let tried = 0; tried < settings.attempts; tried++) {
+      const candidate = pool.take(waiting, tried === 0)
+      if (candidate === undefined) break
+      job.signal.throwIfAborted()
+      const failure = await attempt(job, candidate, candidates.length === 1)
       if (failure === undefined) return
       failures.push(failure)
     }
-    answerFailure(job, pickFailure(failures) ?? { error: noBackend(job) })
+    const wait = candidates.length > 1 ? pool.wait(candidates) : 0
+    answerFailure(job, pickFailure(failures, wait) ?? { error: noBackend(job) })
   }
 
   function resolve(job: Job, { router, backends }: ExchangeSettings): Resolution {
@@ -152,7 +159,7 @@ export function createExchange(tools: ExchangeTools): Exchange {
 
   async function countTokens(job: Job, chain: readonly { backend: Backend; model: string }[]): Promise<void> {
     const counters = chain.filter(({ backend }) => backend.type === 'anthropic' && !uncounted.has(backend.id)).slice(0, 1)
-    const [first] = pool.candidates(counters, job.affinity, () => false)
+    const first = pool.take(pool.candidates(counters, job.affinity, () => false), true)
     const failure = first === undefined ? undefined : await attempt(job, first, true)
     if (first !== undefined && failure === undefined) return
     // A client asks before every turn: a server without the endpoint is not asked again (pitfall N3).

@@ -2,19 +2,24 @@
  * What went wrong with a request, told to the client in its own dialect: the vendor's words where they fit, else ours.
  * @module
  */
+import { isBroken } from '../backends/outcome.ts'
 import { DarioError } from '../errors.ts'
 import { describe } from './describe.ts'
 import type { Failure, Job } from './job.ts'
 
-/** Which error tells a user most, when all failed; a network error least. */
-const WORTH: Record<string, number> = { rate_limited: 3, overloaded: 2 }
+/** Which error tells most; any other word of an upstream's is worth 1, a broken connection nothing. */
+const WORTH: Record<string, number> = { rate_limited: 4, overloaded: 3, payment_required: 2 }
+const COMES_BACK = 3
 
-/** An upstream's word beats a network error, a limit beats a fault; the shortest wait of all is told (pitfalls E7, F11). */
-export function pickFailure(failures: readonly Failure[]): Failure | undefined {
-  const worth = ({ error }: Failure): number => WORTH[error.code] ?? (error.status === 502 ? 0 : 1)
+/**
+ * An upstream's word beats a broken connection, a limit beats a fault (pitfall F11). A client that shall come back is
+ * told when the first candidate wakes (pitfall E7).
+ * @param wait milliseconds; 0 leaves a vendor's own words as they are
+ */
+export function pickFailure(failures: readonly Failure[], wait: number): Failure | undefined {
+  const worth = ({ error }: Failure): number => isBroken(error) ? 0 : WORTH[error.code] ?? 1
   const [best] = [...failures].sort((a, b) => worth(b) - worth(a))
-  const waits = failures.map(({ error }) => error.retryAfterMs).filter((wait) => wait !== undefined)
-  return best === undefined || waits.length === 0 ? best : { ...best, error: withRetryAfter(best.error, Math.min(...waits)) }
+  return best === undefined || wait === 0 || worth(best) < COMES_BACK ? best : { ...best, error: withRetryAfter(best.error, wait) }
 }
 
 export function withRetryAfter(error: DarioError, retryAfterMs: number): DarioError {

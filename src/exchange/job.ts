@@ -24,6 +24,8 @@ export interface Job {
   record: RequestRecord
   /** `dario-*` response headers that a built-in backend adds; an upstream's own are never passed on. */
   notes: OutgoingHttpHeaders
+  /** Usage was asked for in the client's stead, so the chunk that brings it is not for the client (pitfall U6). */
+  hidesUsage?: boolean | undefined
   session: string | undefined
   /** `[1m]` or the like behind the model's name, once it is routed. */
   suffix: string

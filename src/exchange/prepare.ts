@@ -3,6 +3,7 @@
  * @module
  */
 import { mergeBetas } from '../backends/headers.ts'
+import { toFamily } from '../dialects/chat/families.ts'
 import { expandInput } from '../dialects/responses/decode-request.ts'
 import { DarioError } from '../errors.ts'
 import { repairToolTurns } from '../hub/repair.ts'
@@ -11,8 +12,7 @@ import { createRepairs } from './repairs.ts'
 import { createResponseStore } from './response-store.ts'
 import type { Candidate } from '../backends/pool.ts'
 import type { Dialect, EncodedRequest, Repair } from '../dialects/dialect.ts'
-import type { StoredResponse } from '../dialects/responses/decode-request.ts'
-import type { HubEvent, JsonObject } from '../hub/types.ts'
+import type { DialectName, HubEvent, JsonObject } from '../hub/types.ts'
 import type { Sent } from './deliver.ts'
 import type { Incoming } from './exchange.ts'
 import type { Decoded, Job } from './job.ts'
@@ -35,30 +35,40 @@ export interface Preparer {
 }
 
 export interface PreparerLimits {
+  /** Somebody counts tokens. */
+  countsUsage: () => boolean
   maxOutputTokens: (backend: string, model: string) => number | undefined
 }
 
 const BETA = 'anthropic-beta'
+/** A relayed body is the client's own: only what it could not know of this backend is changed in it. */
+const OF_RELAY: ReadonlySet<Repair> = new Set<Repair>(['no_thinking_history', 'max_completion_tokens', 'max_tokens'])
 /** Long context is a beta at Anthropic's API; the `[1m]` in the model's name asks for it (pitfall M1). */
 const LONG_CONTEXT_BETA = 'context-1m-2025-08-07'
+
+/** What encoders name in the hub's words, as the client of each dialect wrote it. */
+const WORDS: Record<DialectName, Readonly<Record<string, string>>> = {
+  anthropic: { stop: 'stop_sequences', input: 'messages' },
+  chat: { thinking: 'reasoning_effort', input: 'messages' },
+  responses: { thinking: 'reasoning', messages: 'input', verbosity: 'text.verbosity' },
+}
 
 export function createPreparer(limits: PreparerLimits): Preparer {
   const repairs = createRepairs()
   const reasoning = createReasoningStore()
   const responses = createResponseStore()
 
-  /** An answer of ours that the request goes on from; a vendor's own is the vendor's to know. */
-  function readStored(client: Dialect, owner: string | undefined, read: (name: string) => unknown): StoredResponse | undefined {
-    const id = client.name === 'responses' ? read('previous_response_id') : undefined
-    return typeof id === 'string' ? responses.get(id, owner) : undefined
+  /** With what is kept of answers of ours in place; a vendor's own are the vendor's to know, and stay as they are. */
+  function expand(body: JsonObject, owner: string | undefined): JsonObject {
+    const previous = body['previous_response_id']
+    return expandInput(body, typeof previous === 'string' ? responses.get(previous, owner) : undefined, (id) => responses.item(id, owner))
   }
 
   function decode(incoming: Incoming, client: Dialect): Decoded {
     let body = parseBody(incoming.body)
-    const stored = readStored(client, incoming.accessKey?.name, (name) => body[name])
-    if (stored !== undefined) body = expandInput(body, stored)
-    else if (client.name === 'responses' && typeof body['previous_response_id'] === 'string') {
-      throw new DarioError('invalid_request', `the response ${JSON.stringify(body['previous_response_id'].slice(0, 100))} is not kept here: ` +
+    if (client.name === 'responses') body = expand(body, incoming.accessKey?.name)
+    if (client.name === 'responses' && typeof body['previous_response_id'] === 'string') {
+      throw new DarioError('invalid_request', `previous_response_id: the response ${JSON.stringify(body['previous_response_id'].slice(0, 100))} is not kept here: ` +
         'it is unknown, too old or was sent with store: false. Send the whole conversation as input', { path: 'previous_response_id' })
     }
     const { request, warnings } = client.decodeRequest(body)
@@ -72,23 +82,32 @@ export function createPreparer(limits: PreparerLimits): Preparer {
 
   function encode(job: Job, target: Dialect, { backend, model }: Candidate, known: ReadonlySet<Repair>): EncodedRequest {
     const { request } = job.decoded()
-    return target.encodeRequest({ ...request, model, stream: true }, {
+    const encoded = target.encodeRequest({ ...request, model, stream: true }, {
       model,
       host: backend.host,
       repairs: known,
       session: job.session,
       maxOutputTokens: limits.maxOutputTokens(backend.id, model),
     })
+    const words = WORDS[job.client.name]
+    const warnings = encoded.warnings.map(({ path, reason }) => ({ path: path.replace(/^\w+/, (word) => words[word] ?? word), reason }))
+    return { ...encoded, warnings }
   }
 
-  function relay(job: Job, { model }: Candidate, known: ReadonlySet<Repair>): Buffer | undefined {
+  function relay(job: Job, { backend, model }: Candidate, known: ReadonlySet<Repair>): Buffer | undefined {
     const { incoming, peeked, client } = job
     if (peeked === undefined) return incoming.body.length === 0 && incoming.method !== 'POST' ? undefined : incoming.body
     const body = model === peeked.model || peeked.model === '' ? incoming.body : peeked.withModel(model)
-    const stored = readStored(client, incoming.accessKey?.name, peeked.read)
-    if (stored === undefined && (known.size === 0 || client.repairBody === undefined)) return body
-    const plain = stored === undefined ? parseBody(body) : expandInput(parseBody(body), stored)
-    return Buffer.from(JSON.stringify(client.repairBody?.(plain, known) ?? plain))
+    job.hidesUsage = limits.countsUsage() && client.name === 'chat' && job.stream && !known.has('no_stream_options')
+      && peeked.read('stream_options') === undefined && toFamily({ model, host: backend.host, repairs: known }).openFields
+    const asked = job.hidesUsage ? withUsage(body) : body
+    const refers = client.name === 'responses' &&
+      (typeof peeked.read('previous_response_id') === 'string' || incoming.body.includes('"item_reference"'))
+    if (!refers && (known.size === 0 || client.repairBody === undefined)) return asked
+    const sent = parseBody(asked)
+    const plain = refers ? expand(sent, incoming.accessKey?.name) : sent
+    const repaired = known.size === 0 ? plain : client.repairBody?.(plain, known) ?? plain
+    return repaired === sent ? asked : Buffer.from(JSON.stringify(repaired))
   }
 
   return {
@@ -105,9 +124,8 @@ export function createPreparer(limits: PreparerLimits): Preparer {
     learn(job, { backend, model }, { from, encoded, headers, repairs: applied }, error) {
       if (repairs.learnBeta(backend.id, error, headers[BETA])) return true
       const possible = from.readRepairs(error, model).filter((repair) => !applied.has(repair))
-      // A relayed body is the client's own: only reasoning that no longer verifies is taken out of it.
-      const found = encoded !== undefined ? possible
-        : possible.filter((repair) => from.repairBody !== undefined && repair === 'no_thinking_history')
+      const found = encoded !== undefined ? possible : possible.filter((repair) => repair === 'no_stream_options'
+        ? job.hidesUsage : from.repairBody !== undefined && OF_RELAY.has(repair))
       repairs.learn(backend.id, model, job.affinity, found)
       return found.length > 0
     },
@@ -125,4 +143,10 @@ export function parseBody(body: Buffer): JsonObject {
   } catch (cause) {
     throw new DarioError('invalid_json', `the request body is not valid JSON: ${(cause as Error).message}`, { cause })
   }
+}
+
+/** Chat streams tell their usage only when asked (pitfall U6). */
+function withUsage(body: Buffer): Buffer {
+  const at = body.indexOf('{') + 1
+  return Buffer.concat([body.subarray(0, at), Buffer.from('"stream_options":{"include_usage":true},'), body.subarray(at)])
 }

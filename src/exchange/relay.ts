@@ -13,7 +13,7 @@ import type { JsonObject, Usage } from '../hub/types.ts'
 import type { Job } from './job.ts'
 
 /** Held back until the first real event, so that an error before it can still become another candidate's turn. */
-const MAX_PREAMBLE_BYTES = 262_144
+export const MAX_PREAMBLE_BYTES = 262_144
 const MAX_EVENT_BYTES = 16_777_216
 /** A JSON answer of up to this size is looked at for its usage. */
 const MAX_LOOK_BYTES = 8_388_608
@@ -39,8 +39,10 @@ export async function relayStream(job: Job, upstream: Upstream, commit: () => vo
   const preamble = createPreamble(job)
   let committed = false
 
-  function pass(events: Buffer): Promise<void> | void | false {
-    tap.push(events)
+  function pass(all: Buffer): Promise<void> | void | false {
+    tap.push(all)
+    const events = job.hidesUsage ? withoutUsage(all) : all
+    if (events.length === 0) return
     if (committed) return reply.write(events) ? undefined : reply.drained()
     const found = preamble.look(events)
     if (found === 'error' && holdErrors) return false
@@ -67,6 +69,7 @@ export async function relayStream(job: Job, upstream: Upstream, commit: () => vo
       if (!wasOpen || tap.end !== undefined) await pass(rest)
     }
   } catch (error) {
+    if (tap.usage !== undefined) job.record.usage = tap.usage // a cancelled stream cost what it cost (pitfall U7)
     if (job.signal.aborted || !(error instanceof DarioError)) throw error
     broken = error
   }
@@ -114,6 +117,16 @@ function toldError(): DarioError {
 
 function cutError(): DarioError {
   return new DarioError('upstream_protocol', 'the upstream ended its stream before the answer was complete; try again')
+}
+
+const NO_CHOICES = /"choices":\s*\[\s*\]/
+
+/** Without the chunk that has nothing but usage: some clients take its empty `choices` for a fault. */
+function withoutUsage(events: Buffer): Buffer {
+  const text = events.toString('latin1')
+  if (!NO_CHOICES.test(text)) return events
+  const kept = text.split(/(?<=\r?\n\r?\n)/).filter((event) => !NO_CHOICES.test(event) || !/"usage":\s*\{/.test(event))
+  return Buffer.from(kept.join(''), 'latin1')
 }
 
 /** Keeps what is not content yet, and looks for the first event that is. */

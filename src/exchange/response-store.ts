@@ -11,12 +11,14 @@ import { isObject } from '../dialects/read.ts'
 export interface ResponseStore {
   /** Marks it as used. `owner` (name of the access key) must be the one it was kept under: ids are no secret. */
   get(id: string, owner?: string): StoredResponse | undefined
+  /** An output item of a kept answer: the AI SDK refers to each by its id, and names no answer. */
+  item(id: string, owner?: string): JsonObject | undefined
   /** Keeps an answer for the body (already expanded) that it answers, unless that says `store: false`. */
   keep(body: JsonObject, reply: JsonObject, owner?: string): void
 }
 
-/** `maxCount`: answers, default 1,000. `maxBytes`: of all histories together, default 64 MiB. */
-export function createResponseStore(maxCount = 1000, maxBytes = 67_108_864): ResponseStore {
+/** `maxCount`: answers and their items, default 4,000. `maxBytes`: of all together, default 64 MiB. */
+export function createResponseStore(maxCount = 4000, maxBytes = 67_108_864): ResponseStore {
   /** As JSON bytes: their size is known, and nothing that a request holds can change them. A Map keeps the order. */
   const kept = new Map<string, Buffer>()
   let bytes = 0
@@ -53,9 +55,13 @@ export function createResponseStore(maxCount = 1000, maxBytes = 67_108_864): Res
     keep(body, reply, owner) {
       if (body['store'] === false || typeof reply['id'] !== 'string') return
       const output = toItems(reply['output']).filter(isObject)
+      for (const item of output) if (typeof item['id'] === 'string') put(toItemId(item['id']), { input: [], output: [item] }, owner)
       put(reply['id'], { input: toItems(body['input']).filter(isObject), output }, owner)
     },
+    item: (id, owner) => get(toItemId(id), owner)?.output[0],
   }
 }
 
+// Apart from its answer, whose whole history would be parsed for each item that a request refers to.
+const toItemId = (id: string): string => `item ${id}`
 const toKey = (id: string, owner: string): string => JSON.stringify([owner, id])

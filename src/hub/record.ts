@@ -19,6 +19,12 @@ export interface AttemptRecord {
   error: string | undefined
 }
 
+/** US dollars: an estimate, with the source and date of the price. */
+export interface Cost {
+  dollars: number
+  source: string
+}
+
 export interface RequestRecord {
   id: string
   /** Unix time in ms. */
@@ -50,6 +56,10 @@ export interface RequestRecord {
   cause?: unknown
   stop: string | undefined
   usage: Partial<Usage> | undefined
+  /** Known at the end. `plan`: a subscription pays, so only tokens count. undefined: no price or no usage is known. */
+  cost?: Cost | 'plan' | undefined
+  /** A budget that is nearly used up, in one sentence; the client gets it as `dario-budget-warning`. */
+  budgetWarning?: string | undefined
   /** Milliseconds from arrival to the first byte of content, and to the end. */
   firstByteMs: number | undefined
   totalMs: number

@@ -3,15 +3,11 @@
  * @module
  */
 import { once } from 'node:events'
-import { writeFileSync, mkdtempSync, rmSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { IncomingHttpHeaders, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import type { TestContext } from 'node:test'
-import { fileURLToPath } from 'node:url'
-import { startDario } from '../../scripts/check/running.ts'
+import { startProxy } from '../helpers/proxy.ts'
 
 export const UPSTREAM_KEY = 'key-of-the-upstream'
 
@@ -35,7 +31,8 @@ export interface Bench {
 /** A stand-in upstream with one answer, and dario routing `claude-*` to it as Anthropic, all else as OpenAI. */
 export async function startBench(context: TestContext, answer: Answer): Promise<Bench> {
   const seen: Seen[] = []
-  const { promise: cut, resolve: onCut } = Promise.withResolvers<void>()
+  let onCut = (): void => {}
+  const cut = new Promise<void>((resolve) => { onCut = resolve })
   const server = createServer(async (message, response) => {
     const chunks: Buffer[] = []
     for await (const chunk of message) chunks.push(chunk as Buffer)
@@ -48,30 +45,25 @@ export async function startBench(context: TestContext, answer: Answer): Promise<
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   const baseUrl = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-  const folder = mkdtempSync(join(tmpdir(), 'dario-compat-'))
-  const config = join(folder, 'config.json')
-  writeFileSync(config, JSON.stringify({
+  const { url } = await startProxy(context, {
     backends: {
       anthropic: { type: 'anthropic', baseUrl, keys: [UPSTREAM_KEY] },
       openai: { type: 'openai', baseUrl, keys: [UPSTREAM_KEY], speaks: ['responses', 'chat'] },
     },
     routes: [{ model: 'claude-*', to: ['anthropic'] }, { model: '*', to: ['openai'] }],
-  }), { mode: 0o600 })
-  const dario = await startDario(fileURLToPath(new URL('../..', import.meta.url)), ['--config', config])
-  context.after(async () => {
+  })
+  context.after(() => {
     server.closeAllConnections()
     server.close()
-    await dario.stop()
-    rmSync(folder, { recursive: true, force: true })
   })
-  return { url: dario.url, seen, cut }
+  return { url, seen, cut }
 }
 
 export function sendJson(response: ServerResponse, status: number, body: unknown, headers: Record<string, string> = {}): void {
   response.writeHead(status, { 'content-type': 'application/json', ...headers }).end(JSON.stringify(body))
 }
 
-export function sendEvents(response: ServerResponse, events: readonly { type?: string }[], named: boolean): void {
+export function sendEvents(response: ServerResponse, events: readonly { type?: string; [member: string]: unknown }[], named: boolean): void {
   response.writeHead(200, { 'content-type': 'text/event-stream' })
   for (const event of events) response.write(`${named ? `event: ${event.type}\n` : ''}data: ${JSON.stringify(event)}\n\n`)
   response.end(named ? '' : 'data: [DONE]\n\n')

@@ -24,7 +24,7 @@ async function connect(context: TestContext, answer: Answer): Promise<Bench & { 
   return { ...bench, client: new OpenAI({ baseURL: `${bench.url}/v1`, apiKey: 'placeholder', maxRetries: 0 }) }
 }
 
-const chunk = (delta: object, finish_reason: string | null = null): object =>
+const chunk = (delta: object, finish_reason: string | null = null): Record<string, unknown> =>
   ({ id: 'chatcmpl-1', object: 'chat.completion.chunk', created: 1, model: MODEL, choices: [{ index: 0, delta, finish_reason }] })
 
 test('openai sdk: a plain Chat answer comes whole, and the key that goes up is ours', async (t) => {
@@ -44,7 +44,7 @@ test('openai sdk: a Chat stream gives its text and ends', async (t) => {
 })
 
 test('openai sdk: parallel streamed tool calls are put together', async (t) => {
-  const call = (index: number, id: string | undefined, text: string): object => chunk({
+  const call = (index: number, id: string | undefined, text: string): Record<string, unknown> => chunk({
     tool_calls: [{ index, ...(id === undefined ? {} : { id, type: 'function' }), function: { ...(id === undefined ? {} : { name: 'weather' }), arguments: text } }],
   })
   const { client } = await connect(t, (_, response) => sendEvents(response, [

@@ -22,7 +22,24 @@ export function readEvents(dialect: DialectName, name: string): JsonObject[] {
     .map((line) => JSON.parse(line) as JsonObject)
 }
 
-/** The stream as the vendor framed it. */
+/** The answers of a recording: some hold several, one per step of an agent's loop. */
+export function readAnswers(dialect: DialectName, name: string): JsonObject[][] {
+  const answers: JsonObject[][] = [[]]
+  for (const event of readEvents(dialect, name)) {
+    const last = answers.at(-1)!.at(-1)?.['type']
+    if (last === 'message_stop' || last === 'response.completed') answers.push([])
+    answers.at(-1)!.push(event)
+  }
+  return answers
+}
+
+/** A stream as the vendor framed it. */
+export function toSse(dialect: DialectName, events: readonly JsonObject[]): string {
+  if (dialect === 'chat') return events.map((event) => `data: ${JSON.stringify(event)}\n\n`).join('') + 'data: [DONE]\n\n'
+  return events.map((event) => `event: ${String(event['type'])}\ndata: ${JSON.stringify(event)}\n\n`).join('')
+}
+
+/** A recorded file as one stream, byte for byte. */
 export function readSse(dialect: DialectName, name: string): string {
   const lines = readFileSync(new URL(`${dialect}/${name}.chunks.txt`, ROOT), 'utf8').split('\n').filter((line) => line.trim() !== '')
   if (dialect === 'chat') return lines.map((line) => `data: ${line}\n\n`).join('') + 'data: [DONE]\n\n'

@@ -6,7 +6,7 @@
 import { DarioError } from '../../errors.ts'
 import type { Block, HubRequest, Json, JsonObject, Thinking, Tool, ToolChoice, Turn, Warning } from '../../hub/types.ts'
 import {
-  arr, isObject, obj, optionalArr, optionalBool, optionalNum, optionalObj, optionalStr, parseObject, str, toText,
+  arr, filled, given, isObject, num, obj, oneOf, optionalArr, optionalBool, optionalNum, optionalObj, optionalStr, parseObject, str, toText,
 } from '../read.ts'
 import { BILLING_HEADER, readCache, readInput, readSource, readThinking } from './wire.ts'
 
@@ -49,9 +49,9 @@ export function decodeRequest(body: JsonObject): { request: HubRequest; warnings
       turns: [...readSystem(body['system']), ...arr(body['messages'], 'messages').map(readTurn)],
       tools: readTools(body['tools'], warnings),
       ...readToolChoice(optionalObj(body['tool_choice'])),
-      maxTokens: optionalNum(body['max_tokens']),
-      temperature: optionalNum(body['temperature']),
-      topP: optionalNum(body['top_p']),
+      maxTokens: given(body['max_tokens'], 'max_tokens', num),
+      temperature: given(body['temperature'], 'temperature', num),
+      topP: given(body['top_p'], 'top_p', num),
       stop: typeof stop === 'string' ? [stop] : (optionalArr(stop) ?? []).filter((word) => typeof word === 'string'),
       thinking: readThinkingWish(body),
       ...(format === undefined ? {} : { format: { type: 'json_schema', schema: format } }),
@@ -84,10 +84,7 @@ function readSystem(system: Json | undefined): Turn[] {
 function readTurn(value: Json, index: number): Turn {
   const path = `messages[${index}]`
   const message = obj(value, path)
-  const role = message['role']
-  if (role !== 'user' && role !== 'assistant' && role !== 'system') {
-    throw new DarioError('invalid_request', `${path}.role: must be user, assistant or system`, { path: `${path}.role` })
-  }
+  const role = oneOf(message['role'], `${path}.role`, ['user', 'assistant', 'system'])
   const content = message['content']
   if (content !== undefined && content !== null && typeof content !== 'string' && !Array.isArray(content))
     arr(content, `${path}.content`)
@@ -153,6 +150,7 @@ function readBlock(value: Json, path: string): Block[] {
         },
       ]
     default:
+      str(block['type'], `${path}.type`)
       return [{ type: 'opaque', origin: 'anthropic', value: block }]
   }
 }
@@ -173,7 +171,7 @@ function readTexts(content: Json | undefined): string[] {
 function readTools(value: Json | undefined, warnings: Warning[]): Tool[] {
   // of two tools with one name the last wins, in the first one's place (pitfalls K14, K15)
   const tools = new Map<string, Tool>()
-  for (const [index, entry] of (optionalArr(value) ?? []).entries()) {
+  for (const [index, entry] of (given(value, 'tools', arr) ?? []).entries()) {
     const path = `tools[${index}]`
     const tool = obj(entry, path)
     const type = optionalStr(tool['type']) ?? 'custom'
@@ -183,7 +181,7 @@ function readTools(value: Json | undefined, warnings: Warning[]): Tool[] {
       continue
     }
     const deferred = tool['defer_loading'] === true
-    const name = str(tool['name'], `${path}.name`)
+    const name = filled(tool['name'], `${path}.name`)
     // A mark on a tool that is not in the prompt yet marks nothing (pitfall K13).
     const cache = deferred ? undefined : readCache(tool)
     tools.set(name, {

@@ -5,7 +5,7 @@
  */
 import type { HubRequest, JsonObject, OutputFormat, Thinking, Tool, Warning } from '../../hub/types.ts'
 import type { EncodedRequest, Target, ToolIdentity } from '../dialect.ts'
-import { isObject, toText } from '../read.ts'
+import { isObject, optionalStr } from '../read.ts'
 import { repairSchema } from '../schema.ts'
 import { cacheControl, encodeTurns } from './encode-turns.ts'
 import type { Message } from './encode-turns.ts'
@@ -35,9 +35,7 @@ export function encodeRequest(request: HubRequest, target: Target): EncodedReque
   const format = encodeFormat(request.format, target, family, system)
   const outputConfig = { ...(thinking.effort === undefined ? {} : { effort: thinking.effort }), ...format }
   endInUserTurn(messages, family, thinks, drop)
-  for (const name of ['chat', 'responses'] as const) {
-    for (const path of Object.keys(request.extra[name] ?? {})) drop(path, 'Anthropic has no word for this field')
-  }
+  for (const path of Object.keys(request.extra.chat ?? {})) drop(path, 'Anthropic has no word for this field')
   const body: JsonObject = {
     model: target.model,
     max_tokens: Math.max(1, maxTokens),
@@ -70,7 +68,7 @@ function encodeTools(
         toolNames.set(name, { name: tool.name, kind: tool.type, namespace: tool.namespace })
       tools.set(name, tool.type === 'custom' ? encodeCustomTool(tool, name) : encodeFunction(tool, name, target))
     } else if (tool.origin === 'anthropic') {
-      tools.set(toText(tool.value['name'] ?? index), { ...tool.value })
+      tools.set(optionalStr(tool.value['name']) ?? String(index), { ...tool.value })
     } else if (tool.type === 'web_search' && target.host === 'api.anthropic.com') {
       tools.set('web_search', { type: 'web_search_20250305', name: 'web_search' })
     } else {

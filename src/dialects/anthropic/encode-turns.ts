@@ -148,7 +148,7 @@ function encodeMedia(block: BlockOf<'media'>, path: string): JsonObject {
       { path },
     )
   }
-  const wire = encodeSource(source)
+  const wire = encodeSource(source, path)
   if (isImage) return { type: 'image', source: wire }
   return { type: 'document', source: wire, ...(block.name === undefined ? {} : { title: block.name }) }
 }
@@ -159,7 +159,7 @@ function readDataUrl(source: Source): Source {
   return parts === null ? source : { type: 'base64', mediaType: parts[1] ?? '', data: parts[2] ?? '' }
 }
 
-function encodeSource(source: Source): JsonObject {
+function encodeSource(source: Source, path: string): JsonObject {
   switch (source.type) {
     case 'url':
       return { type: 'url', url: source.url }
@@ -170,10 +170,17 @@ function encodeSource(source: Source): JsonObject {
     case 'base64': {
       const isText = /^text\/|json|xml|yaml/.test(source.mediaType) // Anthropic takes these as text only
       if (!isText) return { type: 'base64', media_type: source.mediaType, data: source.data }
-      const bytes = Uint8Array.from(atob(source.data), (char) => char.charCodeAt(0))
-      return { type: 'text', media_type: 'text/plain', data: new TextDecoder().decode(bytes) }
+      return { type: 'text', media_type: 'text/plain', data: decodeText(source.data, path) }
     }
     default:
       return source satisfies never
+  }
+}
+
+function decodeText(base64: string, path: string): string {
+  try {
+    return new TextDecoder().decode(Uint8Array.from(atob(base64), (char) => char.charCodeAt(0)))
+  } catch (cause) {
+    throw new DarioError('invalid_request', `${path}: the file's data is not base64`, { path, cause })
   }
 }

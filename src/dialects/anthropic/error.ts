@@ -9,7 +9,7 @@ import type { Json, JsonObject } from '../../hub/types.ts'
 import { encodeSse } from '../../sse.ts'
 import type { Repair } from '../dialect.ts'
 import { readOverflow } from '../overflow.ts'
-import { isObject, optionalArr, optionalObj, optionalStr, toText } from '../read.ts'
+import { isObject, optionalArr, optionalObj, optionalStr } from '../read.ts'
 
 const MAX_MESSAGE = 2000 // characters; enough for any sentence, too short for a page
 
@@ -172,7 +172,7 @@ export function repairBody(body: JsonObject, repairs: ReadonlySet<Repair>): Json
   if (!repairs.has('no_thinking_history')) return body
   const messages = (optionalArr(body['messages']) ?? []).filter(isObject).flatMap((message) => {
     const blocks = optionalArr(message['content'])
-    const left = blocks?.filter((block) => !isObject(block) || !/^(?:redacted_)?thinking$/.test(toText(block['type'])))
+    const left = blocks?.filter((block) => !isObject(block) || !/^(?:redacted_)?thinking$/.test(optionalStr(block['type']) ?? ''))
     return left === undefined ? [message] : left.length === 0 ? [] : [{ ...message, content: left }]
   })
   const answersCalls = optionalArr(messages.at(-1)?.['content'])?.some((block) => isObject(block) && block['type'] === 'tool_result')

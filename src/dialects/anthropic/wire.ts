@@ -5,7 +5,7 @@
  */
 import type { Block, BlockOf, CacheHint, Json, JsonObject, Seal, Source, Usage } from '../../hub/types.ts'
 import { packSeal, unpackSeal } from '../../hub/seal.ts'
-import { isObject, optionalNum, optionalObj, optionalStr, parseObject, str } from '../read.ts'
+import { filled, isObject, optionalNum, optionalObj, optionalStr, parseObject, str } from '../read.ts'
 
 /**
  * The per-request line that Claude Code puts at the head of its system prompt; it means something to Anthropic only.
@@ -61,10 +61,10 @@ export function readSource(value: JsonObject, path: string): Source {
       return {
         type: 'base64',
         mediaType: str(value['media_type'], `${path}.media_type`),
-        data: str(value['data'], `${path}.data`),
+        data: filled(value['data'], `${path}.data`),
       }
     case 'url':
-      return { type: 'url', url: str(value['url'], `${path}.url`) }
+      return { type: 'url', url: filled(value['url'], `${path}.url`) }
     case 'file':
       return { type: 'file', origin: 'anthropic', id: str(value['file_id'], `${path}.file_id`) }
     case 'content': {

@@ -12,10 +12,10 @@ interface Call {
   id: string
   name: string
   native: boolean
-  /** All arguments so far. */
+  /** All arguments so far; never sliced, which would copy all of it for every delta. */
   input: string
-  /** How much of `input` has been sent on. */
-  sent: number
+  /** What of it has not been sent on. */
+  unsent: string
   /** Block index; undefined until the name and the id are known. */
   block: number | undefined
 }
@@ -50,7 +50,7 @@ export function createCallDecoder({ toolNames, newId, nextIndex }: CallContext):
     const other = known !== undefined && name !== '' && known.name !== ''
       && (id !== '' && known.id !== '' ? id !== known.id : name !== known.name)
     if (known !== undefined && !other) return known
-    const call: Call = { key, id: '', name: '', native: false, input: '', sent: 0, block: undefined }
+    const call: Call = { key, id: '', name: '', native: false, input: '', unsent: '', block: undefined }
     calls.push(call)
     return call
   }
@@ -77,9 +77,9 @@ export function createCallDecoder({ toolNames, newId, nextIndex }: CallContext):
   const isWrapped = (call: Call): boolean => !call.native && toolNames.get(call.name)?.kind === 'custom'
 
   function drain(call: Call): HubEvent[] {
-    if (call.block === undefined || isWrapped(call) || call.sent === call.input.length) return []
-    const text = call.input.slice(call.sent)
-    call.sent = call.input.length
+    if (call.block === undefined || isWrapped(call) || call.unsent === '') return []
+    const text = call.unsent
+    call.unsent = ''
     return [{ type: 'delta', index: call.block, text }]
   }
 
@@ -99,7 +99,10 @@ export function createCallDecoder({ toolNames, newId, nextIndex }: CallContext):
         call.id ||= id
         call.name ||= name
       }
-      if (!again) call.input += text
+      if (!again) {
+        call.input += text
+        call.unsent += text
+      }
       const opened = call.block === undefined && call.name !== '' && call.id !== '' ? open(call) : []
       return [...opened, ...drain(call)]
     },
@@ -115,7 +118,7 @@ export function createCallDecoder({ toolNames, newId, nextIndex }: CallContext):
           const text = optionalStr(parseObject(call.input)?.['input']) ?? call.input
           if (text !== '') events.push({ type: 'delta', index: call.block as number, text })
         } else {
-          if (call.input === '' && !call.native) call.input = '{}' // K8
+          if (call.input === '' && !call.native) call.unsent = '{}' // K8
           events.push(...drain(call))
         }
         events.push({ type: 'block_end', index: call.block as number })

@@ -2,35 +2,30 @@
  * Tools, tool choice, reasoning and response format of a Chat Completions request.
  * @module
  */
-import type { Json, JsonObject, OutputFormat, Thinking, Tool, ToolChoice, Warning } from '../../hub/types.ts'
-import { isObject, optionalArr, optionalBool, optionalNum, optionalObj, optionalStr } from '../read.ts'
+import type { Json, JsonObject, OutputFormat, Thinking, Tool, ToolChoice } from '../../hub/types.ts'
+import { arr, filled, given, isObject, obj, optionalArr, optionalBool, optionalNum, optionalObj, optionalStr } from '../read.ts'
 
-export function decodeTools(body: JsonObject, warnings: Warning[]): Tool[] {
-  const tools: Tool[] = []
-  for (const [index, item] of (optionalArr(body['tools']) ?? []).entries()) {
-    const tool = isObject(item) ? decodeTool(item) : undefined
-    if (tool !== undefined) tools.push(tool)
-    else warnings.push({ path: `tools[${index}]`, reason: 'a tool without a name' })
-  }
-  for (const item of optionalArr(body['functions']) ?? []) { // the form before `tools`
-    const tool = isObject(item) ? decodeTool({ type: 'function', function: item }) : undefined
-    if (tool !== undefined) tools.push(tool)
+export function decodeTools(body: JsonObject): Tool[] {
+  const read = (item: Json, path: string): Tool => decodeTool(obj(item, path), path)
+  const tools = (given(body['tools'], 'tools', arr) ?? []).map((item, index) => read(item, `tools[${index}]`))
+  for (const [index, item] of (given(body['functions'], 'functions', arr) ?? []).entries()) { // the form before `tools`
+    tools.push(read({ type: 'function', function: item }, `functions[${index}]`))
   }
   const search = optionalObj(body['web_search_options'])
   if (search !== undefined) tools.push({ type: 'web_search', origin: 'chat', value: search })
   return tools
 }
 
-function decodeTool(tool: JsonObject): Tool | undefined {
+function decodeTool(tool: JsonObject, path: string): Tool {
   const type = optionalStr(tool['type']) ?? 'function'
   const part = optionalObj(tool[type]) ?? tool // a flat tool is Responses' form: clients mix them up
-  const name = optionalStr(part['name'])
+  const name = optionalStr(part['name']) ?? ''
   const description = optionalStr(part['description'])
   const described = description === undefined ? {} : { description }
-  if (type === 'custom' && name) return { type, name, ...described, format: optionalObj(part['format']) }
+  if (type === 'custom' && name !== '') return { type, name, ...described, format: optionalObj(part['format']) }
   if (type.startsWith('web_search')) return { type: 'web_search', origin: 'chat', value: tool }
   if (type !== 'function') return { type: 'opaque', origin: 'chat', value: tool }
-  if (!name) return undefined
+  filled(part['name'], `${path}.${part === tool ? '' : `${type}.`}name`)
   const mark = optionalObj(tool['cache_control']) ?? optionalObj(part['cache_control'])
   const strict = optionalBool(part['strict'])
   return {

@@ -2,8 +2,8 @@
  * Content of a Chat message as hub blocks: text, pictures, files, sound, and the shapes that vendors add.
  * @module
  */
-import type { Block, Json, JsonObject, Source, Warning } from '../../hub/types.ts'
-import { isObject, optionalArr, optionalObj, optionalStr } from '../read.ts'
+import type { Block, Json, JsonObject, Source } from '../../hub/types.ts'
+import { arr, filled, isObject, obj, optionalArr, optionalObj, optionalStr, str } from '../read.ts'
 
 /**
  * Marks a failed tool's text, because Chat has no field for it (pitfall K10); read back as the flag. Odd enough that no
@@ -11,20 +11,19 @@ import { isObject, optionalArr, optionalObj, optionalStr } from '../read.ts'
  */
 export const ERROR_PREFIX = '[tool error] '
 
-export function decodeContent(content: Json | undefined, path: string, warnings: Warning[]): Block[] {
+export function decodeContent(content: Json | undefined, path: string): Block[] {
+  if (content === undefined || content === null) return []
   if (typeof content === 'string') return content === '' ? [] : [{ type: 'text', text: content }]
-  const parts = isObject(content) ? [content] : optionalArr(content) ?? []
-  return parts.flatMap((part, index) => decodePart(part, `${path}[${index}]`, warnings))
+  const parts = isObject(content) ? [content] : arr(content, path)
+  return parts.flatMap((part, index) => decodePart(part, `${path}[${index}]`))
 }
 
 /** K11: a tool's output may be text, parts, null, or any JSON. */
-export function decodeToolContent(
-  content: Json | undefined, path: string, warnings: Warning[],
-): { content: Block[]; isError: boolean } {
+export function decodeToolContent(content: Json | undefined, path: string): { content: Block[]; isError: boolean } {
   const isParts = isObject(content) ? 'type' in content
     : Array.isArray(content) && content.every((part) => typeof part === 'string' || (isObject(part) && 'type' in part))
   const blocks = content === null || content === undefined || typeof content === 'string' || isParts
-    ? decodeContent(content, path, warnings)
+    ? decodeContent(content, path)
     : [{ type: 'text', text: JSON.stringify(content) } as const]
   const whole = blocks.map((block): Block => {
     return block.type === 'opaque' ? { type: 'text', text: JSON.stringify(block.value) } : block
@@ -34,46 +33,40 @@ export function decodeToolContent(
   return { content: [{ ...first, text: first.text.slice(ERROR_PREFIX.length) }, ...whole.slice(1)], isError: true }
 }
 
-function decodePart(part: Json, path: string, warnings: Warning[]): Block[] {
+function decodePart(part: Json, path: string): Block[] {
   if (typeof part === 'string') return part === '' ? [] : [{ type: 'text', text: part }]
-  if (!isObject(part)) return []
-  const block = decodeObjectPart(part)
-  if (block === undefined) {
-    warnings.push({ path, reason: 'empty or unreadable content part' })
-    return []
-  }
-  const mark = optionalObj(part['cache_control'])
+  const block = decodeObjectPart(obj(part, path), path)
+  const mark = optionalObj((part as JsonObject)['cache_control'])
   if (mark !== undefined && (block.type === 'text' || block.type === 'media')) {
     block.cache = { ttl: optionalStr(mark['ttl']) }
   }
   return block.type === 'text' && block.text === '' ? [] : [block]
 }
 
-function decodeObjectPart(part: JsonObject): Block | undefined {
+function decodeObjectPart(part: JsonObject, path: string): Block {
   switch (part['type']) {
     case 'text':
     case 'input_text':
-    case 'output_text': return { type: 'text', text: optionalStr(part['text']) ?? '' }
-    case 'refusal': return { type: 'refusal', text: optionalStr(part['refusal']) ?? '' }
-    case 'thinking': { // Mistral
-      return { type: 'thinking', text: readText(part['thinking']) }
-    }
+    case 'output_text': return { type: 'text', text: str(part['text'] ?? '', `${path}.text`) }
+    case 'refusal': return { type: 'refusal', text: str(part['refusal'] ?? '', `${path}.refusal`) }
+    case 'thinking': return { type: 'thinking', text: readText(part['thinking']) } // Mistral
     case 'image_url': {
       const image = optionalObj(part['image_url'])
-      const url = optionalStr(part['image_url']) ?? optionalStr(image?.['url'])
+      const url = image === undefined ? filled(part['image_url'], `${path}.image_url`) : filled(image['url'], `${path}.image_url.url`)
       const detail = optionalStr(image?.['detail'])
-      return url === undefined ? undefined : { ...decodeUrl(url, 'image'), ...(detail === undefined ? {} : { detail }) }
+      return { ...decodeUrl(url, 'image'), ...(detail === undefined ? {} : { detail }) }
     }
-    case 'file': return decodeFile(optionalObj(part['file']) ?? part)
+    case 'file': return decodeFile(optionalObj(part['file']) ?? part, `${path}.file`)
     case 'input_audio': {
-      const audio = optionalObj(part['input_audio'])
-      const data = optionalStr(audio?.['data'])
-      if (data === undefined) return undefined
-      const format = optionalStr(audio?.['format']) ?? 'wav'
+      const audio = obj(part['input_audio'], `${path}.input_audio`)
+      const data = filled(audio['data'], `${path}.input_audio.data`)
+      const format = optionalStr(audio['format']) ?? 'wav'
       const mediaType = format === 'mp3' ? 'audio/mpeg' : `audio/${format}`
       return { type: 'media', kind: 'audio', source: { type: 'base64', mediaType, data } }
     }
-    default: return { type: 'opaque', origin: 'chat', value: part }
+    default:
+      str(part['type'], `${path}.type`)
+      return { type: 'opaque', origin: 'chat', value: part }
   }
 }
 
@@ -85,16 +78,13 @@ export function readText(value: Json | undefined): string {
 
 type Media = Extract<Block, { type: 'media' }>
 
-function decodeFile(file: JsonObject): Media | undefined {
-  const data = optionalStr(file['file_data']), id = optionalStr(file['file_id']), name = optionalStr(file['filename'])
+function decodeFile(file: JsonObject, path: string): Media {
+  const id = optionalStr(file['file_id']), name = optionalStr(file['filename'])
   const named = name === undefined ? {} : { name }
-  if (data !== undefined) {
-    const isUrl = /^(?:data:|https?:)/i.test(data) // some clients send bare base64
-    const url = isUrl ? data : `data:application/pdf;base64,${data}`
-    return { ...decodeUrl(url, 'document'), ...named }
-  }
-  if (id === undefined) return undefined
-  return { type: 'media', kind: 'document', source: { type: 'file', origin: 'chat', id }, ...named }
+  if (id !== undefined) return { type: 'media', kind: 'document', source: { type: 'file', origin: 'chat', id }, ...named }
+  const data = filled(file['file_data'], `${path}.file_data`)
+  const isUrl = /^(?:data:|https?:)/i.test(data) // some clients send bare base64
+  return { ...decodeUrl(isUrl ? data : `data:application/pdf;base64,${data}`, 'document'), ...named }
 }
 
 /** A data URL is read by its own media type, whatever field it came in: PDFs travel in `image_url` too (pitfall I3). */

@@ -5,7 +5,7 @@
  */
 import { DarioError } from '../../errors.ts'
 import type { Block, HubRequest, Json, JsonObject, Turn, Warning } from '../../hub/types.ts'
-import { arr, isObject, obj, optionalArr, optionalBool, optionalNum, optionalObj, optionalStr, str } from '../read.ts'
+import { arr, given, isObject, num, obj, oneOf, optionalArr, optionalBool, optionalNum, optionalObj, optionalStr, str } from '../read.ts'
 import { decodeContent, decodeToolContent } from './decode-parts.ts'
 import { decodeFormat, decodeThinking, decodeToolChoice, decodeTools } from './decode-options.ts'
 import { decodeThoughts } from './reasoning.ts'
@@ -29,17 +29,18 @@ export function decodeRequest(body: JsonObject): { request: HubRequest; warnings
     )
   }
   const warnings: Warning[] = []
-  const { tools, toolChoice } = decodeToolChoice(body, decodeTools(body, warnings))
-  const extra = Object.entries(body).filter(([field, value]) => !KNOWN.has(field) && value != null)
+  const { tools, toolChoice } = decodeToolChoice(body, decodeTools(body))
+  // What is off (`logprobs: false`, `store: false`) is off everywhere: nothing to carry, nothing to lose.
+  const extra = Object.entries(body).filter(([field, value]) => !KNOWN.has(field) && value != null && value !== false)
   const request: HubRequest = {
     model: str(body['model'], 'model'),
     turns: decodeMessages(arr(body['messages'], 'messages'), warnings),
     tools,
     toolChoice,
     parallelTools: optionalBool(body['parallel_tool_calls']),
-    maxTokens: optionalNum(body['max_completion_tokens']) ?? optionalNum(body['max_tokens']),
-    temperature: optionalNum(body['temperature']),
-    topP: optionalNum(body['top_p']),
+    maxTokens: given(body['max_completion_tokens'], 'max_completion_tokens', num) ?? given(body['max_tokens'], 'max_tokens', num),
+    temperature: given(body['temperature'], 'temperature', num),
+    topP: given(body['top_p'], 'top_p', num),
     stop: decodeStop(body['stop']),
     thinking: decodeThinking(body),
     format: decodeFormat(body['response_format']),
@@ -79,32 +80,31 @@ const isResults = (turn: Turn): boolean => {
   return turn.blocks.length > 0 && turn.blocks.every((block) => block.type === 'tool_result')
 }
 
+const ROLES = ['system', 'developer', 'user', 'assistant', 'tool', 'function'] as const
+
 function decodeMessage(message: JsonObject, path: string, legacyIds: Map<string, string>, warnings: Warning[]): Turn {
-  const role = str(message['role'], `${path}.role`)
+  const role = oneOf(message['role'], `${path}.role`, ROLES)
   const name = optionalStr(message['name'])
-  const readContent = (): Block[] => decodeContent(message['content'], `${path}.content`, warnings)
-  const readResult = (id: string | undefined): Block[] => decodeResult(message, id ?? '', path, warnings)
+  const readContent = (): Block[] => decodeContent(message['content'], `${path}.content`)
+  const readResult = (id: string | undefined): Block[] => decodeResult(message, id ?? '', path)
   switch (role) {
     case 'system':
     case 'developer': return { role: 'system', path, blocks: readContent() }
-    case 'assistant': return { role: 'assistant', path, blocks: decodeAssistant(message, path, legacyIds, warnings) }
+    case 'assistant': return { role: 'assistant', path, blocks: decodeAssistant(message, path, legacyIds) }
     case 'tool': return { role: 'user', path, blocks: readResult(optionalStr(message['tool_call_id'])) }
     case 'function': return { role: 'user', path, blocks: readResult(legacyIds.get(name ?? '')) }
-    default: {
-      if (role !== 'user') warnings.push({ path: `${path}.role`, reason: 'an unknown role, read as user' })
+    case 'user':
       if (name !== undefined) warnings.push({ path: `${path}.name`, reason: 'participants have names in Chat only' })
       return { role: 'user', path, blocks: readContent() }
-    }
+    default: return role satisfies never
   }
 }
 
-function decodeAssistant(
-  message: JsonObject, path: string, legacyIds: Map<string, string>, warnings: Warning[],
-): Block[] {
+function decodeAssistant(message: JsonObject, path: string, legacyIds: Map<string, string>): Block[] {
   const refusal = optionalStr(message['refusal'])
   const blocks: Block[] = [
     ...decodeThoughts(message),
-    ...decodeContent(message['content'], `${path}.content`, warnings),
+    ...decodeContent(message['content'], `${path}.content`),
     ...(refusal ? [{ type: 'refusal', text: refusal } as const] : []),
   ]
   for (const item of optionalArr(message['tool_calls']) ?? []) {
@@ -133,8 +133,8 @@ function decodeCall(call: JsonObject, id: string): Block | undefined {
 }
 
 /** R7: a result that names no call becomes plain text, never an invented id. */
-function decodeResult(message: JsonObject, id: string, path: string, warnings: Warning[]): Block[] {
-  const { content, isError } = decodeToolContent(message['content'], `${path}.content`, warnings)
+function decodeResult(message: JsonObject, id: string, path: string): Block[] {
+  const { content, isError } = decodeToolContent(message['content'], `${path}.content`)
   return id === '' ? content : [{ type: 'tool_result', toolUseId: id, content, isError }]
 }
 

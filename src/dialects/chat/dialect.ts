@@ -6,7 +6,7 @@
 import type { Dialect } from '../dialect.ts'
 import { decodeRequest } from './decode-request.ts'
 import { createStreamDecoder, decodeReply, endOf, isPreamble } from './decode-stream.ts'
-import { encodeRequest } from './encode-request.ts'
+import { encodeRequest, repairBody } from './encode-request.ts'
 import { KEEP_ALIVE, createStreamEncoder } from './encode-stream.ts'
 import { decodeError, encodeError, encodeStreamError, readRepairs } from './error.ts'
 import { encodeReply } from './reply.ts'
@@ -25,6 +25,7 @@ export const chatDialect: Dialect = {
   keepAlive: KEEP_ALIVE,
   decodeError,
   readRepairs,
+  repairBody,
   readUsage,
   isPreamble,
   endOf,

@@ -4,9 +4,10 @@
  * @module
  */
 import type { HubRequest, JsonObject, Thinking, Tool, ToolChoice, Warning } from '../../hub/types.ts'
-import type { EncodedRequest, Target, ToolIdentity } from '../dialect.ts'
+import type { EncodedRequest, Repair, Target, ToolIdentity } from '../dialect.ts'
 import { createToolNames, shorten } from '../names.ts'
 import type { ToolNames } from '../names.ts'
+import { isObject, optionalArr } from '../read.ts'
 import { repairSchema } from '../schema.ts'
 import { encodeCache, encodeTurns } from './encode-turns.ts'
 import type { EncodeContext } from './encode-turns.ts'
@@ -221,4 +222,19 @@ function encodeExtra(request: HubRequest, { family, target }: EncodeContext): Js
     if (presence_penalty !== undefined) extra['presence_penalty'] = presence_penalty
   }
   return extra['store'] === true && metadata !== undefined ? { ...extra, metadata } : extra // Q11
+}
+
+/**
+ * A relayed request without what its tool could not know of this backend: the other name of the token limit, and
+ * reasoning of earlier turns, which some SDKs replay to every vendor (pitfall Q10).
+ */
+export function repairBody(body: JsonObject, repairs: ReadonlySet<Repair>): JsonObject {
+  const { max_tokens: older, max_completion_tokens: newer, ...rest } = body
+  if (repairs.has('max_completion_tokens')) body = { ...rest, max_completion_tokens: newer ?? older }
+  else if (repairs.has('max_tokens')) body = { ...rest, max_tokens: older ?? newer }
+  if (!repairs.has('no_thinking_history')) return body
+  const messages = optionalArr(body['messages'])?.map((message) => {
+    return isObject(message) ? { ...message, reasoning_content: undefined, reasoning_details: undefined } : message
+  })
+  return { ...body, messages }
 }

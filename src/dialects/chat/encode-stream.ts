@@ -4,7 +4,6 @@
  * @module
  */
 import type { Block, BlockOf, HubEvent, JsonObject, Seal } from '../../hub/types.ts'
-import { encodeSse } from '../../sse.ts'
 import type { ReplyContext, StreamEncoder } from '../dialect.ts'
 import { encodeStreamError } from './error.ts'
 import { encodeSealEntry } from './reasoning.ts'
@@ -22,13 +21,14 @@ type Open =
 export function createStreamEncoder(context: ReplyContext): StreamEncoder {
   const { created, model } = context
   const head = { id: context.newId('chatcmpl-'), object: 'chat.completion.chunk', created, model }
+  const opening = `data: ${JSON.stringify(head).slice(0, -1)},"choices":` // the same in every chunk: written once
   const withUsage = context.request.streamUsage
   const open = new Map<number, Open>()
   const seen = { tools: false, refusal: false }
   let calls = 0, reasoned = 0, roleSent = false, over = false
 
   function chunk(choices: JsonObject[], usage: JsonObject | null = null): string {
-    return encodeSse(undefined, { ...head, choices, ...(withUsage ? { usage } : {}) })
+    return `${opening}${JSON.stringify(choices)}${withUsage ? `,"usage":${JSON.stringify(usage)}` : ''}}\n\n`
   }
 
   /** The first one carries the role: some clients begin a message by it (S31). */

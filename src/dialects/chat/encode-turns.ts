@@ -108,12 +108,16 @@ function encodeAssistant(turn: Turn, messages: ChatMessage[], context: EncodeCon
 }
 
 /** A8: reasoning goes only where the backend has a field for it and wants it back (T4), never into the text. */
-function encodeThoughts(turn: Turn, hasCalls: boolean, { family, target }: EncodeContext): Partial<ChatMessage> {
-  if (target.repairs.has('no_thinking_history')) return {}
+function encodeThoughts(turn: Turn, hasCalls: boolean, { family, target, warn }: EncodeContext): Partial<ChatMessage> {
   const blocks = turn.blocks.filter((block) => block.type === 'thinking')
+  const drop = (): Partial<ChatMessage> => {
+    if (blocks.length > 0) warn(turn.path ?? 'messages', 'this backend has no place for earlier reasoning')
+    return {}
+  }
+  if (target.repairs.has('no_thinking_history')) return drop()
   const proofs = blocks.flatMap(({ seal }) => seal?.origin === 'chat' ? parseProof(seal.value) : [])
   if (family.details && proofs.length > 0) return { reasoning_details: proofs }
-  if (!family.replaysReasoning && !target.repairs.has('replay_reasoning')) return {}
+  if (!family.replaysReasoning && !target.repairs.has('replay_reasoning')) return drop() // lossy: no field for it
   const text = blocks.map((block) => block.text).join('\n\n')
   if (text !== '') return { reasoning_content: text }
   return hasCalls ? { reasoning_content: ' ' } : {} // the client lost it, and a missing or empty one is a 400
@@ -213,6 +217,6 @@ function warnDropped(block: Block, turn: Turn, { warn }: EncodeContext): [] {
   const what = block.type === 'opaque' ? `a block that only ${block.origin} knows`
     : block.type === 'media' ? `a file (${block.kind}) that this backend cannot be given`
     : `a ${block.type} block in a ${turn.role} turn`
-  warn(`${turn.path ?? 'messages'}.content`, what)
+  warn(turn.path ?? 'messages', what)
   return []
 }

@@ -46,7 +46,7 @@ export function toFamily({ model, host = '' }: Target): Family {
     maxTokensField: openai || openaiReasons && !openrouter ? 'max_completion_tokens' : 'max_tokens',
     sampling: !openaiReasons,
     stops: openaiReasons ? 0 : openai ? 4 : 16,
-    reasoning: openrouter ? 'object' : switched ? 'switch' : mistral || openai && !reasons ? 'none' : 'effort',
+    reasoning: openrouter ? 'object' : switched ? 'switch' : mistral || (openai || /^(?:chatgpt|gpt-[34])/.test(name)) && !reasons ? 'none' : 'effort',
     xhigh: /^gpt-(?:5\.(?:[2-9]|\d\d)|[6-9])|codex-max/.test(name),
     replaysReasoning: switched || /^(?:deepseek|kimi|moonshot|glm|minimax)/.test(name) && !openrouter,
     details: openrouter,

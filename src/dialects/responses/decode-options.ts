@@ -4,7 +4,7 @@
  * @module
  */
 import type { HubRequest, JsonObject, OutputFormat, Thinking, Tool, ToolChoice, Warning } from '../../hub/types.ts'
-import { arr, isObject, obj, optionalArr, optionalBool, optionalObj, optionalStr, str, toText } from '../read.ts'
+import { arr, filled, isObject, obj, optionalArr, optionalBool, optionalObj, optionalStr, str } from '../read.ts'
 
 export function decodeTools(value: unknown): Tool[] {
   if (value == null) return []
@@ -12,7 +12,7 @@ export function decodeTools(value: unknown): Tool[] {
 }
 
 function decodeTool(tool: JsonObject, path: string, namespace?: string): Tool[] {
-  const type = optionalStr(tool['type']) ?? ''
+  const type = str(tool['type'], `${path}.type`)
   const shared = {
     ...(optionalStr(tool['description']) === undefined ? {} : { description: optionalStr(tool['description']) }),
     ...(namespace === undefined ? {} : { namespace }),
@@ -21,7 +21,7 @@ function decodeTool(tool: JsonObject, path: string, namespace?: string): Tool[] 
     case 'function': {
       const strict = optionalBool(tool['strict'])
       return [{
-        type: 'function', name: str(tool['name'], `${path}.name`), ...shared,
+        type: 'function', name: filled(tool['name'], `${path}.name`), ...shared,
         inputSchema: optionalObj(tool['parameters']) ?? { type: 'object', properties: {} },
         ...(strict === undefined ? {} : { strict }),
       }]
@@ -29,7 +29,7 @@ function decodeTool(tool: JsonObject, path: string, namespace?: string): Tool[] 
     case 'custom': {
       const format = optionalObj(tool['format'])
       const grammar = format === undefined || format['type'] === 'text' ? {} : { format }
-      return [{ type: 'custom', name: str(tool['name'], `${path}.name`), ...shared, ...grammar }]
+      return [{ type: 'custom', name: filled(tool['name'], `${path}.name`), ...shared, ...grammar }]
     }
     case 'namespace': { // R6: lossy: the namespace's own description has no place in a flat list
       const name = str(tool['name'], `${path}.name`)
@@ -56,7 +56,7 @@ export function decodeToolChoice(value: unknown, tools: Tool[], warnings: Warnin
       return { tools: tools.filter((tool) => allowed.some((wanted) => isSameTool(tool, wanted))), toolChoice }
     }
     default: // lossy: other APIs cannot force a server tool
-      warnings.push({ path: 'tool_choice', reason: `only OpenAI can force the tool ${toText(value['type'])}` })
+      warnings.push({ path: 'tool_choice', reason: `only OpenAI can force the tool ${optionalStr(value['type'])}` })
       return { tools, toolChoice: { type: 'auto' } }
   }
 }

@@ -6,15 +6,19 @@
 import { DarioError } from '../../errors.ts'
 import type { Block, HubRequest, Json, JsonObject, Source, Turn, Warning } from '../../hub/types.ts'
 import type { Repair } from '../dialect.ts'
-import { arr, isObject, obj, optionalArr, optionalBool, optionalNum, optionalObj, optionalStr, str } from '../read.ts'
+import { arr, filled, given, isObject, num, obj, oneOf, optionalArr, optionalBool, optionalObj, optionalStr, str } from '../read.ts'
 import { decodeFormat, decodeThinking, decodeToolChoice, decodeTools } from './decode-options.ts'
 import { ERROR_PREFIX, isClientItem, readPartsText, readSeal } from './wire.ts'
 
 /** What needs the vendor's own server: no other API can say it. */
 const SERVER_HELD = ['conversation', 'prompt'] as const
 
-/** Fields that only steer OpenAI's own server; left out without harm to the answer, but said. */
-const NO_WORD = ['max_tool_calls', 'context_management', 'top_logprobs'] as const
+/** Fields that have a place in the hub, are answered here, or say nothing to another server; others are lost. */
+const KNOWN = new Set([
+  'model', 'input', 'instructions', 'tools', 'tool_choice', 'parallel_tool_calls', 'max_output_tokens', 'temperature',
+  'top_p', 'reasoning', 'text', 'safety_identifier', 'user', 'prompt_cache_key', 'prompt_cache_retention',
+  'service_tier', 'stream', 'stream_options', 'store', 'include', 'metadata', 'client_metadata', 'truncation',
+])
 
 export interface StoredResponse {
   /** The request's input items, history included. */
@@ -23,22 +27,28 @@ export interface StoredResponse {
   output: JsonObject[]
 }
 
-/** Input as a list of items: a bare string is one user message. */
+/** A bare string is one user message. */
 export function toItems(input: unknown): Json[] {
   if (typeof input === 'string') return [{ type: 'message', role: 'user', content: input }]
   return optionalArr(input) ?? []
 }
 
+type Find = (id: string) => JsonObject | undefined
+
 /**
  * The same request without `previous_response_id`: the stored history stands before its input, and references to
- * stored items are replaced by them (pitfall R18). Instructions are not inherited, as the API has it.
+ * stored items are replaced by them (pitfall R18); `find` knows those of other answers. Instructions are not
+ * inherited, as the API has it.
  */
-export function expandInput(body: JsonObject, stored: StoredResponse): JsonObject {
-  const history = [...stored.input, ...stored.output]
+export function expandInput(body: JsonObject, stored: StoredResponse | undefined, find: Find = () => undefined): JsonObject {
+  const history = stored === undefined ? [] : [...stored.input, ...stored.output]
   const byId = new Map(history.map((item) => [item['id'], item]))
-  const input = toItems(body['input']).map((item) => {
-    return isObject(item) && item['type'] === 'item_reference' ? byId.get(item['id']) ?? item : item
+  const items = toItems(body['input'])
+  const input = items.map((item) => {
+    if (!isObject(item) || item['type'] !== 'item_reference') return item
+    return byId.get(item['id']) ?? find(optionalStr(item['id']) ?? '') ?? item
   })
+  if (stored === undefined) return input.every((item, index) => item === items[index]) ? body : { ...body, input }
   const { previous_response_id: _, ...rest } = body
   return { ...rest, input: [...history, ...input] }
 }
@@ -46,7 +56,9 @@ export function expandInput(body: JsonObject, stored: StoredResponse): JsonObjec
 export function decodeRequest(body: JsonObject): { request: HubRequest; warnings: Warning[] } {
   refuseServerHeld(body)
   const warnings: Warning[] = []
-  for (const field of NO_WORD) if (body[field]) warnings.push({ path: field, reason: 'no other API has it in this form' })
+  for (const [path, value] of Object.entries(body)) {
+    if (!KNOWN.has(path) && value) warnings.push({ path, reason: 'no other API has it in this form' })
+  }
   if (body['truncation'] === 'auto') warnings.push({ path: 'truncation', reason: 'other backends refuse what is too long' })
   const tools = decodeTools(body['tools'])
   const choice = decodeToolChoice(body['tool_choice'], tools, warnings)
@@ -58,9 +70,9 @@ export function decodeRequest(body: JsonObject): { request: HubRequest; warnings
     tools: choice.tools,
     toolChoice: choice.toolChoice,
     parallelTools: optionalBool(body['parallel_tool_calls']),
-    maxTokens: optionalNum(body['max_output_tokens']),
-    temperature: optionalNum(body['temperature']),
-    topP: optionalNum(body['top_p']),
+    maxTokens: given(body['max_output_tokens'], 'max_output_tokens', num),
+    temperature: given(body['temperature'], 'temperature', num),
+    topP: given(body['top_p'], 'top_p', num),
     stop: [],
     thinking: decodeThinking(optionalObj(body['reasoning'])),
     format: decodeFormat(optionalObj(text?.['format'])),
@@ -121,12 +133,17 @@ function decodeTurns(body: JsonObject): Turn[] {
 
 const toText = (text: string): Block[] => text === '' ? [] : [{ type: 'text', text }]
 
+function toRole(value: unknown, path: string): Turn['role'] {
+  return value === 'developer' ? 'system' : oneOf(value, path, ['user', 'assistant', 'system'])
+}
+
 type Push = (role: Turn['role'], blocks: Block[], path: string) => void
 
 function decodeItem(item: JsonObject, path: string, push: Push): void {
   const type = optionalStr(item['type']) ?? (item['role'] === undefined ? '' : 'message')
   switch (type) {
-    case 'message': return push(toRole(item['role']), decodeContent(item['content'], `${path}.content`), path)
+    case 'message':
+      return push(toRole(item['role'], `${path}.role`), decodeContent(item['content'], `${path}.content`), path)
     case 'reasoning': return push('assistant', decodeReasoning(item), path)
     case 'function_call':
     case 'custom_tool_call': return push('assistant', decodeCall(item, type, path), path)
@@ -135,13 +152,8 @@ function decodeItem(item: JsonObject, path: string, push: Push): void {
     case 'item_reference':
       throw new DarioError('unsupported_across_dialects',
         `${path}: dario does not hold the item that this refers to; send the item itself`, { path })
-    default: return push(isClientItem(type) ? 'user' : 'assistant', [{ type: 'opaque', origin: 'responses', value: item }], path)
+    default: return push(isClientItem(str(item['type'], `${path}.type`)) ? 'user' : 'assistant', [{ type: 'opaque', origin: 'responses', value: item }], path)
   }
-}
-
-function toRole(role: unknown): Turn['role'] {
-  if (role === 'assistant') return 'assistant'
-  return role === 'system' || role === 'developer' ? 'system' : 'user'
 }
 
 function decodeCall(item: JsonObject, type: 'function_call' | 'custom_tool_call', path: string): Block[] {
@@ -212,17 +224,17 @@ function decodePart(part: JsonObject, path: string): Block[] {
     case 'input_audio': {
       const audio = obj(part['input_audio'], `${path}.input_audio`)
       const mediaType = `audio/${optionalStr(audio['format']) ?? 'wav'}`
-      const data = str(audio['data'], `${path}.input_audio.data`)
+      const data = filled(audio['data'], `${path}.input_audio.data`)
       return [{ type: 'media', kind: 'audio', source: { type: 'base64', mediaType, data } }]
     }
-    default: return [{ type: 'opaque', origin: 'responses', value: part }]
+    default: return [{ type: 'opaque', origin: 'responses', value: { ...part, type: str(part['type'], `${path}.type`) } }]
   }
 }
 
 function readSource(value: unknown, fileId: unknown, path: string): Source {
   const id = optionalStr(fileId)
   if (value == null && id !== undefined) return { type: 'file', origin: 'responses', id }
-  const text = str(value, path)
+  const text = filled(value, path)
   const [, mediaType, data] = /^data:([^;,]*)[^,]*;base64,(.*)$/s.exec(text) ?? []
   if (mediaType !== undefined && data !== undefined) return { type: 'base64', mediaType: mediaType.toLowerCase(), data }
   if (/^[a-z][a-z0-9+.-]*:/i.test(text)) return { type: 'url', url: text }

@@ -78,8 +78,7 @@ export function decodeFailure(value: unknown): DarioError {
 export function decodeError(status: number, text: string): DarioError {
   const body = readBody(text)
   const inner = optionalObj(body['error']) ?? body
-  // An event of a stream: it failed although the status had promised otherwise.
-  if (status === 200) return decodeFailure(optionalObj(optionalObj(body['response'])?.['error']) ?? inner)
+  if (status === 200) return decodeFailure(optionalObj(body['response'])?.['error'] ?? inner) // an event inside a stream (F1)
   const said = readMessage(body, inner) ?? (isPage(text) ? '' : text.trim())
   // lossy: over 2,000 characters an error is somebody's prompt; control characters would forge log lines
   const message = said.replace(/[\u0000-\u001f\u007f]+/g, ' ').slice(0, 2000)

@@ -1,0 +1,149 @@
+/**
+ * `dario usage`: what the ledger knows, by time and by name.
+ * @module
+ */
+import { COUNTS, addGroup, readUsage, toLocalDay } from '../observe/usage.ts'
+import type { UsageGroup } from '../observe/usage.ts'
+import { createUsageError, text, toUsageFolder } from './command.ts'
+import type { Command, CommandContext } from './command.ts'
+
+/** What `--by` may say, and the member of a group that it means. */
+const NAMES = { model: 'model', backend: 'backend', tool: 'tool', key: 'accessKey', route: 'route', day: 'day' } as const
+type By = keyof typeof NAMES
+
+type Counts = Pick<UsageGroup, typeof COUNTS[number]>
+
+interface Row extends Counts {
+  name: string
+  /** Requests whose tokens have no known price, and those that a plan pays. */
+  unpriced: number
+  plan: number
+}
+
+const BAR = 20
+
+export const usage: Command = async (context) => {
+  const { output, values } = context
+  const by = readBy(context)
+  const since = readSince(text(context, 'since') ?? '30d')
+  const groups = readUsage(toUsageFolder(context), since)
+  const sources = [...new Set(groups.map(({ price }) => price))].filter((price) => price !== '' && price !== 'plan')
+  const rows = sumBy(groups, by ?? 'model')
+  if (values['json'] === true) return output.json({ since, by: by ?? 'model', estimated: true, prices: sources, rows: rows.map((row) => ({ ...row, dollars: toDollars(row) })) }), 0
+  if (values['csv'] === true) return printCsv(context, by ?? 'model', rows), 0
+  if (groups.length === 0) return output.line(`no requests since ${since}; dario counts while it runs: dario`), 0
+  if (by !== undefined) printTable(context, by, rows)
+  else printOverview(context, groups, since)
+  if (sources.length > 0) output.note(output.style('dim', `~ marks estimates; prices: ${sources.join('; ')}`))
+  return 0
+}
+
+function readBy(context: CommandContext): By | undefined {
+  const by = text(context, 'by')
+  if (by === undefined || Object.hasOwn(NAMES, by)) return by as By | undefined
+  throw createUsageError(`--by must be one of ${Object.keys(NAMES).join(', ')}`)
+}
+
+/** `7d` are today and the six days before it. */
+function readSince(given: string): string {
+  const days = /^(\d{1,4})d$/.exec(given)?.[1]
+  if (days === undefined && !(/^\d{4}-\d\d-\d\d$/.test(given) && !Number.isNaN(Date.parse(given)))) {
+    throw createUsageError('--since must be a date such as 2026-11-01, or days such as 7d')
+  }
+  return days === undefined ? given : dayBefore(Math.max(0, Number(days) - 1))
+}
+
+function dayBefore(days: number): string {
+  const date = new Date()
+  date.setDate(date.getDate() - days) // not 24 hours each: clocks change
+  return toLocalDay(date.getTime())
+}
+
+function createRow(name: string): Row {
+  return { name, unpriced: 0, plan: 0, ...Object.fromEntries(COUNTS.map((count) => [count, 0])) as unknown as Counts }
+}
+
+function addTo(row: Row, group: UsageGroup): void {
+  addGroup(row, group)
+  if (group.price === 'plan') row.plan += group.requests
+  else if (group.price === '' && group.input + group.cacheRead + group.cacheWrite + group.output > 0) row.unpriced += group.requests
+}
+
+/** The largest first; days in their order. */
+function sumBy(groups: readonly UsageGroup[], by: By): Row[] {
+  const rows = new Map<string, Row>()
+  for (const group of groups) {
+    const name = group[NAMES[by]]
+    const row = rows.get(name) ?? createRow(name)
+    rows.set(name, row)
+    addTo(row, group)
+  }
+  const sorted = [...rows.values()]
+  return by === 'day' ? sorted.sort((a, b) => a.name.localeCompare(b.name))
+    : sorted.sort((a, b) => b.dollars - a.dollars || toTokens(b) - toTokens(a))
+}
+
+function printOverview(context: CommandContext, groups: readonly UsageGroup[], since: string): void {
+  const spans = [['today', 0], ['7 days', 6], ['30 days', 29]] as const
+  printTable(context, 'WHEN', spans.flatMap(([name, days]) => {
+    const from = dayBefore(days)
+    if (days > 0 && from < since) return [] // the ledger was not asked that far
+    const row = createRow(name)
+    for (const group of groups) if (group.day >= from) addTo(row, group)
+    return [row]
+  }))
+  for (const by of ['model', 'backend', 'tool', 'key'] as const) {
+    const rows = sumBy(groups, by)
+    if (by === 'key' && rows.every(({ name }) => name === '')) continue
+    context.output.line()
+    printTable(context, by, rows.slice(0, 10))
+  }
+}
+
+function printTable({ output }: CommandContext, title: string, rows: readonly Row[]): void {
+  const most = Math.max(1, ...rows.map(toTokens))
+  const bar = (row: Row): string => title === 'WHEN' ? '' : '█'.repeat(Math.round(BAR * toTokens(row) / most))
+  output.table([
+    [title.toUpperCase(), 'COST', 'REQUESTS', 'FAILED', 'INPUT', 'CACHED', 'OUTPUT', ''],
+    ...rows.map((row) => [
+      row.name === '' ? '-' : row.name.slice(0, 40), toCost(row), String(row.requests), row.failed === 0 ? '' : String(row.failed),
+      toShort(row.input + row.cacheWrite), toShort(row.cacheRead), toShort(row.output), bar(row),
+    ]),
+  ])
+}
+
+/** undefined when no price was known: that is not nothing. */
+function toDollars({ dollars, unpriced, plan }: Row): number | undefined {
+  return dollars === 0 && unpriced + plan > 0 ? undefined : Math.round(dollars * 1e6) / 1e6
+}
+
+function toCost({ dollars, unpriced, plan, requests }: Row): string {
+  const parts = [
+    ...(dollars > 0 ? [`~$${dollars < 0.995 ? dollars.toPrecision(2) : dollars.toFixed(2)}`] : []),
+    ...(plan === 0 ? [] : [plan === requests ? 'on the plan' : `${plan} on the plan`]),
+    ...(unpriced === 0 ? [] : [unpriced === requests ? 'no price' : `${unpriced} without price`]),
+  ]
+  return parts.join(' + ') || '-'
+}
+
+function toTokens({ input, cacheRead, cacheWrite, output }: Row): number {
+  return input + cacheRead + cacheWrite + output
+}
+
+const SHORT = new Intl.NumberFormat('en', { notation: 'compact', maximumSignificantDigits: 3 })
+
+function toShort(count: number): string {
+  return count === 0 ? '' : SHORT.format(count)
+}
+
+function printCsv({ output }: CommandContext, by: By, rows: readonly Row[]): void {
+  const columns = [...COUNTS, 'unpriced', 'plan'] as const
+  output.line([by, ...columns].join(','))
+  for (const row of rows) output.line([toCell(row.name), ...columns.map((column) => column === 'dollars' ? toDollars(row) : row[column])].join(','))
+}
+
+/** Clients choose these names, and a spreadsheet takes some of them for formulas. */
+function toCell(text: string): string {
+  const safe = /^[=+\-@\t\r]/.test(text) ? `'${text}` : text
+  return /[",\n\r]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe
+}

@@ -1,0 +1,121 @@
+/**
+ * `--capture DIR`, for bug reports: what came and went on both sides of dario, one folder per request, redacted and cut
+ * at 1 MiB each. Prompts and answers are in there: never on by default.
+ * @module
+ */
+import { mkdir, writeFile } from 'node:fs/promises'
+import type { IncomingHttpHeaders, ServerResponse } from 'node:http'
+import { join } from 'node:path'
+import { Transform, pipeline } from 'node:stream'
+import type { Backend, Call } from '../backends/backend.ts'
+import { createComplaint } from './append.ts'
+import { renderHeaders } from './redact.ts'
+import type { Redact } from './redact.ts'
+
+export interface CaptureOptions {
+  folder: string
+  redact: Redact
+  now: () => number
+  complain: (message: string) => void
+}
+
+export interface Capture {
+  /** Takes down the request, and the answer as it is written to `response`. */
+  client(incoming: { id: string; method: string; path: string; headers: IncomingHttpHeaders; body: Buffer }, response: ServerResponse): void
+  /** The same backend; what goes through it on behalf of a client is taken down. */
+  backend(backend: Backend): Backend
+  /** Resolves when everything is written. */
+  close(): Promise<void>
+}
+
+interface Taken {
+  take(chunk: Uint8Array | string): void
+  text(encoding: unknown): string
+}
+
+const MAX_BODY = 1_048_576 // bytes
+
+export function createCapture({ folder, redact, now, complain }: CaptureOptions): Capture {
+  const report = createComplaint(complain, now)
+  /** Of running requests: their folder, and how many upstream attempts there were. */
+  const open = new Map<string, { folder: string; attempts: number }>()
+
+  const saving = new Set<Promise<void>>()
+
+  function save(place: string, name: string, head: string, body: string): void {
+    const work = write(place, name, `${head}\n${body}`)
+    saving.add(work)
+    void work.then(() => saving.delete(work))
+  }
+
+  async function write(place: string, name: string, text: string): Promise<void> {
+    try {
+      await mkdir(place, { recursive: true, mode: 0o700 })
+      await writeFile(join(place, name), redact(text), { mode: 0o600 })
+    } catch (error) {
+      report(`${place} cannot be written (${(error as NodeJS.ErrnoException).code}); the capture has gaps`)
+    }
+  }
+
+  async function send(backend: Backend, call: Call, ...rest: [key: Parameters<Backend['send']>[1], signal: AbortSignal]): ReturnType<Backend['send']> {
+    const request = call.id === undefined ? undefined : open.get(call.id)
+    if (request === undefined) return await backend.send(call, ...rest)
+    const { folder: place } = request
+    const name = `2-upstream-${++request.attempts}`
+    save(place, `${name}-request.txt`, `${call.method} ${call.path} to ${backend.id}\n${renderHeaders(call.headers)}`, toText(call.body))
+    const upstream = await backend.send(call, ...rest)
+    const taken = createTaken()
+    const body = new Transform({
+      transform(chunk: Buffer, _encoding, done) {
+        taken.take(chunk)
+        done(null, chunk)
+      },
+    })
+    body.once('close', () => save(place, `${name}-answer.txt`, `${upstream.status}\n${renderHeaders(upstream.headers)}`,
+      taken.text(upstream.headers['content-encoding'])))
+    pipeline(upstream.body, body, () => {}) // an error reaches the reader of `body`
+    return { ...upstream, body }
+  }
+
+  return {
+    client({ id, method, path, headers, body }, response) {
+      const place = join(folder, `${new Date(now()).toISOString().replaceAll(/[:.]/g, '-')} ${id}`)
+      open.set(id, { folder: place, attempts: 0 })
+      save(place, '1-client-request.txt', `${method} ${path}\n${renderHeaders(headers)}`, toText(body))
+      const taken = createTaken()
+      for (const name of ['write', 'end'] as const) {
+        const original = response[name] as (...args: unknown[]) => unknown
+        response[name] = ((chunk: unknown, ...rest: unknown[]) => {
+          if (typeof chunk === 'string' || chunk instanceof Uint8Array) taken.take(chunk)
+          return original.call(response, chunk, ...rest)
+        }) as never
+      }
+      response.once('close', () => {
+        open.delete(id)
+        const whole = response.writableFinished ? '' : ' (cut: the connection closed before its end)'
+        save(place, '3-client-answer.txt', `${response.statusCode}${whole}\n${renderHeaders(response.getHeaders())}`,
+          taken.text(response.getHeader('content-encoding')))
+      })
+    },
+    backend: (backend) => ({ ...backend, send: (call, key, signal) => send(backend, call, key, signal) }),
+    close: async () => void await Promise.all(saving),
+  }
+}
+
+function createTaken(): Taken {
+  const kept: Uint8Array[] = []
+  let size = 0
+  return {
+    take(chunk) {
+      const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : chunk
+      if (size < MAX_BODY) kept.push(Uint8Array.from(bytes.subarray(0, MAX_BODY - size)))
+      size += bytes.length
+    },
+    text: (encoding) => (encoding === undefined ? toText(Buffer.concat(kept), size) : `[${size} bytes, ${String(encoding)}]`),
+  }
+}
+
+function toText(body: Buffer | undefined, size: number = body?.length ?? 0): string {
+  const text = body?.toString('utf8', 0, MAX_BODY) ?? ''
+  return size > MAX_BODY ? `${text}\n[cut: ${size} bytes in all]` : text
+}

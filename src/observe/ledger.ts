@@ -1,0 +1,122 @@
+/**
+ * The ledger: one JSON line per request in `YYYY-MM-DD.jsonl` (UTC), appended off the request path. Counts, names and
+ * times only: never a prompt, an answer or a key.
+ * @module
+ */
+import { readdirSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Observer, RequestRecord } from '../hub/record.ts'
+import { createAppender, createComplaint } from './append.ts'
+import { DAY_FILE, SUMMARY_FILE, readDay } from './usage.ts'
+
+/** One line. Members without a value are left out. Tokens are in one normal form: `input` excludes what was cached. */
+export interface LedgerRow {
+  /** Arrival, ISO 8601 in UTC; it decides the file. */
+  time: string
+  id: string
+  path: string
+  dialect: string
+  tool?: string | undefined
+  accessKey?: string | undefined
+  /** As the client wrote it. */
+  model: string
+  route?: string | undefined
+  backend?: string | undefined
+  key?: string | undefined
+  servedModel?: string | undefined
+  stream: boolean
+  status: number
+  end: RequestRecord['end']
+  error?: string | undefined
+  stop?: string | undefined
+  attempts: number
+  /** Tokens; absent when the upstream told nothing. What a cancelled request had used is what was told until then. */
+  input?: number | undefined
+  cacheRead?: number | undefined
+  cacheWrite?: number | undefined
+  output?: number | undefined
+  reasoning?: number | undefined
+  /** US dollars, estimated by the price that `price` names; absent when no price is known. `price: plan` has none. */
+  dollars?: number | undefined
+  price?: string | undefined
+  /** Milliseconds. */
+  firstByteMs?: number | undefined
+  totalMs: number
+  dropped?: string[] | undefined
+}
+
+export interface LedgerOptions {
+  folder: string
+  /** Older files are deleted. */
+  keepDays: () => number
+  now: () => number
+  /** One sentence, at most once a minute. */
+  complain: (message: string) => void
+}
+
+export interface Ledger extends Observer {
+  end(record: Readonly<RequestRecord>): void
+  /** Writes what is waiting. */
+  close(): Promise<void>
+}
+
+const MAX_NAME = 200 // clients choose these words, and may choose long ones
+const MAX_DROPPED = 20
+
+export function createLedger({ folder, keepDays, now, complain }: LedgerOptions): Ledger {
+  const report = createComplaint(complain, now)
+  const appender = createAppender(report)
+  let today = ''
+
+  /** Once a day: deletes what is old, and sums up what is past, so that `dario usage` need not read it. */
+  function tidy(day: string): void {
+    const oldest = new Date(now() - keepDays() * 86_400_000).toISOString().slice(0, 10)
+    const names = readdirSync(folder).filter((name) => DAY_FILE.test(name) || SUMMARY_FILE.test(name))
+    for (const name of names) if (name < oldest) rmSync(join(folder, name), { force: true })
+    const past = names.filter((name) => DAY_FILE.test(name) && name >= oldest && name < day)
+    // One per turn of the event loop: a day is some milliseconds of work.
+    for (const name of past) if (!names.includes(name.replace('.jsonl', '.summary.json'))) later(() => readDay(folder, name.slice(0, 10)))
+  }
+
+  function later(work: () => void): void {
+    setImmediate(() => {
+      try {
+        work()
+      } catch (error) {
+        const { code, message } = error as NodeJS.ErrnoException
+        if (code !== 'ENOENT') report(`${folder} cannot be read (${code ?? message}); check who owns it`)
+      }
+    })
+  }
+
+  return {
+    end(record) {
+      const row = toRow(record)
+      const day = row.time.slice(0, 10)
+      appender.add(join(folder, `${day}.jsonl`), `${JSON.stringify(row)}\n`)
+      if (day <= today) return
+      today = day
+      later(() => tidy(day))
+    },
+    close: () => appender.flush(),
+  }
+}
+
+export function toRow(record: Readonly<RequestRecord>): LedgerRow {
+  const { id, dialect, route, backend, key, stream, status, end, stop, firstByteMs, totalMs, cost, dropped } = record
+  const { input, cacheRead, cacheWrite, output, reasoning } = record.usage ?? {}
+  return {
+    time: new Date(record.time).toISOString(), id, path: record.path.split('?', 1)[0]!.slice(0, MAX_NAME), dialect,
+    tool: record.tool === undefined ? undefined : toTool(record.tool), accessKey: record.accessKey,
+    model: record.model.slice(0, MAX_NAME), route, backend, key, servedModel: record.servedModel?.slice(0, MAX_NAME),
+    stream, status, end, error: record.error?.code, stop: stop?.slice(0, MAX_NAME), attempts: record.attempts.length,
+    input, cacheRead, cacheWrite, output, reasoning,
+    ...(cost === 'plan' ? { price: cost } : cost && { dollars: cost.dollars, price: cost.source }),
+    firstByteMs, totalMs, ...(dropped.length > 0 && { dropped: dropped.slice(0, MAX_DROPPED) }),
+  }
+}
+
+/** The first product of a `user-agent`: `claude-cli/2.1.3 (external, cli)` is `claude-cli/2.1.3`. */
+export function toTool(userAgent: string): string {
+  return userAgent.trim().split(/\s/, 1)[0]!.slice(0, 80)
+}

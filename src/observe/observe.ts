@@ -1,0 +1,81 @@
+/**
+ * Everything that watches requests, put together for one proxy: prices, budgets, the ledger, `diagnostics_channel`, and
+ * whoever else wants to be told.
+ * @module
+ */
+import type { BackendType, ModelInfo } from '../backends/backend.ts'
+import type { Config } from '../config.ts'
+import type { Observer, RequestRecord } from '../hub/record.ts'
+import { createBudgets } from './budget.ts'
+import type { Budgets } from './budget.ts'
+import { createChannelObserver, fanOut } from './channel.ts'
+import { createLedger } from './ledger.ts'
+import { estimateCost, findPrice } from './prices.ts'
+import type { Price } from './prices.ts'
+import { readUsage } from './usage.ts'
+
+export interface ObservationOptions {
+  /** Where the ledger is; undefined: none is kept. */
+  folder: string | undefined
+  config: () => Pick<Config, 'backends' | 'budgets' | 'usageDays'>
+  backendOf: (id: string) => { type: BackendType; host: string | undefined } | undefined
+  /** What the configuration or the backend's own list says, as far as it is known. */
+  modelOf: (backend: string, model: string) => ModelInfo | undefined
+  /** Asks the backends for their lists; `modelOf` knows more later. */
+  ask: () => void
+  observers: readonly Observer[]
+  log: (line: string) => void
+  now: () => number
+}
+
+export interface Observation extends Pick<Budgets, 'admit'> {
+  observer: Observer
+  costOf: (record: RequestRecord) => RequestRecord['cost']
+  /** There is a ledger or a budget. */
+  countsUsage: () => boolean
+  close(): Promise<void>
+}
+
+const ASK_AGAIN = 3_600_000 // ms
+
+export function createObservation({ folder, config, backendOf, modelOf, ask, observers, log, now }: ObservationOptions): Observation {
+  let asked = -ASK_AGAIN
+  const countsUsage = (): boolean => folder !== undefined || config().budgets.length > 0
+  const ledger = folder === undefined ? undefined : createLedger({ folder, keepDays: () => config().usageDays, now, complain: log })
+  const budgets = createBudgets({
+    budgets: () => config().budgets,
+    priceOf,
+    used: (since) => folder === undefined ? [] : readUsage(folder, since),
+    now,
+    warn: log,
+  })
+
+  function priceOf(id: string, model: string): Price | 'plan' | undefined {
+    const backend = backendOf(id)
+    if (backend?.type === 'claude-code') return 'plan'
+    const price = modelOf(id, model)?.price
+    const isConfigured = config().backends[id]?.models.some((one) => one.id === model && one.price !== undefined)
+    if (price !== undefined) return { ...price, source: isConfigured ? 'configuration' : `model list of ${id}, ${new Date(now()).toISOString().slice(0, 10)}` }
+    const listed = findPrice(backend?.host, model)
+    // OpenRouter, LiteLLM and others tell their prices; whoever counts wants to know them.
+    if (listed === undefined && backend?.type === 'openai' && countsUsage() && now() - asked >= ASK_AGAIN) {
+      asked = now()
+      ask()
+    }
+    return listed
+  }
+
+  return {
+    observer: fanOut([
+      createChannelObserver(), { end: (record) => budgets.settle(record) }, ...(ledger === undefined ? [] : [ledger]), ...observers,
+    ], log),
+    admit: budgets.admit,
+    countsUsage,
+    costOf({ backend, servedModel = '', usage }) {
+      if (backend === undefined || usage === undefined) return undefined
+      const price = priceOf(backend, servedModel)
+      return price === undefined || price === 'plan' ? price : estimateCost(usage, price)
+    },
+    close: async () => await ledger?.close(),
+  }
+}

@@ -1,0 +1,161 @@
+/**
+ * Reads the ledger as sums per local day and combination of names. Beside each day's file lies a summary of what was
+ * read of it, so a year is 365 small files and the end of one large one.
+ * @module
+ */
+import { closeSync, openSync, readFileSync, readSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { LedgerRow } from './ledger.ts'
+
+export const DAY_FILE: RegExp = /^(\d{4}-\d\d-\d\d)\.jsonl$/
+export const SUMMARY_FILE: RegExp = /^\d{4}-\d\d-\d\d\.summary\.json$/
+
+/** Requests that share all names. `''` stands for a name that is not known. */
+export interface UsageGroup {
+  /** Local date, `YYYY-MM-DD` (pitfall U9). */
+  day: string
+  model: string
+  backend: string
+  /** Without its version. */
+  tool: string
+  accessKey: string
+  route: string
+  /** Source of the prices; `plan`; `''` when none was known, and then `dollars` means nothing. */
+  price: string
+  requests: number
+  failed: number
+  cancelled: number
+  input: number
+  cacheRead: number
+  cacheWrite: number
+  output: number
+  reasoning: number
+  dollars: number
+}
+
+interface Summary {
+  version: typeof VERSION
+  /** Local dates are those of this zone. */
+  zone: string
+  /** How much of the day's file it covers, to the end of a line. */
+  bytes: number
+  groups: UsageGroup[]
+}
+
+const VERSION = 1
+const CHUNK = 4_194_304
+
+/** Sums of the local days from `since` (`YYYY-MM-DD`) on. */
+export function readUsage(folder: string, since: string): UsageGroup[] {
+  let names: string[]
+  try {
+    names = readdirSync(folder)
+  } catch {
+    return [] // nothing was counted yet
+  }
+  // A local day begins up to 14 hours before or after the day in UTC.
+  const from = new Date(Date.parse(since) - 86_400_000).toISOString().slice(0, 10)
+  const days = names.flatMap((name) => DAY_FILE.exec(name)?.[1] ?? []).filter((day) => day >= from).sort()
+  return days.flatMap((day) => readDay(folder, day)).filter((group) => group.day >= since)
+}
+
+/** Sums of one UTC day's file; lines that are no rows (cut by a crash) do not count. */
+export function readDay(folder: string, day: string): UsageGroup[] {
+  const file = join(folder, `${day}.jsonl`)
+  const summaryFile = join(folder, `${day}.summary.json`)
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone
+  const known = readSummary(summaryFile)
+  const { size } = statSync(file)
+  const usable = known?.version === VERSION && known.zone === zone && known.bytes <= size
+  if (usable && known.bytes === size) return known.groups
+  const groups = new Map((usable ? known.groups : []).map((group) => [toKey(group), group]))
+  const bytes = readLines(file, usable ? known.bytes : 0, size, (line) => add(groups, line))
+  const summary: Summary = { version: VERSION, zone, bytes, groups: [...groups.values()] }
+  writeSummary(summaryFile, summary)
+  return summary.groups
+}
+
+function readSummary(file: string): Summary | undefined {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8')) as Summary
+  } catch {
+    return undefined
+  }
+}
+
+function writeSummary(file: string, summary: Summary): void {
+  const temporary = `${file}.${process.pid}.tmp`
+  try {
+    writeFileSync(temporary, JSON.stringify(summary), { mode: 0o600 })
+    renameSync(temporary, file)
+  } catch {
+    try {
+      rmSync(temporary, { force: true }) // a disk that cannot be written: the sum is made again next time
+    } catch {
+      // Nothing was written then.
+    }
+  }
+}
+
+/** Returns where the last whole line ends. */
+function readLines(file: string, from: number, to: number, take: (line: string) => void): number {
+  const descriptor = openSync(file, 'r')
+  try {
+    let at = from
+    let buffer = Buffer.allocUnsafe(Math.min(CHUNK, to - from))
+    for (;;) {
+      const length = readSync(descriptor, buffer, 0, Math.min(buffer.length, to - at), at)
+      const end = buffer.subarray(0, length).lastIndexOf(10) + 1
+      for (const line of buffer.toString('utf8', 0, end).split('\n')) if (line !== '') take(line)
+      at += end
+      if (length === 0 || (end === 0 && length < buffer.length) || at >= to) return at
+      if (end === 0) buffer = Buffer.allocUnsafe(buffer.length * 2) // one line longer than the buffer
+    }
+  } finally {
+    closeSync(descriptor)
+  }
+}
+
+function add(groups: Map<string, UsageGroup>, line: string): void {
+  let group: UsageGroup | undefined
+  try {
+    group = toGroup(JSON.parse(line) as LedgerRow)
+  } catch {
+    // A cut line, or one that somebody else wrote.
+  }
+  if (group === undefined) return
+  const known = groups.get(toKey(group))
+  if (known === undefined) groups.set(toKey(group), group)
+  else addGroup(known, group)
+}
+
+/** Counting tokens costs nothing and is asked before every turn: not a request that a person means. */
+function toGroup(row: LedgerRow): UsageGroup | undefined {
+  const { model, servedModel, backend = '', tool = '', accessKey = '', route = '', price = '', end } = row
+  if (row.path.endsWith('/count_tokens')) return undefined
+  return {
+    day: toLocalDay(Date.parse(row.time)), model: servedModel ?? model, backend, tool: tool.split('/', 1)[0]!, accessKey, route, price,
+    requests: 1, failed: end === 'failed' || end === 'broken' ? 1 : 0, cancelled: end === 'cancelled' ? 1 : 0,
+    input: row.input ?? 0, cacheRead: row.cacheRead ?? 0, cacheWrite: row.cacheWrite ?? 0, output: row.output ?? 0,
+    reasoning: row.reasoning ?? 0, dollars: row.dollars ?? 0,
+  }
+}
+
+export const COUNTS = [
+  'requests', 'failed', 'cancelled', 'input', 'cacheRead', 'cacheWrite', 'output', 'reasoning', 'dollars',
+] as const
+
+export function addGroup(sum: Pick<UsageGroup, typeof COUNTS[number]>, group: Pick<UsageGroup, typeof COUNTS[number]>): void {
+  for (const count of COUNTS) sum[count] += group[count]
+}
+
+function toKey({ day, model, backend, tool, accessKey, route, price }: UsageGroup): string {
+  return JSON.stringify([day, model, backend, tool, accessKey, route, price])
+}
+
+/** `YYYY-MM-DD` where the user is. */
+export function toLocalDay(time: number): string {
+  const date = new Date(time)
+  const two = (value: number): string => String(value).padStart(2, '0')
+  return `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`
+}

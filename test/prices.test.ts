@@ -1,0 +1,72 @@
+import { deepStrictEqual, match, ok, strictEqual } from 'node:assert/strict'
+import { test } from 'node:test'
+import { estimateCost, findPrice } from '../src/observe/prices.ts'
+import type { ProxyOptions } from '../src/index.ts'
+import { startProxy } from './helpers/proxy.ts'
+import { sendJson, startUpstream } from './helpers/upstream.ts'
+
+test('prices: a longer beginning of a name wins over a shorter one', () => {
+  const perMillion = (model: string, host = 'api.openai.com'): number | undefined => {
+    const input = findPrice(host, model)?.input
+    return input === undefined ? undefined : Math.round(input * 1e9) / 1e3
+  }
+  deepStrictEqual(['gpt-5-mini-2025-08-07', 'gpt-5-2025-08-07', 'gpt-5.4-nano', 'gpt-4o'].map((model) => perMillion(model)), [0.25, 1.25, 0.2, 2.5])
+  deepStrictEqual(['claude-opus-4-1-20250805', 'claude-opus-4-5', 'claude-opus-4-20250514', 'claude-haiku-4-5'].map((model) => perMillion(model, 'api.anthropic.com')), [15, 5, 15, 1])
+})
+
+test('prices: a dearer sort of a known model, an unknown model and another host have no price', () => {
+  for (const [host, model] of [['api.openai.com', 'gpt-5-pro'], ['api.openai.com', 'gpt-4o-audio-preview'], ['api.openai.com', 'x'], ['localhost', 'gpt-5'], [undefined, 'gpt-5']] as const) {
+    strictEqual(findPrice(host, model), undefined)
+  }
+})
+
+test('prices: U2: cached input is paid at its own price, and at the full one where none is known', () => {
+  const usage = { input: 100, cacheRead: 1000, cacheWrite: 10, output: 5 }
+  const price = { input: 2, output: 10, cacheRead: 0.5, cacheWrite: 3, source: 'configuration' }
+  deepStrictEqual(estimateCost(usage, price), { dollars: 200 + 500 + 30 + 50, source: 'configuration' })
+  strictEqual(estimateCost(usage, { input: 2, output: 10, source: 's' }).dollars, 200 + 2000 + 20 + 50)
+})
+
+type BackendInput = NonNullable<ProxyOptions['backends']>[string]
+
+const CHAT = { id: 'c', object: 'chat.completion', choices: [{ index: 0, message: { role: 'assistant', content: 'x' }, finish_reason: 'stop' }], usage: { prompt_tokens: 1000, completion_tokens: 100 } }
+
+async function ask(url: string, model: string): Promise<void> {
+  const response = await fetch(`${url}/v1/chat/completions`, { method: 'POST', body: JSON.stringify({ model, messages: [{ role: 'user', content: 'x' }] }) })
+  strictEqual(response.status, 200)
+  await response.text()
+}
+
+test('prices: the configuration beats the list of the backend, which gives the rest, and echo has none', async (t) => {
+  const upstream = await startUpstream(t, (request, response) => request.method === 'GET'
+    ? sendJson(response, 200, { data: [{ id: 'listed', pricing: { prompt: '0.001', completion: '0.01' } }, { id: 'free', pricing: { prompt: '0', completion: '0' } }] })
+    : sendJson(response, 200, CHAT))
+  const backend = { type: 'openai', baseUrl: upstream.url, keys: ['sk-test'] } satisfies BackendInput
+  const { url, records } = await startProxy(t, {
+    backends: { router: backend, mine: { ...backend, models: [{ id: 'own', price: { input: 1000, output: 2000 } }] } },
+    budgets: [{ scope: 'key:nobody', per: 'day', tokens: 1 }],
+  })
+  await fetch(`${url}/v1/models`) // so that the list is known before the first answer
+  for (const model of ['router:listed', 'router:free', 'router:other', 'mine:own', 'echo']) await ask(url, model)
+  const [listed, free, other, own, echo] = records.map(({ cost }) => cost)
+  ok(typeof listed === 'object' && typeof free === 'object' && typeof own === 'object')
+  strictEqual(listed.dollars, 2)
+  match(listed.source, /^model list of router, \d{4}-\d\d-\d\d$/)
+  strictEqual(free.dollars, 0)
+  deepStrictEqual(own, { dollars: 1.2, source: 'configuration' })
+  deepStrictEqual([other, echo], [undefined, undefined])
+})
+
+test('prices: an unknown price makes dario ask for the list once, and no request waits for it', async (t) => {
+  let lists = 0
+  const upstream = await startUpstream(t, (request, response) => {
+    if (request.method === 'POST') return sendJson(response, 200, CHAT)
+    lists++
+    return undefined // never answered
+  })
+  const { url } = await startProxy(t, {
+    backends: { router: { type: 'openai', baseUrl: upstream.url, keys: ['sk-test'] } }, budgets: [{ scope: 'all', per: 'day', tokens: 1e9 }],
+  })
+  for (let index = 0; index < 3; index++) await ask(url, 'router:m')
+  strictEqual(lists, 1)
+})
