@@ -75,8 +75,12 @@ export function createAnswer(options: AnswerOptions): Answer {
 
   function decodeJson(): string {
     const body = parseObject(json.join(''))
-    if (body !== undefined) return take(from.decodeReply(body, names))
-    return take([{ type: 'error', error: new DarioError('upstream_protocol', 'the upstream answered 200 with something that is no JSON object') }])
+    try {
+      if (body !== undefined) return take(from.decodeReply(body, names))
+    } catch (thrown) {
+      if (!(thrown instanceof RangeError)) throw thrown // nested deeper than the stack
+    }
+    return take([{ type: 'error', error: new DarioError('upstream_protocol', 'the upstream answered 200 with something that is no JSON answer') }])
   }
 
   return {
