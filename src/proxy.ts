@@ -11,17 +11,22 @@ import { chatDialect } from './dialects/chat/dialect.ts'
 import { responsesDialect } from './dialects/responses/dialect.ts'
 import { createExchange } from './exchange/exchange.ts'
 import { createPreparer } from './exchange/prepare.ts'
+import { createPages } from './observe/dashboard.ts'
+import { createLive, readHistory } from './observe/live.ts'
+import { createMetrics } from './observe/metrics.ts'
+import { createOtlp } from './observe/otlp.ts'
 import { createGuard } from './server/guard.ts'
 import { createListener, isLoopbackHost } from './server/listener.ts'
-import { createFetch } from './server/memory.ts'
+import { createFetch, createMemoryConnection } from './server/memory.ts'
 import { createHandler } from './server/routes.ts'
 import type { Backend, BackendType, ModelInfo } from './backends/backend.ts'
 import type { KeyState } from './backends/pool.ts'
-import { listSecrets, parseConfig } from './config.ts'
-import type { Config, ConfigInput } from './config.ts'
+import { listSecrets, parseConfig } from './config/parse.ts'
+import type { Config, ConfigInput } from './config/types.ts'
 import { readVersion } from './version.ts'
 import type { Hop, Router } from './exchange/router.ts'
 import type { Observer } from './hub/record.ts'
+import type { BackendState } from './observe/live.ts'
 import { createCapture } from './observe/capture.ts'
 import { createObservation } from './observe/observe.ts'
 import { createRedactor } from './observe/redact.ts'
@@ -29,6 +34,7 @@ import type { DialectName } from './hub/types.ts'
 import type { PlanBackend } from './plan/plan.ts'
 import type { ModelEntry } from './server/models.ts'
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Duplex } from 'node:stream'
 
 /** The members of the configuration file, or a parsed `config` in their place. */
 export interface ProxyOptions extends ConfigInput {
@@ -69,6 +75,8 @@ export interface Proxy {
   listen(): Promise<{ url: string; port: number }>
   /** Answers without a socket; the URL's host is ignored. */
   fetch(request: Request): Promise<Response>
+  /** A connection without a socket: `http.request({ createConnection: proxy.connect })`. */
+  connect(): Duplex
   /** For a server of your own: `createServer(proxy.handle)`. */
   handle(request: IncomingMessage, response: ServerResponse): void
   /** Stops accepting, lets answers finish for `graceMs` (default 10,000), ends the rest in-protocol. */
@@ -106,8 +114,11 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
   const builder = createBuilder({ environment, version, now, newId, log, wrap: capture?.backend })
   let house = builder.build(config)
 
+  const live = createLive({ now, version, backends: readBackends, history: usageFolder === undefined ? undefined : () => readHistory(usageFolder, now()) })
+  const metrics = createMetrics(version, readBackends)
+  const otlp = createOtlp({ environment, metrics, version, now, newId, log })
   const observation = createObservation({
-    folder: usageFolder, observers: [observer], log, now,
+    folder: usageFolder, observers: [live, metrics, ...(otlp === undefined ? [] : [otlp]), observer], log, now,
     config: () => house.config,
     backendOf: (id) => house.backends.get(id),
     modelOf: (backend, model) => house.known.get(`${backend}:${model}`),
@@ -126,9 +137,10 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
   })
   const guard = createGuard(() => ({ ...house.config, boundToLoopback: isLoopbackHost(house.config.host) }))
   const handler = createHandler({
-    exchange: capture === undefined ? exchange : {
+    exchange: {
       handle(incoming, response) {
-        capture.client(incoming, response)
+        capture?.client(incoming, response)
+        otlp?.enter(incoming)
         return exchange.handle(incoming, response)
       },
     },
@@ -137,7 +149,7 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
     models: listModels,
     health,
     dialectOf: (name) => DIALECTS[name],
-    pages: {},
+    pages: createPages({ live, metrics, explain }),
   })
   const listener = createListener({
     handler, exchange, host: config.host, port: config.port, hasAccessKey: config.accessKeys.length > 0,
@@ -176,30 +188,23 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
   }
 
   async function health(authorised: boolean): Promise<Record<string, never>> {
-    const { backends } = house
-    return {
-      status: 'ok', name: 'dario', version,
-      ...(authorised ? { backends: [...backends.values()].map((backend) => ({ id: backend.id, type: backend.type, keys: pool.states(backend) })) } : {}),
-    } as unknown as Record<string, never>
+    return { status: 'ok', name: 'dario', version, ...(authorised ? { backends: readBackends() } : {}) } as unknown as Record<string, never>
   }
 
   return {
     listen: () => listener.listen(),
     fetch: createFetch(listener.server),
+    connect: () => createMemoryConnection(listener.server),
     handle: handler,
     async close(graceMs) {
       await listener.close(graceMs)
       await builder.close()
-      await Promise.all([observation.close(), capture?.close()])
+      await Promise.all([otlp?.close(), observation.close(), capture?.close()])
     },
     update(next) {
       house = builder.build(next)
     },
-    explain(model) {
-      const { chain, reasons } = house.router.resolve(model)
-      const lines = [...reasons, ...chain.map(({ backend, model: there }, index) => describeHop(backend, there, index))]
-      return { lines, chain, reason: reasons.join('; ') }
-    },
+    explain,
     async status() {
       const { backends, catalog } = house
       const { models, failures } = await catalog.read()
@@ -210,6 +215,19 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
         }))),
       }
     },
+  }
+
+  function explain(model: string): Explanation {
+    const { chain, reasons } = house.router.resolve(model)
+    const lines = [...reasons, ...chain.map(({ backend, model: there }, index) => describeHop(backend, there, index))]
+    return { lines, chain, reason: reasons.join('; ') }
+  }
+
+  function readBackends(): BackendState[] {
+    return [...house.backends.values()].map((backend) => ({
+      id: backend.id, type: backend.type, keys: pool.states(backend), waiting: house.gates.get(backend.id)?.waiting() ?? 0,
+      windows: readWindows(backend),
+    }))
   }
 
   function describeHop(id: string, model: string, index: number): string {
@@ -230,6 +248,12 @@ export function describeKey({ label, state, until, reason, family, headroom }: K
 async function askPlan(backend: Backend): Promise<string | undefined> {
   const { ok, hint } = 'check' in backend ? await (backend as PlanBackend).check() : { ok: true, hint: undefined }
   return ok ? undefined : hint
+}
+
+function readWindows(backend: Backend): BackendState['windows'] {
+  const { fiveHour, sevenDay } = ('limits' in backend && (backend as PlanBackend).limits()) || {}
+  return Object.entries({ '5 hours': fiveHour, '7 days': sevenDay })
+    .flatMap(([name, window]) => window?.utilization === undefined ? [] : [{ name, used: window.utilization, resetsAt: window.resetsAt && window.resetsAt * 1000 }])
 }
 
 /** Whether the bare name leads to this backend; else the list shows it with its prefix. */

@@ -153,7 +153,7 @@ test('listener: an answer that ignores even that is cut', async (context) => {
 
 test('listener: idle connections and open pages do not delay close', async (context) => {
   const { port, listener } = await startServer(context, {
-    handler: { pages: { '/events': (_request, response) => void response.write('first') } },
+    handler: { pages: { '/events': { serve: (_request, response) => void response.write('first') } } },
   })
   const idle = connect(port, '127.0.0.1')
   await once(idle, 'connect')

@@ -10,6 +10,7 @@ export interface Gate {
    * @throws DarioError `rate_limited` when the line is full; the signal's reason when it aborts while waiting.
    */
   enter(signal: AbortSignal): Promise<() => void>
+  waiting(): number
 }
 
 export function createGate(backend: string, most: number, mostWaiting: number): Gate {
@@ -23,6 +24,7 @@ export function createGate(backend: string, most: number, mostWaiting: number): 
   }
 
   return {
+    waiting: () => line.size,
     async enter(signal) {
       signal.throwIfAborted()
       if (inside < most) {

@@ -45,7 +45,8 @@ export function createHttpBackend(options: HttpBackendOptions): Backend {
   agent.createConnection = connector.connect
   agent.getName = () => id // one agent, one host: Node would join twenty TLS options per request to tell hosts apart
   const host = base.hostname.replace(BRACKETS, '')
-  const target: RequestOptions = { protocol: base.protocol, host, port: base.port || (secure ? 443 : 80) }
+  // The mark is for the shim, which would otherwise catch our own requests to a vendor.
+  const target: RequestOptions & { dario: true } = { dario: true, protocol: base.protocol, host, port: base.port || (secure ? 443 : 80) }
   const toPath = createPathRule(options.type, base, proxy !== undefined && !secure)
   const toHeaders = createHeaderRule(options, base, secure ? undefined : proxy)
   const watched = { id, host: base.host, timeouts }

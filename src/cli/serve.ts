@@ -3,9 +3,9 @@
  * @module
  */
 import { resolve as resolvePath } from 'node:path'
-import { watchConfig } from '../config-file.ts'
-import { listSecrets } from '../config.ts'
-import type { Config, ParsedConfig } from '../config.ts'
+import { watchConfig } from '../config/file.ts'
+import { listSecrets } from '../config/parse.ts'
+import type { Config, ParsedConfig } from '../config/types.ts'
 import { LEVELS, createLog } from '../observe/log.ts'
 import type { Level, Log } from '../observe/log.ts'
 import { createRedactor } from '../observe/redact.ts'

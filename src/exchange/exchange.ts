@@ -14,32 +14,11 @@ import type { Pool } from '../backends/pool.ts'
 import type { Dialect } from '../dialects/dialect.ts'
 import type { Observer, RequestRecord } from '../hub/record.ts'
 import type { DialectName, JsonObject } from '../hub/types.ts'
+import type { Incoming } from './incoming.ts'
 import type { Failure, Job } from './job.ts'
 import type { Preparer } from './prepare.ts'
 import type { Resolution, Router } from './router.ts'
-import type { IncomingHttpHeaders, ServerResponse } from 'node:http'
-
-/** `generate`: an answer in a dialect. `count_tokens`: Anthropic's count. `passthrough`: relayed untouched. */
-export type Operation = 'generate' | 'count_tokens' | 'passthrough'
-
-/** A request that passed the guard, its body read and decompressed. */
-export interface Incoming {
-  id: string
-  operation: Operation
-  dialect: DialectName
-  /** Upper case. */
-  method: string
-  /** Normalised: begins with `/v1/`, no trailing slash, query string kept. */
-  path: string
-  headers: IncomingHttpHeaders
-  body: Buffer
-  /** From the socket's address, never from a header. */
-  loopback: boolean
-  /** Name of the access key, when the request came with one; `routes` limits it. */
-  accessKey: { name: string; routes?: readonly string[] | undefined } | undefined
-  /** Unix time in ms of arrival. */
-  received: number
-}
+import type { ServerResponse } from 'node:http'
 
 export interface Exchange {
   /** Answers on `response`, always: errors go out in the client's dialect. Never rejects. */

@@ -47,16 +47,19 @@ const CHUNK = 4_194_304
 
 /** Sums of the local days from `since` (`YYYY-MM-DD`) on. */
 export function readUsage(folder: string, since: string): UsageGroup[] {
-  let names: string[]
+  // A local day begins up to 14 hours before or after the day in UTC.
+  const days = listDays(folder, Date.parse(since) - 86_400_000)
+  return days.flatMap((day) => readDay(folder, day)).filter((group) => group.day >= since)
+}
+
+/** UTC days from the one of `from` (Unix ms) on, of which there is a file. */
+function listDays(folder: string, from: number): string[] {
+  const first = new Date(from).toISOString().slice(0, 10)
   try {
-    names = readdirSync(folder)
+    return readdirSync(folder).flatMap((name) => DAY_FILE.exec(name)?.[1] ?? []).filter((day) => day >= first).sort()
   } catch {
     return [] // nothing was counted yet
   }
-  // A local day begins up to 14 hours before or after the day in UTC.
-  const from = new Date(Date.parse(since) - 86_400_000).toISOString().slice(0, 10)
-  const days = names.flatMap((name) => DAY_FILE.exec(name)?.[1] ?? []).filter((day) => day >= from).sort()
-  return days.flatMap((day) => readDay(folder, day)).filter((group) => group.day >= since)
 }
 
 /** Sums of one UTC day's file; lines that are no rows (cut by a crash) do not count. */
@@ -116,23 +119,35 @@ function readLines(file: string, from: number, to: number, take: (line: string) 
   }
 }
 
-function add(groups: Map<string, UsageGroup>, line: string): void {
-  let group: UsageGroup | undefined
-  try {
-    group = toGroup(JSON.parse(line) as LedgerRow)
-  } catch {
-    // A cut line, or one that somebody else wrote.
+/** Rows of requests that arrived since `from` (Unix ms). */
+export function readRows(folder: string, from: number, take: (row: LedgerRow) => void): void {
+  for (const day of listDays(folder, from)) {
+    readLines(join(folder, `${day}.jsonl`), 0, Infinity, (line) => parseRow(line, (row) => {
+      if (Date.parse(row.time) >= from) take(row)
+    }))
   }
+}
+
+/** Counting tokens costs nothing and is asked before every turn: not a request that a person means. */
+function parseRow<Result>(line: string, read: (row: LedgerRow) => Result): Result | undefined {
+  try {
+    const row = JSON.parse(line) as LedgerRow
+    return row.path.endsWith('/count_tokens') ? undefined : read(row)
+  } catch {
+    return undefined // a cut line, or one that somebody else wrote
+  }
+}
+
+function add(groups: Map<string, UsageGroup>, line: string): void {
+  const group = parseRow(line, toGroup)
   if (group === undefined) return
   const known = groups.get(toKey(group))
   if (known === undefined) groups.set(toKey(group), group)
   else addGroup(known, group)
 }
 
-/** Counting tokens costs nothing and is asked before every turn: not a request that a person means. */
-function toGroup(row: LedgerRow): UsageGroup | undefined {
+function toGroup(row: LedgerRow): UsageGroup {
   const { model, servedModel, backend = '', tool = '', accessKey = '', route = '', price = '', end } = row
-  if (row.path.endsWith('/count_tokens')) return undefined
   return {
     day: toLocalDay(Date.parse(row.time)), model: servedModel ?? model, backend, tool: tool.split('/', 1)[0]!, accessKey, route, price,
     requests: 1, failed: end === 'failed' || end === 'broken' ? 1 : 0, cancelled: end === 'cancelled' ? 1 : 0,

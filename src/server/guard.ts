@@ -6,7 +6,7 @@
  */
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
-import type { AccessKeyConfig } from '../config.ts'
+import type { AccessKeyConfig } from '../config/types.ts'
 import { DarioError } from '../errors.ts'
 
 export interface GuardSettings {
@@ -90,6 +90,7 @@ function checkHost(request: IncomingMessage, settings: GuardSettings): void {
   if (raw.length > 2 * MAX_HEADERS) {
     throw new DarioError('invalid_request', `Over ${MAX_HEADERS} request headers; send fewer`, { status: 431 })
   }
+  if ('inMemory' in request.socket) return // no name led there that could be rebound
   const hosts = raw.filter((_, index) => index % 2 === 1 && /^host$/i.test(raw[index - 1] ?? ''))
   const host = hosts[0]?.toLowerCase() ?? ''
   if (hosts.length === 1) {

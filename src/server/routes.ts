@@ -6,8 +6,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Dialect } from '../dialects/dialect.ts'
 import { DarioError, toDarioError } from '../errors.ts'
-import type { Exchange, Operation } from '../exchange/exchange.ts'
+import type { Exchange } from '../exchange/exchange.ts'
+import type { Operation } from '../exchange/incoming.ts'
 import type { DialectName, JsonObject } from '../hub/types.ts'
+import type { Page } from '../observe/dashboard.ts'
 import { readBody, respond } from './body.ts'
 import { toPrintable } from './guard.ts'
 import type { Guard } from './guard.ts'
@@ -22,8 +24,8 @@ export interface HandlerOptions {
   /** `authorised` is false for a caller without the access key: it may learn that dario runs, and nothing else. */
   health: (authorised: boolean) => JsonObject | Promise<JsonObject>
   dialectOf: (name: DialectName) => Pick<Dialect, 'encodeError'>
-  /** Further GET paths (`/`, `/metrics`), behind the access key. */
-  pages: Readonly<Record<string, (request: IncomingMessage, response: ServerResponse) => void>>
+  /** Further GET paths (`/`, `/metrics`). */
+  pages: Readonly<Record<string, Page>>
   newId: (prefix: string) => string
   /** Unix time in ms. */
   now: () => number
@@ -86,8 +88,8 @@ async function serve(
   if (path === '/health' && GET.includes(method)) {
     return respond(request, response, 200, await options.health(isAuthorised(guard, request)))
   }
-  const accessKey = guard.checkKey(request)
   const page = options.pages[path]
+  const accessKey = page?.open === true ? undefined : guard.checkKey(request)
   const route = page === undefined ? findRoute(path) : PAGE
   if (route === undefined) throw unknownPath(method, path, Object.keys(options.pages))
   if (/\bwebsocket\b/i.test(request.headers.upgrade ?? '')) {
@@ -98,7 +100,7 @@ async function serve(
     response.setHeader('allow', allow)
     throw new DarioError('method_not_allowed', `${toPrintable(path)} takes ${allow}, not ${toPrintable(method)}`)
   }
-  if (page !== undefined) return page(request, response)
+  if (page !== undefined) return page.serve(request, response)
   const { operation, dialect = readDialect(request) } = route
   if (operation === 'own') return respond(request, response, 200, await answerModels(options, request, path, query))
   const body = await readBody(request, options.settings().maxBodyBytes)

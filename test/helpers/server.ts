@@ -7,7 +7,7 @@ import type { ServerResponse } from 'node:http'
 import { connect } from 'node:net'
 import type { TestContext } from 'node:test'
 import type { DarioError } from '../../src/errors.ts'
-import type { Incoming } from '../../src/exchange/exchange.ts'
+import type { Incoming } from '../../src/exchange/incoming.ts'
 import type { DialectName, JsonObject } from '../../src/hub/types.ts'
 import { createGuard } from '../../src/server/guard.ts'
 import type { GuardSettings } from '../../src/server/guard.ts'
@@ -70,7 +70,7 @@ export function makeServer(options: TestServerOptions = {}): Omit<TestServer, 'p
     models: async () => [],
     health: (authorised) => ({ status: 'ok', name: 'dario', version: '1.2.3', ...(authorised && { backends: 2 }) }),
     dialectOf: (name) => ({ encodeError: (error, requestId) => encodeError(name, error, requestId) }),
-    pages: { '/': (_request, response) => void response.end('page') },
+    pages: { '/': { serve: (_request, response) => void response.end('page') } },
     newId: (prefix) => `${prefix}${++count}`,
     now: () => 1_000,
     log: (line) => lines.push(line),

@@ -1,0 +1,138 @@
+/**
+ * `dario watch`: the dashboard's live view in a terminal, asked from the running dario (pitfall W12). In a pipe it is
+ * one line per request as it ends.
+ * @module
+ */
+import { DarioError } from '../errors.ts'
+import type { LiveRequest, LiveState, Totals } from '../observe/live.ts'
+import { createSseDecoder } from '../sse.ts'
+import { loadConfig } from './command.ts'
+import type { Command, CommandContext } from './command.ts'
+import { cleanText } from './output.ts'
+import type { Output, Style } from './output.ts'
+
+export interface Screen {
+  columns: number
+  rows: number
+  style: Output['style']
+}
+
+const ENDS: Record<LiveRequest['end'], Style> = { running: 'cyan', complete: 'green', cancelled: 'dim', failed: 'red', broken: 'red' }
+const MOVE_HOME = '\u001b[H', CLEAR_LINE = '\u001b[K', CLEAR_BELOW = '\u001b[J', OTHER_SCREEN = '\u001b[?1049h\u001b[?25l', OWN_SCREEN = '\u001b[?1049l\u001b[?25h'
+
+export const watch: Command = async (context) => {
+  const { output, values } = context
+  const url = typeof values['url'] === 'string' ? values['url'].replace(/\/+$/, '') : `http://localhost:${loadConfig(context).config.port}`
+  const isScreen = process.stdout.isTTY === true
+  const seen = new Set<string>()
+  let state: LiveState | undefined
+  function draw(): void {
+    if (state === undefined) return
+    // A terminal may report no size, or one that is gone a moment later (pitfall W11).
+    const screen = { columns: process.stdout.columns || 80, rows: process.stdout.rows || 24, style: output.style }
+    process.stdout.write(`${MOVE_HOME}${renderScreen(state, screen).join(`${CLEAR_LINE}\n`)}${CLEAR_LINE}${CLEAR_BELOW}`)
+  }
+  function printNew({ requests }: LiveState): void {
+    for (const request of requests.filter(({ id, end }) => end !== 'running' && !seen.has(id)).reverse()) {
+      seen.add(request.id)
+      output.line(renderLine(request))
+    }
+  }
+  const leave = new AbortController()
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => leave.abort())
+  if (isScreen) process.stdout.write(OTHER_SCREEN)
+  process.stdout.on('resize', draw)
+  try {
+    for await (const next of follow(context, url, leave.signal)) {
+      state = next
+      if (isScreen) draw()
+      else printNew(next)
+    }
+    return 0
+  } catch (error) {
+    if (leave.signal.aborted) return 0
+    throw error
+  } finally {
+    process.stdout.off('resize', draw)
+    if (isScreen) process.stdout.write(OWN_SCREEN)
+  }
+}
+
+async function* follow({ environment }: CommandContext, url: string, signal: AbortSignal): AsyncGenerator<LiveState> {
+  const key = environment['DARIO_ACCESS_KEY']?.trim()
+  const headers = key ? { authorization: `Bearer ${key}` } : {}
+  const response = await fetch(`${url}/events`, { headers, signal, redirect: 'error' }).catch(() => {
+    throw new DarioError('upstream_unreachable', `nothing answers at ${url}; start dario there, or name the place with --url or --port`)
+  })
+  if (response.status === 401) throw new DarioError('authentication', `dario at ${url} asks for an access key; put one into DARIO_ACCESS_KEY`)
+  if (!response.ok || response.body === null) throw new DarioError('upstream_error', `${url} answers ${response.status}; is it a dario of this version?`)
+  const events = createSseDecoder()
+  const decoder = new TextDecoder()
+  for await (const bytes of response.body) {
+    for (const { data } of events.push(decoder.decode(bytes, { stream: true })).slice(-1)) yield JSON.parse(data) as LiveState
+  }
+  throw new DarioError('upstream_unreachable', `dario at ${url} has ended`)
+}
+
+/** Never more lines than rows, never a line wider than the terminal, whatever its size. */
+export function renderScreen(state: LiveState, { columns, rows, style }: Screen): string[] {
+  const width = Math.max(1, columns)
+  const cut = (text: string): string => text.length > width ? `${text.slice(0, width - 1)}…` : text
+  const resting = state.backends.flatMap(({ keys }) => keys).filter((key) => key.state !== 'ready')
+  const lines = [
+    style('bold', cut(`dario ${state.version}  ${state.running} running`)),
+    cut(renderTotals('24 h', state.hours)),
+    ...resting.map((key) => style('yellow', cut(`${key.label} ${key.state}, ${key.reason} until ${clock(key.until ?? 0)}`))),
+    '',
+    style('dim', cut(toColumns(width, 'TIME', 'STATUS', 'MODEL', 'BACKEND', 'FIRST', 'TOTAL', 'T/S', 'TOOL'))),
+    ...state.requests.map((request) => style(ENDS[request.end], cut(toColumns(width, ...cells(request))))),
+  ]
+  return lines.slice(0, Math.max(1, rows))
+}
+
+function cells(request: LiveRequest): string[] {
+  const { time, end, status, model, firstByteMs, totalMs, tokensPerSecond, tool = '' } = request
+  return [
+    clock(time), end === 'complete' || end === 'failed' ? String(status) : end, plain(model), plain(request.key ?? request.backend ?? ''),
+    firstByteMs === undefined ? '' : seconds(firstByteMs), seconds(totalMs), tokensPerSecond === undefined ? '' : tokensPerSecond.toFixed(0), plain(tool),
+  ]
+}
+
+/** Fixed columns, so that nothing jumps; the model takes what is left, and on a narrow screen the last ones go. */
+function toColumns(width: number, ...[time = '', status = '', model = '', backend = '', first = '', total = '', speed = '', tool = '']: string[]): string {
+  const isWide = width >= 100
+  const room = Math.max(8, width - (isWide ? 79 : 41))
+  const pad = (text: string, size: number): string => text.length > size ? `${text.slice(0, size - 1)}…` : text.padEnd(size)
+  const start = `${time.padEnd(8)} ${pad(status, 9)} ${pad(model, room)} ${pad(backend, isWide ? 16 : 12)}`
+  return isWide ? `${start} ${first.padStart(7)} ${total.padStart(7)} ${speed.padStart(5)}  ${pad(tool, 20)}` : `${start} ${total.padStart(8)}`
+}
+
+function renderTotals(title: string, sums: readonly Totals[]): string {
+  const total = (name: keyof Totals): number => sums.reduce((sum, one) => sum + one[name], 0)
+  const compact = new Intl.NumberFormat('en', { notation: 'compact', maximumFractionDigits: 1 })
+  const input = total('input') + total('cacheRead') + total('cacheWrite')
+  const dollars = total('dollars') > 0 ? `, about $${total('dollars').toFixed(2)}` : ''
+  const cached = input > 0 ? ` (${Math.round(total('cacheRead') / input * 100)} % cached)` : ''
+  return `${title}: ${total('requests')} requests, ${total('failed')} failed, ${compact.format(input)} in${cached}, ${compact.format(total('output'))} out${dollars}`
+}
+
+function renderLine(request: LiveRequest): string {
+  const [time = '', status = '', ...rest] = cells(request)
+  const { usage, error, dropped } = request
+  const tokens = usage === undefined ? '' : `${(usage.input ?? 0) + (usage.cacheRead ?? 0) + (usage.cacheWrite ?? 0)} in ${usage.output ?? 0} out`
+  const more = [tokens, error && `${error.code}: ${cleanText(error.message)}`, dropped.length > 0 && `dropped ${cleanText(dropped.join(','))}`]
+  return [time, status, ...rest.slice(0, 2), rest[3], ...more].filter(Boolean).join('  ')
+}
+
+/** Of one column per character, which nobody can tell of the others. */
+function plain(name: string): string {
+  return cleanText(name).replace(/[^\x20-\x7e]/g, '?')
+}
+
+function clock(time: number): string {
+  return new Date(time).toTimeString().slice(0, 8)
+}
+
+function seconds(ms: number): string {
+  return ms < 1000 ? `${ms} ms` : `${(ms / 1000).toFixed(1)} s`
+}

@@ -1,0 +1,100 @@
+/**
+ * The pages for people and for Prometheus: the dashboard, its live feed, where a model goes, metrics. They only read.
+ * @module
+ */
+import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { toDarioError } from '../errors.ts'
+import type { Live } from './live.ts'
+import { encodePrometheus } from './metrics.ts'
+import type { Metrics } from './metrics.ts'
+
+/** `open`: needs no access key. */
+export interface Page {
+  open?: boolean
+  serve(request: IncomingMessage, response: ServerResponse): void
+}
+
+export interface PagesOptions {
+  live: Live
+  metrics: Metrics
+  /** @throws DarioError `model_not_found`. */
+  explain: (model: string) => { lines: string[] }
+}
+
+/** Times in `now` move on, keys wake up, and a connection that is gone shows, although nothing happens. */
+const QUIET = 5_000 // ms
+
+export function createPages({ live, metrics, explain }: PagesOptions): Record<string, Page> {
+  let page: { html: string; headers: Record<string, string> } | undefined
+
+  function serveFeed(request: IncomingMessage, response: ServerResponse): void {
+    response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store', 'x-accel-buffering': 'no' })
+    if (request.method === 'HEAD') return void response.end()
+    // A reader that is behind is spared the states in between: the next one has it all.
+    const send = (): void => {
+      if (!response.writableNeedDrain) response.write(`data: ${JSON.stringify(live.read())}\n\n`)
+    }
+    const leave = live.subscribe(send)
+    const timer = setInterval(send, QUIET)
+    response.on('close', () => {
+      clearInterval(timer)
+      leave()
+    })
+    send()
+  }
+
+  return {
+    // Open although everything behind it asks for the key (pitfall Z8): it is the same file for everybody, holds no
+    // data, and a browser has no other way to ask its user for a key than a page.
+    '/': {
+      open: true,
+      serve(_request, response) {
+        page ??= readPage()
+        response.writeHead(200, page.headers).end(page.html)
+      },
+    },
+    '/events': { serve: serveFeed },
+    '/explain': {
+      serve(request, response) {
+        const model = new URLSearchParams(request.url?.split('?', 2)[1]).get('model') ?? ''
+        response.writeHead(200, { 'content-type': 'application/json', 'cache-control': 'no-store' }).end(JSON.stringify({ lines: answer(model) }))
+      },
+    },
+    '/metrics': {
+      serve(_request, response) {
+        response.writeHead(200, { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' }).end(encodePrometheus(metrics.families()))
+      },
+    },
+  }
+
+  /** That a model leads nowhere is an answer too. */
+  function answer(model: string): string[] {
+    try {
+      return explain(model).lines
+    } catch (error) {
+      return [toDarioError(error).message]
+    }
+  }
+}
+
+/** Its one script and one style may run, by their hashes, and nothing else; it may talk to where it came from. */
+function readPage(): { html: string; headers: Record<string, string> } {
+  const html = readFileSync(new URL('../../src/observe/dashboard.html', import.meta.url), 'utf8')
+  const hash = (tag: string): string => {
+    const text = new RegExp(`<${tag}>([^]*?)</${tag}>`).exec(html)?.[1] ?? ''
+    return `'sha256-${createHash('sha256').update(text).digest('base64')}'`
+  }
+  return {
+    html,
+    headers: {
+      'content-type': 'text/html; charset=utf-8',
+      'content-security-policy': `default-src 'none'; script-src ${hash('script')}; style-src ${hash('style')}; connect-src 'self'; `
+        + "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+      'referrer-policy': 'no-referrer',
+      'x-content-type-options': 'nosniff',
+      'cache-control': 'no-cache',
+    },
+  }
+}

@@ -1,0 +1,239 @@
+/**
+ * What dario does now and did in the last hours and days, in memory: one state of bounded size, for the dashboard and
+ * `dario watch`. Whoever subscribes gets the whole state each time, so that a missed one costs nothing.
+ * @module
+ */
+import type { KeyState } from '../backends/pool.ts'
+import type { Observer, RequestRecord } from '../hub/record.ts'
+import type { Usage } from '../hub/types.ts'
+import { toTool } from './ledger.ts'
+import { COUNTS, readRows, readUsage, toLocalDay } from './usage.ts'
+
+/** Sums over a stretch of time that begins at `time` (Unix ms). Tokens: `input` excludes what was cached. */
+export interface Totals {
+  time: number
+  requests: number
+  failed: number
+  cancelled: number
+  input: number
+  cacheRead: number
+  cacheWrite: number
+  output: number
+  /** US dollars, estimated; `unpriced` requests used tokens of unknown price, `onPlan` requests cost nothing extra. */
+  dollars: number
+  unpriced: number
+  onPlan: number
+}
+
+export type LiveRequest = Pick<RequestRecord, 'id' | 'time' | 'dialect' | 'tool' | 'model' | 'servedModel' | 'backend' | 'key' |
+  'stream' | 'status' | 'firstByteMs' | 'totalMs' | 'usage' | 'cost' | 'error'> & {
+  end: RequestRecord['end'] | 'running'
+  attempts: number
+  dropped: string[]
+  /** Output tokens per second after the first byte, of a finished stream that was no burst. */
+  tokensPerSecond: number | undefined
+}
+
+export interface BackendState {
+  id: string
+  type: string
+  keys: KeyState[]
+  /** Requests that wait for a free place. */
+  waiting: number
+  /** Of a plan: share used, 0 to 1, and when it begins anew (Unix ms). */
+  windows?: { name: string; used: number; resetsAt: number | undefined }[] | undefined
+}
+
+export interface LiveState {
+  time: number
+  version: string
+  running: number
+  /** Newest first; running ones before all others. */
+  requests: LiveRequest[]
+  /** The newest failures; they stay when newer requests push them out of the list above. */
+  errors: LiveRequest[]
+  /** Oldest first, the last one is now: 24 hours, 30 local days. */
+  hours: Totals[]
+  days: Totals[]
+  /** Where prices of the figures in `dollars` come from. */
+  sources: string[]
+  backends: BackendState[]
+}
+
+export type Past = Pick<LiveState, 'hours' | 'days' | 'sources'>
+
+export interface Live extends Observer {
+  read(): LiveState
+  /** Calls back soon after something changed, at most four times a second; returns the way out. */
+  subscribe(changed: () => void): () => void
+}
+
+export interface LiveOptions {
+  now: () => number
+  version: string
+  backends: () => BackendState[]
+  /** What was before this process; read once, after the first answer. */
+  history?: (() => Past) | undefined
+}
+
+const HOUR = 3_600_000, HOURS = 24, DAYS = 30
+const MOST_REQUESTS = 50, MOST_ERRORS = 20, MOST_SOURCES = 20
+const BEAT = 250 // ms
+const MAX_NAME = 200 // clients choose names, and may choose long ones
+
+export function createLive({ now, version, backends, history }: LiveOptions): Live {
+  const running = new Set<Readonly<RequestRecord>>()
+  const finished: Readonly<RequestRecord>[] = []
+  const errors: Readonly<RequestRecord>[] = []
+  let past: Past | undefined
+  const listeners = new Set<() => void>()
+  let timer: NodeJS.Timeout | undefined
+
+  function touch(): void {
+    if (listeners.size === 0 || timer !== undefined) return
+    timer = setTimeout(() => {
+      timer = undefined
+      for (const listener of listeners) listener()
+    }, BEAT)
+  }
+
+  function sums(): Past {
+    return past ??= history?.() ?? { hours: [], days: [], sources: [] }
+  }
+
+  function count(record: Readonly<RequestRecord>): void {
+    const time = now()
+    const { hours, days, sources } = sums()
+    add(current(hours, startOfHour(time), HOURS), record)
+    add(current(days, startOfDay(time), DAYS), record)
+    const source = typeof record.cost === 'object' ? record.cost.source : undefined
+    if (source !== undefined && !sources.includes(source)) keep(sources, source, MOST_SOURCES)
+  }
+
+  return {
+    start(record) {
+      if (isCount(record)) return
+      running.add(record)
+      touch()
+    },
+    firstByte: touch,
+    attempt: touch,
+    end(record) {
+      if (!running.delete(record)) return
+      keep(finished, record, MOST_REQUESTS)
+      if (record.end === 'failed' || record.end === 'broken') keep(errors, record, MOST_ERRORS)
+      count(record)
+      touch()
+    },
+    read() {
+      const time = now()
+      const all = [...finished, ...running].slice(-MOST_REQUESTS)
+      return {
+        time, version, running: running.size,
+        requests: all.reverse().map((record) => toRequest(record, running.has(record), time)),
+        errors: errors.map((record) => toRequest(record, false, time)).reverse(),
+        hours: fill(sums().hours, Array.from({ length: HOURS }, (_, index) => startOfHour(time) - (HOURS - 1 - index) * HOUR)),
+        days: fill(sums().days, Array.from({ length: DAYS }, (_, index) => startOfDay(time, DAYS - 1 - index))),
+        sources: sums().sources, backends: backends(),
+      }
+    },
+    subscribe(changed) {
+      listeners.add(changed)
+      return () => {
+        listeners.delete(changed)
+        if (listeners.size > 0) return
+        clearTimeout(timer)
+        timer = undefined
+      }
+    },
+  }
+}
+
+/** Counting tokens is asked before every turn and costs nothing: not a request that a person means. */
+function isCount({ path }: Readonly<RequestRecord>): boolean {
+  return path.startsWith('/v1/messages/count_tokens')
+}
+
+function keep<Item>(list: Item[], item: Item, most: number): void {
+  list.push(item)
+  if (list.length > most) list.shift()
+}
+
+export function createTotals(time: number): Totals {
+  return { time, requests: 0, failed: 0, cancelled: 0, input: 0, cacheRead: 0, cacheWrite: 0, output: 0, dollars: 0, unpriced: 0, onPlan: 0 }
+}
+
+function current(list: Totals[], time: number, most: number): Totals {
+  const last = list.at(-1)
+  // A clock that was set back counts into what is there.
+  if (last !== undefined && last.time >= time) return last
+  const totals = createTotals(time)
+  keep(list, totals, most)
+  return totals
+}
+
+type Counted = Pick<RequestRecord, 'end' | 'cost'> & { usage: Partial<Record<keyof Usage, number | undefined>> | undefined }
+
+function add(sum: Totals, { end, usage, cost }: Counted): void {
+  sum.requests++
+  if (end === 'failed' || end === 'broken') sum.failed++
+  if (end === 'cancelled') sum.cancelled++
+  sum.input += usage?.input ?? 0
+  sum.cacheRead += usage?.cacheRead ?? 0
+  sum.cacheWrite += usage?.cacheWrite ?? 0
+  sum.output += usage?.output ?? 0
+  if (cost === 'plan') sum.onPlan++
+  else if (cost !== undefined) sum.dollars += cost.dollars
+  else if (usage !== undefined) sum.unpriced++
+}
+
+/** The last 24 hours and 30 local days as the ledger has them. */
+export function readHistory(folder: string, time: number): Past {
+  const days = new Map<string, Totals>()
+  const groups = readUsage(folder, toLocalDay(startOfDay(time, DAYS - 1)))
+  for (const group of groups) {
+    const sum = days.get(group.day) ?? createTotals(new Date(`${group.day}T00:00`).getTime())
+    days.set(group.day, sum)
+    for (const name of COUNTS) if (name !== 'reasoning') sum[name] += group[name]
+    if (group.price === 'plan') sum.onPlan += group.requests
+    else if (group.price === '' && group.output > 0) sum.unpriced += group.requests
+  }
+  const hours = new Map<number, Totals>()
+  readRows(folder, startOfHour(time) - (HOURS - 1) * HOUR, (row) => {
+    const hour = startOfHour(Date.parse(row.time))
+    const sum = hours.get(hour) ?? createTotals(hour)
+    hours.set(hour, sum)
+    const cost = row.price === 'plan' ? 'plan' : row.dollars === undefined ? undefined : { dollars: row.dollars, source: row.price ?? '' }
+    add(sum, { end: row.end, usage: row.output === undefined && row.input === undefined ? undefined : row, cost })
+  })
+  const sources = [...new Set(groups.map(({ price }) => price))].filter((price) => price !== '' && price !== 'plan')
+  const inOrder = (sums: Iterable<Totals>): Totals[] => [...sums].sort((a, b) => a.time - b.time)
+  return { hours: inOrder(hours.values()), days: inOrder(days.values()), sources: sources.slice(-MOST_SOURCES) }
+}
+
+function fill(list: readonly Totals[], times: readonly number[]): Totals[] {
+  const known = new Map(list.map((totals) => [totals.time, totals]))
+  return times.map((time) => known.get(time) ?? createTotals(time))
+}
+
+function startOfHour(time: number): number {
+  return time - time % HOUR
+}
+
+/** By the calendar, not by 24 hours: a day on which clocks change has 23 or 25. */
+function startOfDay(time: number, before = 0): number {
+  const date = new Date(time)
+  return new Date(date.getFullYear(), date.getMonth(), date.getDate() - before).getTime()
+}
+
+function toRequest(record: Readonly<RequestRecord>, isRunning: boolean, time: number): LiveRequest {
+  const { id, dialect, tool, model, servedModel, backend, key, stream, status, firstByteMs, usage, cost, error } = record
+  const totalMs = isRunning ? time - record.time : record.totalMs
+  const streamed = totalMs - (firstByteMs ?? totalMs)
+  return {
+    id, time: record.time, dialect, key, backend: backend ?? record.attempts.at(-1)?.backend, stream, status, firstByteMs, totalMs, usage, cost, error,
+    tool: tool === undefined ? undefined : toTool(tool), model: model.slice(0, MAX_NAME), servedModel: servedModel?.slice(0, MAX_NAME),
+    end: isRunning ? 'running' : record.end, attempts: record.attempts.length, dropped: record.dropped.slice(0, 20),
+    tokensPerSecond: stream && !isRunning && usage?.output && streamed >= 100 ? usage.output / streamed * 1000 : undefined,
+  }
+}

@@ -1,0 +1,151 @@
+/**
+ * Counters and histograms of all requests since the start, and their Prometheus text. Labels are configured names,
+ * closed lists and at most 50 models: what clients write can never make the number of series grow.
+ * @see https://prometheus.io/docs/instrumenting/exposition_formats/
+ * @module
+ */
+import type { Observer, RequestRecord } from '../hub/record.ts'
+import type { BackendState } from './live.ts'
+
+export interface Series {
+  labels: readonly string[]
+  /** Of a histogram: the sum. */
+  value: number
+  /** Of a histogram: observations per bucket, the last one above all bounds. */
+  counts: number[]
+}
+
+export interface Family {
+  name: string
+  help: string
+  labels: readonly string[]
+  type: 'counter' | 'gauge' | 'histogram'
+  bounds: readonly number[]
+  series: Map<string, Series>
+}
+
+export interface Metrics extends Observer {
+  /** By their names; gauges are read now. */
+  families(): Family[]
+}
+
+/** The bounds that the GenAI conventions give: https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-metrics/ */
+const SECONDS = [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92]
+const TOKENS = [1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864]
+const MOST_MODELS = 50
+
+export function createMetrics(version: string, backends: () => BackendState[]): Metrics {
+  const requests = createFamily('dario_requests_total', 'Requests that are over, by how they ended', ['dialect', 'backend', 'end'])
+  const errors = createFamily('dario_errors_total', 'Requests that got an error, by its code', ['code'])
+  const attempts = createFamily('dario_attempts_total', 'Upstream attempts, by outcome', ['backend', 'outcome'])
+  const tokens = createFamily('dario_tokens_total', 'Tokens as the upstreams count them; input excludes what was cached', ['backend', 'model', 'kind'])
+  const dollars = createFamily('dario_cost_dollars_total', 'Estimated cost in US dollars, where a price is known', ['backend', 'model'])
+  const seconds = createFamily('dario_request_duration_seconds', 'Arrival to end', ['backend', 'model'], SECONDS)
+  const first = createFamily('dario_time_to_first_token_seconds', 'Arrival to first content, of streams', ['backend', 'model'], SECONDS)
+  const sizes = createFamily('dario_request_tokens', 'Tokens per request; input includes what was cached', ['backend', 'model', 'type'], TOKENS)
+  const models = new Set<string>()
+  const open = new Set<Readonly<RequestRecord>>()
+
+  /** Only a name under which something answered is kept: a wrong one fails, and may be anything. */
+  function toModel({ servedModel = '', end }: Readonly<RequestRecord>): string {
+    if (models.has(servedModel)) return servedModel
+    if (end !== 'complete' || models.size >= MOST_MODELS || servedModel === '' || servedModel.length > 100) return 'other'
+    models.add(servedModel)
+    return servedModel
+  }
+
+  function countUsage({ usage, cost }: Readonly<RequestRecord>, backend: string, model: string): void {
+    if (usage === undefined) return
+    const { input = 0, cacheRead = 0, cacheWrite = 0, output = 0 } = usage
+    add(tokens, input, backend, model, 'input')
+    add(tokens, cacheRead, backend, model, 'cache_read')
+    add(tokens, cacheWrite, backend, model, 'cache_write')
+    add(tokens, output, backend, model, 'output')
+    add(sizes, input + cacheRead + cacheWrite, backend, model, 'input')
+    add(sizes, output, backend, model, 'output')
+    if (typeof cost === 'object') add(dollars, cost.dollars, backend, model)
+  }
+
+  function readGauges(): Family[] {
+    const waiting = createGauge('dario_requests_waiting', 'Requests that wait for a free place at a backend', ['backend'])
+    const resting = createGauge('dario_key_resting', '1 while a key rests after a failure', ['backend', 'key'])
+    const headroom = createGauge('dario_key_headroom_ratio', 'Smallest share of a limit that is left, 0 to 1', ['backend', 'key'])
+    const running = createGauge('dario_requests_running', 'Requests under way', [])
+    const streams = createGauge('dario_streams_open', 'Streams under way', [])
+    const info = createGauge('dario_build_info', 'Always 1; the label tells the version', ['version'])
+    for (const { id, waiting: line, keys } of backends()) {
+      add(waiting, line, id)
+      for (const key of keys) {
+        add(resting, key.state === 'ready' ? 0 : 1, id, key.label)
+        if (key.headroom !== undefined) add(headroom, key.headroom, id, key.label)
+      }
+    }
+    add(running, open.size)
+    add(streams, [...open].filter(({ stream }) => stream).length)
+    add(info, 1, version)
+    return [waiting, resting, headroom, running, streams, info]
+  }
+
+  return {
+    families: () => [requests, errors, attempts, tokens, dollars, seconds, first, sizes, ...readGauges()],
+    start: (record) => void open.add(record),
+    attempt: (_, { backend, outcome }) => add(attempts, 1, backend, outcome),
+    end(record) {
+      open.delete(record)
+      const { backend = 'none', dialect, end, error, firstByteMs, stream } = record
+      const model = toModel(record)
+      add(requests, 1, dialect, backend, end)
+      if (error !== undefined) add(errors, 1, error.code)
+      add(seconds, record.totalMs / 1000, backend, model)
+      if (stream && firstByteMs !== undefined) add(first, firstByteMs / 1000, backend, model)
+      countUsage(record, backend, model)
+    },
+  }
+}
+
+function createFamily(name: string, help: string, labels: readonly string[], bounds: readonly number[] = []): Family {
+  return { name, help, labels, bounds, type: bounds.length === 0 ? 'counter' : 'histogram', series: new Map() }
+}
+
+function createGauge(name: string, help: string, labels: readonly string[]): Family {
+  return { ...createFamily(name, help, labels), type: 'gauge' }
+}
+
+function add({ series, bounds }: Family, value: number, ...labels: string[]): void {
+  const key = labels.join('\n')
+  let one = series.get(key)
+  if (one === undefined) series.set(key, one = { labels, value: 0, counts: bounds.length === 0 ? [] : Array(bounds.length + 1).fill(0) })
+  one.value += value
+  if (bounds.length === 0) return
+  let bucket = 0
+  while (bucket < bounds.length && value > bounds[bucket]!) bucket++
+  one.counts[bucket]!++
+}
+
+export function encodePrometheus(families: readonly Family[]): string {
+  return families.filter(({ series }) => series.size > 0).map(encodeFamily).join('')
+}
+
+function encodeFamily({ name, help, type, labels, bounds, series }: Family): string {
+  const lines = [`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`]
+  for (const one of series.values()) {
+    const own = labels.map((label, index) => `${label}="${escape(one.labels[index] ?? '')}"`)
+    const line = (suffix: string, value: number, ...more: string[]): void => {
+      const all = [...own, ...more].join(',')
+      lines.push(`${name}${suffix}${all === '' ? '' : `{${all}}`} ${value}`)
+    }
+    if (type !== 'histogram') {
+      line('', one.value)
+      continue
+    }
+    let below = 0
+    for (const [index, count] of one.counts.entries()) line('_bucket', below += count, `le="${bounds[index] ?? '+Inf'}"`)
+    line('_sum', one.value)
+    line('_count', below)
+  }
+  return `${lines.join('\n')}\n`
+}
+
+function escape(value: string): string {
+  return value.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n')
+}

@@ -1,0 +1,209 @@
+/**
+ * Spans and metrics to an OpenTelemetry collector, by OTLP over HTTP in JSON, with the GenAI conventions' names.
+ * In batches and beside the request path: a collector that is dead costs one log line a minute and nothing else.
+ * @see https://opentelemetry.io/docs/specs/otlp/#otlphttp
+ * @see https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/
+ * @module
+ */
+import type { IncomingHttpHeaders } from 'node:http'
+import { unescape } from 'node:querystring'
+import { DarioError } from '../errors.ts'
+import type { AttemptRecord, Observer, RequestRecord } from '../hub/record.ts'
+import type { JsonObject } from '../hub/types.ts'
+import type { Family, Metrics, Series } from './metrics.ts'
+
+export interface Otlp extends Observer {
+  /** Joins the client's trace: its `traceparent` is replaced by one that names our span, for the upstream. */
+  enter(request: { id: string; headers: IncomingHttpHeaders }): void
+  /** Sends what waits, for at most two seconds. */
+  close(): Promise<void>
+}
+
+export interface OtlpOptions {
+  environment: Readonly<Record<string, string | undefined>>
+  metrics: Metrics
+  version: string
+  now: () => number
+  /** 32 hexadecimal digits behind the prefix. */
+  newId: (prefix: string) => string
+  /** One line, at most one a minute. */
+  log: (line: string) => void
+  /** Milliseconds between two batches; default 5,000. */
+  interval?: number | undefined
+}
+
+interface Trace {
+  traceId: string
+  spanId: string
+  parentSpanId: string
+  sampled: boolean
+  attempts: (readonly [attempt: Readonly<AttemptRecord>, ended: number])[]
+}
+
+type Value = string | number | string[] | undefined
+
+const SERVER = 2, CLIENT = 3 // kinds of spans
+const MOST_SPANS = 4096 // waiting ones: a dead collector must not fill memory
+const PATIENCE = 10_000 // ms for the collector's answer
+const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(?:-|$)/
+/** Our histograms under the conventions' names, with the attributes that their labels are. */
+const CONVENTIONS: Readonly<Record<string, readonly [string, string]>> = {
+  dario_request_duration_seconds: ['gen_ai.client.operation.duration', 's'],
+  dario_time_to_first_token_seconds: ['gen_ai.client.operation.time_to_first_chunk', 's'],
+  dario_request_tokens: ['gen_ai.client.token.usage', '{token}'],
+}
+const ATTRIBUTES: Readonly<Record<string, string>> = { backend: 'gen_ai.provider.name', model: 'gen_ai.request.model', type: 'gen_ai.token.type' }
+
+/** undefined without `OTEL_EXPORTER_OTLP_ENDPOINT`. */
+export function createOtlp({ environment, metrics, version, now, newId, log, interval = 5_000 }: OtlpOptions): Otlp | undefined {
+  const base = environment['OTEL_EXPORTER_OTLP_ENDPOINT']?.trim().replace(/\/+$/, '')
+  if (!base) return undefined
+  const headers = { ...readHeaders(environment['OTEL_EXPORTER_OTLP_HEADERS'] ?? ''), 'content-type': 'application/json' }
+  const service = environment['OTEL_SERVICE_NAME']?.trim() || 'dario'
+  const resource = `{"attributes":${encodeAttributes({ 'service.name': service, 'service.version': version })}}`
+  const scope = JSON.stringify({ name: 'dario', version })
+  const traces = new Map<string, Trace>()
+  const started = toNano(now())
+  let spans: Buffer[] = []
+  let silentUntil = 0
+  let flushing: Promise<void> | undefined
+  const timer = setInterval(() => void flush(), interval).unref()
+
+  async function post(path: string, body: string, patience: number): Promise<void> {
+    try {
+      const signal = AbortSignal.timeout(patience)
+      const response = await fetch(`${base}${path}`, { method: 'POST', headers, body, signal, redirect: 'error' })
+      await response.body?.cancel()
+      if (!response.ok) throw new DarioError('upstream_error', `it answers ${response.status}`)
+    } catch (error) {
+      if (now() < silentUntil) return
+      silentUntil = now() + 60_000
+      const { name, cause } = error as Error & { cause?: { code?: string } }
+      // Not the message of fetch: it may quote a header, and one of those is the collector's key.
+      log(`telemetry is lost: ${error instanceof DarioError ? error.message : cause?.code ?? name}; check OTEL_EXPORTER_OTLP_ENDPOINT and its collector`)
+    }
+  }
+
+  function flush(patience: number = PATIENCE): Promise<void> {
+    return flushing ??= send(patience).finally(() => {
+      flushing = undefined
+    })
+  }
+
+  async function send(patience: number): Promise<void> {
+    const batch = spans
+    spans = []
+    const time = toNano(now())
+    const families = metrics.families().filter(({ series }) => series.size > 0).map((family) => encodeFamily(family, started, time))
+    const wrap = (what: string, items: string): string => `{"resource${what}":[{"resource":${resource},"scope${what}":[{"scope":${scope},"${what.toLowerCase()}":${items}}]}]}`
+    await Promise.all([
+      ...(batch.length === 0 ? [] : [post('/v1/traces', wrap('Spans', `[${batch.join()}]`), patience)]),
+      post('/v1/metrics', wrap('Metrics', JSON.stringify(families)), patience),
+    ])
+  }
+
+  return {
+    enter({ id, headers }) {
+      const [, traceId, parentSpanId = '', flags = '01'] = TRACEPARENT.exec(String(headers['traceparent'])) ?? []
+      const trace = { traceId: traceId ?? newId(''), spanId: newId('').slice(16), parentSpanId, sampled: (parseInt(flags, 16) & 1) === 1, attempts: [] }
+      traces.set(id, trace)
+      if (traceId !== undefined) headers['traceparent'] = `00-${traceId}-${trace.spanId}-${trace.sampled ? '01' : '00'}`
+    },
+    attempt({ id }, attempt) {
+      traces.get(id)?.attempts.push([attempt, now()])
+    },
+    end(record) {
+      const trace = traces.get(record.id)
+      traces.delete(record.id)
+      if (trace?.sampled !== true || spans.length >= MOST_SPANS) return
+      // As bytes: strings that wait in pieces are copied by each collection of garbage.
+      spans.push(Buffer.from(encodeRequest(record, trace)))
+      // A single attempt would only repeat the request.
+      if (trace.attempts.length < 2) return
+      for (const [attempt, ended] of trace.attempts) spans.push(Buffer.from(encodeAttempt(attempt, ended, trace, newId('').slice(16))))
+    },
+    async close() {
+      clearInterval(timer)
+      await flushing
+      await flush(2_000)
+    },
+  }
+}
+
+/** As text at once: with objects in between, making and collecting them costs several times as much. */
+function encodeSpan(trace: Trace, spanId: string, parent: string, name: string, kind: number, from: number, to: number, problem: string | undefined, values: Record<string, Value>): string {
+  return `{"traceId":"${trace.traceId}","spanId":"${spanId}",${parent === '' ? '' : `"parentSpanId":"${parent}",`}"name":${JSON.stringify(name)},"kind":${kind},`
+    + `"startTimeUnixNano":"${toNano(from)}","endTimeUnixNano":"${toNano(to)}","attributes":${encodeAttributes(values)},`
+    + `"status":{${problem === undefined ? '' : `"code":2,"message":${JSON.stringify(problem)}`}}}`
+}
+
+function encodeRequest(record: Readonly<RequestRecord>, trace: Trace): string {
+  const { method, path, time, totalMs, status, end, error, usage, model, servedModel } = record
+  const url = path.split('?', 1)[0] ?? ''
+  const isEmbedding = url === '/v1/embeddings'
+  // A client that left is no error of the server's.
+  const problem = end === 'failed' || end === 'broken' ? error?.message ?? end : undefined
+  return encodeSpan(trace, trace.spanId, trace.parentSpanId, `${method} ${url}`, SERVER, time, time + totalMs, problem, {
+    'http.request.method': method, 'url.path': url, 'http.response.status_code': status, 'user_agent.original': record.tool,
+    'gen_ai.operation.name': isEmbedding ? 'embeddings' : 'chat', 'gen_ai.provider.name': record.backend,
+    'gen_ai.request.model': model.slice(0, 200), 'gen_ai.response.model': servedModel?.slice(0, 200), 'gen_ai.response.finish_reasons': record.stop && [record.stop],
+    'gen_ai.usage.input_tokens': usage && (usage.input ?? 0) + (usage.cacheRead ?? 0) + (usage.cacheWrite ?? 0), 'gen_ai.usage.output_tokens': usage?.output,
+    'gen_ai.usage.cache_read.input_tokens': usage?.cacheRead, 'gen_ai.usage.cache_creation.input_tokens': usage?.cacheWrite,
+    'error.type': error?.code, 'dario.request.id': record.id, 'dario.end': end, 'dario.route': record.route, 'dario.key': record.key,
+  })
+}
+
+function encodeAttempt({ backend, model, outcome, status, ms, error, key }: Readonly<AttemptRecord>, time: number, trace: Trace, spanId: string): string {
+  const problem = outcome === 'ok' ? undefined : error ?? outcome
+  return encodeSpan(trace, spanId, trace.spanId, `chat ${model}`, CLIENT, time - ms, time, problem, {
+    'gen_ai.operation.name': 'chat', 'gen_ai.provider.name': backend, 'gen_ai.request.model': model.slice(0, 200),
+    'http.response.status_code': status, 'error.type': outcome === 'ok' ? undefined : outcome, 'dario.key': key,
+  })
+}
+
+/** 64-bit numbers are strings in protobuf's JSON. */
+function encodeAttributes(values: Record<string, Value>): string {
+  let text = ''
+  for (const key in values) {
+    const value = values[key]
+    if (value === undefined || value === '') continue
+    const encoded = typeof value === 'number' ? `"intValue":"${value}"`
+      : typeof value === 'string' ? `"stringValue":${JSON.stringify(value)}`
+        : `"arrayValue":{"values":[${value.map((one) => `{"stringValue":${JSON.stringify(one)}}`).join()}]}`
+    text += `${text === '' ? '' : ','}{"key":"${key}","value":{${encoded}}}`
+  }
+  return `[${text}]`
+}
+
+function encodeFamily({ name, help, type, labels, bounds, series }: Family, startTimeUnixNano: string, timeUnixNano: string): JsonObject {
+  const [convention, unit] = CONVENTIONS[name] ?? []
+  const dataPoints = [...series.values()].map((one) => ({
+    startTimeUnixNano, timeUnixNano,
+    attributes: [
+      ...(convention === undefined ? [] : [['gen_ai.operation.name', 'chat']]),
+      ...labels.map((label, index) => [(convention && ATTRIBUTES[label]) ?? label, one.labels[index] ?? '']),
+    ].map(([key = '', stringValue = '']) => ({ key, value: { stringValue } })),
+    ...(type === 'histogram' ? toBuckets(one, bounds) : { asDouble: one.value }),
+  }))
+  const cumulative = { aggregationTemporality: 2, dataPoints }
+  return {
+    name: convention ?? name, description: help, unit: unit ?? '1',
+    ...(type === 'gauge' ? { gauge: { dataPoints } } : type === 'counter' ? { sum: { ...cumulative, isMonotonic: true } } : { histogram: cumulative }),
+  }
+}
+
+function toBuckets({ counts, value }: Series, explicitBounds: readonly number[]): JsonObject {
+  const count = counts.reduce((sum, one) => sum + one, 0)
+  return { count: String(count), sum: value, bucketCounts: counts.map(String), explicitBounds: [...explicitBounds] }
+}
+
+/** `name=value,name2=value2`, percent-encoded. */
+function readHeaders(text: string): Record<string, string> {
+  const pairs = text.split(',').map((pair) => /^\s*([^=\s]+)\s*=(.*)$/.exec(pair) ?? [])
+  return Object.fromEntries(pairs.flatMap(([, name, value = '']) => name === undefined ? [] : [[name, unescape(value.trim())]]))
+}
+
+function toNano(time: number): string {
+  return `${Math.round(time)}000000`
+}
+
