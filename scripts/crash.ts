@@ -24,7 +24,7 @@ const built = (name: string): string => JSON.stringify(new URL(`../dist/${name}`
 /** Says each number on stdout as soon as it is written; ledger and configuration take turns without waiting. */
 const writer = (from: number): string => `
   import { writeSync } from 'node:fs'
-  import { editConfig } from ${built('config-file.js')}
+  import { editConfig } from ${built('config/file.js')}
   import { createAppender } from ${built('observe/append.js')}
   const filler = 'x'.repeat(100_000)
   const appender = createAppender((message) => { throw new Error(message) })

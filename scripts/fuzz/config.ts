@@ -4,10 +4,10 @@
  * @module
  */
 import { deepStrictEqual, ok, strictEqual } from 'node:assert/strict'
-import { parseConfig } from '../../src/config.ts'
+import { parseConfig } from '../../src/config/parse.ts'
 import { DarioError } from '../../src/errors.ts'
 import type { Json } from '../../src/hub/types.ts'
-import { locatePath, parseJsonText } from '../../src/json-text.ts'
+import { locatePath, parseJsonText } from '../../src/config/json-text.ts'
 import { createRouter } from '../../src/exchange/router.ts'
 import { makeJson, mutateJson, mutateText, pick, writeJson } from './make.ts'
 import type { Check } from './make.ts'
