@@ -41,7 +41,8 @@ function checkImports(installed: string): void {
   // `require` of ESM is in every Node that we run on, unless it is switched off: then the error must say what to do.
   write('cjs.cjs', "try { console.log(typeof require('dario').createProxy) } catch ({ code, message }) { console.log(code, /import/.test(message)) }\n")
   match(run(process.execPath, ['cjs.cjs']), /^function\s*$/)
-  match(run(process.execPath, ['--no-experimental-require-module', 'cjs.cjs']), /^ERR_REQUIRE_ESM true\s*$/)
+  const switchOff = '--no-experimental-require-module'
+  if (process.allowedNodeEnvironmentFlags.has(switchOff)) match(run(process.execPath, [switchOff, 'cjs.cjs']), /^ERR_REQUIRE_ESM true\s*$/)
   write('types.mts', "import { createProxy } from 'dario'\nexport const proxy: ReturnType<typeof createProxy> = createProxy({})\n")
   for (const [module, moduleResolution] of [['node16', 'node16'], ['esnext', 'bundler']] as const) {
     write('tsconfig.json', JSON.stringify({
