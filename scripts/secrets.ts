@@ -16,9 +16,9 @@ const MARK = 'MARKED0MARKED0MARKED'
 const KEYS = /MARKED0MARKED0MARKED|SECRETSECRET|sk-do-not-print-me|sk-very-secret|sk-found-on-this-machine|sk-test-upstream-key/
 const VARIABLES = ['ANTHROPIC_API_KEY', 'ANTHROPIC_AUTH_TOKEN', 'OPENAI_API_KEY', 'OPENROUTER_API_KEY', 'GROQ_API_KEY', 'GEMINI_API_KEY', 'DEEPSEEK_API_KEY', 'MISTRAL_API_KEY', 'XAI_API_KEY']
 /** The programs that dario starts, and dario as tests start it: each with an environment of its own. */
-const NOT_INHERITED = /fake-claude|\/claude(?:\0|$)|read x \|\||src\/cli\/main\.ts/
+const NOT_INHERITED = /^[^\0]*(?:\0[^\0]*)?\/claude(?:\0|$)|read x \|\||src\/cli\/main\.ts/
 /** Files that a test writes a key into, as a user does; everything else is dario's. */
-const WRITTEN_BY_TESTS = /config\.json(?:\.tmp)?$|\/(?:key|secret)[\w.-]*$|\.(?:mjs|cjs|js)$/
+const WRITTEN_BY_TESTS = /config\.json(?:\.tmp)?$|\/(?:key|secret)[\w.-]*$|\.(?:mjs|cjs|js)$|\/tsx-\d+\//
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const temporary = mkdtempSync(join(tmpdir(), 'dario-secrets-'))
@@ -40,8 +40,8 @@ function searchProcesses(): void {
     const command = read(`/proc/${pid}/cmdline`)
     seen.processes.add(pid)
     const shown = command.replaceAll('\0', ' ').slice(0, 300)
-    // A script that a test hands to Node with -e is the test's own text.
-    if (KEYS.test(command) && !/\0-e\0/.test(command)) findings.add(`arguments: ${shown}`)
+    // A script that a test hands to Node with -e is the test's own text, and --key is what a user typed.
+    if (KEYS.test(command) && !/\0(?:-e|--key)\0/.test(command)) findings.add(`arguments: ${shown}`)
     if (environment.includes(MARK) && NOT_INHERITED.test(command)) findings.add(`environment: ${shown}`)
   }
 }
@@ -69,7 +69,10 @@ function searchOutput(chunk: Buffer): void {
   characters += chunk.length
   const lines = (rest + chunk.toString()).split('\n')
   rest = lines.pop() ?? ''
-  for (const line of lines) if (KEYS.test(line)) findings.add(`output: ${line.slice(0, 300)}`)
+  for (const line of lines) {
+    if (KEYS.test(line)) findings.add(`output: ${line.slice(0, 300)}`)
+    if (/^\s*not ok /.test(line)) console.log(line)
+  }
 }
 suite.stdout.on('data', searchOutput)
 suite.stderr.on('data', searchOutput)

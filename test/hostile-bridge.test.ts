@@ -1,8 +1,9 @@
-import { deepStrictEqual, ok, strictEqual } from 'node:assert/strict'
+import { deepStrictEqual, ok, strictEqual, throws } from 'node:assert/strict'
 import { connect } from 'node:net'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { createBridge } from '../src/plan/bridge.ts'
+import { readRequest } from '../src/plan/request.ts'
 import type { Door } from '../src/plan/bridge.ts'
 import { withDeadline } from './helpers/deadline.ts'
 
@@ -68,4 +69,12 @@ test('hostile bridge: a page that was rebound to its port has no bearer, and no 
   const response = await fetch(url, { method: 'OPTIONS', headers: { origin: 'http://evil.test', 'access-control-request-method': 'POST' } })
   strictEqual(response.status, 404)
   strictEqual(response.headers.get('access-control-allow-origin'), null)
+})
+
+test('hostile plan: an object where a block has a word is refused with its path', () => {
+  for (const name of ['type', 'text', 'id', 'name', 'tool_use_id']) {
+    const block = { type: 'text', text: 'x', [name]: { toString: null } }
+    const body = { model: 'opus', max_tokens: 9, messages: [{ role: 'user', content: [block] }] }
+    throws(() => readRequest(Buffer.from(JSON.stringify(body)), 'opus'), { code: 'invalid_request', path: `messages[0].content[0].${name}` })
+  }
 })

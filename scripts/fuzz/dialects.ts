@@ -13,6 +13,10 @@ import { createAnswer } from '../../src/exchange/translate.ts'
 import { foldEvents } from '../../src/hub/fold.ts'
 import { repairToolTurns } from '../../src/hub/repair.ts'
 import type { DialectName, HubEvent, HubRequest, Json, JsonObject, StopReason } from '../../src/hub/types.ts'
+import { encodeResult } from '../../src/plan/bridge.ts'
+import { callsOf, hashTurns } from '../../src/plan/history.ts'
+import { readRequest } from '../../src/plan/request.ts'
+import { encodeContent, encodeTranscript, isResult, quoteHistory } from '../../src/plan/transcript.ts'
 import { createSseDecoder, encodeSse } from '../../src/sse.ts'
 import { assertGrammar } from '../../test/helpers/grammar.ts'
 import type { Random } from '../../test/helpers/property.ts'
@@ -190,6 +194,21 @@ const errors: Check = (random) => {
   strictEqual(last([...events, ...decoder.end()])?.type, 'error')
 }
 
+/** What the plan backend makes of a request: argv, environment, transcript, results for the bridge. */
+const plan: Check = (random) => {
+  const body = mutateJson(random, REQUESTS.anthropic[0] ?? null)
+  const read = tryDario(() => readRequest(Buffer.from(JSON.stringify(body)), pick(random, ['opus', 'claude-x', '../x', '--evil', 'a b', 'x\n'])))
+  if (read instanceof DarioError) return
+  ok(/^[A-Za-z0-9][^\s]*$/.test(read.settings.model), read.settings.model)
+  for (const line of encodeTranscript(read.turns, 'm', 0, createIds().bind(undefined, 'u')).trim().split('\n')) JSON.parse(line)
+  strictEqual(hashTurns(read.turns).length, read.turns.length)
+  for (const { blocks } of read.turns) {
+    callsOf(blocks)
+    JSON.stringify([encodeContent(blocks), quoteHistory(read.turns)])
+    for (const block of blocks) if (isResult(block)) encodeResult(block)
+  }
+}
+
 const STOPS: readonly StopReason[] = ['end_turn', 'max_tokens', 'tool_use', 'refusal']
 
 /** A good answer of texts and calls keeps them, whatever dialect carries it. */
@@ -220,4 +239,4 @@ const roundTrip: Check = (random) => {
   if (context.request.streamUsage) strictEqual(reply.usage.output, 3)
 }
 
-export const DIALECT_CHECKS: Readonly<Record<string, Check>> = { request, repairs, stream, whole, bridge, errors, 'answer round trip': roundTrip }
+export const DIALECT_CHECKS: Readonly<Record<string, Check>> = { request, repairs, stream, whole, bridge, errors, plan, 'answer round trip': roundTrip }
