@@ -18,7 +18,7 @@ const VARIABLES = ['ANTHROPIC_API_KEY', 'ANTHROPIC_AUTH_TOKEN', 'OPENAI_API_KEY'
 /** The programs that dario starts, and dario as tests start it: each with an environment of its own. */
 const NOT_INHERITED = /^[^\0]*(?:\0[^\0]*)?\/claude(?:\0|$)|read x \|\||src\/cli\/main\.ts/
 /** Files that a test writes a key into, as a user does; everything else is dario's. */
-const WRITTEN_BY_TESTS = /config\.json(?:\.tmp)?$|\/(?:key|secret)[\w.-]*$|\.(?:mjs|cjs|js)$|\/tsx-\d+\//
+const WRITTEN_BY_TESTS = /config\.json(?:\.tmp)?$|\/(?:key|secret)[\w.-]*$|\.(?:mjs|cjs|js)$|\/tsx-\d+\/|\.claude\/settings\.json$|\.codex\/config\.toml$/
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const temporary = mkdtempSync(join(tmpdir(), 'dario-secrets-'))

@@ -118,6 +118,24 @@ for (const dialect of DIALECTS) {
   }
 }
 
+for (const word of ['constructor', '__proto__', 'toString', 'x\r\ny']) {
+  test(`hostile upstream: an error of type ${JSON.stringify(word)} is an error like any other`, async (context) => {
+    const upstream = await startUpstream(context, (request, response) => {
+      const error = { type: word, code: word, message: 'no' }
+      if (!request.body.includes('200')) return sendJson(response, 400, { type: 'error', error })
+      return void response.writeHead(200, { 'content-type': 'text/event-stream' }).end(`event: error\ndata: ${JSON.stringify({ ...error, type: 'error', error })}\n\n`)
+    })
+    const { url } = await startProxy(context, { backends: backendsAt(upstream.url), attempts: 1 })
+    for (const [client, backend] of PAIRS) {
+      for (const [model, stream] of [['m', false], ['m200', true]] as const) {
+        const response = await ask(url, client, `${backend}:${model}`, { stream })
+        const body = await response.text()
+        ok(response.status >= 400 && response.status < 600 && !body.includes('dario failed on this'), `${client} from ${backend}: ${response.status} ${body}`)
+      }
+    }
+  })
+}
+
 test('hostile upstream: terminal escapes in its errors, models and names reach neither terminal nor log raw', async (context) => {
   const evil = '\u001b]0;owned\u0007\u001b[2J\u009b31m\r\nforged line\u202e'
   const upstream = await startUpstream(context, (request, response) => {
