@@ -6,6 +6,7 @@ import type { AddressInfo, Socket } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
+import { encodeSse } from '../src/sse.ts'
 import { DIALECTS, END_MARKS, PAIRS, STREAMS, WHOLES, ask, wholeStream } from './helpers/answers.ts'
 import { createHome, startDario } from './helpers/command.ts'
 import { withDeadline } from './helpers/deadline.ts'
@@ -118,6 +119,27 @@ for (const dialect of DIALECTS) {
   }
 }
 
+for (const code of [200, 99, 1e21, -1, 600, 429.5, '200']) {
+  test(`hostile upstream: the code ${code} in an error of a stream is never a status of ours`, async (context) => {
+    const upstream = await startUpstream(context, (_request, response) =>
+      void response.writeHead(200, { 'content-type': 'text/event-stream' }).end(`data: ${JSON.stringify({ error: { message: 'no', code } })}\n\n`))
+    const { url } = await startProxy(context, { backends: backendsAt(upstream.url) })
+    for (const client of ['anthropic', 'responses'] as const) strictEqual((await ask(url, client, 'chat:m', { stream: true })).status, 502)
+  })
+}
+
+test('hostile upstream: blocks that all have the number 0 are blocks of their own', async (context) => {
+  const block = (text: string): string => encodeSse('content_block_start', { type: 'content_block_start', index: 0, content_block: { type: 'text', text: '' } })
+    + encodeSse('content_block_delta', { type: 'content_block_delta', index: 0, delta: { type: 'text_delta', text } })
+  const stop = encodeSse('content_block_stop', { type: 'content_block_stop', index: 0 })
+  const { preamble, end } = STREAMS.anthropic
+  const upstream = await startUpstream(context, (_request, response) =>
+    void response.writeHead(200, { 'content-type': 'text/event-stream' }).end(preamble + block('one ') + stop + block('two ') + block('three') + end))
+  const { url } = await startProxy(context, { backends: backendsAt(upstream.url) })
+  const { choices } = await (await ask(url, 'chat', 'anthropic:m')).json() as { choices: [{ message: { content: string } }] }
+  strictEqual(choices[0].message.content, 'one two three')
+})
+
 for (const word of ['constructor', '__proto__', 'toString', 'x\r\ny']) {
   test(`hostile upstream: an error of type ${JSON.stringify(word)} is an error like any other`, async (context) => {
     const upstream = await startUpstream(context, (request, response) => {
@@ -130,7 +152,7 @@ for (const word of ['constructor', '__proto__', 'toString', 'x\r\ny']) {
       for (const [model, stream] of [['m', false], ['m200', true]] as const) {
         const response = await ask(url, client, `${backend}:${model}`, { stream })
         const body = await response.text()
-        ok(response.status >= 400 && response.status < 600 && !body.includes('dario failed on this'), `${client} from ${backend}: ${response.status} ${body}`)
+        ok((response.status >= 400 || stream && /error|failed/.test(body)) && response.status < 600 && !END_MARKS[client].test(body) && !body.includes('dario failed on this'), `${client} from ${backend}: ${response.status} ${body}`)
       }
     }
   })
