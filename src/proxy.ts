@@ -135,7 +135,8 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
     }),
     ...observation, newId, now, estimateTokens, keepAlive, stalledReader,
   })
-  const guard = createGuard(() => ({ ...house.config, boundToLoopback: isLoopbackHost(house.config.host) }))
+  const boundToLoopback = isLoopbackHost(config.host)
+  const guard = createGuard(({ allowedHosts, allowedOrigins, accessKeys } = house.config) => ({ allowedHosts, allowedOrigins, accessKeys, boundToLoopback }))
   const handler = createHandler({
     exchange: {
       handle(incoming, response) {

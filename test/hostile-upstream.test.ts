@@ -119,7 +119,7 @@ for (const dialect of DIALECTS) {
   }
 }
 
-for (const code of [200, 99, 1e21, -1, 600, 429.5, '200']) {
+for (const code of [200, 99, 1e21, -1, 600, '200']) {
   test(`hostile upstream: the code ${code} in an error of a stream is never a status of ours`, async (context) => {
     const upstream = await startUpstream(context, (_request, response) =>
       void response.writeHead(200, { 'content-type': 'text/event-stream' }).end(`data: ${JSON.stringify({ error: { message: 'no', code } })}\n\n`))

@@ -2,6 +2,7 @@
  * One client request while it is being answered: what it asked, how to reply, and what is known so far.
  * @module
  */
+import type { Signal } from '../backends/backend.ts'
 import type { Candidate } from '../backends/pool.ts'
 import type { Dialect } from '../dialects/dialect.ts'
 import type { DarioError } from '../errors.ts'
@@ -20,7 +21,7 @@ export interface Job {
   peeked: Peek | undefined
   stream: boolean
   /** Aborts when the client leaves, the deadline passes or dario shuts down; its reason is a DarioError. */
-  signal: AbortSignal
+  signal: Signal
   record: RequestRecord
   /** `dario-*` response headers that a built-in backend adds; an upstream's own are never passed on. */
   notes: OutgoingHttpHeaders

@@ -91,7 +91,10 @@ function checkHost(request: IncomingMessage, settings: GuardSettings): void {
     throw new DarioError('invalid_request', `Over ${MAX_HEADERS} request headers; send fewer`, { status: 431 })
   }
   if ('inMemory' in request.socket) return // no name led there that could be rebound
-  const hosts = raw.filter((_, index) => index % 2 === 1 && /^host$/i.test(raw[index - 1] ?? ''))
+  const hosts: string[] = []
+  for (let index = 0; index < raw.length; index += 2) {
+    if (raw[index]?.length === 4 && raw[index]?.toLowerCase() === 'host') hosts.push(raw[index + 1] ?? '')
+  }
   const host = hosts[0]?.toLowerCase() ?? ''
   if (hosts.length === 1) {
     if (LOOPBACK_HOST.test(host)) return

@@ -89,14 +89,16 @@ export function joinTexts(content: Json | undefined): string {
 
 /** Snapshots, not increments: a member that is absent says nothing (pitfalls U1, O10). */
 export function readWireUsage(usage: JsonObject): Partial<Usage> {
-  const members: Partial<Record<keyof Usage, number | undefined>> = {
-    input: optionalNum(usage['input_tokens']),
-    cacheRead: optionalNum(usage['cache_read_input_tokens']),
-    cacheWrite: optionalNum(usage['cache_creation_input_tokens']),
-    output: optionalNum(usage['output_tokens']),
-    reasoning: optionalNum(optionalObj(usage['output_tokens_details'])?.['thinking_tokens']),
+  const read: Partial<Usage> = {}
+  const note = (name: keyof Usage, tokens: number | undefined): void => {
+    if (tokens !== undefined) read[name] = tokens
   }
-  return Object.fromEntries(Object.entries(members).filter(([, tokens]) => tokens !== undefined)) as Partial<Usage>
+  note('input', optionalNum(usage['input_tokens']))
+  note('cacheRead', optionalNum(usage['cache_read_input_tokens']))
+  note('cacheWrite', optionalNum(usage['cache_creation_input_tokens']))
+  note('output', optionalNum(usage['output_tokens']))
+  note('reasoning', optionalNum(optionalObj(usage['output_tokens_details'])?.['thinking_tokens']))
+  return read
 }
 
 /** Every member is there, because SDKs read them without asking (pitfall S32). */

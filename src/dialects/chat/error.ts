@@ -85,7 +85,7 @@ function summarise(status: number, text: string): string {
 
 function createError(status: number, message: string, detail: JsonObject): DarioError {
   const words = [detail['code'], detail['type']].filter((word) => typeof word === 'string')
-  const coded = optionalNum(detail['code']) ?? 0
+  const coded = Math.trunc(optionalNum(detail['code']) ?? 0)
   const real = status !== 200 ? status : coded >= 400 && coded <= 599 ? coded : readStatus(`${words.join(' ')} ${message}`)
   // lossy: over 2,000 characters an error is somebody's prompt or page; control characters would forge log lines
   const clean = message.replace(/[\u0000-\u001f\u007f]+/g, ' ').slice(0, 2000)
