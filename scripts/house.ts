@@ -44,7 +44,7 @@ export const FILES: Readonly<Record<string, FileRule>> = {
   'src/backends/http.ts': { lines: 256, effects: ['network'] },
   'src/backends/tunnel.ts': { effects: ['network'] },
   'src/dialects/*': {},
-  'src/dialects/anthropic/decode-stream.ts': { lines: 275 },
+  'src/dialects/anthropic/decode-stream.ts': { lines: 290 },
   'src/dialects/anthropic/encode-request.ts': { lines: 255 },
   // The stream codec of the richest grammar, with its encoder's state: split, each half would need the other's types.
   'src/dialects/responses/decode-stream.ts': { lines: 300 },

@@ -19,6 +19,9 @@ export const optionalObj = (value: unknown): JsonObject | undefined => (isObject
 export const optionalArr = (value: unknown): Json[] | undefined =>
   Array.isArray(value) ? (value as Json[]) : undefined
 
+/** Any JSON as text: `String` throws on an object that has a member `toString`. */
+export const toText = (value: unknown): string => (typeof value === 'string' ? value : JSON.stringify(value) ?? 'undefined')
+
 /** @throws DarioError `invalid_request` */
 export function str(value: unknown, path: string): string {
   return optionalStr(value) ?? refuse(path, 'a string', value)

@@ -6,7 +6,7 @@
 import { DarioError } from '../../errors.ts'
 import type { Block, HubRequest, Json, JsonObject, Thinking, Tool, ToolChoice, Turn, Warning } from '../../hub/types.ts'
 import {
-  arr, filled, given, isObject, num, obj, oneOf, optionalArr, optionalBool, optionalNum, optionalObj, optionalStr, parseObject, str,
+  arr, filled, given, isObject, num, obj, oneOf, optionalArr, optionalBool, optionalNum, optionalObj, optionalStr, parseObject, str, toText,
 } from '../read.ts'
 import { BILLING_HEADER, readCache, readInput, readSource, readThinking } from './wire.ts'
 
@@ -122,7 +122,7 @@ function readBlock(value: Json, path: string): Block[] {
       return [
         {
           type: 'text',
-          text: [block['title'], block['source'], ...readTexts(block['content'])].filter(Boolean).join('\n'),
+          text: [block['title'], block['source'], ...readTexts(block['content'])].filter(Boolean).map(toText).join('\n'),
           ...hint,
         },
       ]

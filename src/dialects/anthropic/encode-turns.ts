@@ -7,6 +7,7 @@
 import { DarioError } from '../../errors.ts'
 import type { Block, BlockOf, CacheHint, HubRequest, Json, JsonObject, Source, Turn, Warning } from '../../hub/types.ts'
 import type { Target } from '../dialect.ts'
+import { toText } from '../read.ts'
 import { toLegalName } from './names.ts'
 import { writeInput, writeThinking } from './wire.ts'
 
@@ -55,7 +56,7 @@ export function cacheControl(cache: CacheHint | undefined, target: Target): Json
 function labelSystem(turn: Turn, rules: TurnRules): JsonObject[] {
   return turn.blocks
     .flatMap((block) => encodeText(block, rules))
-    .map((block) => ({ ...block, text: `<system>\n${String(block['text'])}\n</system>` }))
+    .map((block) => ({ ...block, text: `<system>\n${toText(block['text'])}\n</system>` }))
 }
 
 /** Empty text is refused, and so is a cache mark on it (pitfalls B5, B6). */

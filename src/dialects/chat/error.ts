@@ -8,7 +8,7 @@ import type { ErrorCode } from '../../errors.ts'
 import type { JsonObject } from '../../hub/types.ts'
 import type { Repair } from '../dialect.ts'
 import { readOverflow } from '../overflow.ts'
-import { isObject, optionalArr, optionalNum, optionalObj, optionalStr } from '../read.ts'
+import { isObject, optionalArr, optionalNum, optionalObj, optionalStr, toText } from '../read.ts'
 
 /** `error.code` as OpenAI spells it; clients branch on these words. */
 const WIRE_CODES: Partial<Record<ErrorCode, string>> = {
@@ -57,7 +57,7 @@ export function decodeError(status: number, text: string): DarioError {
   const root = Array.isArray(body) ? body[0] : body // Gemini wraps its error in an array
   if (!isObject(root)) return createError(status, summarise(status, text), {})
   const detail = optionalObj(root['error']) ?? root
-  return createError(status, readMessage(root, detail) ?? summarise(status, ''), detail)
+  return createError(status, readMessage(root, detail) || summarise(status, ''), detail)
 }
 
 /** Every error object that a vendor puts into a stream or a 200 (pitfall O7). */
@@ -72,7 +72,7 @@ function readMessage(root: JsonObject, detail: JsonObject): string | undefined {
   if (message !== undefined) return typeof raw === 'string' && raw !== '' ? `${message}: ${raw}` : message
   const list = optionalArr(root['detail']) ?? optionalArr(optionalObj(root['message'])?.['detail']) // Mistral, FastAPI
   const places = list?.filter(isObject)
-  return places?.map((entry) => `${optionalArr(entry['loc'])?.join('.') ?? ''}: ${String(entry['msg'])}`).join('; ')
+  return places?.map((entry) => `${optionalArr(entry['loc'])?.map(toText).join('.') ?? ''}: ${toText(entry['msg'])}`).join('; ')
 }
 
 /** An HTML page or bare text as one sentence (pitfall E8). */
@@ -85,7 +85,8 @@ function summarise(status: number, text: string): string {
 
 function createError(status: number, message: string, detail: JsonObject): DarioError {
   const words = [detail['code'], detail['type']].filter((word) => typeof word === 'string')
-  const real = status === 200 ? optionalNum(detail['code']) ?? readStatus(`${words.join(' ')} ${message}`) : status
+  const coded = Math.trunc(optionalNum(detail['code']) ?? 0)
+  const real = status !== 200 ? status : coded >= 400 && coded <= 599 ? coded : readStatus(`${words.join(' ')} ${message}`)
   // lossy: over 2,000 characters an error is somebody's prompt or page; control characters would forge log lines
   const clean = message.replace(/[\u0000-\u001f\u007f]+/g, ' ').slice(0, 2000)
   const overflow = [400, 413, 422].includes(real)

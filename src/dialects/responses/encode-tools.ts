@@ -6,7 +6,7 @@
 import type { HubRequest, JsonObject, Tool, Warning } from '../../hub/types.ts'
 import type { Target } from '../dialect.ts'
 import type { ToolNames } from '../names.ts'
-import { optionalObj, optionalStr } from '../read.ts'
+import { optionalObj, optionalStr, toText } from '../read.ts'
 import { repairSchema } from '../schema.ts'
 
 /** `tools`, `tool_choice` and `parallel_tool_calls`; nothing at all when no tool is left (pitfalls A10, Q11). */
@@ -57,7 +57,7 @@ function encodeTool(tool: Tool, path: string, target: Target, names: ToolNames, 
     }
     case 'opaque': {
       if (tool.origin === 'responses') return tool.value
-      warnings.push({ path, reason: `only ${tool.origin} can run the tool ${String(tool.value['type'])}` })
+      warnings.push({ path, reason: `only ${tool.origin} can run the tool ${toText(tool.value['type'])}` })
       return undefined
     }
     default: return tool satisfies never

@@ -8,11 +8,11 @@ import type { ErrorCode } from '../../errors.ts'
 import type { JsonObject } from '../../hub/types.ts'
 import type { Repair } from '../dialect.ts'
 import { readOverflow } from '../overflow.ts'
-import { isObject, optionalArr, optionalObj, optionalStr } from '../read.ts'
+import { isObject, optionalArr, optionalObj, optionalStr, toText } from '../read.ts'
 import { encodeEvent, encodeFailure } from './wire.ts'
 
 /** Codes that vendors put into a failed answer or an error event. */
-const BY_WORD: Readonly<Record<string, ErrorCode>> = {
+const BY_WORD: ReadonlyMap<string, ErrorCode> = new Map(Object.entries<ErrorCode>({
   context_length_exceeded: 'context_length_exceeded',
   rate_limit_exceeded: 'rate_limited',
   insufficient_quota: 'payment_required',
@@ -23,7 +23,7 @@ const BY_WORD: Readonly<Record<string, ErrorCode>> = {
   invalid_request_error: 'invalid_request',
   invalid_api_key: 'authentication',
   model_not_found: 'model_not_found',
-}
+}))
 
 const BY_STATUS: Readonly<Record<number, ErrorCode>> = {
   400: 'invalid_request', 401: 'authentication', 402: 'payment_required', 403: 'permission', 404: 'not_found',
@@ -70,8 +70,8 @@ export function encodeStreamError(error: DarioError, requestId: string): string 
 export function decodeFailure(value: unknown): DarioError {
   const error = isObject(value) ? value : {}
   const word = optionalStr(error['code']) ?? (error['type'] === 'error' ? undefined : optionalStr(error['type']))
-  const message = optionalStr(error['message']) ?? 'the upstream could not finish its answer; try again'
-  const code = readOverflow(`${word ?? ''} ${message}`) ? 'context_length_exceeded' : BY_WORD[word ?? ''] ?? 'upstream_error'
+  const message = optionalStr(error['message']) || 'the upstream could not finish its answer; try again'
+  const code = readOverflow(`${word ?? ''} ${message}`) ? 'context_length_exceeded' : BY_WORD.get(word ?? '') ?? 'upstream_error'
   return new DarioError(code, message, { upstreamType: word })
 }
 
@@ -91,7 +91,7 @@ export function decodeError(status: number, text: string): DarioError {
   const byStatus = BY_STATUS[status] ?? (status < 500 ? 'invalid_request' : 'upstream_error')
   // E5: the status decides; only the two vague ones are refined by the body's own word.
   const refines = status === 400 || (status === 404 && word === 'model_not_found')
-  return new DarioError(refines ? BY_WORD[word ?? ''] ?? byStatus : byStatus, sentence, options)
+  return new DarioError(refines ? BY_WORD.get(word ?? '') ?? byStatus : byStatus, sentence, options)
 }
 
 function readBody(text: string): JsonObject {
@@ -106,7 +106,7 @@ function readBody(text: string): JsonObject {
 function readMessage(body: JsonObject, inner: JsonObject): string | undefined {
   const details = optionalArr(body['detail'])?.filter(isObject) // FastAPI: vLLM and other Python servers
   return optionalStr(inner['message']) ?? optionalStr(body['error']) ?? optionalStr(body['message']) ?? optionalStr(body['detail'])
-    ?? details?.map((entry) => `${optionalArr(entry['loc'])?.join('.') ?? ''}: ${String(entry['msg'])}`).join('; ')
+    ?? details?.map((entry) => `${optionalArr(entry['loc'])?.map(toText).join('.') ?? ''}: ${toText(entry['msg'])}`).join('; ')
 }
 
 /** E8: markup and unread JSON are no message. */
