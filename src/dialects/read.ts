@@ -11,13 +11,11 @@ export function isObject(value: unknown): value is JsonObject {
 }
 
 export const optionalStr = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined)
-export const optionalNum = (value: unknown): number | undefined => {
-  return typeof value === 'number' && Number.isFinite(value) ? value : undefined
-}
+export const optionalNum = (value: unknown): number | undefined =>
+  typeof value === 'number' && Number.isFinite(value) ? value : undefined
 export const optionalBool = (value: unknown): boolean | undefined => (typeof value === 'boolean' ? value : undefined)
 export const optionalObj = (value: unknown): JsonObject | undefined => (isObject(value) ? value : undefined)
-export const optionalArr = (value: unknown): Json[] | undefined =>
-  Array.isArray(value) ? (value as Json[]) : undefined
+export const optionalArr = (value: unknown): Json[] | undefined => Array.isArray(value) ? (value as Json[]) : undefined
 
 /** @throws DarioError `invalid_request` */
 export function str(value: unknown, path: string): string {
@@ -59,6 +57,12 @@ export function given<Value>(
   value: unknown, path: string, read: (value: unknown, path: string) => Value,
 ): Value | undefined {
   return value === undefined || value === null ? undefined : read(value, path)
+}
+
+/** Without the members that are undefined: what was not said is not there. */
+export function defined<Fields extends object>(fields: Fields): Fields {
+  for (const key of Object.keys(fields) as (keyof Fields)[]) if (fields[key] === undefined) delete fields[key]
+  return fields
 }
 
 /** JSON text as an object; undefined when it is anything else. */

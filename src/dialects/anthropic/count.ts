@@ -39,22 +39,16 @@ function countContent(content: Json | undefined, version: number): number {
 
 function countBlock(block: JsonObject, version: number): number {
   switch (block['type']) {
-    case 'text':
-      return countText(optionalStr(block['text']) ?? '')
+    case 'text': return countText(optionalStr(block['text']) ?? '')
     case 'thinking': // earlier reasoning is taken out before older models read
       return version >= 4.5 ? countText(optionalStr(block['thinking']) ?? '') : 0
-    case 'redacted_thinking':
-      return 0
-    case 'image':
-      return countImage(block['source'])
-    case 'document':
-      return countDocument(block['source'], version)
+    case 'redacted_thinking': return 0
+    case 'image': return countImage(block['source'])
+    case 'document': return countDocument(block['source'], version)
     case 'tool_use':
       return PER_TOOL + countText(optionalStr(block['name']) ?? '') + countText(JSON.stringify(block['input'] ?? {}))
-    case 'tool_result':
-      return PER_TOOL + countContent(block['content'], version)
-    default:
-      return countText(JSON.stringify(block))
+    case 'tool_result': return PER_TOOL + countContent(block['content'], version)
+    default: return countText(JSON.stringify(block))
   }
 }
 

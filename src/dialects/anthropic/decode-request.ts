@@ -28,10 +28,7 @@ export function decodeRequest(body: JsonObject): { request: HubRequest; warnings
     throw new DarioError(
       'unsupported_across_dialects',
       'thread: this backend keeps no threads; send the whole conversation in messages',
-      {
-        path: 'thread',
-        details: { error_code: 'thread_unsupported_request', unsupported: ['thread'] },
-      },
+      { path: 'thread', details: { error_code: 'thread_unsupported_request', unsupported: ['thread'] } },
     )
   }
   const warnings: Warning[] = []
@@ -127,8 +124,7 @@ function readBlock(value: Json, path: string): Block[] {
         },
       ]
     case 'thinking':
-    case 'redacted_thinking':
-      return [readThinking(block)]
+    case 'redacted_thinking': return [readThinking(block)]
     case 'tool_use':
       return [
         {
@@ -205,14 +201,10 @@ function readToolChoice(choice: JsonObject | undefined): { toolChoice?: ToolChoi
   const one = optionalBool(choice['disable_parallel_tool_use'])
   const parallel = one === undefined ? {} : { parallelTools: !one }
   switch (choice['type']) {
-    case 'any':
-      return { toolChoice: { type: 'required' }, ...parallel }
-    case 'tool':
-      return { toolChoice: { type: 'tool', name: str(choice['name'], 'tool_choice.name') }, ...parallel }
-    case 'none':
-      return { toolChoice: { type: 'none' }, ...parallel }
-    default:
-      return { toolChoice: { type: 'auto' }, ...parallel }
+    case 'any': return { toolChoice: { type: 'required' }, ...parallel }
+    case 'tool': return { toolChoice: { type: 'tool', name: str(choice['name'], 'tool_choice.name') }, ...parallel }
+    case 'none': return { toolChoice: { type: 'none' }, ...parallel }
+    default: return { toolChoice: { type: 'auto' }, ...parallel }
   }
 }
 

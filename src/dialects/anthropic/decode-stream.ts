@@ -85,8 +85,7 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder {
         )
         return whole ? events : [...events, ...toSeal(index, seal)]
       }
-      case 'tool_use':
-        return [...events, ...startTool(index, value)]
+      case 'tool_use': return [...events, ...startTool(index, value)]
       default:
         open.set(index, { kind: 'opaque', value, json: [] })
         return events
@@ -117,12 +116,9 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder {
   function readDelta(index: number, delta: JsonObject): HubEvent[] {
     const block = open.get(index)
     switch (delta['type']) {
-      case 'text_delta':
-        return fill(index, 'text', optionalStr(delta['text']))
-      case 'thinking_delta':
-        return fill(index, 'thinking', optionalStr(delta['thinking']))
-      case 'signature_delta':
-        return block?.kind === 'thinking' ? toSeal(index, readSeal(delta['signature'])) : []
+      case 'text_delta': return fill(index, 'text', optionalStr(delta['text']))
+      case 'thinking_delta': return fill(index, 'thinking', optionalStr(delta['thinking']))
+      case 'signature_delta': return block?.kind === 'thinking' ? toSeal(index, readSeal(delta['signature'])) : []
       case 'input_json_delta': {
         const json = optionalStr(delta['partial_json']) ?? ''
         if (block?.kind === 'opaque') block.json.push(json)
@@ -192,26 +188,18 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder {
   function read(data: JsonObject, type: string): HubEvent[] {
     const index = optionalNum(data['index']) ?? 0
     switch (type) {
-      case 'message_start':
-        return start(optionalObj(data['message']) ?? {})
-      case 'content_block_start':
-        return startBlock(index, optionalObj(data['content_block']) ?? { type: 'text' })
-      case 'content_block_delta':
-        return readDelta(index, optionalObj(data['delta']) ?? {})
-      case 'content_block_stop':
-        return stopBlock(index)
+      case 'message_start': return start(optionalObj(data['message']) ?? {})
+      case 'content_block_start': return startBlock(index, optionalObj(data['content_block']) ?? { type: 'text' })
+      case 'content_block_delta': return readDelta(index, optionalObj(data['delta']) ?? {})
+      case 'content_block_stop': return stopBlock(index)
       case 'message_delta':
         readStop(optionalObj(data['delta']) ?? {})
         usage = { ...usage, ...readWireUsage(optionalObj(data['usage']) ?? {}) }
         return []
-      case 'message_stop':
-        return finish()
-      case 'ping':
-        return [{ type: 'ping' }]
-      case 'error':
-        return fail(decodeErrorObject(data))
-      default:
-        return []
+      case 'message_stop': return finish()
+      case 'ping': return [{ type: 'ping' }]
+      case 'error': return fail(decodeErrorObject(data))
+      default: return []
     }
   }
 

@@ -108,8 +108,7 @@ function encodeToolChoice(
   nameOf: (name: string, namespace?: string) => string, drop: Drop,
 ): JsonObject {
   const choice = request.toolChoice
-  const one =
-    request.parallelTools === false && !target.repairs.has('no_parallel_tools')
+  const one = request.parallelTools === false && !target.repairs.has('no_parallel_tools')
       ? { disable_parallel_tool_use: true }
       : {}
   if (choice?.type === 'none') return { tool_choice: { type: 'none' } } // takes no flag (pitfall B9)

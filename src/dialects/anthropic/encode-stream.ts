@@ -61,8 +61,7 @@ export function createStreamEncoder(context: ReplyContext): StreamEncoder {
           index: next,
           delta: { type: 'input_json_delta', partial_json: text },
         })
-      default:
-        return send({ type: 'content_block_delta', index: next, delta: { type: 'text_delta', text } })
+      default: return send({ type: 'content_block_delta', index: next, delta: { type: 'text_delta', text } })
     }
   }
 
@@ -85,10 +84,8 @@ export function createStreamEncoder(context: ReplyContext): StreamEncoder {
 
   function encodeBlockEvent(event: HubEvent): string {
     switch (event.type) {
-      case 'block_start':
-        return startBlock(event.index, event.block)
-      case 'delta':
-        return current?.shown === true ? sendDelta(event.text) : ''
+      case 'block_start': return startBlock(event.index, event.block)
+      case 'delta': return current?.shown === true ? sendDelta(event.text) : ''
       case 'seal':
         if (current?.shown !== true || current.delta !== 'thinking') return ''
         return send({
@@ -96,8 +93,7 @@ export function createStreamEncoder(context: ReplyContext): StreamEncoder {
           index: next,
           delta: { type: 'signature_delta', signature: toSignature(event.seal) },
         })
-      default:
-        return stopBlock()
+      default: return stopBlock()
     }
   }
 
@@ -122,12 +118,9 @@ export function createStreamEncoder(context: ReplyContext): StreamEncoder {
 
   return (event) => {
     switch (event.type) {
-      case 'start':
-        return start(event)
-      case 'ping':
-        return keepAlive
-      case 'error':
-        return (started && current !== undefined ? stopBlock() : '') + encodeStreamError(event.error, '')
+      case 'start': return start(event)
+      case 'ping': return keepAlive
+      case 'error': return (started && current !== undefined ? stopBlock() : '') + encodeStreamError(event.error, '')
       case 'end': {
         const out = start(undefined) + closeAll()
         const delta = { stop_reason: toStop(event.stop, hasTool), stop_sequence: event.stopSequence ?? null }
@@ -135,8 +128,7 @@ export function createStreamEncoder(context: ReplyContext): StreamEncoder {
           out + send({ type: 'message_delta', delta, usage: writeUsage(event.usage) }) + send({ type: 'message_stop' })
         )
       }
-      default:
-        return start(undefined) + take(event)
+      default: return start(undefined) + take(event)
     }
   }
 }
@@ -144,13 +136,9 @@ export function createStreamEncoder(context: ReplyContext): StreamEncoder {
 /** A block as it begins: what streams afterwards is not in it yet. */
 function toEmpty(wire: JsonObject): JsonObject {
   switch (wire['type']) {
-    case 'text':
-      return { ...wire, text: '' }
-    case 'thinking':
-      return { ...wire, thinking: '', signature: '' }
-    case 'tool_use':
-      return { ...wire, input: {} }
-    default:
-      return wire
+    case 'text': return { ...wire, text: '' }
+    case 'thinking': return { ...wire, thinking: '', signature: '' }
+    case 'tool_use': return { ...wire, input: {} }
+    default: return wire
   }
 }

@@ -29,8 +29,7 @@ export function encodeTurns(request: HubRequest, rules: TurnRules): { system: Js
   const messages: Message[] = []
   for (const turn of request.turns.slice(leading.length)) {
     // lossy: `system` has no place in the middle, so the words go to the next user turn, labelled (pitfall B4)
-    const content =
-      turn.role === 'system'
+    const content = turn.role === 'system'
         ? labelSystem(turn, rules)
         : turn.blocks.flatMap((block) => encodeBlock(block, turn, rules))
     const role = turn.role === 'assistant' ? 'assistant' : 'user'
@@ -77,8 +76,7 @@ function encodeBlock(block: Block, turn: Turn, rules: TurnRules): JsonObject[] {
     case 'text':
     case 'refusal': // lossy: an earlier refusal is only its words
       return encodeText(block, rules)
-    case 'thinking':
-      return encodeThinking(block, rules, drop)
+    case 'thinking': return encodeThinking(block, rules, drop)
     case 'media':
       if (turn.role === 'assistant') return drop('Anthropic takes no pictures or files from the assistant')
       return [{ ...encodeMedia(block, path), ...cacheControl(block.cache, rules.target) }]
@@ -92,14 +90,12 @@ function encodeBlock(block: Block, turn: Turn, rules: TurnRules): JsonObject[] {
           ...cacheControl(block.cache, rules.target),
         },
       ]
-    case 'tool_result':
-      return encodeResult(block, turn, rules)
+    case 'tool_result': return encodeResult(block, turn, rules)
     case 'opaque':
       return block.origin === 'anthropic'
         ? [{ ...block.value }]
         : drop(`only the ${block.origin} dialect knows this item`)
-    default:
-      return block satisfies never
+    default: return block satisfies never
   }
 }
 
@@ -160,19 +156,15 @@ function readDataUrl(source: Source): Source {
 
 function encodeSource(source: Source, path: string): JsonObject {
   switch (source.type) {
-    case 'url':
-      return { type: 'url', url: source.url }
-    case 'file':
-      return { type: 'file', file_id: source.id }
-    case 'text':
-      return { type: 'text', media_type: 'text/plain', data: source.text }
+    case 'url': return { type: 'url', url: source.url }
+    case 'file': return { type: 'file', file_id: source.id }
+    case 'text': return { type: 'text', media_type: 'text/plain', data: source.text }
     case 'base64': {
       const isText = /^text\/|json|xml|yaml/.test(source.mediaType) // Anthropic takes these as text only
       if (!isText) return { type: 'base64', media_type: source.mediaType, data: source.data }
       return { type: 'text', media_type: 'text/plain', data: decodeText(source.data, path) }
     }
-    default:
-      return source satisfies never
+    default: return source satisfies never
   }
 }
 

@@ -119,8 +119,7 @@ function readBody(text: string): { message: string; type: string | undefined } {
   const first = Array.isArray(error) ? error[0] : error
   if (typeof first === 'string') return { message: first, type: optionalStr(body['type']) ?? optionalStr(body['code']) }
   if (!isObject(first)) return { message: '', type: undefined }
-  const message =
-    optionalStr(first['message']) ??
+  const message = optionalStr(first['message']) ??
     optionalStr(first['msg']) ??
     optionalStr(first['detail']) ??
     optionalStr(body['message'])

@@ -63,10 +63,8 @@ export function readSource(value: JsonObject, path: string): Source {
         mediaType: str(value['media_type'], `${path}.media_type`),
         data: filled(value['data'], `${path}.data`),
       }
-    case 'url':
-      return { type: 'url', url: filled(value['url'], `${path}.url`) }
-    case 'file':
-      return { type: 'file', origin: 'anthropic', id: str(value['file_id'], `${path}.file_id`) }
+    case 'url': return { type: 'url', url: filled(value['url'], `${path}.url`) }
+    case 'file': return { type: 'file', origin: 'anthropic', id: str(value['file_id'], `${path}.file_id`) }
     case 'content': {
       const content = value['content']
       return { type: 'text', mediaType: 'text/plain', text: typeof content === 'string' ? content : joinTexts(content) }
@@ -116,16 +114,12 @@ export function writeReplyBlock(block: Block): JsonObject | undefined {
     case 'text':
     case 'refusal': // lossy: Anthropic says it by its stop reason
       return { type: 'text', text: block.text }
-    case 'thinking':
-      return writeThinking(block)
-    case 'tool_use':
-      return { type: 'tool_use', id: block.id, name: block.name, input: writeInput(block) }
+    case 'thinking': return writeThinking(block)
+    case 'tool_use': return { type: 'tool_use', id: block.id, name: block.name, input: writeInput(block) }
     case 'opaque': // lossy: another vendor's own items mean nothing here
       return block.origin === 'anthropic' ? block.value : undefined
     case 'media': // lossy: answers of this dialect have no pictures
-    case 'tool_result':
-      return undefined
-    default:
-      return block satisfies never
+    case 'tool_result': return undefined
+    default: return block satisfies never
   }
 }

@@ -2,7 +2,7 @@
  * Tools, tool choice, reasoning and response format of a Chat Completions request.
  * @module
  */
-import type { Json, JsonObject, OutputFormat, Thinking, Tool, ToolChoice } from '../../hub/types.ts'
+import type { Json, JsonObject, Thinking, Tool, ToolChoice } from '../../hub/types.ts'
 import { arr, filled, given, isObject, obj, optionalArr, optionalBool, optionalNum, optionalObj, optionalStr } from '../read.ts'
 
 export function decodeTools(body: JsonObject): Tool[] {
@@ -87,18 +87,4 @@ export function decodeThinking(body: JsonObject): Thinking | undefined {
   }
   if (thinking?.['type'] === 'adaptive') return { mode: 'adaptive' }
   return reasoning?.['enabled'] === true || thinking?.['type'] === 'enabled' ? { mode: 'on', ...visible } : undefined
-}
-
-export function decodeFormat(value: Json | undefined): OutputFormat | undefined {
-  const format = optionalObj(value)
-  if (format?.['type'] === 'json_object') return { type: 'json_object' }
-  const part = format?.['type'] === 'json_schema' ? optionalObj(format['json_schema']) ?? format : undefined
-  if (part === undefined) return undefined
-  return {
-    type: 'json_schema',
-    schema: optionalObj(part['schema']) ?? { type: 'object' },
-    name: optionalStr(part['name']),
-    description: optionalStr(part['description']),
-    strict: optionalBool(part['strict']),
-  }
 }

@@ -3,13 +3,8 @@
  * @module
  */
 import type { Block, Json, JsonObject, Source } from '../../hub/types.ts'
+import { readErrorPrefix } from '../openai.ts'
 import { arr, filled, isObject, obj, optionalArr, optionalObj, optionalStr, str } from '../read.ts'
-
-/**
- * Marks a failed tool's text, because Chat has no field for it (pitfall K10); read back as the flag. Odd enough that no
- * tool prints it by chance.
- */
-export const ERROR_PREFIX = '[tool error] '
 
 export function decodeContent(content: Json | undefined, path: string): Block[] {
   if (content === undefined || content === null) return []
@@ -28,9 +23,7 @@ export function decodeToolContent(content: Json | undefined, path: string): { co
   const whole = blocks.map((block): Block => {
     return block.type === 'opaque' ? { type: 'text', text: JSON.stringify(block.value) } : block
   })
-  const first = whole[0]
-  if (first?.type !== 'text' || !first.text.startsWith(ERROR_PREFIX)) return { content: whole, isError: false }
-  return { content: [{ ...first, text: first.text.slice(ERROR_PREFIX.length) }, ...whole.slice(1)], isError: true }
+  return readErrorPrefix(whole)
 }
 
 function decodePart(part: Json, path: string): Block[] {

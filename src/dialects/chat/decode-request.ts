@@ -4,10 +4,11 @@
  * @module
  */
 import { DarioError } from '../../errors.ts'
-import type { Block, HubRequest, Json, JsonObject, Turn, Warning } from '../../hub/types.ts'
+import type { Block, HubRequest, Json, JsonObject, OutputFormat, Turn, Warning } from '../../hub/types.ts'
+import { decodeFormat } from '../openai.ts'
 import { arr, given, isObject, num, obj, oneOf, optionalArr, optionalBool, optionalNum, optionalObj, optionalStr, str } from '../read.ts'
 import { decodeContent, decodeToolContent } from './decode-parts.ts'
-import { decodeFormat, decodeThinking, decodeToolChoice, decodeTools } from './decode-options.ts'
+import { decodeThinking, decodeToolChoice, decodeTools } from './decode-options.ts'
 import { decodeThoughts } from './reasoning.ts'
 
 /** Fields that have a place in the hub; all others travel as `extra.chat`. */
@@ -43,7 +44,7 @@ export function decodeRequest(body: JsonObject): { request: HubRequest; warnings
     topP: given(body['top_p'], 'top_p', num),
     stop: decodeStop(body['stop']),
     thinking: decodeThinking(body),
-    format: decodeFormat(body['response_format']),
+    format: readFormat(optionalObj(body['response_format'])),
     user: optionalStr(body['safety_identifier']) ?? optionalStr(body['user']),
     cacheKey: optionalStr(body['prompt_cache_key']),
     serviceTier: optionalStr(body['service_tier']),
@@ -52,6 +53,11 @@ export function decodeRequest(body: JsonObject): { request: HubRequest; warnings
     extra: extra.length === 0 ? {} : { chat: Object.fromEntries(extra) },
   }
   return { request, warnings }
+}
+
+function readFormat(format: JsonObject | undefined): OutputFormat | undefined {
+  const part = optionalObj(format?.['json_schema']) ?? format
+  return decodeFormat(format, part, (schema) => optionalObj(schema) ?? { type: 'object' })
 }
 
 function decodeStop(stop: Json | undefined): string[] {

@@ -7,8 +7,8 @@ import type { Block, BlockOf, CacheHint, JsonObject, Turn } from '../../hub/type
 import type { Target } from '../dialect.ts'
 import { shorten } from '../names.ts'
 import type { ToolNames } from '../names.ts'
+import { ERROR_PREFIX } from '../openai.ts'
 import { isObject, parseObject } from '../read.ts'
-import { ERROR_PREFIX } from './decode-parts.ts'
 import type { Family } from './families.ts'
 import type { ChatMessage, ChatPart } from './wire.ts'
 

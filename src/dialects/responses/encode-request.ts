@@ -9,9 +9,8 @@ import type { Block, BlockOf, HubRequest, JsonObject, Turn, Warning } from '../.
 import type { EncodedRequest, Target } from '../dialect.ts'
 import { createToolNames, shorten } from '../names.ts'
 import type { ToolNames } from '../names.ts'
-import { encodeOptions, isPlainModel } from './encode-options.ts'
-import { encodeToolFields } from './encode-tools.ts'
-import { ERROR_PREFIX } from './wire.ts'
+import { ERROR_PREFIX } from '../openai.ts'
+import { encodeOptions, encodeToolFields, isPlainModel } from './encode-options.ts'
 
 interface Run {
   target: Target

@@ -8,11 +8,10 @@ import type { DarioError } from '../../errors.ts'
 import { packSeal } from '../../hub/seal.ts'
 import type { Block, BlockOf, HubEvent, HubReply, JsonObject, Seal, StopReason, Usage } from '../../hub/types.ts'
 import type { ReplyContext, StreamEncoder } from '../dialect.ts'
+import { KEEP_ALIVE } from '../openai.ts'
 import { parseObject } from '../read.ts'
 import { encodeResponse } from './reply.ts'
 import { INCOMPLETE, encodeEvent } from './wire.ts'
-
-export const KEEP_ALIVE = ': keep-alive\n\n'
 
 /** Told of every stream event of this answer, in order. */
 type Emit = (type: string, fields: JsonObject) => void
@@ -118,8 +117,7 @@ function createBuilder(context: ReplyContext, emit: Emit): (event: HubEvent) => 
         add(nextOutput, block.value)
         return finish(nextOutput++, block.value)
       case 'media': // lossy: an answer here holds text and calls only
-      case 'tool_result':
-        return
+      case 'tool_result': return
       default: block satisfies never
     }
   }

@@ -7,8 +7,10 @@ import { DarioError } from '../../errors.ts'
 import type { ErrorCode } from '../../errors.ts'
 import type { JsonObject } from '../../hub/types.ts'
 import type { Repair } from '../dialect.ts'
+import { findRepair, parseErrorBody, readPlaces, toCode, toLine } from '../error.ts'
+import type { Lessons } from '../error.ts'
 import { readOverflow } from '../overflow.ts'
-import { isObject, optionalArr, optionalObj, optionalStr } from '../read.ts'
+import { isObject, optionalObj, optionalStr } from '../read.ts'
 import { encodeEvent, encodeFailure } from './wire.ts'
 
 /** Codes that vendors put into a failed answer or an error event. */
@@ -23,12 +25,6 @@ const BY_WORD: Readonly<Record<string, ErrorCode>> = {
   invalid_request_error: 'invalid_request',
   invalid_api_key: 'authentication',
   model_not_found: 'model_not_found',
-}
-
-const BY_STATUS: Readonly<Record<number, ErrorCode>> = {
-  400: 'invalid_request', 401: 'authentication', 402: 'payment_required', 403: 'permission', 404: 'not_found',
-  408: 'timeout', 409: 'conflict', 413: 'request_too_large', 415: 'unsupported_media_type', 422: 'invalid_request',
-  429: 'rate_limited', 503: 'overloaded', 504: 'upstream_timeout', 529: 'overloaded',
 }
 
 const TYPE_BY_CODE: Partial<Record<ErrorCode, string>> = {
@@ -76,44 +72,33 @@ export function decodeFailure(value: unknown): DarioError {
 }
 
 export function decodeError(status: number, text: string): DarioError {
-  const body = readBody(text)
+  const body = parseErrorBody(text) ?? {}
   const inner = optionalObj(body['error']) ?? body
   if (status === 200) return decodeFailure(optionalObj(body['response'])?.['error'] ?? inner) // an event inside a stream (F1)
   const said = readMessage(body, inner) ?? (isPage(text) ? '' : text.trim())
-  // lossy: over 2,000 characters an error is somebody's prompt; control characters would forge log lines
-  const message = said.replace(/[\u0000-\u001f\u007f]+/g, ' ').slice(0, 2000)
+  const message = toLine(said)
   const word = optionalStr(inner['code']) ?? optionalStr(inner['type'])
   const options = { status, path: optionalStr(inner['param']), upstreamType: word }
   const sentence = message === '' ? `the upstream answered ${status} without a message` : message
   if ([400, 413, 422].includes(status) && readOverflow(`${word ?? ''} ${sentence}`)) {
     return new DarioError('context_length_exceeded', sentence, { ...options, status: 400 })
   }
-  const byStatus = BY_STATUS[status] ?? (status < 500 ? 'invalid_request' : 'upstream_error')
+  const byStatus = toCode(status)
   // E5: the status decides; only the two vague ones are refined by the body's own word.
   const refines = status === 400 || (status === 404 && word === 'model_not_found')
   return new DarioError(refines ? BY_WORD[word ?? ''] ?? byStatus : byStatus, sentence, options)
 }
 
-function readBody(text: string): JsonObject {
-  try {
-    const body: unknown = JSON.parse(text)
-    return optionalObj(Array.isArray(body) ? body[0] : body) ?? {} // Gemini wraps its error in an array
-  } catch {
-    return {}
-  }
-}
-
 function readMessage(body: JsonObject, inner: JsonObject): string | undefined {
-  const details = optionalArr(body['detail'])?.filter(isObject) // FastAPI: vLLM and other Python servers
   return optionalStr(inner['message']) ?? optionalStr(body['error']) ?? optionalStr(body['message']) ?? optionalStr(body['detail'])
-    ?? details?.map((entry) => `${optionalArr(entry['loc'])?.join('.') ?? ''}: ${String(entry['msg'])}`).join('; ')
+    ?? readPlaces(body['detail'])
 }
 
 /** E8: markup and unread JSON are no message. */
 const isPage = (text: string): boolean => /^\s*[<{[]/.test(text)
 
 /** What each refused parameter teaches; the first pattern that fits the error's `param`, code and message. */
-const LESSONS: readonly (readonly [RegExp, Repair])[] = [
+const LESSONS: Lessons = [
   [/temperature|top_p/i, 'no_sampling'],
   [/encrypted[_ ]content.*(?:verif|decrypt|parse|invalid)|invalid_encrypted_content/i, 'no_thinking_history'],
   [/input\[\d+\].*reasoning|reasoning.*without its required/i, 'no_thinking_history'],
@@ -131,7 +116,5 @@ const REFUSED = new RegExp([
 export function readRepairs(error: DarioError): Repair[] {
   if (error.status !== 400 && error.status !== 422) return []
   if (error.code === 'context_length_exceeded' || !REFUSED.test(error.message)) return []
-  const about = `${error.path ?? ''} ${error.upstreamType ?? ''} ${error.message}`
-  const lesson = LESSONS.find(([words]) => words.test(about))
-  return lesson === undefined ? [] : [lesson[1]]
+  return findRepair(LESSONS, `${error.path ?? ''} ${error.upstreamType ?? ''} ${error.message}`)
 }

@@ -7,32 +7,13 @@ import type { DarioError } from '../../errors.ts'
 import { unpackSeal } from '../../hub/seal.ts'
 import type { JsonObject, Seal, StopReason, Usage } from '../../hub/types.ts'
 import { encodeSse } from '../../sse.ts'
-import { isObject, optionalNum, optionalObj, optionalStr } from '../read.ts'
-
-/** Marks a failed tool's output, which this API has no field for (pitfall K10). */
-export const ERROR_PREFIX = '[tool error] '
+import { defined, isObject, optionalObj, optionalStr } from '../read.ts'
 
 /** Items that the client's side puts into the input; every other item of a server tool is part of an answer. */
 export const isClientItem = (type: string): boolean => type.endsWith('_output') || type === 'mcp_approval_response'
 
 export function encodeEvent(type: string, sequence: number, fields: JsonObject): string {
   return encodeSse(type, { type, sequence_number: sequence, ...fields })
-}
-
-/** Usage of a response object; cached tokens are a part of `input_tokens` here, not in the hub (pitfall U2). */
-export function decodeUsage(value: unknown): Usage | undefined {
-  if (!isObject(value)) return undefined
-  const details = optionalObj(value['input_tokens_details']) ?? {}
-  const cacheRead = optionalNum(details['cached_tokens']) ?? 0
-  const cacheWrite = optionalNum(details['cache_write_tokens']) ?? 0
-  const reasoning = optionalNum(optionalObj(value['output_tokens_details'])?.['reasoning_tokens'])
-  return {
-    input: Math.max(0, (optionalNum(value['input_tokens']) ?? 0) - cacheRead - cacheWrite),
-    cacheRead,
-    cacheWrite,
-    output: optionalNum(value['output_tokens']) ?? 0,
-    ...(reasoning === undefined ? {} : { reasoning }),
-  }
 }
 
 /** Both details are always there: strict clients refuse usage without them (pitfall R12). */
@@ -94,5 +75,5 @@ export function readSeal(item: JsonObject): Seal | undefined {
   const value = optionalStr(item['encrypted_content']) ?? ''
   const id = optionalStr(item['id'])
   if (value === '') return undefined
-  return unpackSeal(value) ?? { origin: 'responses', value, ...(id === undefined ? {} : { id }) }
+  return unpackSeal(value) ?? defined<Seal>({ origin: 'responses', value, id })
 }
