@@ -60,13 +60,15 @@ export function createToolNames(most: number = MOST): ToolNames {
   const taken = new Set<string>()
   return {
     changed,
-    toWire({ name, namespace, kind = 'function' }) {
+    toWire(tool) {
+      const { name, namespace, kind = 'function' } = tool
       const key = JSON.stringify([namespace, name])
       const known = sent.get(key)
       let wire = known ?? toLegal(namespace === undefined ? name : `${namespace}__${name}`, most)
       while (known === undefined && taken.has(wire)) wire = `${wire.slice(0, most - 15)}_${hash(key + wire)}`
-      if (kind === 'custom') changed.set(wire, { name, kind, namespace })
-      else if (known === undefined && wire !== name) changed.set(wire, defined({ name, kind, namespace }))
+      if (kind === 'custom' || (known === undefined && wire !== name)) {
+        changed.set(wire, { name, kind, ...(kind === 'custom' || 'namespace' in tool ? { namespace } : {}) })
+      }
       taken.add(wire)
       sent.set(key, wire)
       return wire

@@ -103,57 +103,33 @@ function readBlock(value: Json, path: string): Block[] {
     case 'text': // lossy: citations point into blocks that other vendors number otherwise
       return [{ type: 'text', text: str(block['text'], `${path}.text`), ...hint }]
     case 'image':
-      return [
-        {
-          type: 'media',
-          kind: 'image',
-          source: readSource(obj(block['source'], `${path}.source`), `${path}.source`),
-          ...hint,
-        },
-      ]
     case 'document': {
       const source = readSource(obj(block['source'], `${path}.source`), `${path}.source`)
-      return [{ type: 'media', kind: 'document', source, name: optionalStr(block['title']), ...hint }]
+      const title = block['type'] === 'document' ? { name: optionalStr(block['title']) } : {}
+      return [{ type: 'media', kind: block['type'], source, ...title, ...hint }]
     }
-    case 'search_result':
-      return [
-        {
-          type: 'text',
-          text: [block['title'], block['source'], ...readTexts(block['content'])].filter(Boolean).join('\n'),
-          ...hint,
-        },
-      ]
+    case 'search_result': {
+      const text = [block['title'], block['source'], ...readTexts(block['content'])].filter(Boolean).join('\n')
+      return [{ type: 'text', text, ...hint }]
+    }
     case 'thinking':
     case 'redacted_thinking': return [readThinking(block)]
-    case 'tool_use':
-      return [
-        {
-          type: 'tool_use',
-          id: str(block['id'], `${path}.id`),
-          name: optionalStr(block['name']) ?? '',
-          input: readInput(block['input']),
-          ...hint,
-        },
-      ]
-    case 'tool_result':
-      return [
-        {
-          type: 'tool_result',
-          toolUseId: optionalStr(block['tool_use_id']) ?? '',
-          content: readContent(block['content'], `${path}.content`).map(toReadable),
-          isError: block['is_error'] === true,
-          ...hint,
-        },
-      ]
+    case 'tool_use': {
+      const id = str(block['id'], `${path}.id`)
+      return [{ type: 'tool_use', id, name: optionalStr(block['name']) ?? '', input: readInput(block['input']), ...hint }]
+    }
+    case 'tool_result': {
+      const toolUseId = optionalStr(block['tool_use_id']) ?? ''
+      const content = readContent(block['content'], `${path}.content`).map(toReadable)
+      return [{ type: 'tool_result', toolUseId, content, isError: block['is_error'] === true, ...hint }]
+    }
     default:
       str(block['type'], `${path}.type`)
       return [{ type: 'opaque', origin: 'anthropic', value: block }]
   }
 }
 
-/**
- * Inside a tool's result every block is something that the model should read, also in a dialect without a word for it.
- */
+/** Inside a tool's result every block is something that the model should read, whatever the dialect's words for it. */
 function toReadable(block: Block): Block {
   if (block.type !== 'opaque') return block
   const name = block.value['type'] === 'tool_reference' ? optionalStr(block.value['tool_name']) : undefined

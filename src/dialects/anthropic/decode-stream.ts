@@ -5,27 +5,18 @@
  * @module
  */
 import { DarioError } from '../../errors.ts'
-import type { Block, HubEvent, JsonObject, Seal, StopReason, Usage } from '../../hub/types.ts'
+import type { HubEvent, JsonObject, Seal, StopReason, Usage } from '../../hub/types.ts'
 import type { SseEvent } from '../../sse.ts'
-import type { StreamDecoder, ToolIdentity } from '../dialect.ts'
-import { isObject, optionalArr, optionalNum, optionalObj, optionalStr, parseObject } from '../read.ts'
+import type { DecodeContext, StreamDecoder } from '../dialect.ts'
+import { toToolUse } from '../names.ts'
+import { defined, isObject, optionalArr, optionalNum, optionalObj, optionalStr, parseObject } from '../read.ts'
 import { decodeError, decodeErrorObject } from './error.ts'
-import { readInput, readSeal, readThinking, readWireUsage } from './wire.ts'
+import { readInput, readSeal, readThinking, readWireUsage, toStop } from './wire.ts'
 
-export interface DecodeContext {
-  toolNames: ReadonlyMap<string, ToolIdentity>
-  newId: (prefix: string) => string
-}
-
-const STOPS: Record<string, StopReason> = {
-  end_turn: 'end_turn',
-  max_tokens: 'max_tokens',
-  stop_sequence: 'stop_sequence',
-  tool_use: 'tool_use',
-  pause_turn: 'pause_turn',
-  refusal: 'refusal',
-  model_context_window_exceeded: 'model_context_window_exceeded',
-} satisfies Record<StopReason, StopReason>
+const STOPS = {
+  end_turn: true, max_tokens: true, stop_sequence: true, tool_use: true, pause_turn: true, refusal: true,
+  model_context_window_exceeded: true,
+} satisfies Record<StopReason, true>
 
 /** A block that is being received. */
 type Open =
@@ -42,8 +33,7 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder {
   let messageId: string | undefined
   let usage: Partial<Usage> = {}
   let rawStop: string | undefined, stopSequence: string | undefined
-  let hasTool = false,
-    done = false
+  let hasTool = false, done = false
 
   function start(message: JsonObject): HubEvent[] {
     const id = optionalStr(message['id']) || context.newId('msg_')
@@ -79,10 +69,8 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder {
         const { text, seal, ...block } = readThinking(value)
         open.set(index, { kind: 'thinking' })
         const whole = block.redacted === true && seal !== undefined
-        events.push(
-          { type: 'block_start', index, block: { ...block, text: '', ...(whole ? { seal } : {}) } },
-          ...toDelta(index, text),
-        )
+        events.push({ type: 'block_start', index, block: defined({ ...block, text: '', seal: whole ? seal : undefined }) })
+        events.push(...toDelta(index, text))
         return whole ? events : [...events, ...toSeal(index, seal)]
       }
       case 'tool_use': return [...events, ...startTool(index, value)]
@@ -102,14 +90,10 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder {
     }
     toolIds.add(id)
     hasTool = true
-    const identity = context.toolNames.get(wireName)
-    const isCustom = identity?.kind === 'custom'
-    const filled =
-      isObject(value['input']) && Object.keys(value['input']).length === 0 ? '' : readInput(value['input'] ?? '')
-    open.set(index, { kind: 'tool', filled, streamed: false, held: isCustom ? [] : undefined })
-    const block: Block = { type: 'tool_use', id, name: identity?.name ?? wireName, input: '' }
-    if (isCustom) block.kind = 'custom'
-    if (identity?.namespace !== undefined) block.namespace = identity.namespace
+    const block = toToolUse(context, id, wireName)
+    const input = value['input']
+    const filled = isObject(input) && Object.keys(input).length === 0 ? '' : readInput(input ?? '')
+    open.set(index, { kind: 'tool', filled, streamed: false, held: block.kind === 'custom' ? [] : undefined })
     return [{ type: 'block_start', index, block }]
   }
 
@@ -157,32 +141,15 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder {
   function finish(): HubEvent[] {
     done = true
     const events = [...open.keys()].flatMap(stopBlock)
-    const named = Object.hasOwn(STOPS, rawStop ?? '') ? STOPS[rawStop ?? ''] : undefined
-    // Clients loop on the stop reason, so it must agree with the blocks (pitfalls S12, S13).
-    const stop = hasTool
-      ? named === undefined || named === 'end_turn'
-        ? 'tool_use'
-        : named
-      : named === 'tool_use'
-        ? 'end_turn'
-        : (named ?? 'end_turn')
-    return [
-      ...events,
-      {
-        type: 'end',
-        stop,
-        rawStop,
-        stopSequence,
-        usage: { input: 0, cacheRead: 0, cacheWrite: 0, output: 0, ...usage },
-      },
-    ]
+    const stop = toStop(Object.hasOwn(STOPS, rawStop ?? '') ? rawStop as StopReason : 'end_turn', hasTool)
+    const whole = { input: 0, cacheRead: 0, cacheWrite: 0, output: 0, ...usage }
+    return [...events, { type: 'end', stop, rawStop, stopSequence, usage: whole }]
   }
 
   function fail(problem: string | DarioError): HubEvent[] {
     done = true
-    return [
-      { type: 'error', error: typeof problem === 'string' ? new DarioError('upstream_protocol', problem) : problem },
-    ]
+    const error = typeof problem === 'string' ? new DarioError('upstream_protocol', problem) : problem
+    return [{ type: 'error', error }]
   }
 
   function read(data: JsonObject, type: string): HubEvent[] {

@@ -7,13 +7,13 @@
 import { DarioError } from '../../errors.ts'
 import type { Block, BlockOf, CacheHint, HubRequest, Json, JsonObject, Source, Turn, Warning } from '../../hub/types.ts'
 import type { Target } from '../dialect.ts'
-import { toLegalName } from './names.ts'
+import { toLegal } from '../names.ts'
+import type { ToolNames } from '../names.ts'
 import { writeInput, writeThinking } from './wire.ts'
 
 export interface TurnRules {
   target: Target
-  /** Wire name of a tool. */
-  nameOf: (name: string, namespace: string | undefined) => string
+  names: ToolNames
   warnings: Warning[]
 }
 
@@ -30,8 +30,8 @@ export function encodeTurns(request: HubRequest, rules: TurnRules): { system: Js
   for (const turn of request.turns.slice(leading.length)) {
     // lossy: `system` has no place in the middle, so the words go to the next user turn, labelled (pitfall B4)
     const content = turn.role === 'system'
-        ? labelSystem(turn, rules)
-        : turn.blocks.flatMap((block) => encodeBlock(block, turn, rules))
+      ? labelSystem(turn, rules)
+      : turn.blocks.flatMap((block) => encodeBlock(block, turn, rules))
     const role = turn.role === 'assistant' ? 'assistant' : 'user'
     const last = messages.at(-1)
     if (last?.role === role) last.content.push(...content)
@@ -52,18 +52,16 @@ export function cacheControl(cache: CacheHint | undefined, target: Target): Json
 }
 
 function labelSystem(turn: Turn, rules: TurnRules): JsonObject[] {
-  return turn.blocks
-    .flatMap((block) => encodeText(block, rules))
-    .map((block) => ({ ...block, text: `<system>\n${String(block['text'])}\n</system>` }))
+  const blocks = turn.blocks.flatMap((block) => encodeText(block, rules))
+  return blocks.map((block) => ({ ...block, text: `<system>\n${String(block['text'])}\n</system>` }))
 }
 
 /** Empty text is refused, and so is a cache mark on it (pitfalls B5, B6). */
 function encodeText(block: Block, rules: TurnRules): JsonObject[] {
   if (block.type === 'opaque') return block.origin === 'anthropic' ? [{ ...block.value }] : []
   if ((block.type !== 'text' && block.type !== 'refusal') || block.text.trim() === '') return []
-  return [
-    { type: 'text', text: block.text, ...cacheControl(block.type === 'text' ? block.cache : undefined, rules.target) },
-  ]
+  const cache = block.type === 'text' ? block.cache : undefined
+  return [{ type: 'text', text: block.text, ...cacheControl(cache, rules.target) }]
 }
 
 function encodeBlock(block: Block, turn: Turn, rules: TurnRules): JsonObject[] {
@@ -81,28 +79,22 @@ function encodeBlock(block: Block, turn: Turn, rules: TurnRules): JsonObject[] {
       if (turn.role === 'assistant') return drop('Anthropic takes no pictures or files from the assistant')
       return [{ ...encodeMedia(block, path), ...cacheControl(block.cache, rules.target) }]
     case 'tool_use':
-      return [
-        {
-          type: 'tool_use',
-          id: toLegalName(block.id),
-          name: rules.nameOf(block.name, block.namespace),
-          input: writeInput(block),
-          ...cacheControl(block.cache, rules.target),
-        },
-      ]
+      return [{
+        type: 'tool_use',
+        id: toLegal(block.id, 128),
+        name: rules.names.toWire(block),
+        input: writeInput(block),
+        ...cacheControl(block.cache, rules.target),
+      }]
     case 'tool_result': return encodeResult(block, turn, rules)
     case 'opaque':
-      return block.origin === 'anthropic'
-        ? [{ ...block.value }]
-        : drop(`only the ${block.origin} dialect knows this item`)
+      if (block.origin === 'anthropic') return [{ ...block.value }]
+      return drop(`only the ${block.origin} dialect knows this item`)
     default: return block satisfies never
   }
 }
 
-/**
- * Signed thinking passes whole or not at all; a foreign signature would be refused on every later turn (pitfalls T2,
- * T3).
- */
+/** Signed thinking passes whole or not at all; a foreign signature would be refused on every later turn (T2, T3). */
 function encodeThinking(
   block: BlockOf<'thinking'>, rules: TurnRules, drop: (reason: string) => JsonObject[],
 ): JsonObject[] {
@@ -112,16 +104,15 @@ function encodeThinking(
 }
 
 function encodeResult(block: BlockOf<'tool_result'>, turn: Turn, rules: TurnRules): JsonObject[] {
-  const parts = block.content.flatMap((part) =>
-    part.type === 'thinking' ? [] : encodeBlock(part, { ...turn, role: 'user' }, rules),
-  )
+  const readable = block.content.filter((part) => part.type !== 'thinking')
+  const parts = readable.flatMap((part) => encodeBlock(part, { ...turn, role: 'user' }, rules))
   // An error may hold text only; pictures of a failed tool follow it.
   const media = block.isError ? parts.filter((part) => part['type'] !== 'text') : []
   const content: Json[] = parts.filter((part) => !media.includes(part))
   return [
     {
       type: 'tool_result',
-      tool_use_id: toLegalName(block.toolUseId),
+      tool_use_id: toLegal(block.toolUseId, 128),
       ...(content.length === 0 ? {} : { content }),
       ...(block.isError ? { is_error: true } : {}),
       ...cacheControl(block.cache, rules.target),
@@ -130,9 +121,7 @@ function encodeResult(block: BlockOf<'tool_result'>, turn: Turn, rules: TurnRule
   ]
 }
 
-/**
- * @throws DarioError `unsupported_across_dialects`: an attachment that silently vanished would be worse (pitfall I2).
- */
+/** @throws DarioError `unsupported_across_dialects`: an attachment that silently vanished would be worse (pitfall I2). */
 function encodeMedia(block: BlockOf<'media'>, path: string): JsonObject {
   const source = readDataUrl(block.source)
   const isImage = block.kind === 'image' && !(source.type === 'base64' && !source.mediaType.startsWith('image/'))

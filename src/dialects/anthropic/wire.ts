@@ -3,13 +3,11 @@
  * @see https://docs.claude.com/en/api/messages
  * @module
  */
-import type { Block, BlockOf, CacheHint, Json, JsonObject, Seal, Source, Usage } from '../../hub/types.ts'
+import type { Block, BlockOf, CacheHint, Json, JsonObject, Seal, Source, StopReason, Usage } from '../../hub/types.ts'
 import { packSeal, unpackSeal } from '../../hub/seal.ts'
-import { filled, isObject, optionalNum, optionalObj, optionalStr, parseObject, str } from '../read.ts'
+import { defined, filled, isObject, optionalArr, optionalNum, optionalObj, optionalStr, parseObject, str } from '../read.ts'
 
-/**
- * The per-request line that Claude Code puts at the head of its system prompt; it means something to Anthropic only.
- */
+/** The per-request line that Claude Code puts at the head of its system prompt; it means something to Anthropic only. */
 export const BILLING_HEADER = 'x-anthropic-billing-header:'
 
 /** undefined members are left out by JSON, null ones are refused by Anthropic (pitfall C4). */
@@ -57,44 +55,34 @@ export function writeInput(block: BlockOf<'tool_use'>): JsonObject {
 /** @throws DarioError `invalid_request` for a source without its data. */
 export function readSource(value: JsonObject, path: string): Source {
   switch (value['type']) {
-    case 'base64':
-      return {
-        type: 'base64',
-        mediaType: str(value['media_type'], `${path}.media_type`),
-        data: filled(value['data'], `${path}.data`),
-      }
+    case 'base64': {
+      const mediaType = str(value['media_type'], `${path}.media_type`)
+      return { type: 'base64', mediaType, data: filled(value['data'], `${path}.data`) }
+    }
     case 'url': return { type: 'url', url: filled(value['url'], `${path}.url`) }
     case 'file': return { type: 'file', origin: 'anthropic', id: str(value['file_id'], `${path}.file_id`) }
-    case 'content': {
-      const content = value['content']
-      return { type: 'text', mediaType: 'text/plain', text: typeof content === 'string' ? content : joinTexts(content) }
+    case 'content':
+      return { type: 'text', mediaType: 'text/plain', text: optionalStr(value['content']) ?? joinTexts(value['content']) }
+    default: {
+      const mediaType = optionalStr(value['media_type']) ?? 'text/plain'
+      return { type: 'text', mediaType, text: str(value['data'], `${path}.data`) }
     }
-    default:
-      return {
-        type: 'text',
-        mediaType: optionalStr(value['media_type']) ?? 'text/plain',
-        text: str(value['data'], `${path}.data`),
-      }
   }
 }
 
-export function joinTexts(content: Json | undefined): string {
-  if (!Array.isArray(content)) return ''
-  return content
-    .flatMap((block) => (isObject(block) && typeof block['text'] === 'string' ? [block['text']] : []))
-    .join('\n')
+function joinTexts(content: Json | undefined): string {
+  return (optionalArr(content) ?? []).filter(isObject).flatMap((block) => optionalStr(block['text']) ?? []).join('\n')
 }
 
 /** Snapshots, not increments: a member that is absent says nothing (pitfalls U1, O10). */
 export function readWireUsage(usage: JsonObject): Partial<Usage> {
-  const members: Partial<Record<keyof Usage, number | undefined>> = {
+  return defined<{ [Member in keyof Usage]?: Usage[Member] | undefined }>({
     input: optionalNum(usage['input_tokens']),
     cacheRead: optionalNum(usage['cache_read_input_tokens']),
     cacheWrite: optionalNum(usage['cache_creation_input_tokens']),
     output: optionalNum(usage['output_tokens']),
     reasoning: optionalNum(optionalObj(usage['output_tokens_details'])?.['thinking_tokens']),
-  }
-  return Object.fromEntries(Object.entries(members).filter(([, tokens]) => tokens !== undefined)) as Partial<Usage>
+  }) as Partial<Usage>
 }
 
 /** Every member is there, because SDKs read them without asking (pitfall S32). */
@@ -122,4 +110,10 @@ export function writeReplyBlock(block: Block): JsonObject | undefined {
     case 'tool_result': return undefined
     default: return block satisfies never
   }
+}
+
+/** Clients loop on this word, so it must agree with the blocks (pitfalls S12, S13). */
+export function toStop(stop: StopReason, hasTool: boolean): StopReason {
+  if (hasTool) return stop === 'end_turn' ? 'tool_use' : stop
+  return stop === 'tool_use' ? 'end_turn' : stop
 }
