@@ -61,8 +61,9 @@ export function given<Value>(
 
 /** Without the members that are undefined: what was not said is not there. */
 export function defined<Fields extends object>(fields: Fields): Fields {
-  for (const key of Object.keys(fields) as (keyof Fields)[]) if (fields[key] === undefined) delete fields[key]
-  return fields
+  const said: Partial<Fields> = {} // a copy: `delete` would slow every later access down
+  for (const key in fields) if (fields[key] !== undefined) said[key] = fields[key]
+  return said as Fields
 }
 
 /** JSON text as an object; undefined when it is anything else. */

@@ -71,8 +71,7 @@ export function createStreamEncoder(context: ReplyContext): StreamEncoder {
     switch (event.type) {
       case 'block_start': return startBlock(event.index, event.block)
       case 'delta': return current?.shown === true ? sendText(event.text) : ''
-      case 'seal':
-        return current?.shown === true && current.delta === 'thinking' ? sendSeal(event.seal) : ''
+      case 'seal': return current?.shown === true && current.delta === 'thinking' ? sendSeal(event.seal) : ''
       default: return stopBlock()
     }
   }
