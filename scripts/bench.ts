@@ -102,6 +102,7 @@ async function measureStart(shop: Workshop, start: (name: string) => Promise<Mea
   const times: Record<string, number[]> = { pipe: [], dario: [] }
   for (let round = 0; round < Math.max(5, rounds); round++) {
     for (const name of ['pipe', 'dario']) {
+      shop.forget()
       const proxy = await start(name)
       await shop.load({ url: proxy.url, shape: 'small', dialect: 'anthropic', connections: 1, duration: 0 })
       times[name]?.push((await proxy.read()).cpu / 1000)

@@ -29,12 +29,11 @@ export interface FileRule {
 export const FILES: Readonly<Record<string, FileRule>> = {
   'bin/dario.js': { lines: 5 },
   'src/*.ts': {},
-  'src/proxy.ts': { lines: 270, effects: ['reads environment'] },
+  'src/proxy.ts': { lines: 275, effects: ['reads environment'] },
   'src/hub/*': {},
-  // The form of the whole file: a reader of it should not have to look in two places.
-  'src/config.ts': { lines: 273 },
-  'src/config-file.ts': { effects: ['reads files', 'writes files'] },
-  'src/config-values.ts': { effects: ['reads files'] },
+  'src/config/*': {},
+  'src/config/file.ts': { effects: ['reads files', 'writes files'] },
+  'src/config/values.ts': { effects: ['reads files'] },
   'src/version.ts': { effects: ['reads files'] },
   'src/server/*': {},
   'src/server/listener.ts': { effects: ['network', 'listens'], note: 'asks its own port who is there' },
@@ -73,7 +72,13 @@ export const FILES: Readonly<Record<string, FileRule>> = {
   'src/cli/command.ts': { effects: ['network'], note: 'asks the port who is there' },
   'src/cli/config.ts': { effects: ['reads files'] },
   'src/cli/doctor.ts': { effects: ['listens', 'reads files'], note: 'tries whether the port is free' },
-  'src/cli/run.ts': { effects: ['spawns'] },
+  'src/cli/run.ts': { effects: ['spawns', 'writes files'], note: 'starts the tool; its temporary settings' },
+  'src/cli/setup.ts': { effects: ['reads files', 'writes files'], note: 'settings of tools, after a yes' },
+  'src/cli/shim.ts': { effects: ['reads files'], note: 'the first bytes of the program' },
+  'src/cli/tools.ts': { lines: 300, effects: ['reads files'], note: 'looks which programs are there' },
+  'src/shim/*': {},
+  'src/shim/install.ts': { effects: ['network', 'reads environment'], note: 'the very requests that it replaces' },
+  'src/shim/preload.cts': { effects: ['reads environment'] },
 }
 
 export interface LayerRule {
@@ -89,7 +94,7 @@ export interface LayerRule {
 }
 
 const HUB = ['src/errors.ts', 'src/hub/*'] as const
-const CONFIG = ['src/config*.ts', 'src/json-text.ts', 'src/known.ts', 'src/nearest.ts', 'src/discovery.ts'] as const
+const CONFIG = ['src/config/*'] as const
 /** What a backend is and which key is next, without the code that reaches out. */
 const POOL = ['backend', 'pool', 'gate', 'outcome', 'headers', 'body'].map((name) => `src/backends/${name}.ts`)
 /** Dialects know what lies between their folders, never each other. */
@@ -104,26 +109,26 @@ export const LAYERS: Readonly<Record<string, LayerRule>> = {
   version: { files: ['src/version.ts'], may: [], node: ['fs'] },
   server: {
     files: ['src/server/*'],
-    may: [...HUB, 'src/config.ts', 'src/version.ts', 'src/dialects/dialect.ts', 'src/backends/backend.ts', 'src/exchange/*', 'src/observe/*'],
+    may: [...HUB, 'src/config/types.ts', 'src/version.ts', 'src/dialects/dialect.ts', 'src/backends/backend.ts', 'src/exchange/*', 'src/observe/*'],
     own: true,
     node: ['http', 'crypto', 'zlib', 'stream', 'stream/promises', 'events', 'net', 'util', 'timers'],
   },
-  peek: { files: ['src/exchange/peek.ts', 'src/exchange/router.ts'], may: [...HUB, 'src/config.ts'], node: [] },
+  peek: { files: ['src/exchange/peek.ts', 'src/exchange/router.ts'], may: [...HUB, 'src/config/types.ts'], node: [] },
   exchange: {
     files: ['src/exchange/*'],
-    may: [...HUB, 'src/sse.ts', 'src/config.ts', 'src/dialects/*', ...POOL],
+    may: [...HUB, 'src/sse.ts', 'src/config/types.ts', 'src/dialects/*', ...POOL],
     own: true,
     node: ['http', 'crypto', 'stream', 'zlib', 'events', 'util', 'timers', 'string_decoder'],
   },
   backends: {
     files: ['src/backends/*'],
-    may: [...HUB, 'src/config.ts'],
+    may: [...HUB, 'src/config/types.ts'],
     own: true,
     node: ['http', 'https', 'net', 'tls', 'crypto', 'stream', 'events', 'url', 'util', 'zlib', 'timers/promises'],
   },
   plan: {
     files: ['src/plan/*'],
-    may: [...HUB, 'src/sse.ts', 'src/config.ts', 'src/backends/backend.ts'],
+    may: [...HUB, 'src/sse.ts', 'src/config/types.ts', 'src/backends/backend.ts'],
     own: true,
     node: ['child_process', 'crypto', 'events', 'fs', 'fs/promises', 'http', 'os', 'path', 'stream', 'readline', 'string_decoder', 'util', 'url'],
   },
@@ -134,7 +139,7 @@ export const LAYERS: Readonly<Record<string, LayerRule>> = {
   observe: {
     files: ['src/observe/*'],
     // What a backend is: capture stands in front of one, prices ask what kind it is.
-    may: [...HUB, 'src/config.ts', 'src/backends/backend.ts', 'src/backends/pool.ts'],
+    may: [...HUB, 'src/config/types.ts', 'src/backends/backend.ts', 'src/backends/pool.ts'],
     own: true,
     node: ['diagnostics_channel', 'querystring', 'stream', 'fs', 'fs/promises', 'path', 'crypto', 'http', 'https', 'util', 'os', 'url'],
   },

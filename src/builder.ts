@@ -12,7 +12,7 @@ import { createPlanBackend } from './plan/plan.ts'
 import type { Backend, ModelInfo } from './backends/backend.ts'
 import type { Gate } from './backends/gate.ts'
 import type { ModelCatalog } from './backends/model-list.ts'
-import type { BackendConfig, Config } from './config.ts'
+import type { BackendConfig, Config } from './config/types.ts'
 import type { Router } from './exchange/router.ts'
 
 /** Replaced whole when the configuration changes; a request keeps the one that it began with. */

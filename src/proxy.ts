@@ -17,12 +17,12 @@ import { createMetrics } from './observe/metrics.ts'
 import { createOtlp } from './observe/otlp.ts'
 import { createGuard } from './server/guard.ts'
 import { createListener, isLoopbackHost } from './server/listener.ts'
-import { createFetch } from './server/memory.ts'
+import { createFetch, createMemoryConnection } from './server/memory.ts'
 import { createHandler } from './server/routes.ts'
 import type { Backend, BackendType, ModelInfo } from './backends/backend.ts'
 import type { KeyState } from './backends/pool.ts'
-import { listSecrets, parseConfig } from './config.ts'
-import type { Config, ConfigInput } from './config.ts'
+import { listSecrets, parseConfig } from './config/parse.ts'
+import type { Config, ConfigInput } from './config/types.ts'
 import { readVersion } from './version.ts'
 import type { Hop, Router } from './exchange/router.ts'
 import type { Observer } from './hub/record.ts'
@@ -34,6 +34,7 @@ import type { DialectName } from './hub/types.ts'
 import type { PlanBackend } from './plan/plan.ts'
 import type { ModelEntry } from './server/models.ts'
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Duplex } from 'node:stream'
 
 /** The members of the configuration file, or a parsed `config` in their place. */
 export interface ProxyOptions extends ConfigInput {
@@ -74,6 +75,8 @@ export interface Proxy {
   listen(): Promise<{ url: string; port: number }>
   /** Answers without a socket; the URL's host is ignored. */
   fetch(request: Request): Promise<Response>
+  /** A connection without a socket: `http.request({ createConnection: proxy.connect })`. */
+  connect(): Duplex
   /** For a server of your own: `createServer(proxy.handle)`. */
   handle(request: IncomingMessage, response: ServerResponse): void
   /** Stops accepting, lets answers finish for `graceMs` (default 10,000), ends the rest in-protocol. */
@@ -132,7 +135,8 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
     }),
     ...observation, newId, now, estimateTokens, keepAlive, stalledReader,
   })
-  const guard = createGuard(() => ({ ...house.config, boundToLoopback: isLoopbackHost(house.config.host) }))
+  const boundToLoopback = isLoopbackHost(config.host)
+  const guard = createGuard(({ allowedHosts, allowedOrigins, accessKeys } = house.config) => ({ allowedHosts, allowedOrigins, accessKeys, boundToLoopback }))
   const handler = createHandler({
     exchange: {
       handle(incoming, response) {
@@ -191,6 +195,7 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
   return {
     listen: () => listener.listen(),
     fetch: createFetch(listener.server),
+    connect: () => createMemoryConnection(listener.server),
     handle: handler,
     async close(graceMs) {
       await listener.close(graceMs)

@@ -4,7 +4,7 @@ import { hidePassword } from '../src/cli/doctor.ts'
 import { createVariables, renderVariables } from '../src/cli/environment.ts'
 import { cleanText, createOutput } from '../src/cli/output.ts'
 import type { Output } from '../src/cli/output.ts'
-import { nearest } from '../src/nearest.ts'
+import { nearest } from '../src/config/nearest.ts'
 import { checkNode } from '../src/version.ts'
 
 function capture(stream: { isTTY?: boolean; columns?: number }, environment: Record<string, string> = {}): { output: Output; text: () => string } {

@@ -28,8 +28,8 @@ function readBackends(home: string): Record<string, Record<string, unknown>> {
 
 const USAGE: [args: string[], code: number, says: RegExp][] = [
   [['--version'], 0, /^\d+\.\d+\.\d+/],
-  [['--help'], 0, /dario run -- COMMAND/],
-  [['help'], 0, /dario run -- COMMAND/],
+  [['--help'], 0, /dario run TOOL\|COMMAND/],
+  [['help'], 0, /dario run TOOL\|COMMAND/],
   [['help', 'backend'], 0, /dario backend add NAME/],
   [['help', 'backend', 'add'], 0, /--key-env NAME/],
   [['backend', '--help'], 0, /dario backend remove NAME/],
@@ -43,7 +43,7 @@ const USAGE: [args: string[], code: number, says: RegExp][] = [
   [['proxy', '--port'], 2, /needs a value: N/],
   [['route', 'explain'], 2, /needs MODEL/],
   [['backend', 'list', 'x'], 2, /one word too many: x/],
-  [['run'], 2, /needs -- COMMAND/],
+  [['run'], 2, /needs TOOL\|COMMAND/],
   [['backend', 'add', 'Foo'], 2, /cannot be a name/],
   [['backend', 'add', '../x'], 2, /cannot be a name/],
   [['backend', 'add', 'grok-like'], 2, /needs --base-url/],

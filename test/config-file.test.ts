@@ -7,8 +7,8 @@ import {
 import { join } from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
-import { editConfig, readConfig, watchConfig } from '../src/config-file.ts'
-import type { ParsedConfig } from '../src/config.ts'
+import { editConfig, readConfig, watchConfig } from '../src/config/file.ts'
+import type { ParsedConfig } from '../src/config/types.ts'
 import type { DarioError } from '../src/errors.ts'
 import type { JsonObject } from '../src/hub/types.ts'
 import { createHome, runDario } from './helpers/command.ts'
@@ -129,7 +129,7 @@ test('config file: ten parallel `backend add` lose nothing', async (t) => {
 test('config file: SIGKILL at any moment leaves a whole file that can be edited again', async (t) => {
   const file = createFile(t, '{"aliases":{}}')
   const script = `
-    import { editConfig } from ${JSON.stringify(new URL('../src/config-file.ts', import.meta.url).href)}
+    import { editConfig } from ${JSON.stringify(new URL('../src/config/file.ts', import.meta.url).href)}
     const filler = 'x'.repeat(200_000)
     console.log('ready')
     for (let turn = 0; ; turn++) await editConfig({ file: ${JSON.stringify(file)} }, (json) => { json.aliases = { turn: String(turn), filler } })`
@@ -200,7 +200,7 @@ test('config file: a file that is made later, in a folder that is made later, is
 test('config file: W13: watching does not keep the process alive', async (t) => {
   const file = createFile(t, '{}')
   const script = `
-    import { watchConfig } from ${JSON.stringify(new URL('../src/config-file.ts', import.meta.url).href)}
+    import { watchConfig } from ${JSON.stringify(new URL('../src/config/file.ts', import.meta.url).href)}
     watchConfig({ file: ${JSON.stringify(file)} }, () => {}, () => {})`
   const child = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), '--input-type=module', '-e', script], { stdio: 'inherit' })
   t.after(() => child.kill('SIGKILL'))

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { defaultConfigPath, hashKey, parseConfig } from '../src/config.ts'
+import { defaultConfigPath, hashKey, parseConfig } from '../src/config/parse.ts'
 
 const OPENAI = { type: 'openai' }
 const SECRET = 'sk-very-secret'

@@ -1,8 +1,8 @@
 import { deepStrictEqual, ok, strictEqual } from 'node:assert/strict'
 import { test } from 'node:test'
-import { parseConfig } from '../src/config.ts'
-import { discover, isOurselves, mergeDiscovered } from '../src/discovery.ts'
-import type { DiscoverOptions, Discovered } from '../src/discovery.ts'
+import { parseConfig } from '../src/config/parse.ts'
+import { discover, isOurselves, mergeDiscovered } from '../src/config/discovery.ts'
+import type { DiscoverOptions, Discovered } from '../src/config/discovery.ts'
 
 function look(environment: Record<string, string>, rest: Partial<DiscoverOptions> = {}): Promise<Discovered> {
   return discover({ environment, findClaude: async () => undefined, probe: async () => undefined, port: 3456, ...rest })

@@ -1,6 +1,6 @@
 import { deepStrictEqual, strictEqual, throws } from 'node:assert/strict'
 import { test } from 'node:test'
-import { locatePath, parseJsonText } from '../src/json-text.ts'
+import { locatePath, parseJsonText } from '../src/config/json-text.ts'
 import { forAll } from './helpers/property.ts'
 
 const MISTAKES: [name: string, text: string, place: string][] = [

@@ -34,6 +34,8 @@ export interface Workshop {
   load(job: Job): Promise<Result>
   /** Writes a file into the workshop's own folder and returns its path. */
   write(name: string, text: string): string
+  /** Forgets what measured processes wrote at home: a ledger of a million requests is not a fresh start. */
+  forget(): void
   close(): Promise<void>
 }
 
@@ -107,6 +109,7 @@ export function createWorkshop(): Workshop {
       writeFileSync(join(folder, name), text, { mode: 0o600 })
       return join(folder, name)
     },
+    forget: () => rmSync(join(folder, '.dario'), { recursive: true, force: true }),
     async close() {
       await Promise.all([...children].map(stop))
       rmSync(folder, { recursive: true, force: true })

@@ -36,6 +36,15 @@ export interface Call {
   loopback: boolean
 }
 
+/** What a backend needs of an AbortSignal, so that a lighter thing can stand in for one. */
+export interface Signal {
+  readonly aborted: boolean
+  readonly reason: unknown
+  throwIfAborted(): void
+  addEventListener(type: 'abort', listener: () => void, options?: { once?: boolean }): void
+  removeEventListener(type: 'abort', listener: () => void): void
+}
+
 export interface Upstream {
   status: number
   headers: IncomingHttpHeaders
@@ -59,7 +68,7 @@ export interface Backend {
    * @throws DarioError `upstream_unreachable`, `upstream_timeout`; with the signal's reason when it was aborted.
    * An HTTP error status is not thrown: it is the answer.
    */
-  send(call: Call, key: Key | undefined, signal: AbortSignal): Promise<Upstream>
+  send(call: Call, key: Key | undefined, signal: Signal): Promise<Upstream>
   /** Ends what the backend holds (sockets, children). */
   close(): Promise<void>
 }

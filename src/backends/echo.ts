@@ -6,7 +6,7 @@
 import { Readable } from 'node:stream'
 import { setImmediate } from 'node:timers/promises'
 import type { JsonObject } from '../hub/types.ts'
-import type { Backend, Call, Upstream } from './backend.ts'
+import type { Backend, Call, Signal, Upstream } from './backend.ts'
 
 export interface EchoDependencies {
   newId: (prefix: string) => string
@@ -19,7 +19,7 @@ type Answer = { text: string } | { tool: string; input: JsonObject }
 const MODEL = { type: 'model', id: 'echo', display_name: 'Echo', created_at: '2026-01-01T00:00:00Z' }
 
 export function createEcho(id: string, { newId, estimateTokens }: EchoDependencies): Backend {
-  function answer(call: Call, signal: AbortSignal): Upstream {
+  function answer(call: Call, signal: Signal): Upstream {
     const path = call.path.split('?')[0] ?? ''
     if (path === '/v1/models')
       return toJson(200, { data: [MODEL], has_more: false, first_id: MODEL.id, last_id: MODEL.id })

@@ -3,13 +3,14 @@
  * @module
  */
 import { DarioError } from '../errors.ts'
+import type { Signal } from './backend.ts'
 
 export interface Gate {
   /**
    * Resolves with the function that frees the place.
    * @throws DarioError `rate_limited` when the line is full; the signal's reason when it aborts while waiting.
    */
-  enter(signal: AbortSignal): Promise<() => void>
+  enter(signal: Signal): Promise<() => void>
   waiting(): number
 }
 

@@ -45,6 +45,21 @@ function endsWithOne(name: string, suffixes: readonly string[]): boolean {
   return false
 }
 
+/** Keeps verdicts by name: the rules take a microsecond each, and all requests have the same few names. */
+function remember(judge: (name: string) => boolean): (name: string) => boolean {
+  const known = new Map<string, boolean>()
+  return (name) => {
+    const verdict = known.get(name) ?? judge(name)
+    if (known.size > 1000) known.clear() // names come from outside
+    known.set(name, verdict)
+    return verdict
+  }
+}
+
+const mayGoUpstream = remember((name) =>
+  !NOT_UPSTREAM.has(name) && !startsWithOne(name, NOT_UPSTREAM_PREFIX) && !endsWithOne(name, CREDENTIAL_SUFFIX))
+const mayGoToClient = remember((name) => !NOT_CLIENT.has(name) && !startsWithOne(name, NOT_CLIENT_PREFIX))
+
 /** Headers that `connection` names belong to that connection only; undefined when it names none, the usual case. */
 function namedByConnection(connection: string | undefined): ReadonlySet<string> | undefined {
   if (connection === undefined || connection === 'keep-alive' || connection === 'close') return undefined
@@ -66,8 +81,7 @@ export function toUpstreamHeaders(client: IncomingHttpHeaders, dialect: DialectN
   const kept: Record<string, string> = {}
   for (const name in client) {
     const value = client[name]
-    if (typeof value !== 'string' || NOT_UPSTREAM.has(name) || named?.has(name)) continue
-    if (startsWithOne(name, NOT_UPSTREAM_PREFIX) || endsWithOne(name, CREDENTIAL_SUFFIX)) continue
+    if (typeof value !== 'string' || !mayGoUpstream(name) || named?.has(name)) continue
     if (name.startsWith(dialect === 'anthropic' ? 'openai-' : 'anthropic-')) continue
     kept[name] = toHeaderValue(value)
   }
@@ -84,8 +98,7 @@ export function toClientHeaders(upstream: IncomingHttpHeaders, bytesUntouched: b
   const kept: OutgoingHttpHeaders = {}
   for (const name in upstream) {
     const value = upstream[name]
-    if (typeof value !== 'string' || NOT_CLIENT.has(name) || named?.has(name)) continue
-    if (startsWithOne(name, NOT_CLIENT_PREFIX)) continue
+    if (typeof value !== 'string' || !mayGoToClient(name) || named?.has(name)) continue
     if (!bytesUntouched && (name === 'content-length' || name === 'content-encoding')) continue
     kept[name] = toHeaderValue(value)
   }
@@ -96,6 +109,7 @@ export function toClientHeaders(upstream: IncomingHttpHeaders, bytesUntouched: b
 export function mergeBetas(
   first: string | undefined, second: string | undefined, drop: readonly string[],
 ): string | undefined {
+  if (first === undefined && second === undefined) return undefined
   const tokens = new Set(`${first ?? ''},${second ?? ''}`.split(',').map((token) => token.trim()))
   tokens.delete('')
   for (const token of drop) tokens.delete(token)

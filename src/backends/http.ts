@@ -7,8 +7,9 @@
 import { Agent as HttpAgent, request as requestHttp } from 'node:http'
 import type { ClientRequest, IncomingMessage, RequestOptions } from 'node:http'
 import { Agent as HttpsAgent, request as requestHttps } from 'node:https'
+import type { Socket } from 'node:net'
 import { DarioError } from '../errors.ts'
-import type { Backend, Call, Upstream } from './backend.ts'
+import type { Backend, Call, Signal, Upstream } from './backend.ts'
 import { explain, explainBreak } from './explain.ts'
 import { createHeaderRule, createPathRule } from './outgoing.ts'
 import type { HttpBackendOptions } from './outgoing.ts'
@@ -21,8 +22,8 @@ import { createConnector } from './tunnel.ts'
  */
 const IDLE_HTTP = 4_000
 const IDLE_HTTPS = 30_000
-/** Silence is looked for this many times per limit, so it is noticed late by an eighth at most. */
-const SILENCE_STEPS = 8
+/** Lateness is looked for this many times per limit, so it is noticed late by an eighth at most. */
+const STEPS = 8
 /** Milliseconds in which a dead kept-alive socket shows itself. */
 const STALE_WITHIN = 2_000
 /** A longer timer would fire at once. */
@@ -45,12 +46,13 @@ export function createHttpBackend(options: HttpBackendOptions): Backend {
   agent.createConnection = connector.connect
   agent.getName = () => id // one agent, one host: Node would join twenty TLS options per request to tell hosts apart
   const host = base.hostname.replace(BRACKETS, '')
-  const target: RequestOptions = { protocol: base.protocol, host, port: base.port || (secure ? 443 : 80) }
+  // The mark is for the shim, which would otherwise catch our own requests to a vendor.
+  const target: RequestOptions & { dario: true } = { dario: true, protocol: base.protocol, host, port: base.port || (secure ? 443 : 80) }
   const toPath = createPathRule(options.type, base, proxy !== undefined && !secure)
   const toHeaders = createHeaderRule(options, base, secure ? undefined : proxy)
   const watched = { id, host: base.host, timeouts }
 
-  function attempt(call: Call, headers: string[], signal: AbortSignal, fresh: boolean): Promise<Answer> {
+  function attempt(call: Call, headers: string[], signal: Signal, fresh: boolean): Promise<Answer> {
     const how = fresh ? { createConnection: connector.connect } : { agent }
     return exchange(() => {
       const to = { ...target, ...how, method: call.method, path: toPath(call.path), headers }
@@ -93,27 +95,31 @@ type Answer = IncomingMessage | 'stale'
  * with the signal's reason.
  */
 function exchange(
-  open: () => ClientRequest, body: Buffer | undefined, signal: AbortSignal, watched: Watched,
+  open: () => ClientRequest, body: Buffer | undefined, signal: Signal, watched: Watched,
 ): Promise<Answer> {
   return new Promise((resolve, reject) => {
     signal.throwIfAborted()
     const request = start(open, watched)
     const started = performance.now()
     let response: IncomingMessage | undefined
-    let silence: NodeJS.Timeout | undefined
+    let socket: Socket | undefined
     const end = (error: unknown): void => {
-      clearTimeout(firstByte)
+      clearInterval(watch)
       if (response === undefined) request.destroy()
       else response.destroy(error as Error)
       reject(error)
     }
     const abort = (): void => end(signal.reason)
-    const firstByte = setTimeout(() => end(lateError(watched, 'firstByte')), watched.timeouts.firstByte)
+    const cut = (): void => {
+      if (response?.complete === false) response.destroy(explainBreak({ code: 'ECONNRESET' }, watched.id, watched.host))
+    }
+    const watch = watchProgress(watched.timeouts, () => response, (limit) => end(lateError(watched, limit)))
     signal.addEventListener('abort', abort)
     request.once('response', (message) => {
-      clearTimeout(firstByte)
-      response = explainingBreaks(message, watched)
-      silence = watchSilence(message, watched.timeouts.silence, () => end(lateError(watched, 'silence')))
+      response = message
+      socket = message.socket // the message itself forgets it
+      // In front of Node's own listener, which destroys a cut answer with a bare ECONNRESET.
+      socket.prependListener('close', cut)
       resolve(message)
     })
     request.on('error', (cause: NodeJS.ErrnoException) => {
@@ -122,8 +128,8 @@ function exchange(
       end((response === undefined ? explain : explainBreak)(cause, watched.id, watched.host))
     })
     request.once('close', () => {
-      clearTimeout(firstByte)
-      clearInterval(silence)
+      clearInterval(watch)
+      socket?.off('close', cut)
       signal.removeEventListener('abort', abort)
       // Node closes in silence on 101 (an upgrade that nobody asked for).
       if (response === undefined) end(silentError(watched))
@@ -156,29 +162,27 @@ function isStale(request: ClientRequest, cause: NodeJS.ErrnoException, started: 
   return reset && request.reusedSocket && performance.now() - started < STALE_WITHIN
 }
 
-/** Node destroys a cut answer with a bare ECONNRESET; a stream around it to translate that would cost per chunk. */
-function explainingBreaks(response: IncomingMessage, { id, host }: Watched): IncomingMessage {
-  const destroy = response.destroy
-  response.destroy = (cause) => {
-    const cut = (cause as NodeJS.ErrnoException | undefined)?.code === 'ECONNRESET'
-    return destroy.call(response, cut ? explainBreak(cause, id, host) : cause)
-  }
-  return response
-}
-
 /**
- * Calls `late` when nothing came for `ms`. No listener per chunk: the socket counts its bytes anyway. Time in which the
- * reader leaves data lying does not count, since backpressure then keeps the rest away.
+ * Calls `late` when no answer began, or nothing came, for the time of that limit. No listener per chunk: the socket
+ * counts its bytes anyway. Time in which the reader leaves data lying does not count, since backpressure then keeps the
+ * rest away. One timer for both limits: each costs microseconds per request.
  */
-function watchSilence(response: IncomingMessage, ms: number, late: () => void): NodeJS.Timeout {
-  const { socket } = response
-  let seen = socket.bytesRead
+function watchProgress(
+  { firstByte, silence }: HttpBackendOptions['timeouts'], answer: () => IncomingMessage | undefined,
+  late: (limit: 'firstByte' | 'silence') => void,
+): NodeJS.Timeout {
+  const step = Math.min(firstByte, silence) / STEPS
+  let seen = -1
   let quiet = 0
   return setInterval(() => {
-    if (socket.bytesRead !== seen || response.readableLength > 0 || response.complete) quiet = 0
-    else if (++quiet === SILENCE_STEPS) late()
-    seen = socket.bytesRead
-  }, ms / SILENCE_STEPS)
+    quiet += step
+    const response = answer()
+    if (response === undefined) return quiet >= firstByte ? late('firstByte') : undefined
+    const { bytesRead } = response.socket
+    if (bytesRead !== seen || response.readableLength > 0 || response.complete) quiet = 0
+    else if (quiet >= silence) late('silence')
+    seen = bytesRead
+  }, step)
 }
 
 function lateError({ id, host, timeouts }: Watched, setting: 'firstByte' | 'silence'): DarioError {

@@ -3,10 +3,13 @@
  * @module
  */
 import { parseArgs } from 'node:util'
-import { nearest } from '../nearest.ts'
+import { nearest } from '../config/nearest.ts'
 import { readVersion } from '../version.ts'
 import { COMMANDS, renderHelp } from './help.ts'
 import type { CommandSpec } from './help.ts'
+
+/** They start a command. */
+const WRAPPERS = new Set(['run', 'shim'])
 
 type Values = Record<string, string | boolean | undefined>
 
@@ -20,7 +23,7 @@ export function parseArguments(argv: readonly string[]): Arguments {
   const words = argv.slice(0, 2).filter((word, index) => !word.startsWith('-') && (index === 0 || !argv[0]?.startsWith('-')))
   if (words[0] === 'help') return renderTopic(argv.slice(1).filter((word) => !word.startsWith('-')).slice(0, 2).join(' '))
   const name = [words.join(' '), words[0] ?? 'proxy'].find((candidate) => Object.hasOwn(COMMANDS, candidate))
-  const ours = name === 'run' ? argv.slice(1, 2) : argv.slice(0, argv.includes('--') ? argv.indexOf('--') : undefined)
+  const ours = WRAPPERS.has(name ?? '') ? argv.slice(1, 2) : argv.slice(0, argv.includes('--') ? argv.indexOf('--') : undefined)
   const asked = ours.some((word) => word === '--help' || word === '-h')
   if (name === undefined) return asked ? renderTopic(words[0] ?? '') : wrongCommand(words)
   if (asked) return { kind: 'text', text: renderHelp(words.length === 0 ? undefined : name) }
@@ -39,8 +42,8 @@ function parseOptions(name: string, spec: CommandSpec, args: readonly string[]):
   const { tokens } = parseArgs({ args: [...args], options: spec.options, strict: false, allowPositionals: true, tokens: true })
   const values: Values = {}
   const positionals: string[] = []
-  // What follows the command of `run` is the command's own: `dario run claude -p hello`.
-  const end = name === 'run' ? tokens.find(({ kind }) => kind === 'positional')?.index ?? Infinity : Infinity
+  // What follows the command is the command's own: `dario run claude -p hello`.
+  const end = WRAPPERS.has(name) ? tokens.find(({ kind }) => kind === 'positional')?.index ?? Infinity : Infinity
   if (end !== Infinity) positionals.push(...args.slice(end))
   for (const token of tokens) {
     if (token.index >= end) break

@@ -4,13 +4,13 @@
  */
 import { homedir } from 'node:os'
 import { join } from 'node:path'
-import { defaultConfigPath } from '../config.ts'
-import type { Config, ParsedConfig } from '../config.ts'
-import type { Environment } from '../config-values.ts'
-import { readConfig } from '../config-file.ts'
-import type { ConfigSource } from '../config-file.ts'
-import { isUnconfigured, mergeDiscovered } from '../discovery.ts'
-import type { Discovered } from '../discovery.ts'
+import { defaultConfigPath } from '../config/parse.ts'
+import type { Config, ParsedConfig } from '../config/types.ts'
+import type { Environment } from '../config/values.ts'
+import { readConfig } from '../config/file.ts'
+import type { ConfigSource } from '../config/file.ts'
+import { isUnconfigured, mergeDiscovered } from '../config/discovery.ts'
+import type { Discovered } from '../config/discovery.ts'
 import { DarioError } from '../errors.ts'
 import type { BackendStatus } from '../proxy.ts'
 import { surveyMachine } from '../survey.ts'
@@ -100,6 +100,26 @@ export async function findRunning(port: number, environment: Environment = {}): 
   } catch {
     return undefined
   }
+}
+
+/** What a tool without models of its own is told to ask for, best first; anything listed is better than nothing. */
+const PREFERRED = [/^claude.*sonnet/, /^claude/, /^gpt-5/, /^gpt/, /^(?!echo\b)/, /^echo$/]
+
+/**
+ * The model that a tool gets: the one that was asked for, else, unless it brings its own, one that dario lists. Backends
+ * without a list are reached by the routes, whatever the name.
+ * @throws DarioError `invalid_request` for a name that settings files cannot carry.
+ */
+export async function chooseModel(
+  ask: (request: Request) => Promise<Response>, root: string, key: string | undefined, asked: string | undefined, own: boolean,
+): Promise<string | undefined> {
+  if (asked !== undefined && !/^[\w.:@/+[\]-]+$/.test(asked)) throw createUsageError(`--model ${JSON.stringify(asked)} cannot be the name of a model`)
+  if (asked !== undefined || own) return asked
+  const headers = key === undefined ? {} : { authorization: `Bearer ${key}` }
+  const answer = await ask(new Request(`${root}/v1/models`, { headers, signal: AbortSignal.timeout(15_000) }))
+  const list = ((await answer.json()) as { data?: { id?: unknown }[] } | null)?.data ?? []
+  const names = list.map(({ id }) => String(id)).filter((id) => /^[\w.:@/+[\]-]+$/.test(id))
+  return PREFERRED.flatMap((pattern) => names.find((name) => pattern.test(name)) ?? []).at(0) ?? 'claude-sonnet-4-5'
 }
 
 export function warn({ output }: CommandContext, message: string): void {

@@ -3,7 +3,7 @@
  * @module
  */
 import { existsSync } from 'node:fs'
-import { readConfig } from '../config-file.ts'
+import { readConfig } from '../config/file.ts'
 import { DarioError } from '../errors.ts'
 import { toSource, warn } from './command.ts'
 import type { Command } from './command.ts'

@@ -6,10 +6,10 @@ import { existsSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { homedir, networkInterfaces, release } from 'node:os'
 import { join } from 'node:path'
-import type { ParsedConfig } from '../config.ts'
-import type { Environment } from '../config-values.ts'
-import { readConfig } from '../config-file.ts'
-import { PLACEHOLDER_KEY, isOurselves } from '../discovery.ts'
+import type { ParsedConfig } from '../config/types.ts'
+import type { Environment } from '../config/values.ts'
+import { readConfig } from '../config/file.ts'
+import { PLACEHOLDER_KEY, isOurselves } from '../config/discovery.ts'
 import { createProxy } from '../proxy.ts'
 import type { BackendStatus } from '../proxy.ts'
 import { askClaude } from '../survey.ts'
@@ -17,6 +17,7 @@ import { checkNode, readVersion } from '../version.ts'
 import { assemble, findRunning, toSource } from './command.ts'
 import type { Command, CommandContext } from './command.ts'
 import { cleanText } from './output.ts'
+import { TOOLS, findProgram, locate } from './tools.ts'
 
 export interface Check {
   name: string
@@ -40,7 +41,7 @@ export const doctor: Command = async (context) => {
   checks.push(await checkPort(port))
   if (parsed !== undefined) checks.push(...(await checkBackends(context, parsed)))
   checks.push(await checkClaude(environment), ...checkProxyVariables(environment), ...checkCertificates(environment))
-  checks.push(...checkContainer(environment, port), ...checkTools(environment, port))
+  checks.push(...checkContainer(environment, port), ...checkTools(environment, port), ...listTools(environment, port))
   const failed = checks.some(({ state }) => state === 'fail')
   if (values['json'] === true) return output.json({ version: readVersion(), ok: !failed, checks }), failed ? 1 : 0
   const colours = { ok: 'green', warn: 'yellow', fail: 'red' } as const
@@ -172,6 +173,17 @@ export function checkTools(environment: Environment, port: number): Check[] {
     checks.push({ name: 'auth variables', state: 'warn', found, remedy: 'unset ANTHROPIC_AUTH_TOKEN' })
   }
   return checks.length > 0 ? checks : [ok('tools', 'no tool setting overrides the variables')]
+}
+
+/** Tools that are here, and whether their settings lead to us. */
+function listTools(environment: Environment, port: number): Check[] {
+  return Object.entries(TOOLS).flatMap(([name, { title, program, settings = [] }]) => {
+    const files = settings.flatMap((file) => locate(file, environment))
+    if (!files.some((file) => existsSync(file)) && (program === undefined || findProgram(program, environment) === undefined)) return []
+    const here = files.some((file) => new RegExp(`//(?:localhost|127\\.0\\.0\\.1):${port}\\b`).test(readIfThere(file)))
+    const way = program === undefined ? `dario setup ${name}` : `dario run ${name}, or for good: dario setup ${name}`
+    return [ok(`tool ${name}`, here ? `${title} is set up for dario` : `${title} is not set up for dario; ${way}`)]
+  })
 }
 
 function checkClaudeSettings(file: string, port: number): Check[] {

@@ -3,8 +3,8 @@
  * @module
  */
 import { basename } from 'node:path'
-import type { Environment } from '../config-values.ts'
-import { PLACEHOLDER_KEY } from '../discovery.ts'
+import type { Environment } from '../config/values.ts'
+import { PLACEHOLDER_KEY } from '../config/discovery.ts'
 import { createUsageError, loadConfig, text } from './command.ts'
 import type { Command } from './command.ts'
 
@@ -16,9 +16,8 @@ const LOOPBACK = ['localhost', '127.0.0.1', '::1']
 /**
  * Works for the vendors' own libraries and what is built on them.
  * @param key a client key of this proxy; undefined when it asks for none
- * @param bearer for Claude Code, which wants the token alone: with both it complains, with the key it asks (pitfall W2)
  */
-export function createVariables(url: string, key: string | undefined, environment: Environment, bearer = false): Variables {
+export function createVariables(url: string, key: string | undefined, environment: Environment): Variables {
   const exempt = (environment['NO_PROXY'] || environment['no_proxy'] || '').split(',').map((host) => host.trim()).filter(Boolean)
   // Added to what is there, never in its place (pitfall X7).
   const noProxy = [...exempt, ...LOOPBACK.filter((host) => !exempt.includes(host))].join(',')
@@ -32,10 +31,9 @@ export function createVariables(url: string, key: string | undefined, environmen
   const { OPENAI_API_KEY, ANTHROPIC_API_KEY, ANTHROPIC_AUTH_TOKEN } = environment
   // Libraries refuse to start without a key; where there is one already it does no harm on loopback.
   if (key !== undefined || !OPENAI_API_KEY) variables['OPENAI_API_KEY'] = key ?? PLACEHOLDER_KEY
-  if (bearer || key !== undefined || !(ANTHROPIC_API_KEY || ANTHROPIC_AUTH_TOKEN)) {
-    const unused = bearer ? 'ANTHROPIC_API_KEY' : 'ANTHROPIC_AUTH_TOKEN'
-    variables[bearer ? 'ANTHROPIC_AUTH_TOKEN' : 'ANTHROPIC_API_KEY'] = key ?? PLACEHOLDER_KEY
-    if (environment[unused]) variables[unused] = undefined
+  if (key !== undefined || !(ANTHROPIC_API_KEY || ANTHROPIC_AUTH_TOKEN)) {
+    variables['ANTHROPIC_API_KEY'] = key ?? PLACEHOLDER_KEY
+    if (ANTHROPIC_AUTH_TOKEN) variables['ANTHROPIC_AUTH_TOKEN'] = undefined // with both, some tools complain (pitfall W2)
   }
   return variables
 }

@@ -13,7 +13,7 @@ export interface OptionSpec {
 
 export interface CommandSpec {
   /** File in this folder that runs it. */
-  module: 'serve' | 'backends' | 'routes' | 'doctor' | 'environment' | 'run' | 'watch' | 'config' | 'usage' | 'keys'
+  module: 'serve' | 'backends' | 'routes' | 'doctor' | 'environment' | 'run' | 'setup' | 'shim' | 'config' | 'usage' | 'keys' | 'watch'
   /** What follows the name, for people. */
   usage: string
   help: string
@@ -27,6 +27,7 @@ const CONFIG: OptionSpec = { type: 'string', value: 'FILE', help: 'another confi
 const JSON_OUTPUT: OptionSpec = { type: 'boolean', help: 'print JSON, for scripts' }
 const PORT: OptionSpec = { type: 'string', short: 'p', value: 'N', help: 'port to listen on (or DARIO_PORT; default 3456)' }
 const HOST: OptionSpec = { type: 'string', value: 'HOST', help: 'address to listen on (or DARIO_HOST; default: loopback only)' }
+const MODEL: OptionSpec = { type: 'string', value: 'NAME', help: 'model for the tool, its small helper model included' }
 const FILE_OPTIONS = { config: CONFIG, json: JSON_OUTPUT }
 
 export const COMMANDS: Readonly<Record<string, CommandSpec>> = {
@@ -126,10 +127,27 @@ export const COMMANDS: Readonly<Record<string, CommandSpec>> = {
     examples: ['eval "$(dario env)"', 'dario env --shell fish | source', 'dario env --shell powershell | Invoke-Expression'],
   },
   run: {
-    module: 'run', usage: '-- COMMAND [ARGUMENT...]', takes: [1, Infinity],
-    help: 'Run one command with its environment pointed at dario; starts dario for as long as it runs if none does.',
-    options: { config: CONFIG, port: PORT },
-    examples: ['dario run -- claude', 'dario run -- python agent.py'],
+    module: 'run', usage: 'TOOL|COMMAND [ARGUMENT...]', takes: [1, Infinity],
+    help: 'Run a tool, or any command, pointed at dario; starts dario for as long as it runs if none does. No file of yours is changed.',
+    options: { config: CONFIG, port: PORT, model: MODEL },
+    examples: ['dario run claude', 'dario run --model gpt-5 claude', 'dario run -- python agent.py'],
+  },
+  setup: {
+    module: 'setup', usage: '[TOOL]', takes: [0, 1],
+    help: 'Point a tool at dario for good: shows the change to its settings, asks, keeps a copy. Without TOOL: what is known.',
+    options: {
+      ...FILE_OPTIONS, port: PORT, model: MODEL,
+      yes: { type: 'boolean', short: 'y', help: 'do not ask' },
+      print: { type: 'boolean', help: 'only show the change' },
+      undo: { type: 'boolean', help: 'bring the settings back as they were before' },
+    },
+    examples: ['dario setup', 'dario setup codex', 'dario setup codex --undo'],
+  },
+  shim: {
+    module: 'shim', usage: 'COMMAND [ARGUMENT...]', takes: [1, Infinity],
+    help: 'Run a Node program that asks dario inside its own process: no port, nothing listens.',
+    options: { config: CONFIG, hosts: { type: 'string', value: 'LIST', help: 'hosts to answer for (default api.anthropic.com,api.openai.com)' } },
+    examples: ['dario shim -- node agent.js', 'dario shim -- qwen'],
   },
   watch: {
     module: 'watch', usage: '', takes: [0, 0],

@@ -3,11 +3,11 @@
  * @module
  */
 import { randomBytes } from 'node:crypto'
-import { hashKey } from '../config.ts'
-import { editConfig } from '../config-file.ts'
+import { hashKey } from '../config/parse.ts'
+import { editConfig } from '../config/file.ts'
 import { DarioError } from '../errors.ts'
 import type { Json, JsonObject } from '../hub/types.ts'
-import { nearest } from '../nearest.ts'
+import { nearest } from '../config/nearest.ts'
 import { createUsageError, loadConfig, text, toSource } from './command.ts'
 import type { Command, CommandContext } from './command.ts'
 import { cleanText } from './output.ts'

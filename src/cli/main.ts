@@ -17,6 +17,8 @@ async function loadCommand(module: CommandSpec['module']): Promise<Command> {
     case 'environment': return (await import('./environment.ts')).environment
     case 'run': return (await import('./run.ts')).run
     case 'watch': return (await import('./watch.ts')).watch
+    case 'setup': return (await import('./setup.ts')).setup
+    case 'shim': return (await import('./shim.ts')).shim
     case 'usage': return (await import('./usage.ts')).usage
     case 'keys': return (await import('./keys.ts')).keys
     case 'config': return (await import('./config.ts')).config

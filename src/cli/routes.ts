@@ -2,10 +2,10 @@
  * `dario route list|add|remove|explain`.
  * @module
  */
-import { editConfig } from '../config-file.ts'
+import { editConfig } from '../config/file.ts'
 import { DarioError } from '../errors.ts'
 import type { Json, JsonObject } from '../hub/types.ts'
-import { nearest } from '../nearest.ts'
+import { nearest } from '../config/nearest.ts'
 import { createProxy, describeKey } from '../proxy.ts'
 import { assemble, findRunning, loadConfig, toSource } from './command.ts'
 import type { Command, CommandContext } from './command.ts'

@@ -1,18 +1,22 @@
 /**
- * `dario run -- COMMAND`: one command with its environment pointed at dario. The only place of the command line that
- * starts another program.
+ * `dario run TOOL` and `dario run -- COMMAND`: one command pointed at dario by environment, flags and temporary files.
+ * The only place of the command line that starts another program.
  * @module
  */
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { constants } from 'node:os'
-import { basename } from 'node:path'
-import { hashKey } from '../config.ts'
-import type { Environment } from '../config-values.ts'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { constants, tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { hashKey } from '../config/parse.ts'
+import type { Environment } from '../config/values.ts'
+import { PLACEHOLDER_KEY } from '../config/discovery.ts'
 import { createProxy } from '../proxy.ts'
-import { assemble, findRunning, loadConfig, text, toUsageFolder } from './command.ts'
+import { assemble, chooseModel, createUsageError, findRunning, loadConfig, text, toUsageFolder } from './command.ts'
 import type { Command, CommandContext } from './command.ts'
 import { createVariables } from './environment.ts'
+import { TOOLS, fill, findTool } from './tools.ts'
+import type { Tool, Values } from './tools.ts'
 
 interface Endpoint {
   url: string
@@ -23,17 +27,47 @@ interface Endpoint {
 
 export const run: Command = async (context) => {
   const [command = '', ...args] = context.positionals
+  const tool = findTool(command)
+  if (tool !== undefined && tool.program === undefined) {
+    throw createUsageError(`${tool.title} is not started from here; this says how it gets to dario: dario setup ${command}`)
+  }
   const endpoint = await findEndpoint(context)
+  const dir = mkdtempSync(join(tmpdir(), 'dario-run-'))
   try {
-    const variables = createVariables(endpoint.url, endpoint.key, context.environment, isClaude(command))
-    return await runChild(context, command, args, { ...context.environment, ...variables })
+    const { url: root, key } = endpoint
+    const model = tool === undefined ? undefined : await chooseModel(fetch, root, key, text(context, 'model'), tool.models !== undefined)
+    const values = { root, key: key ?? PLACEHOLDER_KEY, model, dir }
+    const environment = { ...context.environment, ...createVariables(root, key, context.environment), ...toEnvironment(tool, values) }
+    writeFiles(tool, values)
+    const program = command in TOOLS ? tool?.program ?? command : command
+    return await runChild(context, program, [...toArguments(tool, values, args), ...args], environment)
   } finally {
+    rmSync(dir, { recursive: true, force: true, maxRetries: 3 })
     await endpoint.close()
   }
 }
 
-function isClaude(command: string): boolean {
-  return basename(command).replace(/\.\w+$/, '') === 'claude'
+function toEnvironment(tool: Tool | undefined, values: Values): Environment {
+  const filled = Object.entries(fill(tool?.env ?? {}, values) as object).map(([name, value]: [string, unknown]) =>
+    [name, value === '' ? undefined : typeof value === 'string' ? value : JSON.stringify(value)])
+  return Object.fromEntries(filled) as Environment
+}
+
+function toArguments(tool: Tool | undefined, values: Values, args: readonly string[]): string[] {
+  return (tool?.args ?? []).flatMap(([flag = '', ...rest]) => {
+    const names = flag.split('|')
+    const said = names.length > 1 && args.some((word) => names.includes(word.split('=', 1)[0] ?? ''))
+    return said ? [] : (fill([names[0] ?? '', ...rest], values) as string[] | undefined) ?? []
+  })
+}
+
+function writeFiles(tool: Tool | undefined, values: Required<Values>): void {
+  for (const [name, template] of Object.entries(tool?.files ?? {})) {
+    const file = join(values.dir, name)
+    const content = fill(template, values)
+    mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
+    writeFileSync(file, typeof content === 'string' ? content : JSON.stringify(content), { mode: 0o600, flag: 'wx' })
+  }
 }
 
 /** The dario that runs, else one of our own on a free port, with a key that only the child knows. */
@@ -53,7 +87,7 @@ async function findEndpoint(context: CommandContext): Promise<Endpoint> {
   return { url: `http://127.0.0.1:${chosen}`, key, close: () => proxy.close(0) }
 }
 
-function runChild({ output }: CommandContext, command: string, args: readonly string[], env: Environment): Promise<number> {
+export function runChild({ output }: CommandContext, command: string, args: readonly string[], env: Environment): Promise<number> {
   const windows = process.platform === 'win32'
   // There, most tools are .cmd files, which only a shell can start; it wants quotes around spaces (pitfall W5).
   const quoted = windows ? [command, ...args].map(quoteForCmd) : [command, ...args]

@@ -20,6 +20,8 @@ import type { Relayed } from './relay.ts'
 import type { Answer } from './translate.ts'
 import type { OutgoingHttpHeaders } from 'node:http'
 
+const UNBUFFERED: OutgoingHttpHeaders = { 'cache-control': 'no-cache', 'x-accel-buffering': 'no' }
+
 export interface Sent {
   upstream: Upstream
   /** The dialect of the upstream's answer. */
@@ -55,8 +57,8 @@ export function createDeliver(tools: DeliverTools): Deliver {
     const plain = packed ? { ...upstream, body: decodeBody(upstream) } : upstream
     const commit = (): void => {
       tools.served(job, candidate, upstream)
-      const headers = { ...toClientHeaders(upstream.headers, !packed), ...describe(job, candidate) }
-      job.reply.head(upstream.status, streams ? { ...headers, 'cache-control': 'no-cache', 'x-accel-buffering': 'no' } : headers)
+      const headers = Object.assign(toClientHeaders(upstream.headers, !packed), describe(job, candidate))
+      job.reply.head(upstream.status, streams ? Object.assign(headers, UNBUFFERED) : headers)
     }
     return streams && isAnswer ? relayStream(job, plain, commit, holdErrors) : relayBody(job, plain, commit)
   }

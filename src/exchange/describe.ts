@@ -34,6 +34,7 @@ export function readNotes(job: Job, headers: IncomingHttpHeaders): void {
 
 /** A model's name comes from a client and may hold anything; a header may not (pitfall H6). */
 function toHeader(text: string): string {
+  if (/^[\x20-\x7e]*$/.test(text)) return text
   const bytes = Buffer.from(text).toString('latin1')
   return bytes.replaceAll(/[^\x20-\x7e]/g, (byte) => `%${byte.charCodeAt(0).toString(16).padStart(2, '0')}`)
 }

@@ -4,6 +4,7 @@
  */
 import { DarioError, toDarioError } from '../errors.ts'
 import { createAttempt } from './attempt.ts'
+import { createCancel } from './cancel.ts'
 import { describe } from './describe.ts'
 import { answerFailure, pickFailure } from './failure.ts'
 import { createOpen } from './open.ts'
@@ -14,32 +15,12 @@ import type { Pool } from '../backends/pool.ts'
 import type { Dialect } from '../dialects/dialect.ts'
 import type { Observer, RequestRecord } from '../hub/record.ts'
 import type { DialectName, JsonObject } from '../hub/types.ts'
+import type { Cancel } from './cancel.ts'
+import type { Incoming } from './incoming.ts'
 import type { Failure, Job } from './job.ts'
 import type { Preparer } from './prepare.ts'
 import type { Resolution, Router } from './router.ts'
-import type { IncomingHttpHeaders, ServerResponse } from 'node:http'
-
-/** `generate`: an answer in a dialect. `count_tokens`: Anthropic's count. `passthrough`: relayed untouched. */
-export type Operation = 'generate' | 'count_tokens' | 'passthrough'
-
-/** A request that passed the guard, its body read and decompressed. */
-export interface Incoming {
-  id: string
-  operation: Operation
-  dialect: DialectName
-  /** Upper case. */
-  method: string
-  /** Normalised: begins with `/v1/`, no trailing slash, query string kept. */
-  path: string
-  headers: IncomingHttpHeaders
-  body: Buffer
-  /** From the socket's address, never from a header. */
-  loopback: boolean
-  /** Name of the access key, when the request came with one; `routes` limits it. */
-  accessKey: { name: string; routes?: readonly string[] | undefined } | undefined
-  /** Unix time in ms of arrival. */
-  received: number
-}
+import type { ServerResponse } from 'node:http'
 
 export interface Exchange {
   /** Answers on `response`, always: errors go out in the client's dialect. Never rejects. */
@@ -79,7 +60,7 @@ export interface ExchangeTools {
 
 export function createExchange(tools: ExchangeTools): Exchange {
   const { pool, observer, now } = tools
-  const running = new Set<AbortController>()
+  const running = new Set<Cancel>()
   const uncounted = new Set<string>()
   const open = createOpen(tools)
   const attempt = createAttempt({
@@ -90,23 +71,24 @@ export function createExchange(tools: ExchangeTools): Exchange {
 
   async function handle(incoming: Incoming, response: ServerResponse): Promise<void> {
     const settings = tools.settings()
-    const controller = new AbortController()
-    const leave = (): void => controller.abort(new DarioError('client_closed', 'the client closed the connection'))
-    const late = setTimeout(() => controller.abort(new DarioError('upstream_timeout', `no answer within the deadline of ${settings.deadline} ms; ` +
+    const cancel = createCancel()
+    const leave = (): void => {
+      if (running.has(cancel)) cancel.abort(new DarioError('client_closed', 'the client closed the connection'))
+    }
+    const late = setTimeout(() => cancel.abort(new DarioError('upstream_timeout', `no answer within the deadline of ${settings.deadline} ms; ` +
       'the setting deadline changes it')), settings.deadline)
-    running.add(controller)
+    running.add(cancel)
     response.on('close', leave)
     if (response.destroyed) leave() // it left while its body was unpacked: that event is over
-    const { job, fault } = open(incoming, response, controller.signal)
+    const { job, fault } = open(incoming, response, cancel)
     try {
       if (fault !== undefined) throw fault
       await answer(job, settings)
     } catch (thrown) {
       settle(job, thrown)
     } finally {
-      response.off('close', leave)
       clearTimeout(late)
-      running.delete(controller)
+      running.delete(cancel)
       job.reply.close()
     }
     job.record.totalMs = now() - incoming.received
@@ -187,7 +169,7 @@ export function createExchange(tools: ExchangeTools): Exchange {
   return {
     handle,
     endAll(error) {
-      for (const controller of running) controller.abort(error)
+      for (const cancel of running) cancel.abort(error)
     },
   }
 }

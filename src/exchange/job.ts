@@ -2,12 +2,13 @@
  * One client request while it is being answered: what it asked, how to reply, and what is known so far.
  * @module
  */
+import type { Signal } from '../backends/backend.ts'
 import type { Candidate } from '../backends/pool.ts'
 import type { Dialect } from '../dialects/dialect.ts'
 import type { DarioError } from '../errors.ts'
 import type { RequestRecord } from '../hub/record.ts'
 import type { HubRequest, JsonObject, Warning } from '../hub/types.ts'
-import type { Incoming } from './exchange.ts'
+import type { Incoming } from './incoming.ts'
 import type { Peek } from './peek.ts'
 import type { Reply } from './reply.ts'
 import type { OutgoingHttpHeaders } from 'node:http'
@@ -20,7 +21,7 @@ export interface Job {
   peeked: Peek | undefined
   stream: boolean
   /** Aborts when the client leaves, the deadline passes or dario shuts down; its reason is a DarioError. */
-  signal: AbortSignal
+  signal: Signal
   record: RequestRecord
   /** `dario-*` response headers that a built-in backend adds; an upstream's own are never passed on. */
   notes: OutgoingHttpHeaders

@@ -6,10 +6,11 @@ import { readAffinity, readSession } from './affinity.ts'
 import { peekForm } from './form.ts'
 import { peek } from './peek.ts'
 import { createReply } from './reply.ts'
+import type { Signal } from '../backends/backend.ts'
 import type { Dialect } from '../dialects/dialect.ts'
 import type { Observer, RequestRecord } from '../hub/record.ts'
 import type { DialectName } from '../hub/types.ts'
-import type { Incoming } from './exchange.ts'
+import type { Incoming } from './incoming.ts'
 import type { Decoded, Job } from './job.ts'
 import type { Peek } from './peek.ts'
 import type { Preparer } from './prepare.ts'
@@ -24,7 +25,7 @@ export interface OpenTools {
 }
 
 /** `fault`: why the body cannot be read; such a request still gets an answer in its dialect and a line in the log. */
-export type Open = (incoming: Incoming, response: ServerResponse, signal: AbortSignal) => { job: Job; fault: unknown }
+export type Open = (incoming: Incoming, response: ServerResponse, signal: Signal) => { job: Job; fault: unknown }
 
 export function createOpen(tools: OpenTools): Open {
   return function open(incoming, response, signal) {

@@ -14,7 +14,7 @@ import type { Candidate } from '../backends/pool.ts'
 import type { Dialect, EncodedRequest, Repair } from '../dialects/dialect.ts'
 import type { DialectName, HubEvent, JsonObject } from '../hub/types.ts'
 import type { Sent } from './deliver.ts'
-import type { Incoming } from './exchange.ts'
+import type { Incoming } from './incoming.ts'
 import type { Decoded, Job } from './job.ts'
 
 export interface Preparer {

@@ -4,6 +4,7 @@
  * @module
  */
 import { DarioError, toDarioError } from '../errors.ts'
+import type { Signal } from '../backends/backend.ts'
 import type { Readable } from 'node:stream'
 
 /**
@@ -13,7 +14,7 @@ import type { Readable } from 'node:stream'
  * watches the signal and destroys the body, since a second listener would cost as much as the rest of a small request.
  */
 export function pump(
-  body: Readable, signal: AbortSignal, take: (bytes: Buffer) => Promise<void> | void | false,
+  body: Readable, signal: Signal, take: (bytes: Buffer) => Promise<void> | void | false,
 ): Promise<void> {
   return new Promise((resolve, reject) => {
     let pending: Buffer[] = []
@@ -24,8 +25,7 @@ export function pump(
 
     function finish(error?: unknown): void {
       if (settled) return
-      settled = true
-      body.off('data', onData).off('end', onEnd).off('close', onClose)
+      settled = true // the listeners stay: taking three off costs more than three late calls
       if (error === undefined) resolve()
       else reject(error)
     }
@@ -63,6 +63,7 @@ export function pump(
       })
     }
     function onData(chunk: Buffer): void {
+      if (settled) return
       pending.push(chunk)
       if (scheduled) return
       scheduled = true
@@ -77,7 +78,7 @@ export function pump(
       finish(signal.aborted ? signal.reason : toBroken(error))
     }
     function onClose(): void {
-      if (!ended) onError(new DarioError('upstream_protocol', 'the upstream closed the connection inside its answer; try again'))
+      if (!ended && !settled) onError(new DarioError('upstream_protocol', 'the upstream closed the connection inside its answer; try again'))
     }
     if (signal.aborted) {
       body.destroy()
@@ -97,7 +98,7 @@ function toBroken(error: Error): DarioError {
 }
 
 /** Reads a body whole, at most `limit` bytes; the rest of a longer one is not read. */
-export async function collect(body: Readable, signal: AbortSignal, limit: number): Promise<Buffer> {
+export async function collect(body: Readable, signal: Signal, limit: number): Promise<Buffer> {
   const chunks: Buffer[] = []
   let size = 0
   await pump(body, signal, (bytes) => {

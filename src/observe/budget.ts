@@ -3,7 +3,7 @@
  * estimate of what it will read and counted by what it really used; the ledger brings the sums over a restart.
  * @module
  */
-import type { BudgetConfig } from '../config.ts'
+import type { BudgetConfig } from '../config/types.ts'
 import { DarioError } from '../errors.ts'
 import type { Cost, RequestRecord } from '../hub/record.ts'
 import type { Price } from './prices.ts'

@@ -7,7 +7,7 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import type { IncomingHttpHeaders, ServerResponse } from 'node:http'
 import { join } from 'node:path'
 import { Transform, pipeline } from 'node:stream'
-import type { Backend, Call } from '../backends/backend.ts'
+import type { Backend, Call, Signal } from '../backends/backend.ts'
 import { createComplaint } from './append.ts'
 import { renderHeaders } from './redact.ts'
 import type { Redact } from './redact.ts'
@@ -57,7 +57,7 @@ export function createCapture({ folder, redact, now, complain }: CaptureOptions)
     }
   }
 
-  async function send(backend: Backend, call: Call, ...rest: [key: Parameters<Backend['send']>[1], signal: AbortSignal]): ReturnType<Backend['send']> {
+  async function send(backend: Backend, call: Call, ...rest: [key: Parameters<Backend['send']>[1], signal: Signal]): ReturnType<Backend['send']> {
     const request = call.id === undefined ? undefined : open.get(call.id)
     if (request === undefined) return await backend.send(call, ...rest)
     const { folder: place } = request

@@ -4,7 +4,7 @@
  * @module
  */
 import type { BackendType, ModelInfo } from '../backends/backend.ts'
-import type { Config } from '../config.ts'
+import type { Config } from '../config/types.ts'
 import type { Observer, RequestRecord } from '../hub/record.ts'
 import { createBudgets } from './budget.ts'
 import type { Budgets } from './budget.ts'

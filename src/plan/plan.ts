@@ -6,7 +6,7 @@
 import { randomUUID } from 'node:crypto'
 import { tmpdir } from 'node:os'
 import { Readable } from 'node:stream'
-import type { Backend, Upstream } from '../backends/backend.ts'
+import type { Backend, Signal, Upstream } from '../backends/backend.ts'
 import { DarioError, toDarioError } from '../errors.ts'
 import type { JsonObject } from '../hub/types.ts'
 import { encodeFailure } from './answer.ts'
@@ -86,7 +86,7 @@ export function createPlanBackend(options: PlanOptions): PlanBackend {
     }
   }
 
-  async function start(request: PlanRequest, signal: AbortSignal, transcript: string | undefined): Promise<Run> {
+  async function start(request: PlanRequest, signal: Signal, transcript: string | undefined): Promise<Run> {
     const leave = await queue.enter(signal)
     try {
       if (closed) throw new DarioError('overloaded', 'dario is closing; try again when it is back')
@@ -109,7 +109,7 @@ export function createPlanBackend(options: PlanOptions): PlanBackend {
     }
   }
 
-  async function answer(request: PlanRequest, signal: AbortSignal): Promise<Upstream> {
+  async function answer(request: PlanRequest, signal: Signal): Promise<Upstream> {
     const chains = hashTurns(request.turns)
     const chain = chains.at(-1) ?? EMPTY_CHAIN
     const dropped = toHeader(request.dropped)

@@ -2,6 +2,7 @@
  * Places for processes: at most so many at once, resting runs make way for waiting requests, the rest wait their turn.
  * @module
  */
+import type { Signal } from '../backends/backend.ts'
 import { DarioError } from '../errors.ts'
 import type { Run } from './run.ts'
 
@@ -10,7 +11,7 @@ export interface Queue {
    * Resolves when a process may be started; call what it returns once the run is in `runs`.
    * @throws DarioError `overloaded`
    */
-  enter(signal: AbortSignal): Promise<() => void>
+  enter(signal: Signal): Promise<() => void>
   /** Looks again: a run ended or came to rest. */
   pump(): void
 }
@@ -49,7 +50,7 @@ export function createQueue({ runs, max, maxWaiting }: QueueOptions): Queue {
     }
   }
 
-  async function enter(signal: AbortSignal): Promise<() => void> {
+  async function enter(signal: Signal): Promise<() => void> {
     signal.throwIfAborted()
     const full = runs.size + entering >= max && findResting() === undefined
     if (full && waiting.length >= maxWaiting) {

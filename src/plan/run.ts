@@ -4,7 +4,7 @@
  * @module
  */
 import { Readable } from 'node:stream'
-import type { Upstream } from '../backends/backend.ts'
+import type { Signal, Upstream } from '../backends/backend.ts'
 import { DarioError } from '../errors.ts'
 import type { JsonObject } from '../hub/types.ts'
 import { createAnswer, encodeMessage } from './answer.ts'
@@ -51,7 +51,7 @@ export interface Ask {
   stop: readonly string[]
   stream: boolean
   headers: Record<string, string>
-  signal: AbortSignal
+  signal: Signal
 }
 
 /** `gone`: the program ended before the first event; nothing was spent and the turn may be asked elsewhere. */

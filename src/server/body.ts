@@ -73,12 +73,14 @@ function collect(request: IncomingMessage, limitBytes: number, stallMs: number):
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = []
     let size = 0
+    let settled = false
     const timer = setTimeout(() => {
       settle(new DarioError('timeout', `No byte of the request body came for ${stallMs} ms; send the request again`))
     }, stallMs)
     function settle(error: DarioError | undefined): void {
+      if (settled) return
+      settled = true // the listeners stay: taking them off costs more than late calls
       clearTimeout(timer)
-      request.off('data', onData).off('end', onEnd).off('close', onClose)
       if (error !== undefined) {
         request.pause()
         return reject(error)
@@ -86,6 +88,7 @@ function collect(request: IncomingMessage, limitBytes: number, stallMs: number):
       resolve(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks, size))
     }
     function onData(chunk: Buffer): void {
+      if (settled) return
       size += chunk.length
       if (size > limitBytes) return settle(tooLarge(limitBytes))
       chunks.push(chunk)
@@ -95,7 +98,7 @@ function collect(request: IncomingMessage, limitBytes: number, stallMs: number):
       settle(undefined)
     }
     function onClose(): void {
-      settle(new DarioError('client_closed', 'The client left before its request was complete'))
+      if (!settled) settle(new DarioError('client_closed', 'The client left before its request was complete'))
     }
     request.on('data', onData).on('end', onEnd).on('close', onClose)
   })

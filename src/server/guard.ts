@@ -6,7 +6,7 @@
  */
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
-import type { AccessKeyConfig } from '../config.ts'
+import type { AccessKeyConfig } from '../config/types.ts'
 import { DarioError } from '../errors.ts'
 
 export interface GuardSettings {
@@ -90,7 +90,11 @@ function checkHost(request: IncomingMessage, settings: GuardSettings): void {
   if (raw.length > 2 * MAX_HEADERS) {
     throw new DarioError('invalid_request', `Over ${MAX_HEADERS} request headers; send fewer`, { status: 431 })
   }
-  const hosts = raw.filter((_, index) => index % 2 === 1 && /^host$/i.test(raw[index - 1] ?? ''))
+  if ('inMemory' in request.socket) return // no name led there that could be rebound
+  const hosts: string[] = []
+  for (let index = 0; index < raw.length; index += 2) {
+    if (raw[index]?.length === 4 && raw[index]?.toLowerCase() === 'host') hosts.push(raw[index + 1] ?? '')
+  }
   const host = hosts[0]?.toLowerCase() ?? ''
   if (hosts.length === 1) {
     if (LOOPBACK_HOST.test(host)) return

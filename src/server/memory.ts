@@ -7,13 +7,16 @@ import type { ClientRequest, IncomingMessage, Server } from 'node:http'
 import { Duplex, Readable, pipeline } from 'node:stream'
 import type { ReadableStream as WebStream } from 'node:stream/web'
 
+/** The shim lets pass what carries this mark. */
+const OWN = { dario: true }
+
 type Done = (error?: Error | null) => void
 
 /** Gives one end of a new connection to the server and returns the other, for `http.request({ createConnection })`. */
 export function createMemoryConnection(server: Server): Duplex {
   const [client, remote] = createPair()
   // What runs in our own process is on this machine: the guard asks the socket.
-  Object.defineProperty(remote, 'remoteAddress', { value: '127.0.0.1' })
+  Object.assign(remote, { remoteAddress: '127.0.0.1', inMemory: true })
   server.emit('connection', remote)
   return client
 }
@@ -27,7 +30,7 @@ export function createFetch(server: Server): (request: Request) => Promise<Respo
     headers.delete('accept-encoding') // whoever calls fetch expects decoded bytes, so none are to be encoded
     const { pathname, search } = new URL(request.url)
     const call = httpRequest({
-      createConnection: () => createMemoryConnection(server),
+      ...OWN, createConnection: () => createMemoryConnection(server),
       method: request.method, path: pathname + search, headers: Object.fromEntries(headers), signal,
     })
     const fail = (error: unknown): void => reject(signal.aborted ? signal.reason : error)

@@ -6,7 +6,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Dialect } from '../dialects/dialect.ts'
 import { DarioError, toDarioError } from '../errors.ts'
-import type { Exchange, Operation } from '../exchange/exchange.ts'
+import type { Exchange } from '../exchange/exchange.ts'
+import type { Operation } from '../exchange/incoming.ts'
 import type { DialectName, JsonObject } from '../hub/types.ts'
 import type { Page } from '../observe/dashboard.ts'
 import { readBody, respond } from './body.ts'
@@ -63,6 +64,8 @@ const ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>([
   ['/files/*', { methods: ANY, operation: 'passthrough' }],
   ['/health', { methods: GET, operation: 'own' }],
 ])
+/** What nearly every client asks for; the rules below would find nothing to change. */
+const PLAIN_PATH = /^\/v1(?:\/[a-z_]+)+$/
 const PAGE: Route = { methods: GET, operation: 'own' }
 
 /** Returns the listener for `request` events of a node:http server. */
@@ -118,6 +121,7 @@ async function serve(
 export function parseTarget(target: string): { path: string; query: string } {
   const mark = target.indexOf('?')
   const raw = mark === -1 ? target : target.slice(0, mark)
+  if (mark === -1 && PLAIN_PATH.test(target)) return { path: target.slice(3), query: '' }
   const segments = raw.includes('%') ? decode(raw).split(/[/\\]/) : raw.split('/')
   // An absolute form (`http://other/v1/...`) names a host that the guard has not seen.
   if (!raw.startsWith('/') || /[^\x21-\x7e]|[#\\]/.test(target) || segments.some(isUnsafe)) {

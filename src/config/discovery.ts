@@ -2,11 +2,11 @@
  * What is there without any configuration: keys in the environment, a `claude` program that is logged in, local servers.
  * @module
  */
-import { createBackendConfig } from './config-backend.ts'
-import { readBaseUrl } from './config-values.ts'
-import type { Environment } from './config-values.ts'
-import type { BackendConfig, Config } from './config.ts'
-import type { DialectName } from './hub/types.ts'
+import { createBackendConfig } from './backend.ts'
+import { readBaseUrl } from './values.ts'
+import type { Environment } from './values.ts'
+import type { BackendConfig, Config } from './types.ts'
+import type { DialectName } from '../hub/types.ts'
 import { KNOWN_BACKENDS } from './known.ts'
 import type { KnownBackend } from './known.ts'
 

@@ -3,7 +3,7 @@
  * Order is the order of discovery.
  * @module
  */
-import type { DialectName } from './hub/types.ts'
+import type { DialectName } from '../hub/types.ts'
 
 export interface KnownBackend {
   type: 'anthropic' | 'openai'

@@ -4,7 +4,7 @@
  * position in several cases).
  * @module
  */
-import { DarioError } from './errors.ts'
+import { DarioError } from '../errors.ts'
 
 /** Sticky, so that each matches exactly at the cursor. */
 const SPACE = /[ \t\r\n]*/y

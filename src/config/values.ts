@@ -5,7 +5,7 @@
  */
 import { readFileSync } from 'node:fs'
 import { homedir } from 'node:os'
-import { DarioError } from './errors.ts'
+import { DarioError } from '../errors.ts'
 import { memberPath } from './json-text.ts'
 import { nearest } from './nearest.ts'
 

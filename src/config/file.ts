@@ -8,11 +8,11 @@ import {
 } from 'node:fs'
 import { basename, dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { parseConfig } from './config.ts'
-import type { ConfigFlags, ParsedConfig } from './config.ts'
-import type { Environment } from './config-values.ts'
-import { DarioError } from './errors.ts'
-import type { JsonObject } from './hub/types.ts'
+import { parseConfig } from './parse.ts'
+import type { ConfigFlags, ParsedConfig } from './types.ts'
+import type { Environment } from './values.ts'
+import { DarioError } from '../errors.ts'
+import type { JsonObject } from '../hub/types.ts'
 import { locatePath, parseJsonText } from './json-text.ts'
 
 export interface ConfigSource {
@@ -107,11 +107,11 @@ function resolveLink(file: string): string {
 }
 
 /** A reader, or a crash at any moment, sees the old text or the new one, never a part. */
-function replaceFile(file: string, text: string): void {
-  const temporary = `${file}.tmp` // one name, since we hold the lock: what a killed process left is swept up here
+export function replaceFile(file: string, text: string, mode = 0o600): void {
+  const temporary = `${file}.dario-tmp` // one name, since we hold the lock: what a killed process left is swept up here
   rmSync(temporary, { force: true })
   try {
-    writeFileSync(temporary, text, { mode: 0o600, flush: true, flag: 'wx' })
+    writeFileSync(temporary, text, { mode, flush: true, flag: 'wx' })
     renameSync(temporary, file)
   } catch (error) {
     rmSync(temporary, { force: true })

@@ -1,152 +1,16 @@
 /**
- * Configuration: the types, and one JSON value plus environment plus flags, validated. Every error names the JSON path
+ * One JSON value plus environment plus flags, validated into a configuration. Every error names the JSON path
  * (or the variable, or the flag) and says what would be right; no secret is ever part of a message.
  * @module
  */
 import { createHash } from 'node:crypto'
 import { join } from 'node:path'
-import { createBackendConfig, readBackend } from './config-backend.ts'
-import { MAX_TIMER, createSecretReader, fail, readList, readNumber, readObject, readRecord, readText, readWord } from './config-values.ts'
-import type { Environment, ReadSecret } from './config-values.ts'
-import type { DialectName } from './hub/types.ts'
+import { createBackendConfig, readBackend } from './backend.ts'
+import { MAX_TIMER, createSecretReader, fail, readList, readNumber, readObject, readRecord, readText, readWord } from './values.ts'
+import type { Environment, ReadSecret } from './values.ts'
+import type { AccessKeyConfig, BackendConfig, BudgetConfig, Config, ConfigFlags, ParsedConfig, RouteConfig } from './types.ts'
 import { memberPath } from './json-text.ts'
 import { nearest } from './nearest.ts'
-
-/** Milliseconds. */
-export interface Timeouts {
-  /** TCP and TLS set-up; default 10,000. */
-  connect: number
-  /** Until the upstream's response headers; default 600,000. */
-  firstByte: number
-  /** Between two chunks of an answer; default 300,000. */
-  silence: number
-}
-
-/** A credential after `env:` and `file:` were read. `label` is all that may be shown. */
-export interface KeyConfig {
-  label: string
-  value: string
-  weight: number
-}
-
-export interface BackendConfig {
-  type: 'anthropic' | 'openai' | 'claude-code' | 'echo'
-  /** Without a trailing slash and without `/v1` at its end. */
-  baseUrl?: string | undefined
-  keys: KeyConfig[]
-  speaks: DialectName[]
-  timeouts: Timeouts
-  /** Extra request headers for this backend. */
-  headers: Record<string, string>
-  /** `anthropic-beta` tokens never sent to this backend. */
-  dropBetas: string[]
-  /** Models it serves, when it must not be asked; with their limits and prices where the user gives them. */
-  models: ModelConfig[]
-  /** Concurrent requests; undefined: no cap. */
-  maxConcurrent?: number | undefined
-  /** Requests that may wait for a free place; default 64. */
-  maxQueue: number
-  /** Found in the environment rather than written by the user. */
-  discovered: boolean
-  /** claude-code only: program, configuration folder of a second login, extra variables. */
-  command?: string | undefined
-  configDir?: string | undefined
-  env: Record<string, string>
-  /** claude-code only: idle processes end after this many ms (default 600,000); at most this many at once (default 10). */
-  idle: number
-  maxProcesses: number
-  warm: boolean
-}
-
-export interface ModelConfig {
-  id: string
-  maxInputTokens?: number | undefined
-  maxOutputTokens?: number | undefined
-  /** US dollars per million tokens. */
-  price?: { input: number; output: number; cacheRead?: number | undefined; cacheWrite?: number | undefined } | undefined
-}
-
-/** `to`: `backend` or `backend:model`, tried in this order. */
-export interface RouteConfig {
-  model: string
-  to: string[]
-}
-
-/** A client credential of this proxy. `hash` is the SHA-256 of the key in hexadecimal. */
-export interface AccessKeyConfig {
-  name: string
-  hash: string
-  /** Route patterns (`model` of a route) that it may use; undefined: all. */
-  routes?: string[] | undefined
-}
-
-/** A limit per local day or calendar month, in US dollars (estimated) or in tokens of all kinds; one of the two. */
-export interface BudgetConfig {
-  /** `all`, `backend:NAME`, `route:PATTERN` or `key:NAME`. */
-  scope: string
-  per: 'day' | 'month'
-  dollars?: number | undefined
-  tokens?: number | undefined
-}
-
-export interface Config {
-  /** undefined: both loopback addresses. */
-  host: string | undefined
-  port: number
-  accessKeys: AccessKeyConfig[]
-  /** Host header values accepted besides loopback names; Origins that browsers may call from. */
-  allowedHosts: string[]
-  allowedOrigins: string[]
-  /** Bytes; default 64 MiB. */
-  maxBodyBytes: number
-  /** Milliseconds for a whole request, all attempts together; default 3,600,000. */
-  deadline: number
-  /** Upstream attempts per request; default 8. */
-  attempts: number
-  backends: Record<string, BackendConfig>
-  routes: RouteConfig[]
-  /** One step only: alias -> model. */
-  aliases: Record<string, string>
-  budgets: BudgetConfig[]
-  /** Days that the usage ledger keeps; default 400. */
-  usageDays: number
-}
-
-/** A credential as it is written: a literal, `env:NAME` or `file:PATH`; `weight` is its share among several, default 1. */
-export type KeyInput = string | { key: string; weight?: number }
-
-/** The configuration file's form. Everything is optional; defaults are those of Config and BackendConfig. */
-export interface ConfigInput {
-  host?: string
-  port?: number
-  accessKeys?: (string | { name?: string; key?: string; hash?: string; routes?: string[] })[]
-  allowedHosts?: string[]
-  allowedOrigins?: string[]
-  maxBodyBytes?: number
-  deadline?: number
-  attempts?: number
-  backends?: Record<string, Partial<Omit<BackendConfig, 'type' | 'keys' | 'timeouts' | 'discovered'>> & {
-    type: BackendConfig['type']
-    keys?: KeyInput[]
-    timeouts?: Partial<Timeouts>
-  }>
-  routes?: { model: string; to: string[] }[]
-  aliases?: Record<string, string>
-  budgets?: BudgetConfig[]
-  usageDays?: number
-}
-
-/** What the command line sets; text as it was typed. */
-export interface ConfigFlags {
-  host?: string | undefined
-  port?: string | undefined
-}
-
-export interface ParsedConfig {
-  config: Config
-  /** One sentence each, for the user: what was left out and why. */
-  warnings: string[]
-}
 
 const TOP = ['host', 'port', 'accessKeys', 'allowedHosts', 'allowedOrigins', 'maxBodyBytes', 'deadline', 'attempts',
   'backends', 'routes', 'aliases', 'budgets', 'usageDays'] as const

@@ -2,12 +2,12 @@
  * One entry of `backends`: validated, with the defaults of its type and host.
  * @module
  */
-import type { BackendConfig, KeyConfig, ModelConfig } from './config.ts'
+import type { BackendConfig, KeyConfig, ModelConfig } from './types.ts'
 import {
   MAX_TIMER, createSecretReader, fail, readBaseUrl, readFlag, readList, readNumber, readObject, readRecord, readText, readWord,
-} from './config-values.ts'
-import type { Environment, ReadSecret } from './config-values.ts'
-import type { DialectName } from './hub/types.ts'
+} from './values.ts'
+import type { Environment, ReadSecret } from './values.ts'
+import type { DialectName } from '../hub/types.ts'
 import { memberPath } from './json-text.ts'
 import { hostSpeaks } from './known.ts'
 

@@ -1,0 +1,189 @@
+/**
+ * `dario setup TOOL`: points a tool at dario for good. Shows the change, asks, keeps a copy beside the file, and `--undo`
+ * brings exactly that copy back.
+ * @module
+ */
+import { chmodSync, constants, copyFileSync, existsSync, lstatSync, mkdirSync, readFileSync, realpathSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { createInterface } from 'node:readline'
+import { replaceFile } from '../config/file.ts'
+import { PLACEHOLDER_KEY } from '../config/discovery.ts'
+import { DarioError } from '../errors.ts'
+import { nearest } from '../config/nearest.ts'
+import { createProxy } from '../proxy.ts'
+import { assemble, chooseModel, createUsageError, findRunning, loadConfig, text, warn } from './command.ts'
+import type { Command, CommandContext } from './command.ts'
+import { cleanText } from './output.ts'
+import { editSettings } from './settings.ts'
+import { TOOLS, fill, findTool, locate } from './tools.ts'
+import type { SettingsFile, Tool, Values } from './tools.ts'
+
+/** One file before and after; undefined: not there. */
+interface Change { file: string; before: string | undefined; after: string | undefined }
+
+/** The copy; and what stands for it when there was no file. */
+const COPY = '.before-dario'
+const NONE = '.before-dario-absent'
+const MAX_BYTES = 262_144
+
+export const setup: Command = async (context) => {
+  const [name] = context.positionals
+  if (name === undefined) return listTools(context)
+  const tool = findTool(name)
+  if (tool === undefined) {
+    const near = nearest(name, Object.keys(TOOLS))
+    throw createUsageError(`no tool "${name}" is known${near === undefined ? '; dario setup lists them' : `; did you mean ${near}?`}`)
+  }
+  const { values: { undo, print, yes }, output } = context
+  const values = undo === true ? undefined : await readValues(context, tool)
+  const files = (tool.settings ?? []).map((settings) => ({ settings, file: find(settings, context) }))
+  const changes = files.flatMap(({ settings, file }) => (values === undefined ? planUndo(file) : planChange(file, settings, values)))
+  for (const { file, before, after } of changes) {
+    output.line(output.style('bold', cleanText(file)))
+    for (const line of diff(before ?? '', after ?? '')) output.line(output.style(line.startsWith('+') ? 'green' : line.startsWith('-') ? 'red' : 'dim', line))
+  }
+  if (changes.length === 0 && files.length > 0) output.line(undo === true ? `nothing to undo: ${name} was not set up from here` : `${name} is set up already`)
+  if (changes.length > 0 && print !== true) {
+    if (yes !== true && !(await confirm(context))) return output.line('nothing was changed'), 1
+    for (const change of changes) write(change, undo === true)
+    output.line(undo === true ? 'as it was before' : `done; dario setup ${name} --undo takes it back`)
+  }
+  if (values !== undefined) explain(context, tool, values)
+  return 0
+}
+
+function listTools({ output, environment, values }: CommandContext): number {
+  const rows = Object.entries(TOOLS).map(([name, tool]) => ({
+    name, title: tool.title, speaks: tool.speaks, settings: tool.settings?.flatMap((settings) => locate(settings, environment)[0] ?? []) ?? [],
+    limits: tool.limits, source: tool.source,
+  }))
+  if (values['json'] === true) return output.json(rows), 0
+  output.table([['NAME', 'TOOL', 'SPEAKS', 'SETTINGS'], ...rows.map(({ name, title, speaks, settings }) => [name, title, speaks, settings.join(', ') || 'by hand'])])
+  return 0
+}
+
+async function readValues(context: CommandContext, tool: Tool): Promise<Values> {
+  const parsed = loadConfig(context)
+  const root = `http://localhost:${parsed.config.port}`
+  const key = context.environment['DARIO_ACCESS_KEY']?.trim() || undefined
+  if (key === undefined && parsed.config.accessKeys.length > 0) warn(context, 'dario wants an access key; put it into DARIO_ACCESS_KEY and set the tool up again')
+  const running = await findRunning(parsed.config.port)
+  const { config } = running === undefined ? await assemble(context, parsed) : parsed
+  const proxy = createProxy({ config: { ...config, accessKeys: [] }, environment: context.environment })
+  try {
+    const model = await chooseModel(running === undefined ? proxy.fetch : fetch, root, key, text(context, 'model'), tool.models !== undefined)
+    return { root, key: key ?? PLACEHOLDER_KEY, model }
+  } finally {
+    await proxy.close(0)
+  }
+}
+
+/** The file that is there, else the first name. A link is followed, so that it stays one. */
+function find(settings: SettingsFile, { environment }: CommandContext): string {
+  const names = locate(settings, environment)
+  const name = names.findLast((file) => lstatSync(file, { throwIfNoEntry: false }) !== undefined) ?? names[0] ?? ''
+  if (lstatSync(name, { throwIfNoEntry: false }) === undefined) return name
+  if (!existsSync(name)) throw refuse(name, 'it is a link that leads nowhere')
+  const found = statSync(name)
+  if (!found.isFile()) throw refuse(name, 'it is not a file')
+  if (found.size > MAX_BYTES) throw refuse(name, 'it is too large for a settings file')
+  return realpathSync(name)
+}
+
+function refuse(file: string, why: string): DarioError {
+  return new DarioError('config_invalid', `${file} is left as it is: ${why}`)
+}
+
+function read(file: string): string | undefined {
+  if (!existsSync(file)) return undefined
+  let bytes: Buffer
+  try {
+    bytes = readFileSync(file)
+  } catch (error) {
+    throw refuse(file, `it cannot be read (${(error as NodeJS.ErrnoException).code})`)
+  }
+  const text = bytes.toString('utf8')
+  if (!bytes.equals(Buffer.from(text))) throw refuse(file, 'it is not UTF-8 text')
+  return text
+}
+
+function planChange(file: string, { json, top, bottom }: SettingsFile, values: Values): Change[] {
+  const change = fill({ ...(json && { json }), ...(top && { top }), ...(bottom && { bottom }) }, values)
+  const before = read(file)
+  const after = editSettings(before ?? '', file, change as Omit<SettingsFile, 'file'>)
+  return after === before ? [] : [{ file, before, after }]
+}
+
+function planUndo(file: string): Change[] {
+  if (existsSync(file + COPY)) return [{ file, before: read(file), after: read(file + COPY) }]
+  return existsSync(file + NONE) ? [{ file, before: read(file), after: undefined }] : []
+}
+
+function write(change: Change, undo: boolean): void {
+  try {
+    undo ? restore(change) : apply(change)
+  } catch (error) {
+    throw refuse(change.file, `it cannot be written (${(error as NodeJS.ErrnoException).code}); check who owns it and its folder`)
+  }
+}
+
+function apply({ file, before, after = '' }: Change): void {
+  mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
+  // The oldest copy is the one before dario; a second setup must not replace it with our own work.
+  if (before === undefined) writeFileSync(file + NONE, '', { mode: 0o600 })
+  else if (!existsSync(file + COPY) && !existsSync(file + NONE)) {
+    copyFileSync(file, file + COPY, constants.COPYFILE_EXCL)
+    chmodSync(file + COPY, statSync(file).mode)
+  }
+  replaceFile(file, after, before === undefined ? 0o600 : statSync(file).mode & 0o777)
+}
+
+function restore({ file }: Change): void {
+  if (existsSync(file + COPY)) return renameSync(file + COPY, file)
+  rmSync(file, { force: true })
+  rmSync(file + NONE)
+}
+
+function explain({ output }: CommandContext, tool: Tool, values: Values): void {
+  const shown = tool.speaks === 'anthropic' ? values.root : `${values.root}/v1`
+  if (tool.steps !== undefined) output.line(`by hand: ${String(fill(tool.steps, values) ?? tool.steps)}`)
+  if (tool.steps !== undefined && tool.settings === undefined) {
+    output.line(`  address: ${shown}\n  key:     ${values.key}\n  model:   ${values.model ?? tool.models}`)
+  }
+  if (tool.limits !== undefined) output.line(`note: ${tool.limits}`)
+  output.line(output.style('dim', `source: ${tool.source}`))
+}
+
+async function confirm({ output }: CommandContext): Promise<boolean> {
+  output.note('change this? [y/N]')
+  const lines = createInterface({ input: process.stdin })
+  for await (const line of lines) return lines.close(), /^y(?:es)?$/i.test(line.trim())
+  return false
+}
+
+/** Changed lines with two around them; a key in them is not for the screen. */
+function diff(before: string, after: string): string[] {
+  const [a, b] = [before, after].map((text) => (text === '' ? [] : text.replace(/\n$/, '').split('\n').map(hideKeys))) as [string[], string[]]
+  const same = a.findIndex((line, index) => line !== b[index])
+  const head = a.splice(0, b.splice(0, same === -1 ? Math.min(a.length, b.length) : same).length)
+  const tail: string[] = []
+  while (a.length > 0 && a.at(-1) === b.at(-1)) tail.unshift(a.pop() ?? ''), b.pop()
+  const rows = a.length * b.length > 4e6 ? [] : a // two files that have nothing in common need no finer comparison
+  const common = Array.from({ length: a.length + 1 }, () => new Uint32Array(rows.length === 0 ? 1 : b.length + 1))
+  const at = (i: number, j: number): number => common[i]?.[j] ?? 0
+  for (let i = rows.length - 1; i >= 0; i--) {
+    for (let j = b.length - 1; j >= 0; j--) common[i]![j] = a[i] === b[j] ? at(i + 1, j + 1) + 1 : Math.max(at(i + 1, j), at(i, j + 1))
+  }
+  const lines = head.map((line) => `  ${line}`)
+  for (let [i, j] = [0, 0]; i < a.length || j < b.length;) {
+    if (i < a.length && a[i] === b[j]) lines.push(`  ${a[i++]}`), j++
+    else if (j === b.length || (i < a.length && at(i + 1, j) >= at(i, j + 1))) lines.push(`- ${a[i++]}`)
+    else lines.push(`+ ${b[j++]}`)
+  }
+  lines.push(...tail.map((line) => `  ${line}`))
+  return lines.filter((_, index) => lines.slice(Math.max(0, index - 2), index + 3).some((line) => !line.startsWith(' ')))
+}
+
+function hideKeys(line: string): string {
+  return cleanText(line).replace(/\b(sk-|gsk_|xai-|AIza|ghp_|eyJ)[\w.-]{8,}/g, '$1…')
+}

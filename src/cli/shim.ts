@@ -1,0 +1,69 @@
+/**
+ * `dario shim -- COMMAND`: a Node program whose requests are answered inside its own process.
+ * https://nodejs.org/api/cli.html#node_optionsoptions
+ * @module
+ */
+import { closeSync, existsSync, openSync, readSync, realpathSync } from 'node:fs'
+import { basename, dirname, join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { Environment } from '../config/values.ts'
+import { isOurselves } from '../config/discovery.ts'
+import { loadConfig, text, toSource } from './command.ts'
+import type { Command } from './command.ts'
+import { createVariables } from './environment.ts'
+import type { Variables } from './environment.ts'
+import { runChild } from './run.ts'
+import { findProgram, findTool } from './tools.ts'
+
+const PRELOAD = fileURLToPath(new URL('../shim/preload.cjs', import.meta.url))
+/** ELF, Mach-O in both byte orders and as a bundle for several processors, PE. */
+const MAGIC = /^(?:7f454c46|feedfac[ef]|c[ef]faedfe|cafebabe|4d5a)/
+
+export const shim: Command = async (context) => {
+  const { environment, output } = context
+  const [command = '', ...args] = context.positionals
+  if (findTool(command)?.native === true || isNative(command, environment)) {
+    output.note(`dario: ${command} is a native binary, which takes no shim; this works for it: dario run -- ${command}`)
+    return 2
+  }
+  const { config } = loadConfig(context)
+  const own = ['localhost', '127.0.0.1'].map((host) => `${host}:${config.port}`) // of a tool that is set up for the port
+  const hosts = (text(context, 'hosts') ?? 'api.anthropic.com,api.openai.com').split(',').map((host) => host.trim()).filter(Boolean)
+  const { ANTHROPIC_API_KEY, OPENAI_API_KEY } = createVariables('', undefined, environment) // only where there is none
+  const preload = `--require "${PRELOAD.replace(/[\\"]/g, '\\$&')}"`
+  const variables: Variables = {
+    ...(ANTHROPIC_API_KEY === undefined ? {} : { ANTHROPIC_API_KEY }), ...(OPENAI_API_KEY === undefined ? {} : { OPENAI_API_KEY }),
+    DARIO_CONFIG: resolve(toSource(context).file), DARIO_SHIM_HOSTS: [...hosts, ...own].join(','),
+    NODE_OPTIONS: [environment['NODE_OPTIONS'], preload].filter(Boolean).join(' '),
+  }
+  for (const name of ['ANTHROPIC_BASE_URL', 'OPENAI_BASE_URL', 'OPENAI_API_BASE']) {
+    if (isOurselves(environment[name] ?? '', config.port)) variables[name] = undefined
+  }
+  return runChild(context, command, args, { ...environment, ...variables })
+}
+
+/** Whether a command ends in a program that is not Node's, also behind the little scripts that npm puts into PATH. */
+export function isNative(command: string, environment: Environment): boolean {
+  const found = findProgram(command, environment)
+  if (found === undefined) return false
+  const file = realpathSync(found)
+  if (/^node(?:js)?(?:\.exe)?$/.test(basename(file)) || file === process.execPath) return false
+  const head = readHead(file)
+  if (MAGIC.test(head.toString('hex'))) return true
+  // `"$basedir/../tool/bin/tool.exe"` of a shell script, `"%dp0%\..\tool\bin\tool.exe"` of a .cmd file.
+  const target = /["'](?:\$basedir|%~?dp0%?)[\\/]+([^"']+)["']\s+(?:"\$@"|%\*)/.exec(head.toString('latin1'))?.[1]
+  const next = target === undefined ? undefined : join(dirname(file), target.replaceAll('\\', '/'))
+  return next !== undefined && existsSync(next) && MAGIC.test(readHead(next).toString('hex'))
+}
+
+function readHead(file: string): Buffer {
+  const handle = openSync(file, 'r')
+  try {
+    const bytes = Buffer.alloc(4096)
+    return bytes.subarray(0, readSync(handle, bytes, 0, bytes.length, 0))
+  } catch {
+    return Buffer.alloc(0) // a folder; the system has the right words for it
+  } finally {
+    closeSync(handle)
+  }
+}
