@@ -4,7 +4,8 @@
  * @module
  */
 import { DarioError } from '../errors.ts'
-import type { Json, JsonObject } from '../hub/types.ts'
+import type { CacheHint, Json, JsonObject } from '../hub/types.ts'
+import type { Target } from './dialect.ts'
 
 export function isObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
@@ -64,6 +65,17 @@ export function defined<Fields extends object>(fields: Fields): Fields {
   const said: Partial<Fields> = {} // a copy: `delete` would slow every later access down
   for (const key in fields) if (fields[key] !== undefined) said[key] = fields[key]
   return said as Fields
+}
+
+/** undefined members are left out by JSON, null ones are refused by Anthropic (pitfall C4). */
+export function readCache(marked: JsonObject): CacheHint | undefined {
+  const control = optionalObj(marked['cache_control'])
+  return control === undefined ? undefined : { ttl: optionalStr(control['ttl']) }
+}
+
+export function encodeCache(cache: CacheHint | undefined, { repairs }: Target): JsonObject {
+  if (cache === undefined || repairs.has('no_cache_marks')) return {}
+  return { cache_control: defined({ type: 'ephemeral', ttl: repairs.has('no_cache_ttl') ? undefined : cache.ttl }) }
 }
 
 /** JSON text as an object; undefined when it is anything else. */

@@ -6,9 +6,9 @@
 import { DarioError } from '../../errors.ts'
 import type { Block, HubRequest, Json, JsonObject, Thinking, Tool, ToolChoice, Turn, Warning } from '../../hub/types.ts'
 import {
-  arr, filled, given, isObject, num, obj, oneOf, optionalArr, optionalBool, optionalNum, optionalObj, optionalStr, parseObject, str,
+  arr, defined, filled, given, isObject, num, obj, oneOf, optionalArr, optionalBool, optionalNum, optionalObj, optionalStr, parseObject, readCache, str,
 } from '../read.ts'
-import { BILLING_HEADER, readCache, readInput, readSource, readThinking } from './wire.ts'
+import { BILLING_HEADER, readInput, readSource, readThinking } from './wire.ts'
 
 const KNOWN = new Set([
   'model', 'messages', 'system', 'max_tokens', 'stop_sequences', 'temperature', 'top_p', 'tools', 'tool_choice',
@@ -25,11 +25,9 @@ const SILENT = new Set(['context_management', 'diagnostics', 'betas'])
  */
 export function decodeRequest(body: JsonObject): { request: HubRequest; warnings: Warning[] } {
   if (isObject(body['thread'])) {
-    throw new DarioError(
-      'unsupported_across_dialects',
-      'thread: this backend keeps no threads; send the whole conversation in messages',
-      { path: 'thread', details: { error_code: 'thread_unsupported_request', unsupported: ['thread'] } },
-    )
+    const message = 'thread: this backend keeps no threads; send the whole conversation in messages'
+    const details = { error_code: 'thread_unsupported_request', unsupported: ['thread'] }
+    throw new DarioError('unsupported_across_dialects', message, { path: 'thread', details })
   }
   const warnings: Warning[] = []
   const extra = Object.fromEntries(Object.entries(body).filter(([name, value]) => !KNOWN.has(name) && value !== null))
@@ -97,8 +95,7 @@ function readContent(content: Json | undefined, path: string): Block[] {
 function readBlock(value: Json, path: string): Block[] {
   if (typeof value === 'string') return [{ type: 'text', text: value }]
   const block = obj(value, path)
-  const cache = readCache(block)
-  const hint = cache === undefined ? {} : { cache }
+  const hint = defined({ cache: readCache(block) })
   switch (block['type']) {
     case 'text': // lossy: citations point into blocks that other vendors number otherwise
       return [{ type: 'text', text: str(block['text'], `${path}.text`), ...hint }]
@@ -155,15 +152,9 @@ function readTools(value: Json | undefined, warnings: Warning[]): Tool[] {
     const deferred = tool['defer_loading'] === true
     const name = filled(tool['name'], `${path}.name`)
     // A mark on a tool that is not in the prompt yet marks nothing (pitfall K13).
-    const cache = deferred ? undefined : readCache(tool)
-    tools.set(name, {
-      type: 'function',
-      name,
-      description: optionalStr(tool['description']),
-      inputSchema: optionalObj(tool['input_schema']) ?? {},
-      strict: optionalBool(tool['strict']),
-      ...(cache === undefined ? {} : { cache }),
-    })
+    const hint = defined({ cache: deferred ? undefined : readCache(tool) })
+    const description = optionalStr(tool['description']), inputSchema = optionalObj(tool['input_schema']) ?? {}
+    tools.set(name, { type: 'function', name, description, inputSchema, strict: optionalBool(tool['strict']), ...hint })
     for (const field of Object.keys(tool)) {
       if (!TOOL_FIELDS.has(field) && tool[field] !== null)
         warnings.push({ path: `${path}.${field}`, reason: 'only Anthropic knows this field' })

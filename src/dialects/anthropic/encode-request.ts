@@ -7,9 +7,9 @@ import type { HubRequest, JsonObject, OutputFormat, Thinking, Tool, Warning } fr
 import type { EncodedRequest, Target } from '../dialect.ts'
 import { createToolNames } from '../names.ts'
 import type { ToolNames } from '../names.ts'
-import { defined, isObject, optionalStr } from '../read.ts'
+import { defined, encodeCache, isObject, optionalStr } from '../read.ts'
 import { repairSchema } from '../schema.ts'
-import { cacheControl, encodeTurns } from './encode-turns.ts'
+import { encodeTurns } from './encode-turns.ts'
 import type { Message } from './encode-turns.ts'
 import { readFamily } from './family.ts'
 import type { Family } from './family.ts'
@@ -31,7 +31,7 @@ export function encodeRequest(request: HubRequest, target: Target): EncodedReque
   const thinking = encodeThinkingWish(request, target, family, maxTokens, messages, drop)
   const thinks = isObject(thinking.thinking) && thinking.thinking['type'] !== 'disabled'
   const format = encodeFormat(request.format, target, family, system)
-  const outputConfig = { ...(thinking.effort === undefined ? {} : { effort: thinking.effort }), ...format }
+  const outputConfig = defined({ effort: thinking.effort, ...format })
   endInUserTurn(messages, family, thinks, drop)
   for (const path of Object.keys(request.extra.chat ?? {})) drop(path, 'Anthropic has no word for this field')
   const body: JsonObject = {
@@ -77,7 +77,7 @@ function encodeFunction(tool: Extract<Tool, { type: 'function' }>, name: string,
     description: tool.description || undefined,
     input_schema: repairSchema(tool.inputSchema, { root: 'object', inlineRefs: false }),
     strict: tool.strict === true && !target.repairs.has('no_strict') ? true : undefined, // never switched on by us (K7)
-    ...cacheControl(tool.cache, target),
+    ...encodeCache(tool.cache, target),
   })
 }
 

@@ -5,10 +5,11 @@
  * @module
  */
 import { DarioError } from '../../errors.ts'
-import type { Block, BlockOf, CacheHint, HubRequest, Json, JsonObject, Source, Turn, Warning } from '../../hub/types.ts'
+import type { Block, BlockOf, HubRequest, Json, JsonObject, Source, Turn, Warning } from '../../hub/types.ts'
 import type { Target } from '../dialect.ts'
 import { toLegal } from '../names.ts'
 import type { ToolNames } from '../names.ts'
+import { encodeCache } from '../read.ts'
 import { writeInput, writeThinking } from './wire.ts'
 
 export interface TurnRules {
@@ -45,12 +46,6 @@ export function encodeTurns(request: HubRequest, rules: TurnRules): { system: Js
   return { system, messages }
 }
 
-export function cacheControl(cache: CacheHint | undefined, target: Target): JsonObject {
-  if (cache === undefined || target.repairs.has('no_cache_marks')) return {}
-  const ttl = target.repairs.has('no_cache_ttl') ? undefined : cache.ttl
-  return { cache_control: { type: 'ephemeral', ...(ttl === undefined ? {} : { ttl }) } }
-}
-
 function labelSystem(turn: Turn, rules: TurnRules): JsonObject[] {
   const blocks = turn.blocks.flatMap((block) => encodeText(block, rules))
   return blocks.map((block) => ({ ...block, text: `<system>\n${String(block['text'])}\n</system>` }))
@@ -61,7 +56,7 @@ function encodeText(block: Block, rules: TurnRules): JsonObject[] {
   if (block.type === 'opaque') return block.origin === 'anthropic' ? [{ ...block.value }] : []
   if ((block.type !== 'text' && block.type !== 'refusal') || block.text.trim() === '') return []
   const cache = block.type === 'text' ? block.cache : undefined
-  return [{ type: 'text', text: block.text, ...cacheControl(cache, rules.target) }]
+  return [{ type: 'text', text: block.text, ...encodeCache(cache, rules.target) }]
 }
 
 function encodeBlock(block: Block, turn: Turn, rules: TurnRules): JsonObject[] {
@@ -77,14 +72,14 @@ function encodeBlock(block: Block, turn: Turn, rules: TurnRules): JsonObject[] {
     case 'thinking': return encodeThinking(block, rules, drop)
     case 'media':
       if (turn.role === 'assistant') return drop('Anthropic takes no pictures or files from the assistant')
-      return [{ ...encodeMedia(block, path), ...cacheControl(block.cache, rules.target) }]
+      return [{ ...encodeMedia(block, path), ...encodeCache(block.cache, rules.target) }]
     case 'tool_use':
       return [{
         type: 'tool_use',
         id: toLegal(block.id, 128),
         name: rules.names.toWire(block),
         input: writeInput(block),
-        ...cacheControl(block.cache, rules.target),
+        ...encodeCache(block.cache, rules.target),
       }]
     case 'tool_result': return encodeResult(block, turn, rules)
     case 'opaque':
@@ -115,7 +110,7 @@ function encodeResult(block: BlockOf<'tool_result'>, turn: Turn, rules: TurnRule
       tool_use_id: toLegal(block.toolUseId, 128),
       ...(content.length === 0 ? {} : { content }),
       ...(block.isError ? { is_error: true } : {}),
-      ...cacheControl(block.cache, rules.target),
+      ...encodeCache(block.cache, rules.target),
     },
     ...media,
   ]

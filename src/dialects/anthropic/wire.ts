@@ -3,18 +3,12 @@
  * @see https://docs.claude.com/en/api/messages
  * @module
  */
-import type { Block, BlockOf, CacheHint, Json, JsonObject, Seal, Source, StopReason, Usage } from '../../hub/types.ts'
+import type { Block, BlockOf, Json, JsonObject, Seal, Source, StopReason, Usage } from '../../hub/types.ts'
 import { packSeal, unpackSeal } from '../../hub/seal.ts'
 import { defined, filled, isObject, optionalArr, optionalNum, optionalObj, optionalStr, parseObject, str } from '../read.ts'
 
 /** The per-request line that Claude Code puts at the head of its system prompt; it means something to Anthropic only. */
 export const BILLING_HEADER = 'x-anthropic-billing-header:'
-
-/** undefined members are left out by JSON, null ones are refused by Anthropic (pitfall C4). */
-export function readCache(block: JsonObject): CacheHint | undefined {
-  const control = optionalObj(block['cache_control'])
-  return control === undefined ? undefined : { ttl: optionalStr(control['ttl']) }
-}
 
 export function readSeal(signature: Json | undefined): Seal | undefined {
   if (typeof signature !== 'string' || signature === '') return undefined

@@ -3,7 +3,7 @@
  * @module
  */
 import type { Json, JsonObject, Thinking, Tool, ToolChoice } from '../../hub/types.ts'
-import { arr, filled, given, isObject, obj, optionalArr, optionalBool, optionalNum, optionalObj, optionalStr } from '../read.ts'
+import { arr, defined, filled, given, isObject, obj, optionalArr, optionalBool, optionalNum, optionalObj, optionalStr, readCache } from '../read.ts'
 
 export function decodeTools(body: JsonObject): Tool[] {
   const read = (item: Json, path: string): Tool => decodeTool(obj(item, path), path)
@@ -21,21 +21,16 @@ function decodeTool(tool: JsonObject, path: string): Tool {
   const part = optionalObj(tool[type]) ?? tool // a flat tool is Responses' form: clients mix them up
   const name = optionalStr(part['name']) ?? ''
   const description = optionalStr(part['description'])
-  const described = description === undefined ? {} : { description }
-  if (type === 'custom' && name !== '') return { type, name, ...described, format: optionalObj(part['format']) }
+  if (type === 'custom' && name !== '') return { ...defined({ type, name, description }), format: optionalObj(part['format']) }
   if (type.startsWith('web_search')) return { type: 'web_search', origin: 'chat', value: tool }
   if (type !== 'function') return { type: 'opaque', origin: 'chat', value: tool }
   filled(part['name'], `${path}.${part === tool ? '' : `${type}.`}name`)
-  const mark = optionalObj(tool['cache_control']) ?? optionalObj(part['cache_control'])
-  const strict = optionalBool(part['strict'])
-  return {
-    type: 'function',
-    name,
-    ...described,
+  return defined({
+    type, name, description,
     inputSchema: optionalObj(part['parameters']) ?? { type: 'object', properties: {} },
-    ...(strict === undefined ? {} : { strict }),
-    ...(mark === undefined ? {} : { cache: { ttl: optionalStr(mark['ttl']) } }),
-  }
+    strict: optionalBool(part['strict']),
+    cache: readCache(tool) ?? readCache(part),
+  })
 }
 
 /** The choice, and the tools that it leaves: the hub has no list of allowed tools, so the others are left out. */

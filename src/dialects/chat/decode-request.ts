@@ -6,7 +6,7 @@
 import { DarioError } from '../../errors.ts'
 import type { Block, HubRequest, Json, JsonObject, OutputFormat, Turn, Warning } from '../../hub/types.ts'
 import { decodeFormat } from '../openai.ts'
-import { arr, given, isObject, num, obj, oneOf, optionalArr, optionalBool, optionalNum, optionalObj, optionalStr, str } from '../read.ts'
+import { arr, defined, given, isObject, num, obj, oneOf, optionalArr, optionalBool, optionalNum, optionalObj, optionalStr, readCache, str } from '../read.ts'
 import { decodeContent, decodeToolContent } from './decode-parts.ts'
 import { decodeThinking, decodeToolChoice, decodeTools } from './decode-options.ts'
 import { decodeThoughts } from './reasoning.ts'
@@ -135,7 +135,7 @@ function decodeCall(call: JsonObject, id: string): Block | undefined {
   if (!name) return undefined
   const value = custom === undefined ? part['arguments'] : part['input']
   const input = typeof value === 'string' ? value : value == null ? '' : JSON.stringify(value) // O9
-  return { type: 'tool_use', id, name, input, ...(custom === undefined ? {} : { kind: 'custom' }), ...cacheOf(call) }
+  return { type: 'tool_use', id, name, input, ...(custom && { kind: 'custom' }), ...defined({ cache: readCache(call) }) }
 }
 
 /** R7: a result that names no call becomes plain text, never an invented id. */
@@ -144,14 +144,9 @@ function decodeResult(message: JsonObject, id: string, path: string): Block[] {
   return id === '' ? content : [{ type: 'tool_result', toolUseId: id, content, isError }]
 }
 
-const cacheOf = (value: JsonObject): { cache?: { ttl?: string | undefined } } => {
-  const mark = optionalObj(value['cache_control'])
-  return mark === undefined ? {} : { cache: { ttl: optionalStr(mark['ttl']) } }
-}
-
 /** C1: a mark on a message is meant for the end of it. */
 function markLast(blocks: Block[], message: JsonObject): void {
   const last = blocks.at(-1)
   const takesMark = last !== undefined && last.type !== 'thinking' && last.type !== 'opaque' && last.type !== 'refusal'
-  if (takesMark) Object.assign(last, cacheOf(message))
+  if (takesMark) Object.assign(last, defined({ cache: readCache(message) }))
 }

@@ -7,9 +7,9 @@ import type { HubRequest, JsonObject, Thinking, Tool, ToolChoice, Warning } from
 import type { EncodedRequest, Repair, Target } from '../dialect.ts'
 import { createToolNames, shorten } from '../names.ts'
 import { encodeSchemaFormat, toEffort, toTier } from '../openai.ts'
-import { isObject, optionalArr } from '../read.ts'
+import { defined, isObject, optionalArr } from '../read.ts'
 import { repairSchema } from '../schema.ts'
-import { encodeCache, encodeTurns } from './encode-turns.ts'
+import { encodeTurns, markCache } from './encode-turns.ts'
 import type { EncodeContext } from './encode-turns.ts'
 import { toFamily } from './families.ts'
 import type { ChatMessage } from './wire.ts'
@@ -57,15 +57,9 @@ function encodeTools(request: HubRequest, context: EncodeContext): JsonObject {
     }
   }
   if (tools.size === 0) return search // A10, and Q11: no choice without tools
-  const { repairs } = context.target
   const choice = encodeToolChoice(request.toolChoice, request.tools, context)
-  const parallel = repairs.has('no_parallel_tools') ? undefined : request.parallelTools
-  return {
-    tools: [...tools.values()],
-    ...(choice === undefined ? {} : { tool_choice: choice }),
-    ...(parallel === undefined ? {} : { parallel_tool_calls: parallel }),
-    ...search,
-  }
+  const parallel = context.target.repairs.has('no_parallel_tools') ? undefined : request.parallelTools
+  return defined({ tools: [...tools.values()], tool_choice: choice, parallel_tool_calls: parallel, ...search })
 }
 
 type NamedTool = Extract<Tool, { type: 'function' | 'custom' }>
@@ -80,17 +74,13 @@ function encodeTool(tool: NamedTool, name: string, context: EncodeContext): Json
     return { type: 'function', function: { name, description: `${tool.description ?? ''}${grammar}`, parameters } }
   }
   const refusesStrict = context.target.repairs.has('no_strict') || !context.family.openFields
-  const strict = refusesStrict ? undefined : tool.strict // K7: never switched on by us
-  return {
-    type: 'function',
-    function: {
-      name,
-      ...(tool.description === undefined ? {} : { description: tool.description }),
-      parameters: repairSchema(tool.inputSchema, { root: 'object', inlineRefs: false }), // K5, K3
-      ...(strict === undefined ? {} : { strict }),
-    },
-    ...encodeCache(tool.cache, context),
-  }
+  const part = defined({
+    name,
+    description: tool.description,
+    parameters: repairSchema(tool.inputSchema, { root: 'object', inlineRefs: false }), // K5, K3
+    strict: refusesStrict ? undefined : tool.strict, // K7: never switched on by us
+  })
+  return { type: 'function', function: part, ...markCache(tool.cache, context) }
 }
 
 /** R16: decided after the tools are, so that it never names one that was left out. */
@@ -171,11 +161,11 @@ function addInstruction(messages: ChatMessage[], instruction: string): void {
 function encodeIdentity(request: HubRequest, { family, target }: EncodeContext): JsonObject {
   const cacheKey = family.cacheKey ? request.cacheKey ?? target.session : undefined // C7
   const tier = toTier(request.serviceTier)
-  return {
-    ...(request.user !== undefined && family.openFields ? { user: shorten(request.user) } : {}), // Q11: 64 characters
-    ...(cacheKey === undefined ? {} : { prompt_cache_key: shorten(cacheKey) }),
-    ...(tier !== undefined && family.serviceTier ? { service_tier: tier } : {}),
-  }
+  return defined({
+    user: request.user !== undefined && family.openFields ? shorten(request.user) : undefined, // Q11: 64 characters
+    prompt_cache_key: cacheKey && shorten(cacheKey),
+    service_tier: family.serviceTier ? tier : undefined,
+  })
 }
 
 function encodeExtra(request: HubRequest, { family, target }: EncodeContext): JsonObject {

@@ -14,11 +14,8 @@ import { optionalNum, optionalObj, optionalStr } from '../read.ts'
 
 /** `error.code` as OpenAI spells it; clients branch on these words. */
 const WIRE_CODES: Partial<Record<ErrorCode, string>> = {
-  context_length_exceeded: 'context_length_exceeded',
-  authentication: 'invalid_api_key',
-  payment_required: 'insufficient_quota',
-  model_not_found: 'model_not_found',
-  rate_limited: 'rate_limit_exceeded',
+  context_length_exceeded: 'context_length_exceeded', authentication: 'invalid_api_key',
+  payment_required: 'insufficient_quota', model_not_found: 'model_not_found', rate_limited: 'rate_limit_exceeded',
   overloaded: 'server_overloaded',
 }
 
@@ -29,18 +26,9 @@ export function encodeError(error: DarioError): { status: number; body: JsonObje
     : status === 429 ? 'rate_limit_error'
     : status === 403 ? 'permission_error'
     : 'invalid_request_error' // OpenAI's word for 401 and 404 too: its `code` tells them apart
-  return {
-    status,
-    body: {
-      error: {
-        message: error.message,
-        type,
-        param: error.path ?? null,
-        code: WIRE_CODES[error.code] ?? null,
-        ...error.details as JsonObject | undefined,
-      },
-    },
-  }
+  const details = error.details as JsonObject | undefined
+  const code = WIRE_CODES[error.code] ?? null
+  return { status, body: { error: { message: error.message, type, param: error.path ?? null, code, ...details } } }
 }
 
 /** A data frame with `error` and no `[DONE]`: a broken answer must not look whole (pitfall S17). */

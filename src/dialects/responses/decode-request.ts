@@ -6,7 +6,7 @@
 import { DarioError } from '../../errors.ts'
 import type { Block, HubRequest, Json, JsonObject, Source, Turn, Warning } from '../../hub/types.ts'
 import type { Repair } from '../dialect.ts'
-import { decodeFormat, readErrorPrefix } from '../openai.ts'
+import { decodeAudio, decodeFormat, readErrorPrefix } from '../openai.ts'
 import { arr, defined, filled, given, isObject, num, obj, oneOf, optionalArr, optionalBool, optionalObj, optionalStr, str } from '../read.ts'
 import { decodeThinking, decodeToolChoice, decodeTools } from './decode-options.ts'
 import { isClientItem, readPartsText, readSeal } from './wire.ts'
@@ -214,12 +214,7 @@ function decodePart(part: JsonObject, path: string): Block[] {
       const source = readSource(part['file_data'] ?? part['file_url'], part['file_id'], `${path}.file_data`)
       return [defined({ type: 'media', kind: 'document', source, name: optionalStr(part['filename']) })]
     }
-    case 'input_audio': {
-      const audio = obj(part['input_audio'], `${path}.input_audio`)
-      const mediaType = `audio/${optionalStr(audio['format']) ?? 'wav'}`
-      const data = filled(audio['data'], `${path}.input_audio.data`)
-      return [{ type: 'media', kind: 'audio', source: { type: 'base64', mediaType, data } }]
-    }
+    case 'input_audio': return [decodeAudio(part, path, 'mp3')]
     default: return [{ type: 'opaque', origin: 'responses', value: { ...part, type: str(part['type'], `${path}.type`) } }]
   }
 }

@@ -37,9 +37,7 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder & { f
   const openPieces = new Set<Piece>()
   const callIds = new Set<string>()
   let events: HubEvent[] = []
-  let nextIndex = 0
-  let started = false
-  let over = false
+  let nextIndex = 0, started = false, over = false
   let usage: Usage | undefined
   const saw = { tool: false, refusal: false }
 

@@ -10,8 +10,7 @@ import type { Block, BlockOf, HubEvent, HubReply, JsonObject, Seal, StopReason, 
 import type { ReplyContext, StreamEncoder } from '../dialect.ts'
 import { KEEP_ALIVE } from '../openai.ts'
 import { parseObject } from '../read.ts'
-import { encodeResponse } from './reply.ts'
-import { INCOMPLETE, encodeEvent } from './wire.ts'
+import { INCOMPLETE, encodeEvent, encodeResponse } from './wire.ts'
 
 /** Told of every stream event of this answer, in order. */
 type Emit = (type: string, fields: JsonObject) => void
@@ -67,10 +66,7 @@ function createBuilder(context: ReplyContext, emit: Emit): (event: HubEvent) => 
   /** Ended calls whose `done` events wait for what comes next: a call that was cut must never be run (pitfall R13). */
   let held: OpenOf<'tool'>[] = []
   let message: Message | undefined
-  let nextOutput = 0
-  let id = ''
-  let over = false
-  let refused = false
+  let nextOutput = 0, id = '', over = false, refused = false
 
   function start(): void {
     if (id !== '') return
@@ -290,12 +286,8 @@ function encodeMessage(message: Message, status: string): JsonObject {
 function encodeCall(tool: OpenOf<'tool'>, input: string, status: string): JsonObject {
   const { id: callId, name, namespace, kind } = tool.call
   return {
-    id: tool.id,
-    type: kind === 'custom' ? 'custom_tool_call' : 'function_call',
-    status,
-    call_id: callId,
-    name,
-    ...(namespace === undefined ? {} : { namespace }),
+    id: tool.id, type: kind === 'custom' ? 'custom_tool_call' : 'function_call', status,
+    call_id: callId, name, ...(namespace === undefined ? {} : { namespace }),
     [kind === 'custom' ? 'input' : 'arguments']: input,
   }
 }

@@ -15,30 +15,20 @@ import { encodeEvent, encodeFailure } from './wire.ts'
 
 /** Codes that vendors put into a failed answer or an error event. */
 const BY_WORD: Readonly<Record<string, ErrorCode>> = {
-  context_length_exceeded: 'context_length_exceeded',
-  rate_limit_exceeded: 'rate_limited',
-  insufficient_quota: 'payment_required',
-  server_is_overloaded: 'overloaded',
-  slow_down: 'overloaded',
-  overloaded_error: 'overloaded',
-  invalid_prompt: 'invalid_request',
-  invalid_request_error: 'invalid_request',
-  invalid_api_key: 'authentication',
-  model_not_found: 'model_not_found',
+  context_length_exceeded: 'context_length_exceeded', rate_limit_exceeded: 'rate_limited',
+  insufficient_quota: 'payment_required', invalid_api_key: 'authentication', model_not_found: 'model_not_found',
+  server_is_overloaded: 'overloaded', slow_down: 'overloaded', overloaded_error: 'overloaded',
+  invalid_prompt: 'invalid_request', invalid_request_error: 'invalid_request',
 }
 
 const TYPE_BY_CODE: Partial<Record<ErrorCode, string>> = {
-  authentication: 'authentication_error',
-  permission: 'permission_error',
-  payment_required: 'insufficient_quota',
+  authentication: 'authentication_error', permission: 'permission_error', payment_required: 'insufficient_quota',
   rate_limited: 'rate_limit_error',
 }
 
 /** Names for `code` that OpenAI clients act upon; the others keep dario's own. */
 const CODE_ON_WIRE: Partial<Record<ErrorCode, string>> = {
-  authentication: 'invalid_api_key',
-  payment_required: 'insufficient_quota',
-  rate_limited: 'rate_limit_exceeded',
+  authentication: 'invalid_api_key', payment_required: 'insufficient_quota', rate_limited: 'rate_limit_exceeded',
   overloaded: 'server_is_overloaded',
 }
 
@@ -47,10 +37,8 @@ export function encodeError(error: DarioError, requestId: string): { status: num
   const type = TYPE_BY_CODE[error.code] ?? (status < 500 ? 'invalid_request_error' : 'server_error')
   const code = CODE_ON_WIRE[error.code] ?? error.code
   const details = error.details as JsonObject | undefined
-  return {
-    status,
-    body: { error: { message: error.message, type, param: error.path ?? null, code, ...details }, request_id: requestId },
-  }
+  const inner = { message: error.message, type, param: error.path ?? null, code, ...details }
+  return { status, body: { error: inner, request_id: requestId } }
 }
 
 /** For a stream whose encoder is not at hand (a relayed one): the smallest response object that clients accept. */
