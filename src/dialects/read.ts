@@ -4,7 +4,7 @@
  * @module
  */
 import { DarioError } from '../errors.ts'
-import type { CacheHint, Json, JsonObject } from '../hub/types.ts'
+import type { CacheHint, Json, JsonObject, Thinking } from '../hub/types.ts'
 import type { Target } from './dialect.ts'
 
 export function isObject(value: unknown): value is JsonObject {
@@ -18,30 +18,11 @@ export const optionalBool = (value: unknown): boolean | undefined => (typeof val
 export const optionalObj = (value: unknown): JsonObject | undefined => (isObject(value) ? value : undefined)
 export const optionalArr = (value: unknown): Json[] | undefined => Array.isArray(value) ? (value as Json[]) : undefined
 
-/** @throws DarioError `invalid_request` */
-export function str(value: unknown, path: string): string {
-  return optionalStr(value) ?? refuse(path, 'a string', value)
-}
-
-/** @throws DarioError `invalid_request` */
-export function num(value: unknown, path: string): number {
-  return optionalNum(value) ?? refuse(path, 'a number', value)
-}
-
-/** @throws DarioError `invalid_request` */
-export function bool(value: unknown, path: string): boolean {
-  return optionalBool(value) ?? refuse(path, 'true or false', value)
-}
-
-/** @throws DarioError `invalid_request` */
-export function obj(value: unknown, path: string): JsonObject {
-  return optionalObj(value) ?? refuse(path, 'an object', value)
-}
-
-/** @throws DarioError `invalid_request` */
-export function arr(value: unknown, path: string): Json[] {
-  return optionalArr(value) ?? refuse(path, 'an array', value)
-}
+/** @throws DarioError `invalid_request`, as all of these. */
+export const str = (value: unknown, path: string): string => optionalStr(value) ?? refuse(path, 'a string', value)
+export const num = (value: unknown, path: string): number => optionalNum(value) ?? refuse(path, 'a number', value)
+export const obj = (value: unknown, path: string): JsonObject => optionalObj(value) ?? refuse(path, 'an object', value)
+export const arr = (value: unknown, path: string): Json[] => optionalArr(value) ?? refuse(path, 'an array', value)
 
 /** @throws DarioError `invalid_request` for an empty string too: a picture without data is none. */
 export function filled(value: unknown, path: string): string {
@@ -54,10 +35,15 @@ export function oneOf<Word extends string>(value: unknown, path: string, words: 
 }
 
 /** A member that may be left out or null, and is read strictly otherwise. */
-export function given<Value>(
-  value: unknown, path: string, read: (value: unknown, path: string) => Value,
-): Value | undefined {
+export function given<Value>(value: unknown, path: string, read: (value: unknown, path: string) => Value): Value | undefined {
   return value === undefined || value === null ? undefined : read(value, path)
+}
+
+const EFFORTS = ['minimal', 'low', 'medium', 'high', 'xhigh', 'max'] as const
+
+/** undefined for `none` and for a word that is not known. */
+export function readEffort(word: unknown): Thinking['effort'] {
+  return EFFORTS.find((effort) => effort === word)
 }
 
 /** Without the members that are undefined: what was not said is not there. */

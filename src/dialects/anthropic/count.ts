@@ -53,7 +53,7 @@ function countBlock(block: JsonObject, version: number): number {
 }
 
 /** Weights fitted to recorded answers and their `output_tokens`: within 10 % on prose and JSON. */
-export function countText(text: string): number {
+function countText(text: string): number {
   let tokens = 0
   let last = '' // kind of the run
   for (let index = 0; index < text.length; index++) {
@@ -102,7 +102,7 @@ function atobOr(base64: string): string {
 }
 
 /** Pixels from the header of a PNG, GIF, WebP or JPEG file, given one character per byte. */
-export function readImageSize(bytes: string): { width: number; height: number } | undefined {
+function readImageSize(bytes: string): { width: number; height: number } | undefined {
   const at = (index: number): number => (index < bytes.length ? bytes.charCodeAt(index) : 0)
   const big = (index: number): number => at(index) * 256 + at(index + 1)
   const little = (index: number): number => at(index) + at(index + 1) * 256

@@ -6,7 +6,7 @@
 import { DarioError } from '../../errors.ts'
 import type { Block, HubRequest, Json, JsonObject, Thinking, Tool, ToolChoice, Turn, Warning } from '../../hub/types.ts'
 import {
-  arr, defined, filled, given, isObject, num, obj, oneOf, optionalArr, optionalBool, optionalNum, optionalObj, optionalStr, parseObject, readCache, str,
+  arr, defined, filled, given, isObject, num, obj, oneOf, optionalArr, optionalBool, optionalNum, optionalObj, optionalStr, parseObject, readCache, readEffort, str,
 } from '../read.ts'
 import { BILLING_HEADER, readInput, readSource, readThinking } from './wire.ts'
 
@@ -15,7 +15,6 @@ const KNOWN = new Set([
   'thinking', 'output_config', 'output_format', 'metadata', 'stream', 'thread',
 ])
 const TOOL_FIELDS = new Set(['name', 'description', 'input_schema', 'strict', 'cache_control', 'type'])
-const EFFORTS = ['minimal', 'low', 'medium', 'high', 'xhigh', 'max'] as const
 /** What says nothing to another vendor and costs the answer nothing, so that it is no loss. */
 const SILENT = new Set(['context_management', 'diagnostics', 'betas'])
 
@@ -170,15 +169,14 @@ function readToolChoice(choice: JsonObject | undefined): { toolChoice?: ToolChoi
   switch (choice['type']) {
     case 'any': return { toolChoice: { type: 'required' }, ...parallel }
     case 'tool': return { toolChoice: { type: 'tool', name: str(choice['name'], 'tool_choice.name') }, ...parallel }
-    case 'none': return { toolChoice: { type: 'none' }, ...parallel }
-    default: return { toolChoice: { type: 'auto' }, ...parallel }
+    default: return { toolChoice: { type: choice['type'] === 'none' ? 'none' : 'auto' }, ...parallel }
   }
 }
 
 /** An effort alone is a wish too: the model decides whether it thinks, and how hard. */
 function readThinkingWish(body: JsonObject): Thinking | undefined {
   const wish = optionalObj(body['thinking'])
-  const effort = EFFORTS.find((word) => word === optionalObj(body['output_config'])?.['effort'])
+  const effort = readEffort(optionalObj(body['output_config'])?.['effort'])
   if (wish === undefined) return effort === undefined ? undefined : { mode: 'adaptive', effort }
   if (wish['type'] === 'disabled') return { mode: 'off' }
   const display = optionalStr(wish['display'])

@@ -46,8 +46,7 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder {
     readStop(message)
     const events: HubEvent[] = [{ type: 'start', id, model: optionalStr(message['model']) ?? '', usage: { ...usage } }]
     for (const [index, block] of (optionalArr(message['content']) ?? []).entries()) {
-      // pitfall O12
-      if (isObject(block)) events.push(...startBlock(index, block), ...stopBlock(index))
+      if (isObject(block)) events.push(...startBlock(index, block), ...stopBlock(index)) // pitfall O12
     }
     return events
   }
@@ -84,8 +83,7 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder {
     const id = optionalStr(value['id']) || context.newId('toolu_')
     const wireName = optionalStr(value['name']) ?? ''
     if (toolIds.has(id) || wireName === '') {
-      // a call that came twice would run twice (pitfalls S10, B14)
-      open.set(index, { kind: 'ignored' })
+      open.set(index, { kind: 'ignored' }) // a call that came twice would run twice (pitfalls S10, B14)
       return []
     }
     toolIds.add(id)
@@ -181,8 +179,7 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder {
     },
     end() {
       if (done) return []
-      // only the last frame was lost (pitfall S16)
-      if (rawStop !== undefined && messageId !== undefined) return finish()
+      if (rawStop !== undefined && messageId !== undefined) return finish() // only the last frame was lost (S16)
       return fail('the upstream closed the stream before the answer was complete; send the request again')
     },
   }

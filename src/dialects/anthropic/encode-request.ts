@@ -105,8 +105,7 @@ function encodeToolChoice(
   const auto = choice === undefined && request.parallelTools !== false ? {} : { tool_choice: { type: 'auto', ...one } }
   if (choice === undefined || choice.type === 'auto') return auto
   if (thinks) {
-    // forced tools are refused with thinking (pitfall T9)
-    drop('tool_choice', 'a model that thinks cannot be forced to call a tool')
+    drop('tool_choice', 'a model that thinks cannot be forced to call a tool') // it would be refused (pitfall T9)
     return { tool_choice: { type: 'auto', ...one } }
   }
   if (choice.type === 'required') return { tool_choice: { type: 'any', ...one } }
@@ -156,8 +155,7 @@ function encodeThinkingWish(
   const usual = wish.effort !== undefined ? BUDGETS[wish.effort] : wish.mode === 'on' ? BUDGETS.low : undefined
   const wanted = wish.budget ?? usual
   if (wanted === undefined) return {} // lossy: these models cannot decide for themselves
-  // leaves room for the answer (pitfall T8)
-  const budget = Math.min(Math.max(wanted, MIN_BUDGET), maxTokens - MIN_BUDGET)
+  const budget = Math.min(Math.max(wanted, MIN_BUDGET), maxTokens - MIN_BUDGET) // room for the answer (pitfall T8)
   if (budget < MIN_BUDGET) {
     drop('thinking', 'max_tokens leaves no room for thinking')
     return {}
@@ -172,8 +170,7 @@ function encodeThinkingWish(
 function encodeAdaptive(wish: Thinking, family: Family): { thinking: JsonObject; effort?: string } {
   // lossy: a budget has no place here, and an effort that the model lacks becomes the next lower one, never a higher
   const effort = wish.effort === 'minimal' ? 'low' : wish.effort === 'xhigh' && !family.xhigh ? 'high' : wish.effort
-  // these models hide it otherwise
-  const display = wish.visible !== false && family.xhigh ? { display: 'summarized' } : {}
+  const display = wish.visible !== false && family.xhigh ? { display: 'summarized' } : {} // hidden otherwise
   return { thinking: { type: 'adaptive', ...display }, ...(effort === undefined ? {} : { effort }) }
 }
 
@@ -184,16 +181,13 @@ function opensWithThinking(messages: Message[]): boolean {
   return opening === undefined || opening['type'] === 'thinking' || opening['type'] === 'redacted_thinking'
 }
 
-function encodeFormat(
-  format: OutputFormat | undefined, target: Target, family: Family, system: JsonObject[],
-): JsonObject {
+function encodeFormat(format: OutputFormat | undefined, target: Target, family: Family, system: JsonObject[]): JsonObject {
   if (format === undefined) return {}
   if (format.type === 'json_schema' && family.format && !target.repairs.has('no_format')) {
     return { format: { type: 'json_schema', schema: repairSchema(format.schema, { inlineRefs: false, closed: true }) } }
   }
   // lossy: an instruction asks for what other vendors enforce (pitfall B10)
-  const schema =
-    format.type === 'json_schema' ? ` It must match this JSON Schema: ${JSON.stringify(format.schema)}` : ''
+  const schema = format.type === 'json_schema' ? ` It must match this JSON Schema: ${JSON.stringify(format.schema)}` : ''
   system.push({ type: 'text', text: `Answer with one JSON object and nothing else, without a code fence.${schema}` })
   return {}
 }

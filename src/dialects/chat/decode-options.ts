@@ -3,7 +3,7 @@
  * @module
  */
 import type { Json, JsonObject, Thinking, Tool, ToolChoice } from '../../hub/types.ts'
-import { arr, defined, filled, given, isObject, obj, optionalArr, optionalBool, optionalNum, optionalObj, optionalStr, readCache } from '../read.ts'
+import { arr, defined, filled, given, isObject, obj, optionalArr, optionalBool, optionalNum, optionalObj, optionalStr, readCache, readEffort } from '../read.ts'
 
 export function decodeTools(body: JsonObject): Tool[] {
   const read = (item: Json, path: string): Tool => decodeTool(obj(item, path), path)
@@ -34,9 +34,7 @@ function decodeTool(tool: JsonObject, path: string): Tool {
 }
 
 /** The choice, and the tools that it leaves: the hub has no list of allowed tools, so the others are left out. */
-export function decodeToolChoice(
-  body: JsonObject, tools: Tool[],
-): { tools: Tool[]; toolChoice: ToolChoice | undefined } {
+export function decodeToolChoice(body: JsonObject, tools: Tool[]): { tools: Tool[]; toolChoice: ToolChoice | undefined } {
   const choice = body['tool_choice'] ?? body['function_call']
   const allowed = isObject(choice) && choice['type'] === 'allowed_tools'
     ? optionalObj(choice['allowed_tools']) ?? choice
@@ -67,8 +65,6 @@ function nameOf(value: Json | undefined): string | undefined {
   return optionalStr((optionalObj(value['function']) ?? optionalObj(value['custom']) ?? value)['name'])
 }
 
-const EFFORTS: readonly string[] = ['minimal', 'low', 'medium', 'high', 'xhigh', 'max'] satisfies Thinking['effort'][]
-
 /** `reasoning_effort`, OpenRouter's `reasoning`, and the `thinking` switch that many vendors took from Anthropic. */
 export function decodeThinking(body: JsonObject): Thinking | undefined {
   const reasoning = optionalObj(body['reasoning']), thinking = optionalObj(body['thinking'])
@@ -77,9 +73,8 @@ export function decodeThinking(body: JsonObject): Thinking | undefined {
   if (word === 'none' || reasoning?.['enabled'] === false || thinking?.['type'] === 'disabled') return { mode: 'off' }
   const visible = reasoning?.['exclude'] === true ? { visible: false } : {}
   if (budget !== undefined) return { mode: 'on', budget, ...visible }
-  if (word !== undefined && EFFORTS.includes(word)) {
-    return { mode: 'on', effort: word as Thinking['effort'], ...visible }
-  }
+  const effort = readEffort(word)
+  if (effort !== undefined) return { mode: 'on', effort, ...visible }
   if (thinking?.['type'] === 'adaptive') return { mode: 'adaptive' }
   return reasoning?.['enabled'] === true || thinking?.['type'] === 'enabled' ? { mode: 'on', ...visible } : undefined
 }

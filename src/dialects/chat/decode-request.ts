@@ -23,11 +23,8 @@ const KNOWN = new Set([
 export function decodeRequest(body: JsonObject): { request: HubRequest; warnings: Warning[] } {
   const many = optionalNum(body['n'])
   if (many !== undefined && many > 1) {
-    throw new DarioError(
-      'unsupported_across_dialects',
-      `n: this backend gives one answer per request; send it ${many} times, or route the model to a Chat backend`,
-      { path: 'n' },
-    )
+    const message = `n: this backend gives one answer per request; send it ${many} times, or route the model to a Chat backend`
+    throw new DarioError('unsupported_across_dialects', message, { path: 'n' })
   }
   const warnings: Warning[] = []
   const { tools, toolChoice } = decodeToolChoice(body, decodeTools(body))
@@ -82,9 +79,8 @@ function decodeMessages(messages: Json[], warnings: Warning[]): Turn[] {
   return turns
 }
 
-const isResults = (turn: Turn): boolean => {
-  return turn.blocks.length > 0 && turn.blocks.every((block) => block.type === 'tool_result')
-}
+const isResults = (turn: Turn): boolean =>
+  turn.blocks.length > 0 && turn.blocks.every((block) => block.type === 'tool_result')
 
 const ROLES = ['system', 'developer', 'user', 'assistant', 'tool', 'function'] as const
 

@@ -195,9 +195,8 @@ export function isPreamble(event: SseEvent): boolean {
   })
 }
 
-const isEmpty = (value: Json | undefined): boolean => {
-  return value === undefined || value === null || value === '' || (Array.isArray(value) && value.length === 0)
-}
+const isEmpty = (value: Json | undefined): boolean =>
+  value === undefined || value === null || value === '' || (Array.isArray(value) && value.length === 0)
 
 export function endOf(event: SseEvent): 'complete' | 'error' | undefined {
   if (event.data.trim() === '[DONE]') return 'complete'

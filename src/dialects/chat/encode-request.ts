@@ -137,9 +137,7 @@ function encodeThinking(thinking: Thinking | undefined, { family, target, warn }
   return effort === undefined ? {} : { reasoning_effort: effort }
 }
 
-function encodeFormat(
-  { format }: HubRequest, { family, target }: EncodeContext,
-): { field?: JsonObject; instruction?: string } {
+function encodeFormat({ format }: HubRequest, { family, target }: EncodeContext): { field?: JsonObject; instruction?: string } {
   if (format === undefined) return {}
   const schema = format.type === 'json_schema' ? format.schema : undefined
   const rule = schema === undefined ? '' : ` It must match this JSON schema: ${JSON.stringify(schema)}`

@@ -52,8 +52,7 @@ export function createStreamEncoder(context: ReplyContext): StreamEncoder {
   }
 
   function beginCall(index: number, block: BlockOf<'tool_use'>): string {
-    const custom = block.kind === 'custom'
-    const call = calls++
+    const custom = block.kind === 'custom', call = calls++
     open.set(index, { type: 'tool_use', call, custom, empty: true })
     seen.tools = true
     const entry = custom
@@ -125,41 +124,28 @@ export function encodeReply(reply: HubReply, context: ReplyContext): JsonObject 
   let text = '', refusal = '', reasoning = ''
   for (const block of reply.blocks) {
     switch (block.type) {
-      case 'text':
-        text += block.text
-        break
-      case 'refusal':
-        refusal += block.text
-        break
+      case 'text': text += block.text; break
+      case 'refusal': refusal += block.text; break
       case 'thinking':
         if (block.seal !== undefined) details.push(encodeSealEntry(block.seal, reasoning.length, block.text.length))
         reasoning += block.text
         break
-      case 'tool_use':
-        calls.push(encodeCall(block))
-        break
+      case 'tool_use': calls.push(encodeCall(block)); break
       default: // lossy: media and other vendors' blocks have no place in a Chat answer
     }
   }
-  const finish = encodeFinishReason(reply.stop, { tools: calls.length > 0, refusal: refusal !== '' })
+  const finish_reason = encodeFinishReason(reply.stop, { tools: calls.length > 0, refusal: refusal !== '' })
+  const message = {
+    role: 'assistant',
+    content: text === '' && (calls.length > 0 || refusal !== '') ? null : text,
+    refusal: refusal === '' ? null : refusal,
+    ...(reasoning === '' ? {} : { reasoning_content: reasoning }),
+    ...(details.length === 0 ? {} : { reasoning_details: details }),
+    ...(calls.length === 0 ? {} : { tool_calls: calls }), // A10: clients run their tool loop on an empty list too
+  }
   return {
-    id: context.newId('chatcmpl-'),
-    object: 'chat.completion',
-    created: context.created,
-    model: context.model,
-    choices: [{
-      index: 0,
-      message: {
-        role: 'assistant',
-        content: text === '' && (calls.length > 0 || refusal !== '') ? null : text,
-        refusal: refusal === '' ? null : refusal,
-        ...(reasoning === '' ? {} : { reasoning_content: reasoning }),
-        ...(details.length === 0 ? {} : { reasoning_details: details }),
-        ...(calls.length === 0 ? {} : { tool_calls: calls }), // A10: clients run their tool loop on an empty list too
-      },
-      logprobs: null,
-      finish_reason: finish,
-    }],
+    id: context.newId('chatcmpl-'), object: 'chat.completion', created: context.created, model: context.model,
+    choices: [{ index: 0, message, logprobs: null, finish_reason }],
     usage: encodeUsage(reply.usage),
   }
 }

@@ -4,7 +4,7 @@
  * @module
  */
 import type { HubRequest, JsonObject, Thinking, Tool, ToolChoice, Warning } from '../../hub/types.ts'
-import { arr, defined, filled, isObject, obj, optionalArr, optionalBool, optionalObj, optionalStr, str } from '../read.ts'
+import { arr, defined, filled, isObject, obj, optionalArr, optionalBool, optionalObj, optionalStr, readEffort, str } from '../read.ts'
 
 export function decodeTools(value: unknown): Tool[] {
   if (value == null) return []
@@ -63,13 +63,11 @@ function isSameTool(tool: Tool, wanted: JsonObject): boolean {
   return tool.value['type'] === wanted['type'] && (wanted['server_label'] ?? null) === (tool.value['server_label'] ?? null)
 }
 
-const EFFORTS: readonly string[] = ['minimal', 'low', 'medium', 'high', 'xhigh', 'max'] satisfies Thinking['effort'][]
-
 /** A wish for summaries alone is no wish for reasoning: Codex sends it to models that have none (Q4, T10). */
 export function decodeThinking(reasoning: JsonObject | undefined): Thinking | undefined {
   const effort = optionalStr(reasoning?.['effort'])
   if (effort === undefined) return undefined
   if (effort === 'none') return { mode: 'off' }
-  const known = EFFORTS.includes(effort) ? { effort: effort as NonNullable<Thinking['effort']> } : {}
-  return { mode: 'on', ...known, visible: (reasoning?.['summary'] ?? reasoning?.['generate_summary']) != null }
+  const visible = (reasoning?.['summary'] ?? reasoning?.['generate_summary']) != null
+  return defined<Thinking>({ mode: 'on', effort: readEffort(effort), visible })
 }

@@ -126,12 +126,8 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder & { f
     item.done = true
     item.value = { ...item.value, ...value }
     switch (item.type) {
-      case 'message':
-        finishMessage(item)
-        break
-      case 'reasoning':
-        finishReasoning(item)
-        break
+      case 'message': finishMessage(item); break
+      case 'reasoning': finishReasoning(item); break
       case 'function_call':
       case 'custom_tool_call': {
         const piece = toolOf(item, true)

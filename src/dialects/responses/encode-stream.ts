@@ -270,9 +270,8 @@ function createBuilder(context: ReplyContext, emit: Emit): (event: HubEvent) => 
 
 const place = (item: { id: string; outputIndex: number }): JsonObject => ({ item_id: item.id, output_index: item.outputIndex })
 
-const inputWord = (call: BlockOf<'tool_use'>): string => {
-  return call.kind === 'custom' ? 'custom_tool_call_input' : 'function_call_arguments'
-}
+const inputWord = (call: BlockOf<'tool_use'>): string =>
+  call.kind === 'custom' ? 'custom_tool_call_input' : 'function_call_arguments'
 
 function encodePart(kind: 'text' | 'refusal', text: string): JsonObject {
   return kind === 'refusal' ? { type: 'refusal', refusal: text } : { type: 'output_text', text, annotations: [], logprobs: [] }
