@@ -28,7 +28,7 @@ export function shorten(text: string, most: number = MOST): string {
   return `${text.slice(0, most - mark.length - 1)}_${mark}`
 }
 
-/** The block of a call that came by its wire name, as the client knows the tool; `kind` and `namespace` as they came. */
+/** The block of a call that came by its wire name, as the client knows the tool. */
 export function toToolUse(
   { toolNames }: DecodeContext, id: string, wireName: string, kind?: ToolKind, namespace?: string,
 ): BlockOf<'tool_use'> {
@@ -40,7 +40,7 @@ export function toToolUse(
   })
 }
 
-/** Letters, digits, `_` and `-`; what had to change ends in a hash of the original, so that `a.b` and `a/b` stay apart. */
+/** Letters, digits, `_` and `-`; what is changed ends in a hash of the original: `a.b` and `a/b` stay apart. */
 export function toLegal(text: string, most: number): string {
   const legal = text.replace(/[^A-Za-z0-9_-]/g, '_')
   return legal === text && text !== '' && text.length <= most ? text : `${legal.slice(0, most - 15)}_${hash(text)}`

@@ -24,7 +24,7 @@ export function readErrorPrefix(content: Block[]): { content: Block[]; isError: 
   return { content: [{ ...first, text: first.text.slice(ERROR_PREFIX.length) }, ...rest], isError: true }
 }
 
-/** Cached tokens are a part of the input here, not in the hub; vendors' other words for them count too (pitfalls O1, U2 to U4). */
+/** Cached tokens are a part of the input here, not in the hub; vendors have many words for them (O1, U2 to U4). */
 export function decodeUsage(value: unknown): Usage | undefined {
   const usage = optionalObj(value) ?? {}
   const prompt = optionalNum(usage['prompt_tokens']) ?? optionalNum(usage['input_tokens'])
@@ -34,14 +34,16 @@ export function decodeUsage(value: unknown): Usage | undefined {
   const outputDetails = optionalObj(usage['completion_tokens_details']) ?? optionalObj(usage['output_tokens_details'])
   const first = (...values: unknown[]): number => values.map(optionalNum).find((found) => found !== undefined) ?? 0
   const cacheRead = first(
-    details?.['cached_tokens'], usage['prompt_cache_hit_tokens'], usage['cached_tokens'], usage['cache_read_input_tokens'],
+    details?.['cached_tokens'], usage['prompt_cache_hit_tokens'], usage['cached_tokens'],
+    usage['cache_read_input_tokens'],
   )
   const cacheWrite = first(details?.['cache_write_tokens'], usage['cache_creation_input_tokens'])
   const reasoning = optionalNum(outputDetails?.['reasoning_tokens']) ?? optionalNum(usage['reasoning_tokens'])
   let output = completion ?? 0
   // xAI counts reasoning beside the completion, everyone else inside it: only the total tells them apart.
   if (reasoning !== undefined && usage['total_tokens'] === (prompt ?? 0) + output + reasoning) output += reasoning
-  return defined({ input: Math.max(0, (prompt ?? 0) - cacheRead - cacheWrite), cacheRead, cacheWrite, output, reasoning })
+  const input = Math.max(0, (prompt ?? 0) - cacheRead - cacheWrite)
+  return defined({ input, cacheRead, cacheWrite, output, reasoning })
 }
 
 /** `xhigh` exists; else `high` is the most. */
@@ -72,7 +74,7 @@ export function decodeFormat(
   }
 }
 
-export function encodeSchemaFormat(format: Extract<OutputFormat, { type: 'json_schema' }>, { repairs }: Target): JsonObject {
+export function encodeSchema(format: Extract<OutputFormat, { type: 'json_schema' }>, { repairs }: Target): JsonObject {
   return defined({
     name: (format.name ?? 'response').replace(/[^A-Za-z0-9_-]/g, '_').slice(0, 64),
     description: format.description,

@@ -35,7 +35,9 @@ export function oneOf<Word extends string>(value: unknown, path: string, words: 
 }
 
 /** A member that may be left out or null, and is read strictly otherwise. */
-export function given<Value>(value: unknown, path: string, read: (value: unknown, path: string) => Value): Value | undefined {
+export function given<Value>(
+  value: unknown, path: string, read: (value: unknown, path: string) => Value,
+): Value | undefined {
   return value === undefined || value === null ? undefined : read(value, path)
 }
 

@@ -6,7 +6,8 @@
 import { DarioError } from '../../errors.ts'
 import type { Block, HubRequest, Json, JsonObject, Thinking, Tool, ToolChoice, Turn, Warning } from '../../hub/types.ts'
 import {
-  arr, defined, filled, given, isObject, num, obj, oneOf, optionalArr, optionalBool, optionalNum, optionalObj, optionalStr, parseObject, readCache, readEffort, str,
+  arr, defined, filled, given, isObject, num, obj, oneOf, optionalArr, optionalBool, optionalNum, optionalObj, optionalStr,
+  parseObject, readCache, readEffort, str,
 } from '../read.ts'
 import { BILLING_HEADER, readInput, readSource, readThinking } from './wire.ts'
 
@@ -111,8 +112,8 @@ function readBlock(value: Json, path: string): Block[] {
     case 'thinking':
     case 'redacted_thinking': return [readThinking(block)]
     case 'tool_use': {
-      const id = str(block['id'], `${path}.id`)
-      return [{ type: 'tool_use', id, name: optionalStr(block['name']) ?? '', input: readInput(block['input']), ...hint }]
+      const id = str(block['id'], `${path}.id`), name = optionalStr(block['name']) ?? ''
+      return [{ type: 'tool_use', id, name, input: readInput(block['input']), ...hint }]
     }
     case 'tool_result': {
       const toolUseId = optionalStr(block['tool_use_id']) ?? ''

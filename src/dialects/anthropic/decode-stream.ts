@@ -68,8 +68,8 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder {
         const { text, seal, ...block } = readThinking(value)
         open.set(index, { kind: 'thinking' })
         const whole = block.redacted === true && seal !== undefined
-        events.push({ type: 'block_start', index, block: defined({ ...block, text: '', seal: whole ? seal : undefined }) })
-        events.push(...toDelta(index, text))
+        const opening = defined({ ...block, text: '', seal: whole ? seal : undefined })
+        events.push({ type: 'block_start', index, block: opening }, ...toDelta(index, text))
         return whole ? events : [...events, ...toSeal(index, seal)]
       }
       case 'tool_use': return [...events, ...startTool(index, value)]

@@ -181,13 +181,16 @@ function opensWithThinking(messages: Message[]): boolean {
   return opening === undefined || opening['type'] === 'thinking' || opening['type'] === 'redacted_thinking'
 }
 
-function encodeFormat(format: OutputFormat | undefined, target: Target, family: Family, system: JsonObject[]): JsonObject {
+function encodeFormat(
+  format: OutputFormat | undefined, target: Target, family: Family, system: JsonObject[],
+): JsonObject {
   if (format === undefined) return {}
   if (format.type === 'json_schema' && family.format && !target.repairs.has('no_format')) {
     return { format: { type: 'json_schema', schema: repairSchema(format.schema, { inlineRefs: false, closed: true }) } }
   }
   // lossy: an instruction asks for what other vendors enforce (pitfall B10)
-  const schema = format.type === 'json_schema' ? ` It must match this JSON Schema: ${JSON.stringify(format.schema)}` : ''
+  const schema =
+    format.type === 'json_schema' ? ` It must match this JSON Schema: ${JSON.stringify(format.schema)}` : ''
   system.push({ type: 'text', text: `Answer with one JSON object and nothing else, without a code fence.${schema}` })
   return {}
 }

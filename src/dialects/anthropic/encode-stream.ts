@@ -103,7 +103,8 @@ export function createStreamEncoder(context: ReplyContext): StreamEncoder {
       case 'end': {
         const out = start(undefined) + closeAll()
         const delta = { stop_reason: toStop(event.stop, hasTool), stop_sequence: event.stopSequence ?? null }
-        return out + send({ type: 'message_delta', delta, usage: writeUsage(event.usage) }) + send({ type: 'message_stop' })
+        const last = send({ type: 'message_delta', delta, usage: writeUsage(event.usage) })
+        return out + last + send({ type: 'message_stop' })
       }
       default: return start(undefined) + take(event)
     }

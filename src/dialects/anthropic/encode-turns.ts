@@ -116,7 +116,7 @@ function encodeResult(block: BlockOf<'tool_result'>, turn: Turn, rules: TurnRule
   ]
 }
 
-/** @throws DarioError `unsupported_across_dialects`: an attachment that silently vanished would be worse (pitfall I2). */
+/** @throws DarioError `unsupported_across_dialects`: an attachment that silently vanished is worse (pitfall I2). */
 function encodeMedia(block: BlockOf<'media'>, path: string): JsonObject {
   const source = readDataUrl(block.source)
   const isImage = block.kind === 'image' && !(source.type === 'base64' && !source.mediaType.startsWith('image/'))

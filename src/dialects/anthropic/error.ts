@@ -46,8 +46,8 @@ export function encodeStreamError(error: DarioError, requestId: string): string 
 function toMessage(error: DarioError): string {
   if (error.code !== 'context_length_exceeded' || /^prompt is too long/i.test(error.message)) return error.message
   const { limit, requested } = readOverflow(error.message) ?? {}
-  const words = limit === undefined || requested === undefined ? error.message : `${requested} tokens > ${limit} maximum`
-  return `prompt is too long: ${words}`
+  const isKnown = limit !== undefined && requested !== undefined
+  return `prompt is too long: ${isKnown ? `${requested} tokens > ${limit} maximum` : error.message}`
 }
 
 /** An upstream's refusal, whatever it looks like. */

@@ -7,7 +7,7 @@ import type { Block, BlockOf, Json, JsonObject, Seal, Source, StopReason, Usage 
 import { packSeal, unpackSeal } from '../../hub/seal.ts'
 import { defined, filled, isObject, optionalArr, optionalNum, optionalObj, optionalStr, parseObject, str } from '../read.ts'
 
-/** The per-request line that Claude Code puts at the head of its system prompt; it means something to Anthropic only. */
+/** The per-request line that Claude Code puts at the head of its system prompt, for Anthropic only. */
 export const BILLING_HEADER = 'x-anthropic-billing-header:'
 
 export function readSeal(signature: Json | undefined): Seal | undefined {
@@ -56,7 +56,7 @@ export function readSource(value: JsonObject, path: string): Source {
     case 'url': return { type: 'url', url: filled(value['url'], `${path}.url`) }
     case 'file': return { type: 'file', origin: 'anthropic', id: str(value['file_id'], `${path}.file_id`) }
     case 'content':
-      return { type: 'text', mediaType: 'text/plain', text: optionalStr(value['content']) ?? joinTexts(value['content']) }
+      return { type: 'text', mediaType: 'text/plain', text: joinTexts(value['content']) }
     default: {
       const mediaType = optionalStr(value['media_type']) ?? 'text/plain'
       return { type: 'text', mediaType, text: str(value['data'], `${path}.data`) }
@@ -65,6 +65,7 @@ export function readSource(value: JsonObject, path: string): Source {
 }
 
 function joinTexts(content: Json | undefined): string {
+  if (typeof content === 'string') return content
   return (optionalArr(content) ?? []).filter(isObject).flatMap((block) => optionalStr(block['text']) ?? []).join('\n')
 }
 

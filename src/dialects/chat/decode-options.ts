@@ -2,8 +2,11 @@
  * Tools, tool choice, reasoning and response format of a Chat Completions request.
  * @module
  */
-import type { Json, JsonObject, Thinking, Tool, ToolChoice } from '../../hub/types.ts'
-import { arr, defined, filled, given, isObject, obj, optionalArr, optionalBool, optionalNum, optionalObj, optionalStr, readCache, readEffort } from '../read.ts'
+import type { HubRequest, Json, JsonObject, Thinking, Tool, ToolChoice } from '../../hub/types.ts'
+import {
+  arr, defined, filled, given, isObject, obj, optionalArr, optionalBool, optionalNum, optionalObj, optionalStr, readCache,
+  readEffort,
+} from '../read.ts'
 
 export function decodeTools(body: JsonObject): Tool[] {
   const read = (item: Json, path: string): Tool => decodeTool(obj(item, path), path)
@@ -21,7 +24,8 @@ function decodeTool(tool: JsonObject, path: string): Tool {
   const part = optionalObj(tool[type]) ?? tool // a flat tool is Responses' form: clients mix them up
   const name = optionalStr(part['name']) ?? ''
   const description = optionalStr(part['description'])
-  if (type === 'custom' && name !== '') return { ...defined({ type, name, description }), format: optionalObj(part['format']) }
+  const format = optionalObj(part['format'])
+  if (type === 'custom' && name !== '') return { ...defined({ type, name, description }), format }
   if (type.startsWith('web_search')) return { type: 'web_search', origin: 'chat', value: tool }
   if (type !== 'function') return { type: 'opaque', origin: 'chat', value: tool }
   filled(part['name'], `${path}.${part === tool ? '' : `${type}.`}name`)
@@ -34,7 +38,7 @@ function decodeTool(tool: JsonObject, path: string): Tool {
 }
 
 /** The choice, and the tools that it leaves: the hub has no list of allowed tools, so the others are left out. */
-export function decodeToolChoice(body: JsonObject, tools: Tool[]): { tools: Tool[]; toolChoice: ToolChoice | undefined } {
+export function decodeToolChoice(body: JsonObject, tools: Tool[]): Pick<HubRequest, 'tools' | 'toolChoice'> {
   const choice = body['tool_choice'] ?? body['function_call']
   const allowed = isObject(choice) && choice['type'] === 'allowed_tools'
     ? optionalObj(choice['allowed_tools']) ?? choice

@@ -6,7 +6,10 @@
 import { DarioError } from '../../errors.ts'
 import type { Block, HubRequest, Json, JsonObject, OutputFormat, Turn, Warning } from '../../hub/types.ts'
 import { decodeFormat } from '../openai.ts'
-import { arr, defined, given, isObject, num, obj, oneOf, optionalArr, optionalBool, optionalNum, optionalObj, optionalStr, readCache, str } from '../read.ts'
+import {
+  arr, defined, given, isObject, num, obj, oneOf, optionalArr, optionalBool, optionalNum, optionalObj, optionalStr,
+  readCache, str,
+} from '../read.ts'
 import { decodeContent, decodeToolContent } from './decode-parts.ts'
 import { decodeThinking, decodeToolChoice, decodeTools } from './decode-options.ts'
 import { decodeThoughts } from './reasoning.ts'
@@ -23,7 +26,8 @@ const KNOWN = new Set([
 export function decodeRequest(body: JsonObject): { request: HubRequest; warnings: Warning[] } {
   const many = optionalNum(body['n'])
   if (many !== undefined && many > 1) {
-    const message = `n: this backend gives one answer per request; send it ${many} times, or route the model to a Chat backend`
+    const advice = `send it ${many} times, or route the model to a Chat backend`
+    const message = `n: this backend gives one answer per request; ${advice}`
     throw new DarioError('unsupported_across_dialects', message, { path: 'n' })
   }
   const warnings: Warning[] = []

@@ -6,7 +6,7 @@
 import type { HubRequest, JsonObject, Thinking, Tool, ToolChoice, Warning } from '../../hub/types.ts'
 import type { EncodedRequest, Repair, Target } from '../dialect.ts'
 import { createToolNames, shorten } from '../names.ts'
-import { encodeSchemaFormat, toEffort, toTier } from '../openai.ts'
+import { encodeSchema, toEffort, toTier } from '../openai.ts'
 import { defined, isObject, optionalArr } from '../read.ts'
 import { repairSchema } from '../schema.ts'
 import { encodeTurns, markCache } from './encode-turns.ts'
@@ -137,7 +137,9 @@ function encodeThinking(thinking: Thinking | undefined, { family, target, warn }
   return effort === undefined ? {} : { reasoning_effort: effort }
 }
 
-function encodeFormat({ format }: HubRequest, { family, target }: EncodeContext): { field?: JsonObject; instruction?: string } {
+function encodeFormat(
+  { format }: HubRequest, { family, target }: EncodeContext,
+): { field?: JsonObject; instruction?: string } {
   if (format === undefined) return {}
   const schema = format.type === 'json_schema' ? format.schema : undefined
   const rule = schema === undefined ? '' : ` It must match this JSON schema: ${JSON.stringify(schema)}`
@@ -145,7 +147,7 @@ function encodeFormat({ format }: HubRequest, { family, target }: EncodeContext)
   if (target.repairs.has('no_format')) return { instruction } // lossy: nothing holds the model to it
   if (format.type === 'json_object') return { field: { response_format: { type: 'json_object' } } }
   if (!family.jsonSchema) return { field: { response_format: { type: 'json_object' } }, instruction }
-  return { field: { response_format: { type: 'json_schema', json_schema: encodeSchemaFormat(format, target) } } }
+  return { field: { response_format: { type: 'json_schema', json_schema: encodeSchema(format, target) } } }
 }
 
 /** Into the first system message: a second one is refused by many chat templates. */

@@ -71,7 +71,8 @@ function createError(status: number, message: string, detail: JsonObject): Dario
   const overflow = [400, 413, 422].includes(real)
     && (words.includes('context_length_exceeded') || readOverflow(message) !== undefined)
   const noModel = real === 404 && /model/i.test(`${words.join(' ')} ${message}`)
-  return new DarioError(overflow ? 'context_length_exceeded' : noModel ? 'model_not_found' : toCode(real), toLine(message), {
+  const code = overflow ? 'context_length_exceeded' : noModel ? 'model_not_found' : toCode(real)
+  return new DarioError(code, toLine(message), {
     status: overflow ? 400 : real,
     path: optionalStr(detail['param']),
     upstreamType: words[0],

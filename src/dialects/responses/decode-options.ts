@@ -4,7 +4,9 @@
  * @module
  */
 import type { HubRequest, JsonObject, Thinking, Tool, ToolChoice, Warning } from '../../hub/types.ts'
-import { arr, defined, filled, isObject, obj, optionalArr, optionalBool, optionalObj, optionalStr, readEffort, str } from '../read.ts'
+import {
+  arr, defined, filled, isObject, obj, optionalArr, optionalBool, optionalObj, optionalStr, readEffort, str,
+} from '../read.ts'
 
 export function decodeTools(value: unknown): Tool[] {
   if (value == null) return []

@@ -8,7 +8,7 @@ import type { HubRequest, JsonObject, OutputFormat, Thinking, Tool, Warning } fr
 import type { Target } from '../dialect.ts'
 import { shorten } from '../names.ts'
 import type { ToolNames } from '../names.ts'
-import { encodeSchemaFormat, hasXhigh, toEffort, toTier } from '../openai.ts'
+import { encodeSchema, hasXhigh, toEffort, toTier } from '../openai.ts'
 import { defined, optionalObj, optionalStr } from '../read.ts'
 import { repairSchema } from '../schema.ts'
 
@@ -83,7 +83,7 @@ function toOff(name: string): string | undefined {
 
 function encodeFormat(format: OutputFormat | undefined, target: Target): JsonObject | undefined {
   if (format?.type !== 'json_schema') return format && { type: format.type }
-  return { type: 'json_schema', ...encodeSchemaFormat(format, target) }
+  return { type: 'json_schema', ...encodeSchema(format, target) }
 }
 
 /** A11: nothing unknown travels, and nothing is lost unsaid. */
