@@ -43,7 +43,7 @@ const MAX_ERROR_BYTES = 1_048_576
 /** A backend may refuse one field after another. */
 const MAX_REPAIRS = 3
 /** This candidate cannot even be asked; another one may take the request as it is. */
-const OWN_FAULTS: ReadonlySet<string> = new Set<ErrorCode>(['unsupported_across_dialects', 'config_invalid'])
+const OWN_FAULTS: ReadonlySet<string> = new Set<ErrorCode>(['unsupported_across_dialects', 'config_invalid', 'permission'])
 
 /** Where each dialect's answers are asked for. */
 const PATHS: Record<DialectName, string> = {
@@ -108,6 +108,8 @@ export function createAttempt(tools: AttemptTools): Attempt {
     const encoded = relayed ? undefined : preparer.encode(job, from, candidate, repairs)
     const headers = toUpstreamHeaders(incoming.headers, from.name)
     if (incoming.operation !== 'passthrough') headers['content-type'] = 'application/json' // curl -d calls it a form
+    job.notes = {} // an earlier attempt's say nothing of this one
+    record.dropped = []
     if (encoded !== undefined) {
       Object.assign(headers, encoded.headers)
       record.dropped = [...new Set([...job.decoded().warnings, ...encoded.warnings].map(({ path }) => path))]
