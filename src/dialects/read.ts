@@ -1,5 +1,5 @@
 /**
- * Tiny readers for wire JSON. The strict ones throw `invalid_request` with the JSON path, the `optional*` ones
+ * Tiny readers for wire JSON, and what all three APIs spell alike. The strict ones throw `invalid_request` with the JSON path, the `optional*` ones
  * give undefined for anything of another type, because unknown or null members are never an error.
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * Tools, tool choice, reasoning and response format of a Chat Completions request.
+ * Tools, tool choice and reasoning of a Chat Completions request.
  * @module
  */
 import type { HubRequest, Json, JsonObject, Thinking, Tool, ToolChoice } from '../../hub/types.ts'

@@ -1,5 +1,5 @@
 /**
- * Decodes what a Responses request says about tools, their choice, reasoning and the shape of the answer.
+ * Decodes what a Responses request says about tools, their choice and reasoning.
  * https://platform.openai.com/docs/api-reference/responses/create
  * @module
  */
