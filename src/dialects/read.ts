@@ -1,6 +1,6 @@
 /**
- * Tiny readers for wire JSON, and what all three APIs spell alike. The strict ones throw `invalid_request` with the JSON path, the `optional*` ones
- * give undefined for anything of another type, because unknown or null members are never an error.
+ * Tiny readers for wire JSON, and what all three APIs spell alike. The strict ones throw `invalid_request` with the
+ * JSON path, the `optional*` ones give undefined for anything of another type: unknown or null is never an error.
  * @module
  */
 import { DarioError } from '../errors.ts'
