@@ -6,7 +6,7 @@
 import type { ErrorCode } from '../errors.ts'
 import type { JsonObject } from '../hub/types.ts'
 import type { Repair } from './dialect.ts'
-import { isObject, optionalArr, optionalObj } from './read.ts'
+import { isObject, optionalArr, optionalObj, toText } from './read.ts'
 
 const BY_STATUS: Readonly<Record<number, ErrorCode>> = {
   401: 'authentication', 402: 'payment_required', 403: 'permission', 404: 'not_found', 405: 'method_not_allowed',
@@ -32,7 +32,7 @@ export function parseErrorBody(text: string): JsonObject | undefined {
 /** A list of refused places as one sentence: Mistral, and FastAPI behind vLLM and other Python servers. */
 export function readPlaces(list: unknown): string | undefined {
   return optionalArr(list)?.filter(isObject)
-    .map((entry) => `${optionalArr(entry['loc'])?.join('.') ?? ''}: ${String(entry['msg'])}`).join('; ')
+    .map((entry) => `${optionalArr(entry['loc'])?.map(toText).join('.') ?? ''}: ${toText(entry['msg'])}`).join('; ')
 }
 
 /** lossy: over 2,000 characters an error is somebody's prompt or page; control characters would forge log lines. */

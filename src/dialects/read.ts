@@ -18,6 +18,9 @@ export const optionalBool = (value: unknown): boolean | undefined => (typeof val
 export const optionalObj = (value: unknown): JsonObject | undefined => (isObject(value) ? value : undefined)
 export const optionalArr = (value: unknown): Json[] | undefined => Array.isArray(value) ? (value as Json[]) : undefined
 
+/** Any JSON as text: `String` throws on an object that has a member `toString`. */
+export const toText = (value: unknown): string => typeof value === 'string' ? value : JSON.stringify(value) ?? 'undefined'
+
 /** @throws DarioError `invalid_request`, as all of these. */
 export const str = (value: unknown, path: string): string => optionalStr(value) ?? refuse(path, 'a string', value)
 export const num = (value: unknown, path: string): number => optionalNum(value) ?? refuse(path, 'a number', value)

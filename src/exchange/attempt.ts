@@ -135,7 +135,7 @@ export function createAttempt(tools: AttemptTools): Attempt {
   async function refuse(job: Job, candidate: Candidate, sent: Sent, attempt: OpenAttempt, mayRepair: boolean): Promise<Failure | 'repair' | undefined> {
     const { upstream, from, encoded } = sent
     const { status, headers } = upstream
-    const body = await readError(job, upstream)
+    const body = withoutKey(await readError(job, upstream), candidate.key?.value)
     const said = body.toString()
     const text = /^\s*</.test(said) ? toErrorSentence(status, said) : said
     const error = from.decodeError(status, text)
@@ -216,4 +216,9 @@ async function readError(job: Job, upstream: Upstream): Promise<Buffer> {
 function isOwnWords(from: Dialect, error: DarioError, upstream: Upstream, text: string): boolean {
   if (!(upstream.headers['content-type'] ?? '').includes('json')) return false
   return error.code !== 'context_length_exceeded' || text.includes(from.name === 'anthropic' ? 'prompt is too long' : 'context_length_exceeded')
+}
+
+/** Some servers say a refused key back, and who may use dario may still not know it (pitfall Z6). */
+function withoutKey(body: Buffer, key = ''): Buffer {
+  return key.length < 8 || !body.includes(key) ? body : Buffer.from(body.toString().replaceAll(key, '[redacted]'))
 }

@@ -7,7 +7,7 @@ import { DarioError } from '../../errors.ts'
 import type { Block, HubRequest, Json, JsonObject, Thinking, Tool, ToolChoice, Turn, Warning } from '../../hub/types.ts'
 import {
   arr, defined, filled, given, isObject, num, obj, oneOf, optionalArr, optionalBool, optionalNum, optionalObj, optionalStr,
-  parseObject, readCache, readEffort, str,
+  parseObject, readCache, readEffort, str, toText,
 } from '../read.ts'
 import { BILLING_HEADER, readInput, readSource, readThinking } from './wire.ts'
 
@@ -106,8 +106,8 @@ function readBlock(value: Json, path: string): Block[] {
       return [{ type: 'media', kind: block['type'], source, ...title, ...hint }]
     }
     case 'search_result': {
-      const text = [block['title'], block['source'], ...readTexts(block['content'])].filter(Boolean).join('\n')
-      return [{ type: 'text', text, ...hint }]
+      const words = [block['title'], block['source'], ...readTexts(block['content'])].filter(Boolean)
+      return [{ type: 'text', text: words.map(toText).join('\n'), ...hint }]
     }
     case 'thinking':
     case 'redacted_thinking': return [readThinking(block)]

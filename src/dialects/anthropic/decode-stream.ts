@@ -30,6 +30,8 @@ type Open =
 export function createStreamDecoder(context: DecodeContext): StreamDecoder {
   const open = new Map<number, Open>()
   const toolIds = new Set<string>()
+  const numbers = new Map<number, number>() // of our events, by the upstream's
+  let next = 0
   let messageId: string | undefined
   let usage: Partial<Usage> = {}
   let rawStop: string | undefined, stopSequence: string | undefined
@@ -49,6 +51,16 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder {
       if (isObject(block)) events.push(...startBlock(index, block), ...stopBlock(index)) // pitfall O12
     }
     return events
+  }
+
+  /** Some compatible servers give every block the index 0; ours are never used twice. */
+  function number(events: HubEvent[]): HubEvent[] {
+    return events.map((event) => {
+      if (!('index' in event)) return event
+      if (event.type === 'block_start') numbers.set(event.index, next++)
+      const index = numbers.get(event.index) ?? 0
+      return index === event.index ? event : { ...event, index }
+    })
   }
 
   function readStop(from: JsonObject): void {
@@ -175,11 +187,11 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder {
       if (data === undefined) return [] // one bad line does not spoil the rest (pitfall S24)
       const type = optionalStr(data['type']) ?? event.event ?? ''
       const isLate = messageId === undefined && (type.startsWith('content_block') || type.startsWith('message_'))
-      return isLate && type !== 'message_start' ? [...start({}), ...read(data, type)] : read(data, type)
+      return number(isLate && type !== 'message_start' ? [...start({}), ...read(data, type)] : read(data, type))
     },
     end() {
       if (done) return []
-      if (rawStop !== undefined && messageId !== undefined) return finish() // only the last frame was lost (S16)
+      if (rawStop !== undefined && messageId !== undefined) return number(finish()) // only the last frame was lost (S16)
       return fail('the upstream closed the stream before the answer was complete; send the request again')
     },
   }

@@ -9,7 +9,7 @@ import type { Block, BlockOf, HubRequest, Json, JsonObject, Source, Turn, Warnin
 import type { Target } from '../dialect.ts'
 import { toLegal } from '../names.ts'
 import type { ToolNames } from '../names.ts'
-import { encodeCache } from '../read.ts'
+import { encodeCache, toText } from '../read.ts'
 import { writeInput, writeThinking } from './wire.ts'
 
 export interface TurnRules {
@@ -48,7 +48,7 @@ export function encodeTurns(request: HubRequest, rules: TurnRules): { system: Js
 
 function labelSystem(turn: Turn, rules: TurnRules): JsonObject[] {
   const blocks = turn.blocks.flatMap((block) => encodeText(block, rules))
-  return blocks.map((block) => ({ ...block, text: `<system>\n${String(block['text'])}\n</system>` }))
+  return blocks.map((block) => ({ ...block, text: `<system>\n${toText(block['text'])}\n</system>` }))
 }
 
 /** Empty text is refused, and so is a cache mark on it (pitfalls B5, B6). */

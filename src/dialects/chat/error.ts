@@ -41,7 +41,7 @@ export function decodeError(status: number, text: string): DarioError {
   const root = parseErrorBody(text)
   if (root === undefined) return createError(status, summarise(status, text), {})
   const detail = optionalObj(root['error']) ?? root
-  return createError(status, readMessage(root, detail) ?? summarise(status, ''), detail)
+  return createError(status, readMessage(root, detail) || summarise(status, ''), detail)
 }
 
 /** Every error object that a vendor puts into a stream or a 200 (pitfall O7). */
@@ -67,7 +67,8 @@ function summarise(status: number, text: string): string {
 
 function createError(status: number, message: string, detail: JsonObject): DarioError {
   const words = [detail['code'], detail['type']].filter((word) => typeof word === 'string')
-  const real = status === 200 ? optionalNum(detail['code']) ?? readStatus(`${words.join(' ')} ${message}`) : status
+  const coded = Math.trunc(optionalNum(detail['code']) ?? 0)
+  const real = status !== 200 ? status : coded >= 400 && coded <= 599 ? coded : readStatus(`${words.join(' ')} ${message}`)
   const overflow = [400, 413, 422].includes(real)
     && (words.includes('context_length_exceeded') || readOverflow(message) !== undefined)
   const noModel = real === 404 && /model/i.test(`${words.join(' ')} ${message}`)

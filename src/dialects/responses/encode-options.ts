@@ -9,7 +9,7 @@ import type { Target } from '../dialect.ts'
 import { shorten } from '../names.ts'
 import type { ToolNames } from '../names.ts'
 import { encodeSchema, hasXhigh, toEffort, toTier } from '../openai.ts'
-import { defined, optionalObj, optionalStr } from '../read.ts'
+import { defined, optionalObj, optionalStr, toText } from '../read.ts'
 import { repairSchema } from '../schema.ts'
 
 /** OpenAI's floor for `max_output_tokens`; Claude Code asks for 1 to see whether a key works. */
@@ -135,7 +135,7 @@ function encodeTool(tool: Tool, path: string, target: Target, names: ToolNames, 
       return undefined
     case 'opaque':
       if (tool.origin === 'responses') return tool.value
-      warnings.push({ path, reason: `only ${tool.origin} can run the tool ${String(tool.value['type'])}` })
+      warnings.push({ path, reason: `only ${tool.origin} can run the tool ${toText(tool.value['type'])}` })
       return undefined
     default: return tool satisfies never
   }

@@ -10,6 +10,7 @@ import type { EncodedRequest, Target } from '../dialect.ts'
 import { createToolNames, shorten } from '../names.ts'
 import type { ToolNames } from '../names.ts'
 import { ERROR_PREFIX, encodeAudio, toUrl } from '../openai.ts'
+import { toText } from '../read.ts'
 import { encodeOptions, encodeToolFields, isPlainModel } from './encode-options.ts'
 
 interface Run {
@@ -81,7 +82,7 @@ function encodeUserTurn(turn: Turn, run: Run): JsonObject[] {
 }
 
 /** Opaque values are input items or parts of a message's content. */
-const isItem = (block: BlockOf<'opaque'>): boolean => !String(block.value['type']).startsWith('input_')
+const isItem = (block: BlockOf<'opaque'>): boolean => !toText(block.value['type']).startsWith('input_')
 
 function encodeOutput(block: BlockOf<'tool_result'>, turn: Turn, run: Run): JsonObject {
   const parts = block.content.flatMap((inner) => encodePart(inner, turn, run))
@@ -101,7 +102,7 @@ function encodePart(block: Block, turn: Turn, run: Run): JsonObject[] {
     case 'media': return [encodeMedia(block, turn)]
     case 'opaque':
       if (block.origin === 'responses') return [block.value]
-      drop(run, turn, `a ${String(block.value['type'])} block means something to ${block.origin} only`)
+      drop(run, turn, `a ${toText(block.value['type'])} block means something to ${block.origin} only`)
       return []
     default:
       drop(run, turn, `a ${block.type} block cannot stand here`)
@@ -148,7 +149,7 @@ function encodeAssistantTurn(turn: Turn, run: Run): JsonObject[] {
       case 'opaque':
         flush()
         if (block.origin === 'responses') items.push(block.value)
-        else drop(run, turn, `a ${String(block.value['type'])} block means something to ${block.origin} only`)
+        else drop(run, turn, `a ${toText(block.value['type'])} block means something to ${block.origin} only`)
         break
       default: drop(run, turn, `a ${block.type} block cannot stand in an assistant turn`)
     }

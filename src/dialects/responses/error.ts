@@ -14,12 +14,12 @@ import { isObject, optionalObj, optionalStr } from '../read.ts'
 import { encodeEvent, encodeFailure } from './wire.ts'
 
 /** Codes that vendors put into a failed answer or an error event. */
-const BY_WORD: Readonly<Record<string, ErrorCode>> = {
+const BY_WORD: ReadonlyMap<string, ErrorCode> = new Map(Object.entries<ErrorCode>({
   context_length_exceeded: 'context_length_exceeded', rate_limit_exceeded: 'rate_limited',
   insufficient_quota: 'payment_required', invalid_api_key: 'authentication', model_not_found: 'model_not_found',
   server_is_overloaded: 'overloaded', slow_down: 'overloaded', overloaded_error: 'overloaded',
   invalid_prompt: 'invalid_request', invalid_request_error: 'invalid_request',
-}
+}))
 
 const TYPE_BY_CODE: Partial<Record<ErrorCode, string>> = {
   authentication: 'authentication_error', permission: 'permission_error', payment_required: 'insufficient_quota',
@@ -54,8 +54,8 @@ export function encodeStreamError(error: DarioError, requestId: string): string 
 export function decodeFailure(value: unknown): DarioError {
   const error = isObject(value) ? value : {}
   const word = optionalStr(error['code']) ?? (error['type'] === 'error' ? undefined : optionalStr(error['type']))
-  const message = optionalStr(error['message']) ?? 'the upstream could not finish its answer; try again'
-  const code = readOverflow(`${word ?? ''} ${message}`) ? 'context_length_exceeded' : BY_WORD[word ?? ''] ?? 'upstream_error'
+  const message = optionalStr(error['message']) || 'the upstream could not finish its answer; try again'
+  const code = readOverflow(`${word ?? ''} ${message}`) ? 'context_length_exceeded' : BY_WORD.get(word ?? '') ?? 'upstream_error'
   return new DarioError(code, message, { upstreamType: word })
 }
 
@@ -74,7 +74,7 @@ export function decodeError(status: number, text: string): DarioError {
   const byStatus = toCode(status)
   // E5: the status decides; only the two vague ones are refined by the body's own word.
   const refines = status === 400 || (status === 404 && word === 'model_not_found')
-  return new DarioError(refines ? BY_WORD[word ?? ''] ?? byStatus : byStatus, sentence, options)
+  return new DarioError(refines ? BY_WORD.get(word ?? '') ?? byStatus : byStatus, sentence, options)
 }
 
 function readMessage(body: JsonObject, inner: JsonObject): string | undefined {
