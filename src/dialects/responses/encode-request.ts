@@ -9,10 +9,9 @@ import type { Block, BlockOf, HubRequest, JsonObject, Turn, Warning } from '../.
 import type { EncodedRequest, Target } from '../dialect.ts'
 import { createToolNames, shorten } from '../names.ts'
 import type { ToolNames } from '../names.ts'
+import { ERROR_PREFIX, encodeAudio, toUrl } from '../openai.ts'
 import { toText } from '../read.ts'
-import { encodeOptions, isPlainModel } from './encode-options.ts'
-import { encodeToolFields } from './encode-tools.ts'
-import { ERROR_PREFIX } from './wire.ts'
+import { encodeOptions, encodeToolFields, isPlainModel } from './encode-options.ts'
 
 interface Run {
   target: Target
@@ -124,12 +123,9 @@ function encodeMedia(block: BlockOf<'media'>, turn: Turn): JsonObject {
     }
     return { type: block.kind === 'image' ? 'input_image' : 'input_file', file_id: source.id }
   }
-  const url = source.type === 'url' ? source.url : `data:${source.mediaType};base64,${source.data}`
+  const url = toUrl(source)
   if (block.kind === 'image') return { type: 'input_image', image_url: url, detail: block.detail ?? 'auto' }
-  if (block.kind === 'audio' && source.type === 'base64') {
-    const format = source.mediaType.replace(/^audio\/(x-)?/, '').replace('mpeg', 'mp3')
-    return { type: 'input_audio', input_audio: { data: source.data, format } }
-  }
+  if (block.kind === 'audio' && source.type === 'base64') return encodeAudio(source)
   if (source.type === 'url') return { type: 'input_file', file_url: url }
   return { type: 'input_file', filename: block.name ?? 'document.pdf', file_data: url }
 }
