@@ -2,7 +2,7 @@ import { deepStrictEqual, doesNotMatch, match, ok, strictEqual } from 'node:asse
 import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { toRow } from '../src/observe/ledger.ts'
+import { encodeRow } from '../src/observe/ledger.ts'
 import { readDay, readUsage, toLocalDay } from '../src/observe/usage.ts'
 import { createHome, runDario } from './helpers/command.ts'
 import { createRecord } from './helpers/record.ts'
@@ -11,8 +11,9 @@ import type { RequestRecord } from '../src/index.ts'
 function write(folder: string, records: readonly Partial<RequestRecord>[]): void {
   mkdirSync(folder, { recursive: true })
   for (const given of records) {
-    const row = toRow(createRecord(given))
-    writeFileSync(join(folder, `${row.time.slice(0, 10)}.jsonl`), `${JSON.stringify(row)}\n`, { flag: 'a' })
+    const record = createRecord(given)
+    const time = new Date(record.time).toISOString()
+    writeFileSync(join(folder, `${time.slice(0, 10)}.jsonl`), encodeRow(record, time), { flag: 'a' })
   }
 }
 

@@ -17,6 +17,7 @@ import type { Assembled, Command, CommandContext } from './command.ts'
 import { cleanText } from './output.ts'
 
 const GRACE = 10_000 // ms for streams to finish
+const MOMENT = 20 // ms, less than a person sees
 
 export const serve: Command = async (context) => {
   const assembled = await assemble(context)
@@ -42,7 +43,7 @@ export const serve: Command = async (context) => {
   }
 }
 
-/** Lines of one turn of the event loop in one write: under load a write per line costs a tenth of a small request. */
+/** Lines of a moment in one write: under load a write per line costs a tenth of a small request. */
 function createBatch(write: (lines: string) => void): (line: string) => void {
   let waiting = ''
   function flush(): void {
@@ -51,7 +52,7 @@ function createBatch(write: (lines: string) => void): (line: string) => void {
   }
   process.once('exit', flush)
   return (line) => {
-    if (waiting === '') setImmediate(flush)
+    if (waiting === '') setTimeout(flush, MOMENT)
     waiting += line
   }
 }

@@ -45,11 +45,26 @@ interface Summary {
 const VERSION = 1
 const CHUNK = 4_194_304
 
-/** Sums of the local days from `since` (`YYYY-MM-DD`) on. */
-export function readUsage(folder: string, since: string): UsageGroup[] {
+/**
+ * Sums of the local days from `since` (`YYYY-MM-DD`) on.
+ * @param until Unix time in ms: what arrived later does not count
+ */
+export function readUsage(folder: string, since: string, until: number = Infinity): UsageGroup[] {
+  const last = until === Infinity ? '9' : new Date(until).toISOString().slice(0, 10)
   // A local day begins up to 14 hours before or after the day in UTC.
-  const days = listDays(folder, Date.parse(since) - 86_400_000)
-  return days.flatMap((day) => readDay(folder, day)).filter((group) => group.day >= since)
+  const days = listDays(folder, Date.parse(since) - 86_400_000).filter((day) => day <= last)
+  return days.flatMap((day) => day < last ? readDay(folder, day) : readDayUntil(folder, day, until)).filter((group) => group.day >= since)
+}
+
+/** By its lines, since its summary has them all. */
+function readDayUntil(folder: string, day: string, until: number): UsageGroup[] {
+  const groups = new Map<string, UsageGroup>()
+  readLines(join(folder, `${day}.jsonl`), 0, Infinity, (line) => {
+    parseRow(line, (row) => {
+      if (Date.parse(row.time) < until) addRow(groups, row)
+    })
+  })
+  return [...groups.values()]
 }
 
 /** UTC days from the one of `from` (Unix ms) on, of which there is a file. */
@@ -72,7 +87,7 @@ export function readDay(folder: string, day: string): UsageGroup[] {
   const usable = known?.version === VERSION && known.zone === zone && known.bytes <= size
   if (usable && known.bytes === size) return known.groups
   const groups = new Map((usable ? known.groups : []).map((group) => [toKey(group), group]))
-  const bytes = readLines(file, usable ? known.bytes : 0, size, (line) => add(groups, line))
+  const bytes = readLines(file, usable ? known.bytes : 0, size, (line) => parseRow(line, (row) => addRow(groups, row)))
   const summary: Summary = { version: VERSION, zone, bytes, groups: [...groups.values()] }
   writeSummary(summaryFile, summary)
   return summary.groups
@@ -138,9 +153,8 @@ function parseRow<Result>(line: string, read: (row: LedgerRow) => Result): Resul
   }
 }
 
-function add(groups: Map<string, UsageGroup>, line: string): void {
-  const group = parseRow(line, toGroup)
-  if (group === undefined) return
+function addRow(groups: Map<string, UsageGroup>, row: LedgerRow): void {
+  const group = toGroup(row)
   const known = groups.get(toKey(group))
   if (known === undefined) groups.set(toKey(group), group)
   else addGroup(known, group)
@@ -168,9 +182,15 @@ function toKey({ day, model, backend, tool, accessKey, route, price }: UsageGrou
   return JSON.stringify([day, model, backend, tool, accessKey, route, price])
 }
 
+let lastMinute = NaN
+let lastDay = ''
+
 /** `YYYY-MM-DD` where the user is. */
 export function toLocalDay(time: number): string {
+  const minute = Math.floor(time / 60_000) // no zone is apart from UTC by parts of a minute
+  if (minute === lastMinute) return lastDay
   const date = new Date(time)
   const two = (value: number): string => String(value).padStart(2, '0')
-  return `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`
+  lastMinute = minute
+  return lastDay = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`
 }
