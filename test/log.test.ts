@@ -24,7 +24,7 @@ test('log: one line per request, with id, status, models, tokens, cost, times an
     id: 'req_7', model: 'fast', key: 'groq#2', servedModel: 'llama', usage: { input: 10, cacheRead: 90, cacheWrite: 0, output: 5 },
     cost: { dollars: 0.01234, source: 's' }, tool: 'codex/1.2 (linux)', firstByteMs: 120, totalMs: 450,
   }))
-  match(lines.join(''), /^\d\d:00:00 req_7  200  fast  → groq#2 llama  100 in \(90 cached\), 5 out  ~\$0\.0123  450 ms \(first 120\)  codex\/1\.2\n$/)
+  match(lines.join(''), /^\d\d:00:00 req_7  200  fast  -> groq#2 llama  100 in \(90 cached\), 5 out  ~\$0\.0123  450 ms \(first 120\)  codex\/1\.2\n$/)
 })
 
 test('log: a failed attempt is a line with the id, the key label and the reason', () => {

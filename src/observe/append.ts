@@ -6,6 +6,7 @@
 import { mkdir, open } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import type { RequestRecord } from '../hub/record.ts'
 
 export interface Appender {
   /** `line` ends with a line feed. */
@@ -82,6 +83,34 @@ export function member(name: string, value: string | number | boolean | undefine
   return typeof value === 'string' ? `,"${name}":${JSON.stringify(value)}` : `,"${name}":${value}`
 }
 
+let last: Readonly<RequestRecord> | undefined
+let lastNames = ''
+
+/** Everything of a finished request that many others share, as one text that no other combination has. */
+function toNames(record: Readonly<RequestRecord>): string {
+  if (record === last) return lastNames
+  const { model, servedModel, stop } = record
+  last = record
+  // Only these three may hold a line feed; with their lengths in front nothing can be taken for something else.
+  return lastNames = `${model.length} ${servedModel?.length} ${stop?.length}\n${model}\n${servedModel}\n${stop}\n${record.path}\n${record.tool}\n${record.backend}\n`
+    + `${record.key}\n${record.route}\n${record.accessKey}\n${record.dialect}\n${record.method}\n${record.status} ${record.end} ${record.error?.code} ${record.stream}`
+}
+
+/** Encodes what requests share once per combination: one tool sends the same names a thousand times. */
+export function createMemo(encode: (record: Readonly<RequestRecord>) => string): (record: Readonly<RequestRecord>) => string {
+  const known = new Map<string, string>()
+  return (record) => {
+    const names = toNames(record)
+    let text = known.get(names)
+    if (text !== undefined) return text
+    text = encode(record)
+    if (names.length > 1000) return text // clients may choose long names
+    if (known.size >= 200) known.clear()
+    known.set(names, text)
+    return text
+  }
+}
+
 /** Complains at most once a minute, however often it is called. */
 export function createComplaint(complain: (message: string) => void, now: () => number): (message: string) => void {
   let silentUntil = 0
@@ -100,7 +129,7 @@ export function createAppender(complain: (message: string) => void, before?: (fi
   const waiting = new Map<string, Waiting>()
   let timer: NodeJS.Timeout | undefined
   let running: Promise<void> | undefined
-  let last = ''
+  let checked = ''
 
   async function openFile(file: string): Promise<FileHandle> {
     try {
@@ -118,9 +147,9 @@ export function createAppender(complain: (message: string) => void, before?: (fi
     try {
       const { size } = await handle.stat()
       // What a power cut left of a line must not swallow the next one.
-      const isCut = file !== last && size > 0 && (await handle.read(Buffer.alloc(1), 0, 1, size - 1)).buffer[0] !== 10
+      const isCut = file !== checked && size > 0 && (await handle.read(Buffer.alloc(1), 0, 1, size - 1)).buffer[0] !== 10
       if (isCut) await handle.write('\n')
-      last = file
+      checked = file
       const bytes = Buffer.concat(chunks)
       const { bytesWritten } = await handle.write(bytes)
       return bytesWritten === bytes.length ? [] : [bytes.subarray(bytesWritten)]

@@ -6,7 +6,7 @@
 import { readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Observer, RequestRecord } from '../hub/record.ts'
-import { createAppender, createComplaint, member } from './append.ts'
+import { createAppender, createComplaint, createMemo, member } from './append.ts'
 import { DAY_FILE, SUMMARY_FILE, readDay } from './usage.ts'
 
 /** One line. Members without a value are left out. Tokens are in one normal form: `input` excludes what was cached. */
@@ -109,20 +109,20 @@ export function createLedger({ folder, keepDays, now, complain }: LedgerOptions)
 
 /** A LedgerRow as a line; `time` is the record's in ISO 8601. */
 export function encodeRow(record: Readonly<RequestRecord>, time: string): string {
-  const { path, model, servedModel, stop, cost, dropped, usage = {} } = record
-  const query = path.indexOf('?')
-  return `{"time":"${time}"` + member('id', record.id) + member('path', (query === -1 ? path : path.slice(0, query)).slice(0, MAX_NAME))
-    + member('dialect', record.dialect) + member('tool', record.tool === undefined ? undefined : toTool(record.tool))
-    + member('accessKey', record.accessKey) + member('model', model.slice(0, MAX_NAME)) + member('route', record.route)
-    + member('backend', record.backend) + member('key', record.key) + member('servedModel', servedModel?.slice(0, MAX_NAME))
-    + member('stream', record.stream) + member('status', record.status) + member('end', record.end) + member('error', record.error?.code)
-    + member('stop', stop?.slice(0, MAX_NAME)) + member('attempts', record.attempts.length)
-    + member('input', usage.input) + member('cacheRead', usage.cacheRead) + member('cacheWrite', usage.cacheWrite)
-    + member('output', usage.output) + member('reasoning', usage.reasoning)
-    + (cost === 'plan' ? member('price', cost) : member('dollars', cost?.dollars) + member('price', cost?.source))
+  const { cost, dropped, usage } = record
+  return `{"time":"${time}","id":"${record.id}"` + encodeNames(record) + member('attempts', record.attempts.length)
+    + (usage === undefined ? '' : member('input', usage.input) + member('cacheRead', usage.cacheRead)
+      + member('cacheWrite', usage.cacheWrite) + member('output', usage.output) + member('reasoning', usage.reasoning))
+    + (cost === 'plan' ? member('price', cost) : cost === undefined ? '' : member('dollars', cost.dollars) + member('price', cost.source))
     + member('firstByteMs', record.firstByteMs) + member('totalMs', record.totalMs)
     + (dropped.length === 0 ? '' : `,"dropped":${JSON.stringify(dropped.slice(0, MAX_DROPPED))}`) + '}\n'
 }
+
+const encodeNames = createMemo(({ path, tool, model, servedModel, stop, ...record }) => member('path', path.split('?', 1)[0]!.slice(0, MAX_NAME))
+  + member('dialect', record.dialect) + member('tool', tool === undefined ? undefined : toTool(tool)) + member('accessKey', record.accessKey)
+  + member('model', model.slice(0, MAX_NAME)) + member('route', record.route) + member('backend', record.backend) + member('key', record.key)
+  + member('servedModel', servedModel?.slice(0, MAX_NAME)) + member('stream', record.stream) + member('status', record.status)
+  + member('end', record.end) + member('error', record.error?.code) + member('stop', stop?.slice(0, MAX_NAME)))
 
 /** The first product of a `user-agent`: `claude-cli/2.1.3 (external, cli)` is `claude-cli/2.1.3`. */
 export function toTool(userAgent: string): string {

@@ -5,7 +5,7 @@
  */
 import { renameSync, statSync } from 'node:fs'
 import type { AttemptRecord, Observer, RequestRecord } from '../hub/record.ts'
-import { createAppender, createComplaint, member } from './append.ts'
+import { createAppender, createComplaint, createMemo, member } from './append.ts'
 import type { Redact } from './redact.ts'
 
 export const LEVELS = ['debug', 'info', 'warn', 'error'] as const
@@ -94,7 +94,7 @@ function describeAttempt({ id }: Readonly<RequestRecord>, { backend, key, model,
 function describeEnd(record: Readonly<RequestRecord>): string {
   const { model, backend, servedModel, usage, cost, firstByteMs, tool, error, end } = record
   let text = `${record.id}  ${record.status}${end === 'complete' ? '' : `  ${end}`}  ${model === '' ? record.path : model}`
-  if (backend !== undefined) text += `  → ${record.key ?? backend}${servedModel === model || servedModel === '' ? '' : ` ${servedModel}`}`
+  if (backend !== undefined) text += `  -> ${record.key ?? backend}${servedModel === model || servedModel === '' ? '' : ` ${servedModel}`}`
   if (usage !== undefined) {
     const { input = 0, cacheRead = 0, cacheWrite = 0, output = 0 } = usage
     text += `  ${input + cacheRead + cacheWrite} in${cacheRead > 0 ? ` (${cacheRead} cached)` : ''}, ${output} out`
@@ -107,11 +107,15 @@ function describeEnd(record: Readonly<RequestRecord>): string {
 
 function encodeEnd(record: Readonly<RequestRecord>): string {
   const { usage, cost } = record
-  return member('id', record.id) + member('event', 'request') + member('dialect', record.dialect) + member('model', record.model)
-    + member('backend', record.backend) + member('servedModel', record.servedModel) + member('status', record.status) + member('end', record.end)
-    + (usage === undefined ? '' : `,"usage":${JSON.stringify(usage)}`) + (cost === undefined ? '' : `,"cost":${JSON.stringify(cost)}`)
-    + member('totalMs', record.totalMs) + member('firstByteMs', record.firstByteMs) + member('tool', record.tool) + member('accessKey', record.accessKey)
+  return member('id', record.id) + encodeNames(record)
+    + (usage === undefined ? '' : `,"usage":{${(member('input', usage.input) + member('cacheRead', usage.cacheRead) + member('cacheWrite', usage.cacheWrite)
+      + member('output', usage.output) + member('reasoning', usage.reasoning)).slice(1)}}`)
+    + (cost === undefined ? '' : `,"cost":${JSON.stringify(cost)}`) + member('totalMs', record.totalMs) + member('firstByteMs', record.firstByteMs)
 }
+
+const encodeNames = createMemo((record) => member('event', 'request') + member('dialect', record.dialect) + member('model', record.model)
+  + member('backend', record.backend) + member('servedModel', record.servedModel) + member('status', record.status) + member('end', record.end)
+  + member('tool', record.tool) + member('accessKey', record.accessKey))
 
 /** JSON leaves alone what some terminals take for the beginning of a command, and what turns text around. */
 function escapeControls(json: string): string {

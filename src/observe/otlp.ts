@@ -11,8 +11,8 @@ import { request as requestHttps } from 'node:https'
 import { unescape } from 'node:querystring'
 import { DarioError } from '../errors.ts'
 import type { AttemptRecord, Observer, RequestRecord } from '../hub/record.ts'
-import type { JsonObject } from '../hub/types.ts'
-import { createWaiting } from './append.ts'
+import type { JsonObject, Usage } from '../hub/types.ts'
+import { createMemo, createWaiting } from './append.ts'
 import type { Family, Metrics, Series } from './metrics.ts'
 
 export interface Otlp extends Observer {
@@ -160,21 +160,29 @@ function encodeSpan(trace: Trace, spanId: string, parent: string, name: string, 
 }
 
 function encodeRequest(record: Readonly<RequestRecord>, trace: Trace): string {
-  const { method, path, time, totalMs, status, end, error, usage, model, servedModel } = record
-  const url = path.split('?', 1)[0]!.slice(0, MAX_TEXT)
+  const { method, path, time, totalMs, end, error, usage } = record
   // A client that left is no error of the server's.
   const problem = end === 'failed' || end === 'broken' ? (error?.message ?? end).slice(0, MAX_TEXT) : undefined
-  return encodeSpan(trace, trace.spanId, trace.parentSpanId, `${method} ${url}`, SERVER, time, time + totalMs, problem,
-    encodeAttribute('gen_ai.operation.name', url === '/v1/embeddings' ? 'embeddings' : 'chat').slice(1)
-    + encodeAttribute('http.request.method', method) + encodeAttribute('url.path', url) + encodeAttribute('http.response.status_code', status)
-    + encodeAttribute('user_agent.original', record.tool?.slice(0, MAX_TEXT)) + encodeAttribute('gen_ai.provider.name', record.backend)
-    + encodeAttribute('gen_ai.request.model', model.slice(0, MAX_TEXT)) + encodeAttribute('gen_ai.response.model', servedModel?.slice(0, MAX_TEXT))
-    + encodeAttribute('gen_ai.response.finish_reasons', record.stop && [record.stop.slice(0, MAX_TEXT)])
-    + encodeAttribute('gen_ai.usage.input_tokens', usage && (usage.input ?? 0) + (usage.cacheRead ?? 0) + (usage.cacheWrite ?? 0))
-    + encodeAttribute('gen_ai.usage.output_tokens', usage?.output)
-    + encodeAttribute('gen_ai.usage.cache_read.input_tokens', usage?.cacheRead) + encodeAttribute('gen_ai.usage.cache_creation.input_tokens', usage?.cacheWrite)
-    + encodeAttribute('error.type', error?.code) + encodeAttribute('dario.request.id', record.id) + encodeAttribute('dario.end', end)
-    + encodeAttribute('dario.route', record.route) + encodeAttribute('dario.key', record.key))
+  return encodeSpan(trace, trace.spanId, trace.parentSpanId, `${method} ${toUrlPath(path)}`, SERVER, time, time + totalMs, problem, encodeNames(record)
+    + encodeAttribute('dario.request.id', record.id) + (usage === undefined ? '' : encodeUsage(usage)))
+}
+
+function encodeUsage({ input = 0, cacheRead, cacheWrite, output }: Partial<Usage>): string {
+  return encodeAttribute('gen_ai.usage.input_tokens', input + (cacheRead ?? 0) + (cacheWrite ?? 0)) + encodeAttribute('gen_ai.usage.output_tokens', output)
+    + encodeAttribute('gen_ai.usage.cache_read.input_tokens', cacheRead) + encodeAttribute('gen_ai.usage.cache_creation.input_tokens', cacheWrite)
+}
+
+const encodeNames = createMemo((record) => encodeAttribute('gen_ai.operation.name', toUrlPath(record.path) === '/v1/embeddings' ? 'embeddings' : 'chat').slice(1)
+  + encodeAttribute('http.request.method', record.method) + encodeAttribute('url.path', toUrlPath(record.path))
+  + encodeAttribute('http.response.status_code', record.status) + encodeAttribute('user_agent.original', record.tool?.slice(0, MAX_TEXT))
+  + encodeAttribute('gen_ai.provider.name', record.backend) + encodeAttribute('gen_ai.request.model', record.model.slice(0, MAX_TEXT))
+  + encodeAttribute('gen_ai.response.model', record.servedModel?.slice(0, MAX_TEXT))
+  + encodeAttribute('gen_ai.response.finish_reasons', record.stop && [record.stop.slice(0, MAX_TEXT)])
+  + encodeAttribute('error.type', record.error?.code) + encodeAttribute('dario.end', record.end)
+  + encodeAttribute('dario.route', record.route) + encodeAttribute('dario.key', record.key))
+
+function toUrlPath(path: string): string {
+  return path.split('?', 1)[0]!.slice(0, MAX_TEXT)
 }
 
 function encodeAttempt({ backend, model, outcome, status, ms, error, key }: Readonly<AttemptRecord>, time: number, trace: Trace, spanId: string): string {
