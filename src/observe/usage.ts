@@ -43,7 +43,7 @@ interface Summary {
 }
 
 const VERSION = 1
-const CHUNK = 4_194_304
+const CHUNK = 1_048_576
 
 /**
  * Sums of the local days from `since` (`YYYY-MM-DD`) on.
@@ -56,19 +56,16 @@ export function readUsage(folder: string, since: string, until: number = Infinit
   return days.flatMap((day) => day < last ? readDay(folder, day) : readDayUntil(folder, day, until)).filter((group) => group.day >= since)
 }
 
-/** By its lines, since its summary has them all. */
+/** By its rows, since its summary has them all; unless nothing was written since. */
 function readDayUntil(folder: string, day: string, until: number): UsageGroup[] {
+  if (statSync(join(folder, `${day}.jsonl`)).mtimeMs < until) return readDay(folder, day)
   const groups = new Map<string, UsageGroup>()
-  readLines(join(folder, `${day}.jsonl`), 0, Infinity, (line) => {
-    parseRow(line, (row) => {
-      if (Date.parse(row.time) < until) addRow(groups, row)
-    })
-  })
+  for (const rows of readRows(folder, day)) for (const row of rows) if (Date.parse(row.time) < until) addRow(groups, row)
   return [...groups.values()]
 }
 
 /** UTC days from the one of `from` (Unix ms) on, of which there is a file. */
-function listDays(folder: string, from: number): string[] {
+export function listDays(folder: string, from: number): string[] {
   const first = new Date(from).toISOString().slice(0, 10)
   try {
     return readdirSync(folder).flatMap((name) => DAY_FILE.exec(name)?.[1] ?? []).filter((day) => day >= first).sort()
@@ -87,8 +84,10 @@ export function readDay(folder: string, day: string): UsageGroup[] {
   const usable = known?.version === VERSION && known.zone === zone && known.bytes <= size
   if (usable && known.bytes === size) return known.groups
   const groups = new Map((usable ? known.groups : []).map((group) => [toKey(group), group]))
-  const bytes = readLines(file, usable ? known.bytes : 0, size, (line) => parseRow(line, (row) => addRow(groups, row)))
-  const summary: Summary = { version: VERSION, zone, bytes, groups: [...groups.values()] }
+  const reading = readLines(file, usable ? known.bytes : 0, size)
+  let step = reading.next()
+  for (; !step.done; step = reading.next()) for (const row of parseRows(step.value)) addRow(groups, row)
+  const summary: Summary = { version: VERSION, zone, bytes: step.value, groups: [...groups.values()] }
   writeSummary(summaryFile, summary)
   return summary.groups
 }
@@ -115,8 +114,8 @@ function writeSummary(file: string, summary: Summary): void {
   }
 }
 
-/** Returns where the last whole line ends. */
-function readLines(file: string, from: number, to: number, take: (line: string) => void): number {
+/** The lines of one chunk after the other; returns where the last whole line ends. */
+function* readLines(file: string, from: number, to: number): Generator<string[], number> {
   const descriptor = openSync(file, 'r')
   try {
     let at = from
@@ -124,7 +123,7 @@ function readLines(file: string, from: number, to: number, take: (line: string) 
     for (;;) {
       const length = readSync(descriptor, buffer, 0, Math.min(buffer.length, to - at), at)
       const end = buffer.subarray(0, length).lastIndexOf(10) + 1
-      for (const line of buffer.toString('utf8', 0, end).split('\n')) if (line !== '') take(line)
+      yield buffer.toString('utf8', 0, end).split('\n')
       at += end
       if (length === 0 || (end === 0 && length < buffer.length) || at >= to) return at
       if (end === 0) buffer = Buffer.allocUnsafe(buffer.length * 2) // one line longer than the buffer
@@ -134,26 +133,25 @@ function readLines(file: string, from: number, to: number, take: (line: string) 
   }
 }
 
-/** Rows of requests that arrived since `from` (Unix ms). */
-export function readRows(folder: string, from: number, take: (row: LedgerRow) => void): void {
-  for (const day of listDays(folder, from)) {
-    readLines(join(folder, `${day}.jsonl`), 0, Infinity, (line) => parseRow(line, (row) => {
-      if (Date.parse(row.time) >= from) take(row)
-    }))
-  }
+/** The rows of a UTC day, some thousands at a time. */
+export function* readRows(folder: string, day: string): Generator<LedgerRow[]> {
+  for (const lines of readLines(join(folder, `${day}.jsonl`), 0, Infinity)) yield parseRows(lines)
 }
 
-/** Counting tokens costs nothing and is asked before every turn: not a request that a person means. */
-function parseRow<Result>(line: string, read: (row: LedgerRow) => Result): Result | undefined {
-  try {
-    const row = JSON.parse(line) as LedgerRow
-    return row.path.endsWith('/count_tokens') ? undefined : read(row)
-  } catch {
-    return undefined // a cut line, or one that somebody else wrote
-  }
+/** Without what is no row: a cut line, or one that somebody else wrote. */
+function parseRows(lines: readonly string[]): LedgerRow[] {
+  return lines.flatMap((line) => {
+    try {
+      const row = JSON.parse(line) as LedgerRow
+      // Counting tokens costs nothing and is asked before every turn: not a request that a person means.
+      return row.path.endsWith('/count_tokens') || typeof row.time !== 'string' || typeof row.model !== 'string' ? [] : [row]
+    } catch {
+      return []
+    }
+  })
 }
 
-function addRow(groups: Map<string, UsageGroup>, row: LedgerRow): void {
+export function addRow(groups: Map<string, UsageGroup>, row: LedgerRow): void {
   const group = toGroup(row)
   const known = groups.get(toKey(group))
   if (known === undefined) groups.set(toKey(group), group)
