@@ -84,6 +84,8 @@ export interface Running {
   version: string
   /** Each backend's keys as they are now; empty when that dario wants another access key than DARIO_ACCESS_KEY. */
   keys: ReadonlyMap<string, BackendStatus['keys']>
+  /** Of plans: share used, 0 to 1, and when it begins anew (Unix ms). */
+  windows: readonly { backend: string; name: string; used: number; resetsAt?: number }[]
 }
 
 /** The dario that answers on this port, if one does: the truth on keys is there, not in the file (pitfall W12). */
@@ -94,9 +96,10 @@ export async function findRunning(port: number, environment: Environment = {}): 
   try {
     const headers: Record<string, string> = key ? { 'x-api-key': key } : {}
     const response = await fetch(`${url}/health`, { headers, signal: AbortSignal.timeout(1_000), redirect: 'error' })
-    const body = (await response.json()) as { name?: unknown; version?: unknown; backends?: { id: string; keys: BackendStatus['keys'] }[] } | null
+    const body = (await response.json()) as { name?: unknown; version?: unknown; backends?: { id: string; keys: BackendStatus['keys']; windows?: Omit<Running['windows'][number], 'backend'>[] }[] } | null
     if (body?.name !== 'dario') return undefined
-    return { url, version: cleanText(String(body.version)), keys: new Map(body.backends?.map(({ id, keys }) => [id, keys])) }
+    const windows = body.backends?.flatMap(({ id, windows = [] }) => windows.map((window) => ({ backend: id, ...window }))) ?? []
+    return { url, version: cleanText(String(body.version)), keys: new Map(body.backends?.map(({ id, keys }) => [id, keys])), windows }
   } catch {
     return undefined
   }
