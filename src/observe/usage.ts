@@ -53,7 +53,8 @@ export function readUsage(folder: string, since: string, until: number = Infinit
   const last = until === Infinity ? '9' : new Date(until).toISOString().slice(0, 10)
   // A local day begins up to 14 hours before or after the day in UTC.
   const days = listDays(folder, Date.parse(since) - 86_400_000).filter((day) => day <= last)
-  return days.flatMap((day) => day < last ? readDay(folder, day) : readDayUntil(folder, day, until)).filter((group) => group.day >= since)
+  const zone = readZone() // 0.1 ms, for a year of days
+  return days.flatMap((day) => day < last ? readDay(folder, day, zone) : readDayUntil(folder, day, until)).filter((group) => group.day >= since)
 }
 
 /** By its rows, since its summary has them all; unless nothing was written since. */
@@ -75,10 +76,9 @@ export function listDays(folder: string, from: number): string[] {
 }
 
 /** Sums of one UTC day's file; lines that are no rows (cut by a crash) do not count. */
-export function readDay(folder: string, day: string): UsageGroup[] {
+export function readDay(folder: string, day: string, zone: string = readZone()): UsageGroup[] {
   const file = join(folder, `${day}.jsonl`)
   const summaryFile = join(folder, `${day}.summary.json`)
-  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone
   const known = readSummary(summaryFile)
   const { size } = statSync(file)
   const usable = known?.version === VERSION && known.zone === zone && known.bytes <= size
@@ -90,6 +90,10 @@ export function readDay(folder: string, day: string): UsageGroup[] {
   const summary: Summary = { version: VERSION, zone, bytes: step.value, groups: [...groups.values()] }
   writeSummary(summaryFile, summary)
   return summary.groups
+}
+
+function readZone(): string {
+  return Intl.DateTimeFormat().resolvedOptions().timeZone
 }
 
 function readSummary(file: string): Summary | undefined {
