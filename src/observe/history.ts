@@ -2,7 +2,6 @@
  * What the ledger has of the dashboard's 24 hours and 30 days from before this process.
  * @module
  */
-import { setImmediate } from 'node:timers/promises'
 import type { LedgerRow } from './ledger.ts'
 import { DAYS, HOUR, HOURS, MOST_SOURCES, add, createTotals, startOfDay, startOfHour } from './live.ts'
 import type { Past, Totals } from './live.ts'
@@ -17,7 +16,7 @@ export async function readHistory(folder: string, time: number, until: number): 
   const last = new Date(until).toISOString().slice(0, 10)
   for (const day of listDays(folder, firstDay)) {
     if (day > last) break
-    await setImmediate()
+    await nextTurn()
     if (day < last) groups.push(...readDay(folder, day))
     if (day < last && Date.parse(day) + 24 * HOUR <= firstHour) continue
     const sums = new Map<string, UsageGroup>() // the last day's summary has later requests too
@@ -27,7 +26,7 @@ export async function readHistory(folder: string, time: number, until: number): 
         if (at < until && day === last) addRow(sums, row)
         if (at < until && at >= firstHour) addToHour(hours, at, row)
       }
-      await setImmediate()
+      await nextTurn()
     }
     groups.push(...sums.values())
   }
@@ -55,4 +54,8 @@ function sumDays(groups: readonly UsageGroup[]): Iterable<Totals> {
     else if (group.price === '' && group.output > 0) sum.unpriced += group.requests
   }
   return days.values()
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => void setImmediate(resolve))
 }
