@@ -38,8 +38,11 @@ async function ask(url: string, path: string, body: unknown): Promise<string> {
 function checkImports(installed: string): void {
   write('esm.mjs', "import { createProxy } from 'dario'\nif (typeof createProxy !== 'function') process.exit(1)\n")
   run(process.execPath, ['esm.mjs'])
-  write('cjs.cjs', "try { if (typeof require('dario').createProxy !== 'function') process.exit(1) } catch (error) { console.log(error.code) }\n")
-  match(run(process.execPath, ['cjs.cjs']), /^(?:|ERR_REQUIRE_ESM|ERR_PACKAGE_PATH_NOT_EXPORTED)\s*$/)
+  // `require` of ESM is in every Node that we run on, unless it is switched off: then the error must say what to do.
+  write('cjs.cjs', "try { console.log(typeof require('dario').createProxy) } catch ({ code, message }) { console.log(code, /import/.test(message)) }\n")
+  match(run(process.execPath, ['cjs.cjs']), /^function\s*$/)
+  const switchOff = '--no-experimental-require-module'
+  if (process.allowedNodeEnvironmentFlags.has(switchOff)) match(run(process.execPath, [switchOff, 'cjs.cjs']), /^ERR_REQUIRE_ESM true\s*$/)
   write('types.mts', "import { createProxy } from 'dario'\nexport const proxy: ReturnType<typeof createProxy> = createProxy({})\n")
   for (const [module, moduleResolution] of [['node16', 'node16'], ['esnext', 'bundler']] as const) {
     write('tsconfig.json', JSON.stringify({

@@ -33,7 +33,7 @@ const STATUS = {
 export type ErrorCode = keyof typeof STATUS
 
 export interface DarioErrorOptions {
-  /** HTTP status, when an upstream gave one; default: the code's own. */
+  /** HTTP status, when an upstream gave one; default, also for what is no error status: the code's own. */
   status?: number | undefined
   /** JSON path of the offending value in the client's request, for example `messages[2].content[0].source`. */
   path?: string | undefined
@@ -58,7 +58,9 @@ export class DarioError extends Error {
   constructor(code: ErrorCode, message: string, options: DarioErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
     this.code = code
-    this.status = options.status ?? STATUS[code]
+    const { status } = options
+    // Upstreams write any number; as a status line only these make sense for an error.
+    this.status = status !== undefined && Number.isInteger(status) && status >= 400 && status <= 599 ? status : STATUS[code]
     this.path = options.path
     this.retryAfterMs = options.retryAfterMs
     this.upstreamType = options.upstreamType

@@ -27,7 +27,7 @@ import type { Config, ConfigInput } from './config/types.ts'
 import { readVersion } from './version.ts'
 import type { Hop, Router } from './exchange/router.ts'
 import type { Observer } from './hub/record.ts'
-import type { BackendState } from './observe/live.ts'
+import type { BackendState, PlanWindows } from './observe/live.ts'
 import { createCapture } from './observe/capture.ts'
 import { createObservation } from './observe/observe.ts'
 import { createRedactor } from './observe/redact.ts'
@@ -63,6 +63,8 @@ export interface BackendStatus {
   models: number | undefined
   /** One sentence with a remedy. */
   problem: string | undefined
+  /** Of a plan only: its program, and the limits as that last reported them. */
+  plan: (Awaited<ReturnType<PlanBackend['check']>> & { windows: PlanWindows }) | undefined
 }
 
 export interface Explanation {
@@ -211,10 +213,13 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
       const { backends, catalog } = house
       const { models, failures } = await catalog.read()
       return {
-        backends: await Promise.all([...backends.values()].map(async (backend) => ({
-          id: backend.id, type: backend.type, speaks: backend.speaks, host: backend.host, keys: pool.states(backend),
-          models: models.get(backend.id)?.length, problem: failures.get(backend.id) ?? await askPlan(backend),
-        }))),
+        backends: await Promise.all([...backends.values()].map(async (backend) => {
+          const { id, type, speaks, host } = backend
+          const known = toPlan(backend)
+          const plan = known && { ...await known.check(), windows: readWindows(backend) }
+          const problem = failures.get(id) ?? (plan?.ok === false ? plan.hint : undefined)
+          return { id, type, speaks, host, keys: pool.states(backend), models: models.get(id)?.length, problem, plan }
+        })),
       }
     },
   }
@@ -246,14 +251,12 @@ export function describeKey({ label, state, until, reason, family, headroom }: K
   return `${label} ${state} until ${new Date(until).toISOString()} (${family === undefined ? reason : `${reason}, ${family}`})${room}`
 }
 
-/** What keeps the plan's program from serving; undefined for every other backend. */
-async function askPlan(backend: Backend): Promise<string | undefined> {
-  const { ok, hint } = 'check' in backend ? await (backend as PlanBackend).check() : { ok: true, hint: undefined }
-  return ok ? undefined : hint
+function toPlan(backend: Backend): PlanBackend | undefined {
+  return backend.type === 'claude-code' ? backend as PlanBackend : undefined
 }
 
-function readWindows(backend: Backend): BackendState['windows'] {
-  const { fiveHour, sevenDay } = ('limits' in backend && (backend as PlanBackend).limits()) || {}
+function readWindows(backend: Backend): PlanWindows {
+  const { fiveHour, sevenDay } = toPlan(backend)?.limits() ?? {}
   return Object.entries({ '5 hours': fiveHour, '7 days': sevenDay })
     .flatMap(([name, window]) => window?.utilization === undefined ? [] : [{ name, used: window.utilization, resetsAt: window.resetsAt && window.resetsAt * 1000 }])
 }

@@ -1,6 +1,6 @@
 import { deepStrictEqual, doesNotMatch, match, ok, strictEqual } from 'node:assert/strict'
 import { once } from 'node:events'
-import { existsSync, readFileSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { createLedger } from '../src/observe/ledger.ts'
@@ -117,6 +117,21 @@ test('ledger: a row has names, counts and times, and nothing of prompt, answer o
   if (process.platform === 'win32') return
   strictEqual(statSync(folder).mode & 0o777, 0o700)
   for (const name of readdirSync(folder)) strictEqual(statSync(join(folder, name)).mode & 0o777, 0o600)
+})
+
+test('ledger: Z12: a folder and files that were open to others are closed with a warning', async (t) => {
+  const folder = join(createHome(t), 'usage')
+  mkdirSync(folder, { mode: 0o755 })
+  const old = join(folder, `${new Date().toISOString().slice(0, 10)}.jsonl`)
+  writeFileSync(old, '', { mode: 0o644 })
+  const lines: string[] = []
+  const { url, proxy } = await startProxy(t, { backends: { echo: { type: 'echo' } }, usageFolder: folder, log: (line) => lines.push(line) })
+  await (await fetch(`${url}/v1/messages`, { method: 'POST', body: '{"model":"echo","max_tokens":9,"messages":[{"role":"user","content":"x"}]}' })).text()
+  await proxy.close(1000)
+  if (process.platform === 'win32') return
+  strictEqual(statSync(folder).mode & 0o777, 0o700)
+  strictEqual(statSync(old).mode & 0o777, 0o600)
+  strictEqual(lines.filter((line) => line.includes('was open to others')).length, 2)
 })
 
 test('ledger: after SIGKILL every row that is a second old is there, and the next start writes on behind it', async (t) => {

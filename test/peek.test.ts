@@ -49,9 +49,10 @@ test('peek: a name written twice counts the last time, and both are renamed', ()
   strictEqual(seen.withModel('x').toString(), '{"model":"x","model" : "x"}')
 })
 
-test('peek: 100,000 levels are no stack overflow, and a megabyte is quick', () => {
-  const deep = `{"model":"m","x":${'['.repeat(100_000)}${']'.repeat(100_000)}}`
-  strictEqual(peek(Buffer.from(deep)).model, 'm')
+test('peek: 1,000 levels are read, 100,000 refused without a stack overflow, and a megabyte is quick', () => {
+  const deep = (levels: number): Buffer => Buffer.from(`{"model":"m","x":${'['.repeat(levels)}${']'.repeat(levels)}}`)
+  strictEqual(peek(deep(1_000)).model, 'm')
+  throws(() => peek(deep(100_000)), { code: 'invalid_request' })
   const started = performance.now()
   peek(Buffer.from(`{"model":"m","x":"${'\\\\'.repeat(500_000)}"}`))
   ok(performance.now() - started < 500)

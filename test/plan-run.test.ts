@@ -311,6 +311,15 @@ test('plan: warm keeps one process ready for the same prompt, and a first turn t
   strictEqual(plan.fake.records('line')[2]?.pid, plan.fake.records('start')[2]?.pid)
 })
 
+test('plan: closing while a process is being started leaves neither it nor its files', async (context) => {
+  const plan = await startPlan(context)
+  const sent = plan.send([user('x')]).catch(() => undefined)
+  while (plan.folders().length === 0) await new Promise(setImmediate) // its files come before it
+  await plan.backend.close()
+  deepStrictEqual(plan.folders(), [])
+  await sent
+})
+
 test('plan: what the program cannot be told is named in dario-dropped', async (context) => {
   const plan = await startPlan(context)
   const answer = await plan.ask([

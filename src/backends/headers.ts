@@ -28,6 +28,8 @@ const NOT_CLIENT: ReadonlySet<string> = new Set([
   // They speak for the vendor's origin; on ours they would set cookies or move a browser to another endpoint.
   'set-cookie', 'alt-svc', 'strict-transport-security', 'content-security-policy', 'clear-site-data', 'nel',
   'report-to', 'date',
+  // It asks for our credential, not the client's: a browser would show the user a password box.
+  'www-authenticate',
 ])
 /** No CORS headers: no web page may read answers. `dario-*`: only this dario's own words. */
 const NOT_CLIENT_PREFIX = ['proxy-', 'access-control-', 'dario-']

@@ -237,7 +237,7 @@ function namesOf({ backend, nodeId, limitId }: Candidate): string[] {
  * '' where the whole key is limited. `claude-opus-5-20260101` and `claude-opus-5-latest` share their limits: a date or
  * tag makes no other model.
  */
-function familyOf({ host }: Backend, model: string): string {
-  if (!LIMITS_BY_MODEL.test(host ?? '')) return ''
+function familyOf({ type, host }: Backend, model: string): string {
+  if (type !== 'claude-code' && !LIMITS_BY_MODEL.test(host ?? '')) return ''
   return ` ${model.slice(0, 200).replace(/[-@](\d{8}|\d{4}-\d{2}-\d{2}|latest)(-v\d+(:\d+)?)?$/, '')}`
 }

@@ -14,10 +14,11 @@ import type { JsonObject } from '../hub/types.ts'
 import { KNOWN_BACKENDS } from '../config/known.ts'
 import { nearest } from '../config/nearest.ts'
 import { createProxy, describeKey } from '../proxy.ts'
-import { askServer } from '../survey.ts'
+import { askClaude, askServer } from '../survey.ts'
 import { assemble, createUsageError, findRunning, text, toSource, warn } from './command.ts'
 import type { Command, CommandContext } from './command.ts'
 import { cleanText } from './output.ts'
+import { describePlan } from './plan.ts'
 
 const PROBE_MS = 5_000 // a server may have to wake up first
 
@@ -34,11 +35,17 @@ async function list(context: CommandContext): Promise<number> {
   const { output, values } = context
   const { config, discovered } = await assemble(context)
   const running = await findRunning(config.port, context.environment)
-  const rows = Object.entries(config.backends).map(([name, { type, baseUrl, speaks, keys, discovered: found }]) => (
-    { name, type, baseUrl, speaks, keys: keys.map(({ label }) => label), states: running?.keys.get(name), discovered: found }))
+  const rows = await Promise.all(Object.entries(config.backends).map(async ([name, backend]) => {
+    const { type, baseUrl, speaks, keys, discovered: found } = backend
+    const plan = type === 'claude-code' ? { ...await askClaude(context.environment, backend), windows: running?.windows.get(name) ?? [] } : undefined
+    return { name, type, baseUrl, speaks, keys: keys.map(({ label }) => label), states: running?.keys.get(name), plan, discovered: found }
+  }))
   if (values['json'] === true) return output.json({ running: running?.url, backends: rows }), 0
-  output.table([['NAME', 'TYPE', 'SPEAKS', 'KEYS', 'ADDRESS'], ...rows.map(({ name, type, baseUrl, speaks, keys, states }) => (
-    [name, type, speaks.join(', '), (states?.map(describeKey) ?? keys).map(cleanText).join('; ') || '-', baseUrl ?? '-']))])
+  output.table([['NAME', 'TYPE', 'SPEAKS', 'KEYS', 'ADDRESS'], ...rows.map(({ name, type, baseUrl, speaks, keys, states, plan }) => {
+    const told = plan === undefined ? states?.map(describeKey) ?? keys : [describePlan(plan, plan.windows)]
+    return [name, type, speaks.join(', '), told.map(cleanText).join('; ') || '-', cleanText(baseUrl ?? plan?.program ?? '-')]
+  })])
+  for (const { name, plan } of rows) if (plan?.hint !== undefined) output.note(`${name}: ${cleanText(plan.hint)}`)
   output.note(running === undefined ? 'dario does not run, so this is the configuration' : `keys as the dario at ${running.url} knows them`)
   if (discovered !== undefined) output.note('found on this machine; none is configured yet: dario backend add NAME')
   return 0

@@ -15,6 +15,7 @@ import { DarioError } from '../errors.ts'
 import type { BackendStatus } from '../proxy.ts'
 import { surveyMachine } from '../survey.ts'
 import { cleanText } from './output.ts'
+import type { PlanWindows } from './plan.ts'
 import type { Output } from './output.ts'
 
 export interface CommandContext {
@@ -79,13 +80,15 @@ export async function assemble(context: CommandContext, parsed: ParsedConfig = l
   return { config: mergeDiscovered(config, discovered), discovered, file }
 }
 
+type Told = Pick<BackendStatus, 'id' | 'keys'> & { windows?: PlanWindows }
+
 export interface Running {
   url: string
   version: string
   /** Each backend's keys as they are now; empty when that dario wants another access key than DARIO_ACCESS_KEY. */
   keys: ReadonlyMap<string, BackendStatus['keys']>
-  /** Of plans: share used, 0 to 1, and when it begins anew (Unix ms). */
-  windows: readonly { backend: string; name: string; used: number; resetsAt?: number }[]
+  /** Each plan's limits, as its program last reported them there. */
+  windows: ReadonlyMap<string, PlanWindows | undefined>
 }
 
 /** The dario that answers on this port, if one does: the truth on keys is there, not in the file (pitfall W12). */
@@ -96,10 +99,13 @@ export async function findRunning(port: number, environment: Environment = {}): 
   try {
     const headers: Record<string, string> = key ? { 'x-api-key': key } : {}
     const response = await fetch(`${url}/health`, { headers, signal: AbortSignal.timeout(1_000), redirect: 'error' })
-    const body = (await response.json()) as { name?: unknown; version?: unknown; backends?: { id: string; keys: BackendStatus['keys']; windows?: Omit<Running['windows'][number], 'backend'>[] }[] } | null
+    const body = (await response.json()) as { name?: unknown; version?: unknown; backends?: Told[] } | null
     if (body?.name !== 'dario') return undefined
-    const windows = body.backends?.flatMap(({ id, windows = [] }) => windows.map((window) => ({ backend: id, ...window }))) ?? []
-    return { url, version: cleanText(String(body.version)), keys: new Map(body.backends?.map(({ id, keys }) => [id, keys])), windows }
+    const { version, backends = [] } = body
+    return {
+      url, version: cleanText(String(version)),
+      keys: new Map(backends.map(({ id, keys }) => [id, keys])), windows: new Map(backends.map(({ id, windows }) => [id, windows])),
+    }
   } catch {
     return undefined
   }

@@ -15,8 +15,10 @@ import type { BackendStatus } from '../proxy.ts'
 import { askClaude } from '../survey.ts'
 import { checkNode, readVersion } from '../version.ts'
 import { assemble, findRunning, toSource } from './command.ts'
-import type { Command, CommandContext } from './command.ts'
+import type { Command, CommandContext, Running } from './command.ts'
 import { cleanText } from './output.ts'
+import { describePlan } from './plan.ts'
+import type { PlanWindows } from './plan.ts'
 import { TOOLS, findProgram, locate } from './tools.ts'
 
 export interface Check {
@@ -38,9 +40,12 @@ export const doctor: Command = async (context) => {
   const [parsed, configChecks] = checkConfig(context)
   checks.push(...configChecks)
   const port = parsed?.config.port ?? 3456
-  checks.push(await checkPort(port))
-  if (parsed !== undefined) checks.push(...(await checkBackends(context, parsed)))
-  checks.push(await checkClaude(environment), ...checkProxyVariables(environment), ...checkCertificates(environment))
+  const running = await findRunning(port, environment)
+  checks.push(await checkPort(port, running))
+  const backends = parsed === undefined ? [] : await readBackends(context, parsed)
+  checks.push(...backends.map((backend) => checkBackend(backend, running)))
+  if (backends.every(({ plan }) => plan === undefined)) checks.push(await checkClaude(environment))
+  checks.push(...checkProxyVariables(environment), ...checkCertificates(environment))
   checks.push(...checkContainer(environment, port), ...checkTools(environment, port), ...listTools(environment, port))
   const failed = checks.some(({ state }) => state === 'fail')
   if (values['json'] === true) return output.json({ version: readVersion(), ok: !failed, checks }), failed ? 1 : 0
@@ -72,8 +77,7 @@ function checkConfig(context: CommandContext): [ParsedConfig | undefined, Check[
   }
 }
 
-async function checkPort(port: number): Promise<Check> {
-  const running = await findRunning(port)
+async function checkPort(port: number, running: Running | undefined): Promise<Check> {
   if (running !== undefined) return ok('port', `dario ${running.version} answers at ${running.url}`)
   const problem = await new Promise<string | undefined>((resolve) => {
     const server = createServer().once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? 'error'))
@@ -84,16 +88,17 @@ async function checkPort(port: number): Promise<Check> {
   return { name: 'port', state: 'fail', found, remedy: `take another: dario --port ${port + 1}` }
 }
 
-async function checkBackends(context: CommandContext, parsed: ParsedConfig): Promise<Check[]> {
+async function readBackends(context: CommandContext, parsed: ParsedConfig): Promise<BackendStatus[]> {
   const { config } = await assemble(context, parsed)
   const proxy = createProxy({ config, environment: context.environment })
   const { backends } = await proxy.status()
   await proxy.close(0)
-  return backends.map((backend) => checkBackend(backend))
+  return backends
 }
 
-function checkBackend({ id, type, speaks, keys, models, problem }: BackendStatus): Check {
+function checkBackend({ id, type, speaks, keys, models, problem, plan }: BackendStatus, running: Running | undefined): Check {
   const name = `backend ${id}`
+  if (plan !== undefined) return checkPlan(name, plan, running?.windows.get(id))
   const refused = keys.filter(({ state }) => state === 'refused')
   if (refused.length > 0) {
     const found = `the key ${refused.map(({ label }) => label).join(', ')} is refused`
@@ -103,11 +108,18 @@ function checkBackend({ id, type, speaks, keys, models, problem }: BackendStatus
   return ok(name, `${type}, speaks ${speaks.join(', ')}${models === undefined ? '' : `, ${models} models`}`)
 }
 
+function checkPlan(name: string, plan: NonNullable<BackendStatus['plan']>, windows: PlanWindows | undefined): Check {
+  const found = describePlan(plan, windows)
+  return plan.hint === undefined ? ok(name, found) : { name, state: plan.ok ? 'warn' : 'fail', found, remedy: plan.hint }
+}
+
+/** A program that no backend uses: it may be wanted. */
 async function checkClaude(environment: Environment): Promise<Check> {
-  const { program, ok: ready, hint } = await askClaude(environment)
+  const status = await askClaude(environment)
+  const { program, ok: ready, hint } = status
   if (program === undefined) return ok('claude', 'no claude program; the plan backend is off')
-  if (ready && hint === undefined) return ok('claude', `${program}, logged in`)
-  return { name: 'claude', state: 'warn', found: `${program} ${ready ? 'works' : 'is not ready'}`, remedy: hint ?? 'run: claude auth login' }
+  const found = describePlan(status)
+  return ready ? ok('claude', found) : { name: 'claude', state: 'warn', found, remedy: hint ?? 'run: claude auth login' }
 }
 
 /** `http://user:***@host:8080`: the password is nobody's business (pitfall X6). */

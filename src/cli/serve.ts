@@ -11,10 +11,12 @@ import type { Level, Log } from '../observe/log.ts'
 import { createRedactor } from '../observe/redact.ts'
 import { createProxy } from '../proxy.ts'
 import type { Proxy } from '../proxy.ts'
+import { askClaude } from '../survey.ts'
 import { readVersion } from '../version.ts'
 import { assemble, createUsageError, text, toSource, toUsageFolder, warn } from './command.ts'
 import type { Assembled, Command, CommandContext } from './command.ts'
 import { cleanText } from './output.ts'
+import { describePlan } from './plan.ts'
 
 const GRACE = 10_000 // ms for streams to finish
 const MOMENT = 20 // ms, less than a person sees
@@ -36,6 +38,7 @@ export const serve: Command = async (context) => {
     const { url } = await proxy.listen()
     printBanner(context, url, assembled)
     if (captureFolder !== undefined) warn(context, `prompts and answers are written to ${captureFolder}; delete it when the bug is reported`)
+    void tellPlans(context, assembled).catch(() => {})
     return await untilSignal(context, proxy)
   } finally {
     watcher.close()
@@ -95,13 +98,23 @@ function printBanner({ output }: CommandContext, url: string, { config, discover
   if (discovered === undefined) output.line(output.style('dim', `  from ${file}`))
   else if (discovered.missing.length > 0) output.line(output.style('dim', `  looked for and not found: ${discovered.missing.join(', ')}`))
   if (discovered?.backends['plan'] !== undefined && discovered.backends['anthropic'] !== undefined) {
-    output.line('  claude models go to the plan, which cannot cost extra; anthropic/MODEL uses the key')
+    output.line('  claude models go to the plan; anthropic/MODEL uses the key')
   }
   output.line()
   output.line('Point a tool at it with these lines, or start the tool with: dario run -- COMMAND')
   output.line(`  export ANTHROPIC_BASE_URL=${url}`)
   output.line(`  export OPENAI_BASE_URL=${url}/v1`)
   output.line()
+}
+
+/** After the banner: the program takes half a second to say who it is. */
+async function tellPlans(context: CommandContext, { config }: Assembled): Promise<void> {
+  const plans = Object.entries(config.backends).filter(([, { type }]) => type === 'claude-code')
+  await Promise.all(plans.map(async ([name, backend]) => {
+    const status = await askClaude(context.environment, backend)
+    context.output.note(cleanText(`${name}: ${describePlan(status)}`))
+    if (status.hint !== undefined) warn(context, `${name}: ${status.hint}`)
+  }))
 }
 
 /** The first signal lets streams finish, the second one does not wait. */

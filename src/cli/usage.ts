@@ -74,9 +74,12 @@ function addTo(row: Row, group: UsageGroup): void {
 /** How much of a plan is used only the running dario knows: the plan's program tells it with its answers. */
 async function printWindows(context: CommandContext): Promise<void> {
   const running = await findRunning(loadConfig(context).config.port, context.environment)
-  for (const { backend, name, used, resetsAt } of running?.windows ?? []) {
-    const anew = resetsAt === undefined ? '' : `, anew at ${new Date(resetsAt).toLocaleString()}`
-    context.output.line(cleanText(`${backend}: ${Math.round(used * 100)} % of ${name} used${anew}`))
+  for (const [backend, windows = []] of running?.windows ?? []) {
+    for (const { name, used, resetsAt } of windows) {
+      // `/health` is JSON, so that what has no value may come as null.
+      const anew = typeof resetsAt === 'number' ? `, anew at ${new Date(resetsAt).toLocaleString()}` : ''
+      context.output.line(cleanText(`${backend}: ${Math.round(used * 100)} % of ${name} used${anew}`))
+    }
   }
 }
 

@@ -21,7 +21,7 @@ export interface DiscoverOptions {
 }
 
 export interface Discovered {
-  /** In order of preference: a plan before a metered key, since it cannot cost extra. */
+  /** In order of preference: a plan before a metered key, since it is paid for already. */
   backends: Record<string, BackendConfig>
   /** For people: `openai (OPENAI_API_KEY)`. */
   found: string[]

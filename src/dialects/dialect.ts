@@ -69,6 +69,12 @@ export interface ReplyContext {
   keep?: ((reply: JsonObject) => void) | undefined
 }
 
+/** What a decoder of answers must know. */
+export interface DecodeContext {
+  toolNames: ReadonlyMap<string, ToolIdentity>
+  newId: (prefix: string) => string
+}
+
 /** Decodes one upstream answer; one object per answer, never shared (pitfall S26). */
 export interface StreamDecoder {
   push(event: SseEvent): HubEvent[]
@@ -77,9 +83,7 @@ export interface StreamDecoder {
 }
 
 /** Encodes one answer; returns the SSE text for an event, '' for nothing. */
-export interface StreamEncoder {
-  (event: HubEvent): string
-}
+export type StreamEncoder = (event: HubEvent) => string
 
 export interface Dialect {
   readonly name: DialectName
@@ -87,9 +91,9 @@ export interface Dialect {
   decodeRequest(body: JsonObject): { request: HubRequest; warnings: Warning[] }
   /** @throws DarioError `unsupported_across_dialects` for what cannot be said in this dialect at all. */
   encodeRequest(request: HubRequest, target: Target): EncodedRequest
-  createStreamDecoder(context: { toolNames: ReadonlyMap<string, ToolIdentity>; newId: (prefix: string) => string }): StreamDecoder
+  createStreamDecoder(context: DecodeContext): StreamDecoder
   /** A whole JSON answer, as the same events that a stream would have given. */
-  decodeReply(body: JsonObject, context: { toolNames: ReadonlyMap<string, ToolIdentity>; newId: (prefix: string) => string }): HubEvent[]
+  decodeReply(body: JsonObject, context: DecodeContext): HubEvent[]
   createStreamEncoder(context: ReplyContext): StreamEncoder
   encodeReply(reply: HubReply, context: ReplyContext): JsonObject
   /** The dialect's own envelope, status and headers for an error. */

@@ -2,7 +2,9 @@
  * Names and ids cut to a vendor's limit, always the same way, so that a prompt cache and a history stay stable.
  * @module
  */
-import type { ToolIdentity } from './dialect.ts'
+import type { BlockOf, ToolKind } from '../hub/types.ts'
+import type { DecodeContext, ToolIdentity } from './dialect.ts'
+import { defined } from './read.ts'
 
 /** OpenAI's limit for tool names, call ids, `prompt_cache_key` and `safety_identifier`, in characters. */
 const MOST = 64
@@ -26,32 +28,49 @@ export function shorten(text: string, most: number = MOST): string {
   return `${text.slice(0, most - mark.length - 1)}_${mark}`
 }
 
+/** The block of a call that came by its wire name, as the client knows the tool. */
+export function toToolUse(
+  { toolNames }: DecodeContext, id: string, wireName: string, kind?: ToolKind, namespace?: string,
+): BlockOf<'tool_use'> {
+  const known = toolNames.get(wireName)
+  return defined({
+    type: 'tool_use', id, name: known?.name ?? wireName, input: '',
+    kind: known?.kind === 'custom' ? 'custom' : kind,
+    namespace: known === undefined ? namespace : known.namespace,
+  })
+}
+
+/** Letters, digits, `_` and `-`; what is changed ends in a hash of the original: `a.b` and `a/b` stay apart. */
+export function toLegal(text: string, most: number): string {
+  const legal = text.replace(/[^A-Za-z0-9_-]/g, '_')
+  return legal === text && text !== '' && text.length <= most ? text : `${legal.slice(0, most - 15)}_${hash(text)}`
+}
+
 export interface ToolNames {
   /** The name to send for a tool that the client knows by this identity. */
   toWire(tool: { name: string; namespace?: string | undefined; kind?: 'function' | 'custom' | undefined }): string
-  /** Names that had to be changed, by the name that was sent. */
+  /** Names that had to be changed, and custom tools under any name, by the name that was sent. */
   readonly changed: ReadonlyMap<string, ToolIdentity>
 }
 
-/** Names of at most 64 letters, digits, `_` and `-`, unique within a request (pitfalls K1, K2, R6). */
-export function createToolNames(): ToolNames {
+/** Legal names of at most `most` characters, unique within a request (pitfalls K1, K2, R6). */
+export function createToolNames(most: number = MOST): ToolNames {
   const sent = new Map<string, string>()
   const changed = new Map<string, ToolIdentity>()
   const taken = new Set<string>()
   return {
     changed,
-    toWire({ name, namespace, kind = 'function' }) {
-      const whole = namespace === undefined ? name : `${namespace}__${name}`
+    toWire(tool) {
+      const { name, namespace, kind = 'function' } = tool
       const key = JSON.stringify([namespace, name])
       const known = sent.get(key)
-      if (known !== undefined) return known
-      const legal = whole.replace(/[^A-Za-z0-9_-]/g, '_')
-      // A changed name gets the hash of the original, so that `a.b` and `a/b` stay apart.
-      let wire = legal === whole && legal.length <= MOST ? legal : `${legal.slice(0, 49)}_${hash(whole)}`
-      while (taken.has(wire)) wire = `${wire.slice(0, 49)}_${hash(key + wire)}`
+      let wire = known ?? toLegal(namespace === undefined ? name : `${namespace}__${name}`, most)
+      while (known === undefined && taken.has(wire)) wire = `${wire.slice(0, most - 15)}_${hash(key + wire)}`
+      if (kind === 'custom' || (known === undefined && wire !== name)) {
+        changed.set(wire, { name, kind, ...(kind === 'custom' || 'namespace' in tool ? { namespace } : {}) })
+      }
       taken.add(wire)
       sent.set(key, wire)
-      if (wire !== name) changed.set(wire, { name, kind, ...(namespace === undefined ? {} : { namespace }) })
       return wire
     },
   }

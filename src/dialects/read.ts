@@ -1,48 +1,31 @@
 /**
- * Tiny readers for wire JSON. The strict ones throw `invalid_request` with the JSON path, the `optional*` ones
- * give undefined for anything of another type, because unknown or null members are never an error.
+ * Tiny readers for wire JSON, and what all three APIs spell alike. The strict ones throw `invalid_request` with the
+ * JSON path, the `optional*` ones give undefined for anything of another type: unknown or null is never an error.
  * @module
  */
 import { DarioError } from '../errors.ts'
-import type { Json, JsonObject } from '../hub/types.ts'
+import type { CacheHint, Json, JsonObject, Thinking } from '../hub/types.ts'
+import type { Target } from './dialect.ts'
 
 export function isObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 export const optionalStr = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined)
-export const optionalNum = (value: unknown): number | undefined => {
-  return typeof value === 'number' && Number.isFinite(value) ? value : undefined
-}
+export const optionalNum = (value: unknown): number | undefined =>
+  typeof value === 'number' && Number.isFinite(value) ? value : undefined
 export const optionalBool = (value: unknown): boolean | undefined => (typeof value === 'boolean' ? value : undefined)
 export const optionalObj = (value: unknown): JsonObject | undefined => (isObject(value) ? value : undefined)
-export const optionalArr = (value: unknown): Json[] | undefined =>
-  Array.isArray(value) ? (value as Json[]) : undefined
+export const optionalArr = (value: unknown): Json[] | undefined => Array.isArray(value) ? (value as Json[]) : undefined
 
-/** @throws DarioError `invalid_request` */
-export function str(value: unknown, path: string): string {
-  return optionalStr(value) ?? refuse(path, 'a string', value)
-}
+/** Any JSON as text: `String` throws on an object that has a member `toString`. */
+export const toText = (value: unknown): string => typeof value === 'string' ? value : JSON.stringify(value) ?? 'undefined'
 
-/** @throws DarioError `invalid_request` */
-export function num(value: unknown, path: string): number {
-  return optionalNum(value) ?? refuse(path, 'a number', value)
-}
-
-/** @throws DarioError `invalid_request` */
-export function bool(value: unknown, path: string): boolean {
-  return optionalBool(value) ?? refuse(path, 'true or false', value)
-}
-
-/** @throws DarioError `invalid_request` */
-export function obj(value: unknown, path: string): JsonObject {
-  return optionalObj(value) ?? refuse(path, 'an object', value)
-}
-
-/** @throws DarioError `invalid_request` */
-export function arr(value: unknown, path: string): Json[] {
-  return optionalArr(value) ?? refuse(path, 'an array', value)
-}
+/** @throws DarioError `invalid_request`, as all of these. */
+export const str = (value: unknown, path: string): string => optionalStr(value) ?? refuse(path, 'a string', value)
+export const num = (value: unknown, path: string): number => optionalNum(value) ?? refuse(path, 'a number', value)
+export const obj = (value: unknown, path: string): JsonObject => optionalObj(value) ?? refuse(path, 'an object', value)
+export const arr = (value: unknown, path: string): Json[] => optionalArr(value) ?? refuse(path, 'an array', value)
 
 /** @throws DarioError `invalid_request` for an empty string too: a picture without data is none. */
 export function filled(value: unknown, path: string): string {
@@ -59,6 +42,31 @@ export function given<Value>(
   value: unknown, path: string, read: (value: unknown, path: string) => Value,
 ): Value | undefined {
   return value === undefined || value === null ? undefined : read(value, path)
+}
+
+const EFFORTS = ['minimal', 'low', 'medium', 'high', 'xhigh', 'max'] as const
+
+/** undefined for `none` and for a word that is not known. */
+export function readEffort(word: unknown): Thinking['effort'] {
+  return EFFORTS.find((effort) => effort === word)
+}
+
+/** Without the members that are undefined: what was not said is not there. */
+export function defined<Fields extends object>(fields: Fields): Fields {
+  const said: Partial<Fields> = {} // a copy: `delete` would slow every later access down
+  for (const key in fields) if (fields[key] !== undefined) said[key] = fields[key]
+  return said as Fields
+}
+
+/** undefined members are left out by JSON, null ones are refused by Anthropic (pitfall C4). */
+export function readCache(marked: JsonObject): CacheHint | undefined {
+  const control = optionalObj(marked['cache_control'])
+  return control === undefined ? undefined : { ttl: optionalStr(control['ttl']) }
+}
+
+export function encodeCache(cache: CacheHint | undefined, { repairs }: Target): JsonObject {
+  if (cache === undefined || repairs.has('no_cache_marks')) return {}
+  return { cache_control: defined({ type: 'ephemeral', ttl: repairs.has('no_cache_ttl') ? undefined : cache.ttl }) }
 }
 
 /** JSON text as an object; undefined when it is anything else. */

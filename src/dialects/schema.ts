@@ -32,9 +32,8 @@ export function repairSchema(schema: JsonObject, rules: SchemaRules): JsonObject
     if (rules.inlineRefs && typeof value['$ref'] === 'string') {
       const { $ref: ref, ...rest } = value
       const target = lookUp(schema, ref as string)
-      // a cycle ends here
-      if (target === undefined || seen.includes(ref as string))
-        return visit({ type: 'object', ...rest }, seen, depth + 1)
+      const isCycle = target === undefined || seen.includes(ref as string)
+      if (isCycle) return visit({ type: 'object', ...rest }, seen, depth + 1)
       return visit({ ...target, ...rest }, [...seen, ref as string], depth + 1)
     }
     const result: JsonObject = {}
@@ -46,9 +45,7 @@ export function repairSchema(schema: JsonObject, rules: SchemaRules): JsonObject
         result[key] = isObject(member)
           ? Object.fromEntries(Object.entries(member).map(([name, inner]) => [name, visit(inner, seen, depth + 1)]))
           : {}
-      } else if (LISTS.includes(key) && Array.isArray(member)) {
-        result[key] = member.map((inner) => visit(inner, seen, depth + 1))
-      } else if (SINGLES.includes(key)) {
+      } else if (SINGLES.includes(key) || (LISTS.includes(key) && Array.isArray(member))) {
         result[key] = Array.isArray(member)
           ? member.map((inner) => visit(inner, seen, depth + 1))
           : visit(member, seen, depth + 1)

@@ -43,7 +43,7 @@ const MAX_ERROR_BYTES = 1_048_576
 /** A backend may refuse one field after another. */
 const MAX_REPAIRS = 3
 /** This candidate cannot even be asked; another one may take the request as it is. */
-const OWN_FAULTS: ReadonlySet<string> = new Set<ErrorCode>(['unsupported_across_dialects', 'config_invalid'])
+const OWN_FAULTS: ReadonlySet<string> = new Set<ErrorCode>(['unsupported_across_dialects', 'config_invalid', 'permission'])
 
 /** Where each dialect's answers are asked for. */
 const PATHS: Record<DialectName, string> = {
@@ -108,6 +108,8 @@ export function createAttempt(tools: AttemptTools): Attempt {
     const encoded = relayed ? undefined : preparer.encode(job, from, candidate, repairs)
     const headers = toUpstreamHeaders(incoming.headers, from.name)
     if (incoming.operation !== 'passthrough') headers['content-type'] = 'application/json' // curl -d calls it a form
+    job.notes = {} // an earlier attempt's say nothing of this one
+    record.dropped = []
     if (encoded !== undefined) {
       Object.assign(headers, encoded.headers)
       record.dropped = [...new Set([...job.decoded().warnings, ...encoded.warnings].map(({ path }) => path))]
@@ -133,7 +135,7 @@ export function createAttempt(tools: AttemptTools): Attempt {
   async function refuse(job: Job, candidate: Candidate, sent: Sent, attempt: OpenAttempt, mayRepair: boolean): Promise<Failure | 'repair' | undefined> {
     const { upstream, from, encoded } = sent
     const { status, headers } = upstream
-    const body = await readError(job, upstream)
+    const body = withoutKey(await readError(job, upstream), candidate.key?.value)
     const said = body.toString()
     const text = /^\s*</.test(said) ? toErrorSentence(status, said) : said
     const error = from.decodeError(status, text)
@@ -214,4 +216,9 @@ async function readError(job: Job, upstream: Upstream): Promise<Buffer> {
 function isOwnWords(from: Dialect, error: DarioError, upstream: Upstream, text: string): boolean {
   if (!(upstream.headers['content-type'] ?? '').includes('json')) return false
   return error.code !== 'context_length_exceeded' || text.includes(from.name === 'anthropic' ? 'prompt is too long' : 'context_length_exceeded')
+}
+
+/** Some servers say a refused key back, and who may use dario may still not know it (pitfall Z6). */
+function withoutKey(body: Buffer, key = ''): Buffer {
+  return key.length < 8 || !body.includes(key) ? body : Buffer.from(body.toString().replaceAll(key, '[redacted]'))
 }

@@ -27,7 +27,7 @@ export function describe(job: Job, candidate: Candidate | undefined): OutgoingHt
 /** Takes in what the program behind a plan says of limits and losses; its words arrive as headers of its answer. */
 export function readNotes(job: Job, headers: IncomingHttpHeaders): void {
   for (const [name, value] of Object.entries(headers)) {
-    if (name === 'dario-dropped') job.record.dropped = [...new Set([...job.record.dropped, ...String(value).split(', ')])]
+    if (name === 'dario-dropped') job.record.dropped = [...new Set([...job.record.dropped, ...String(value).split(',')])]
     else if (name.startsWith('dario-')) job.notes[name] = value
   }
 }

@@ -26,6 +26,8 @@ export interface Peek {
 const QUOTE = 34, BACKSLASH = 92, COMMA = 44, COLON = 58
 const OPEN_OBJECT = 123, CLOSE_OBJECT = 125, OPEN_ARRAY = 91, CLOSE_ARRAY = 93
 const SCALAR = /^(?:-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null)$/
+/** Levels: what parses, checks or writes the value later is recursive. Vendors refuse far fewer. */
+const MAX_DEPTH = 1000
 /** Up to here a loop finds a quotation mark sooner than a call into native code does. */
 const NEAR = 48
 
@@ -124,7 +126,7 @@ function readElements(body: Buffer, arrayStart: number, most: number): Range[] {
   return elements
 }
 
-/** Returns the offset behind the value at `at`. Iterative: 100,000 levels are no stack overflow. */
+/** Returns the offset behind the value at `at`. */
 function skipValue(body: Buffer, at: number): number {
   const open: number[] = []
   for (;;) {
@@ -133,7 +135,9 @@ function skipValue(body: Buffer, at: number): number {
       const close = byte === OPEN_OBJECT ? CLOSE_OBJECT : CLOSE_ARRAY
       const next = skipBlank(body, at + 1)
       if (body[next] !== close) {
-        open.push(close)
+        if (open.push(close) > MAX_DEPTH) {
+          throw new DarioError('invalid_request', `the request body has over ${MAX_DEPTH} levels of nesting; send it flatter`)
+        }
         at = close === CLOSE_OBJECT ? skipName(body, next) : next
         continue
       }

@@ -3,11 +3,12 @@
  * @module
  */
 import { StringDecoder } from 'node:string_decoder'
+import { parseObject } from '../dialects/read.ts'
 import { createFold } from '../hub/fold.ts'
 import { createSseDecoder } from '../sse.ts'
 import { DarioError } from '../errors.ts'
 import type { Dialect, EncodedRequest, ReplyContext, ToolIdentity } from '../dialects/dialect.ts'
-import type { HubEvent, HubReply, JsonObject } from '../hub/types.ts'
+import type { HubEvent, HubReply } from '../hub/types.ts'
 
 export interface AnswerOptions {
   from: Dialect
@@ -73,13 +74,13 @@ export function createAnswer(options: AnswerOptions): Answer {
   }
 
   function decodeJson(): string {
-    let body: JsonObject
+    const body = parseObject(json.join(''))
     try {
-      body = JSON.parse(json.join('')) as JsonObject
-    } catch (cause) {
-      return take([{ type: 'error', error: new DarioError('upstream_protocol', 'the upstream answered 200 with something that is not JSON', { cause }) }])
+      if (body !== undefined) return take(from.decodeReply(body, names))
+    } catch (thrown) {
+      if (!(thrown instanceof RangeError)) throw thrown // nested deeper than the stack
     }
-    return take(from.decodeReply(body, names))
+    return take([{ type: 'error', error: new DarioError('upstream_protocol', 'the upstream answered 200 with something that is no JSON answer') }])
   }
 
   return {

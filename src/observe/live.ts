@@ -40,8 +40,10 @@ export interface BackendState {
   /** Requests that wait for a free place. */
   waiting: number
   /** Of a plan: share used, 0 to 1, and when it begins anew (Unix ms). */
-  windows?: { name: string; used: number; resetsAt: number | undefined }[] | undefined
+  windows?: PlanWindows | undefined
 }
+
+export type PlanWindows = readonly { name: string; used: number; resetsAt: number | undefined }[]
 
 export interface LiveState {
   time: number

@@ -47,7 +47,7 @@ export function createBridge(version: string): Bridge {
       const session = findSession(sessions, request)
       if (session === undefined) response.writeHead(404).end()
       else if (request.method !== 'POST') response.writeHead(405, { allow: 'POST' }).end() // we push nothing
-      else void answer(session, version, request, response)
+      else answer(session, version, request, response).catch(() => response.writeHead(400).end()) // too deep to be written
     })
     created.requestTimeout = 0
     created.listen(0, '127.0.0.1')
@@ -107,8 +107,8 @@ async function answer(
   if (message['id'] === undefined) return void response.writeHead(202).end() // a notification
   const send = (body: JsonObject): void => {
     if (response.destroyed) return
-    response.writeHead(200, { 'content-type': 'application/json' })
-    response.end(JSON.stringify({ jsonrpc: '2.0', id: message['id'], ...body }))
+    const text = JSON.stringify({ jsonrpc: '2.0', id: message['id'], ...body })
+    response.writeHead(200, { 'content-type': 'application/json' }).end(text)
   }
   const params = isObject(message['params']) ? message['params'] : {}
   switch (message['method']) {

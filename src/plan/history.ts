@@ -38,12 +38,15 @@ export function readTurns(messages: Json | undefined, dropped: string[]): Turn[]
   return turns
 }
 
+const WORDS = ['type', 'text', 'id', 'name', 'tool_use_id'] as const
+
 export function readBlocks(content: Json | undefined, path: string, dropped: string[]): JsonObject[] {
   if (typeof content === 'string') return content === '' ? [] : [{ type: 'text', text: content }]
   if (!Array.isArray(content)) throw refuse(path, 'send a string or a list of blocks')
   const blocks: JsonObject[] = []
   for (const [index, block] of content.entries()) {
     if (!isObject(block)) throw refuse(`${path}[${index}]`, 'send an object')
+    for (const name of WORDS) if (typeof (block[name] ?? '') !== 'string') throw refuse(`${path}[${index}].${name}`, 'send a string')
     // lossy: the program sets its own cache marks
     if (block['cache_control'] != null) dropped.push(`${path}[${index}].cache_control`)
     if (block['type'] === 'text' && block['text'] === '') continue
@@ -72,7 +75,7 @@ export function callsOf(blocks: readonly JsonObject[]): string[] {
 
 /** Text of text blocks, joined without a separator: clients merge and split an answer's blocks as they like. */
 export function textOf(blocks: readonly JsonObject[]): string {
-  return blocks.map((block) => block['type'] === 'text' ? String(block['text'] ?? '') : '').join('')
+  return blocks.map((block) => block['type'] === 'text' && typeof block['text'] === 'string' ? block['text'] : '').join('')
 }
 
 /** The error for a value that is not as it must be, by its JSON path. */

@@ -71,6 +71,7 @@ export function createPlanBackend(options: PlanOptions): PlanBackend {
   let limits: PlanLimits | undefined
   let place: Promise<string> | undefined
   let warming = Promise.resolve()
+  let starts: Promise<unknown> = Promise.resolve()
   let closed = false
 
   async function createContext(): Promise<RunContext> {
@@ -86,7 +87,13 @@ export function createPlanBackend(options: PlanOptions): PlanBackend {
     }
   }
 
-  async function start(request: PlanRequest, signal: Signal, transcript: string | undefined): Promise<Run> {
+  function start(request: PlanRequest, signal: Signal, transcript: string | undefined): Promise<Run> {
+    const started = startOne(request, signal, transcript)
+    starts = Promise.allSettled([starts, started])
+    return started
+  }
+
+  async function startOne(request: PlanRequest, signal: Signal, transcript: string | undefined): Promise<Run> {
     const leave = await queue.enter(signal)
     try {
       if (closed) throw new DarioError('overloaded', 'dario is closing; try again when it is back')
@@ -175,10 +182,7 @@ export function createPlanBackend(options: PlanOptions): PlanBackend {
     async send(call, _key, signal) {
       signal.throwIfAborted()
       try {
-        if (!call.loopback) {
-          const sentence = 'a Claude plan serves only its own machine; call dario over loopback'
-          return toUpstream(403, encodeFailure('permission_error', sentence))
-        }
+        if (!call.loopback) throw new DarioError('permission', 'a Claude plan serves only its own machine; call dario over loopback')
         const path = call.path.split('?')[0]
         if (call.method === 'GET' && path === '/v1/models') return toUpstream(200, encodeModels())
         if (call.method !== 'POST' || path !== '/v1/messages') {
@@ -192,7 +196,7 @@ export function createPlanBackend(options: PlanOptions): PlanBackend {
       } catch (thrown) {
         const error = toDarioError(thrown)
         if (signal.aborted) throw signal.reason
-        if (error.status >= 500 && error.code !== 'overloaded') throw error
+        if (error.code === 'permission' || (error.status >= 500 && error.code !== 'overloaded')) throw error
         const type = error.code === 'overloaded' ? 'overloaded_error' : 'invalid_request_error'
         const more = error.details === undefined ? {} : { details: error.details as JsonObject }
         return toUpstream(error.status, encodeFailure(type, error.message, more), encodeLimits(limits))
@@ -202,7 +206,10 @@ export function createPlanBackend(options: PlanOptions): PlanBackend {
     limits: () => limits,
     async close() {
       closed = true
-      await Promise.all([...runs].map((run) => run.end('dario closes')))
+      const end = (): Promise<unknown> => Promise.all([...runs].map((run) => run.end('dario closes')))
+      await end()
+      await starts // what was being started meanwhile
+      await end()
       await bridge.close()
     },
   }

@@ -1,5 +1,5 @@
 /**
- * Places for processes: at most so many at once, resting runs make way for waiting requests, the rest wait their turn.
+ * Places for processes: at most so many at once, started one by one; resting runs make way for waiting requests, the rest wait their turn.
  * @module
  */
 import type { Signal } from '../backends/backend.ts'
@@ -28,7 +28,9 @@ const MAX_WAIT_MS = 120_000
 export function createQueue({ runs, max, maxWaiting }: QueueOptions): Queue {
   const waiting: (() => void)[] = []
   const ending = new Set<Run>()
-  let entering = 0
+  /** One at a time: each start blocks the event loop for some milliseconds, and others need their turns in between. */
+  let entering = false
+  const free = (): number => Math.max(0, max - runs.size - (entering ? 1 : 0))
 
   /** Idle runs before parked ones, the longest unused first. */
   function findResting(): Run | undefined {
@@ -38,8 +40,8 @@ export function createQueue({ runs, max, maxWaiting }: QueueOptions): Queue {
   }
 
   function pump(): void {
-    while (waiting.length > 0 && runs.size + entering < max) waiting.shift()?.()
-    while (waiting.length > ending.size) {
+    if (!entering && free() > 0) waiting.shift()?.()
+    while (waiting.length - free() > ending.size) {
       const run = findResting()
       if (run === undefined) return
       ending.add(run)
@@ -52,8 +54,7 @@ export function createQueue({ runs, max, maxWaiting }: QueueOptions): Queue {
 
   async function enter(signal: Signal): Promise<() => void> {
     signal.throwIfAborted()
-    const full = runs.size + entering >= max && findResting() === undefined
-    if (full && waiting.length >= maxWaiting) {
+    if (waiting.length - free() >= maxWaiting && findResting() === undefined) {
       const remedy = 'try again or raise "maxProcesses"'
       throw new DarioError('overloaded', `all ${max} claude processes are busy and the queue is full; ${remedy}`)
     }
@@ -70,7 +71,7 @@ export function createQueue({ runs, max, maxWaiting }: QueueOptions): Queue {
         leave(signal.reason)
       }
       const admit = (): void => {
-        entering++
+        entering = true
         clearTimeout(late)
         signal.removeEventListener('abort', gone)
         resolve()
@@ -79,10 +80,8 @@ export function createQueue({ runs, max, maxWaiting }: QueueOptions): Queue {
       waiting.push(admit)
       pump()
     })
-    let entered = true
     return () => {
-      if (entered) entering--
-      entered = false
+      entering = false
       pump()
     }
   }

@@ -37,6 +37,8 @@ function readZstd(library: object): [string, Decompress][] {
   return [['zstd', promisify<Buffer, zlib.ZlibOptions, Buffer>(library.zstdDecompress as typeof zlib.gunzip)]]
 }
 
+let expanding: Promise<unknown> = Promise.resolve()
+
 /**
  * Reads and decompresses the body; an empty Buffer when there is none.
  * @param stallMs A body of which no byte comes for so long is given up; default 30,000.
@@ -47,7 +49,13 @@ export async function readBody(request: IncomingMessage, limitBytes: number, sta
   const layers = readLayers(request.headers['content-encoding'])
   if (Number(request.headers['content-length']) > limitBytes) throw tooLarge(limitBytes)
   let body = await collect(request, limitBytes, stallMs)
-  for (const [name, decompress] of layers) body = await expand(body, name, decompress, limitBytes)
+  for (const [name, decompress] of layers) {
+    const packed = body
+    // One at a time: fifty bombs at once would each grow to the limit before they are refused, to 3 GB together.
+    const expanded = expanding.then(() => expand(packed, name, decompress, limitBytes))
+    expanding = expanded.catch(() => undefined)
+    body = await expanded
+  }
   return body
 }
 

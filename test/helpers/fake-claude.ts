@@ -3,12 +3,14 @@
  * the user's text what to do, and records what it was given. It behaves as version 2.1.330 was seen to.
  * @module
  */
-import { existsSync, mkdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs'
+import { deepStrictEqual } from 'node:assert/strict'
+import { existsSync, mkdirSync, readFileSync, readdirSync, realpathSync, writeFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import type { JsonObject } from '../../src/hub/types.ts'
+import { until } from './until.ts'
 
 export interface Scenario {
   /** What `--version` prints; default `2.1.330 (Claude Code)`. */
@@ -32,16 +34,23 @@ export interface FakeClaude {
   records(kind?: string): (JsonObject & { kind: string; pid: number })[]
 }
 
-export async function installFakeClaude(context: TestContext, scenario: Scenario = {}): Promise<FakeClaude> {
+/** @param close ends what the test started; afterwards no process and no file of it may be left */
+export async function installFakeClaude(context: TestContext, scenario: Scenario = {}, close?: () => Promise<void>): Promise<FakeClaude> {
   const folder = realpathSync(await mkdtemp(join(tmpdir(), 'dario-test-')))
-  context.after(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }))
+  context.after(async () => {
+    try {
+      if (close !== undefined) await judgeEnd(close, fake)
+    } finally {
+      await rm(folder, { recursive: true, force: true, maxRetries: 5 })
+    }
+  })
   mkdirSync(join(folder, 'bin'))
   mkdirSync(join(folder, 'tmp'))
   const command = join(folder, 'bin', 'claude')
   writeFileSync(join(folder, 'scenario.json'), JSON.stringify(scenario))
   writeFileSync(command, `#!${process.execPath}\n${PROGRAM}`, { mode: 0o755 })
   const file = join(folder, 'records.jsonl')
-  return {
+  const fake: FakeClaude = {
     command,
     folder,
     records(kind) {
@@ -49,6 +58,21 @@ export async function installFakeClaude(context: TestContext, scenario: Scenario
       const all = text.split('\n').filter((line) => line !== '').map((line) => JSON.parse(line) as JsonObject & { kind: string; pid: number })
       return kind === undefined ? all : all.filter((record) => record.kind === kind)
     },
+  }
+  return fake
+}
+
+async function judgeEnd(close: () => Promise<void>, { folder, records }: FakeClaude): Promise<void> {
+  await close()
+  await until(() => records('start').every(({ pid }) => !isAlive(pid)))
+  deepStrictEqual(readdirSync(join(folder, 'tmp')), [])
+}
+
+export function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch {
+    return false
   }
 }
 

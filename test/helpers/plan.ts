@@ -55,7 +55,7 @@ export function toCall(body: JsonObject, more: Partial<Call> = {}): Call {
 }
 
 export async function startPlan(context: TestContext, scenario: Scenario = {}, more: Partial<PlanOptions> = {}): Promise<TestPlan> {
-  const fake = await installFakeClaude(context, scenario)
+  const fake = await installFakeClaude(context, scenario, () => backend.close())
   const logs: string[] = []
   let id = 0
   const tmp = join(fake.folder, 'tmp')
@@ -64,7 +64,6 @@ export async function startPlan(context: TestContext, scenario: Scenario = {}, m
     environment: { PATH: process.env['PATH'], HOME: fake.folder, TMPDIR: tmp },
     now: Date.now, newId: (prefix) => `${prefix}_${++id}`, log: (line) => logs.push(line), version: '0.0.0', ...more,
   })
-  context.after(() => backend.close())
   const send: TestPlan['send'] = (messages, extra = {}, signal = new AbortController().signal) => {
     const body = { model: 'claude-sonnet-4-5', max_tokens: 1000, stream: true, messages: messages as never, ...extra }
     return withDeadline(backend.send(toCall(body), undefined, signal), 15_000, 'plan.send')

@@ -39,27 +39,21 @@ function countContent(content: Json | undefined, version: number): number {
 
 function countBlock(block: JsonObject, version: number): number {
   switch (block['type']) {
-    case 'text':
-      return countText(optionalStr(block['text']) ?? '')
+    case 'text': return countText(optionalStr(block['text']) ?? '')
     case 'thinking': // earlier reasoning is taken out before older models read
       return version >= 4.5 ? countText(optionalStr(block['thinking']) ?? '') : 0
-    case 'redacted_thinking':
-      return 0
-    case 'image':
-      return countImage(block['source'])
-    case 'document':
-      return countDocument(block['source'], version)
+    case 'redacted_thinking': return 0
+    case 'image': return countImage(block['source'])
+    case 'document': return countDocument(block['source'], version)
     case 'tool_use':
       return PER_TOOL + countText(optionalStr(block['name']) ?? '') + countText(JSON.stringify(block['input'] ?? {}))
-    case 'tool_result':
-      return PER_TOOL + countContent(block['content'], version)
-    default:
-      return countText(JSON.stringify(block))
+    case 'tool_result': return PER_TOOL + countContent(block['content'], version)
+    default: return countText(JSON.stringify(block))
   }
 }
 
 /** Weights fitted to recorded answers and their `output_tokens`: within 10 % on prose and JSON. */
-export function countText(text: string): number {
+function countText(text: string): number {
   let tokens = 0
   let last = '' // kind of the run
   for (let index = 0; index < text.length; index++) {
@@ -108,7 +102,7 @@ function atobOr(base64: string): string {
 }
 
 /** Pixels from the header of a PNG, GIF, WebP or JPEG file, given one character per byte. */
-export function readImageSize(bytes: string): { width: number; height: number } | undefined {
+function readImageSize(bytes: string): { width: number; height: number } | undefined {
   const at = (index: number): number => (index < bytes.length ? bytes.charCodeAt(index) : 0)
   const big = (index: number): number => at(index) * 256 + at(index + 1)
   const little = (index: number): number => at(index) + at(index + 1) * 256

@@ -6,16 +6,16 @@
 import { DarioError } from '../../errors.ts'
 import type { Block, HubRequest, Json, JsonObject, Thinking, Tool, ToolChoice, Turn, Warning } from '../../hub/types.ts'
 import {
-  arr, filled, given, isObject, num, obj, oneOf, optionalArr, optionalBool, optionalNum, optionalObj, optionalStr, parseObject, str,
+  arr, defined, filled, given, isObject, num, obj, oneOf, optionalArr, optionalBool, optionalNum, optionalObj, optionalStr,
+  parseObject, readCache, readEffort, str, toText,
 } from '../read.ts'
-import { BILLING_HEADER, readCache, readInput, readSource, readThinking } from './wire.ts'
+import { BILLING_HEADER, readInput, readSource, readThinking } from './wire.ts'
 
 const KNOWN = new Set([
   'model', 'messages', 'system', 'max_tokens', 'stop_sequences', 'temperature', 'top_p', 'tools', 'tool_choice',
   'thinking', 'output_config', 'output_format', 'metadata', 'stream', 'thread',
 ])
 const TOOL_FIELDS = new Set(['name', 'description', 'input_schema', 'strict', 'cache_control', 'type'])
-const EFFORTS = ['minimal', 'low', 'medium', 'high', 'xhigh', 'max'] as const
 /** What says nothing to another vendor and costs the answer nothing, so that it is no loss. */
 const SILENT = new Set(['context_management', 'diagnostics', 'betas'])
 
@@ -25,14 +25,9 @@ const SILENT = new Set(['context_management', 'diagnostics', 'betas'])
  */
 export function decodeRequest(body: JsonObject): { request: HubRequest; warnings: Warning[] } {
   if (isObject(body['thread'])) {
-    throw new DarioError(
-      'unsupported_across_dialects',
-      'thread: this backend keeps no threads; send the whole conversation in messages',
-      {
-        path: 'thread',
-        details: { error_code: 'thread_unsupported_request', unsupported: ['thread'] },
-      },
-    )
+    const message = 'thread: this backend keeps no threads; send the whole conversation in messages'
+    const details = { error_code: 'thread_unsupported_request', unsupported: ['thread'] }
+    throw new DarioError('unsupported_across_dialects', message, { path: 'thread', details })
   }
   const warnings: Warning[] = []
   const extra = Object.fromEntries(Object.entries(body).filter(([name, value]) => !KNOWN.has(name) && value !== null))
@@ -100,64 +95,38 @@ function readContent(content: Json | undefined, path: string): Block[] {
 function readBlock(value: Json, path: string): Block[] {
   if (typeof value === 'string') return [{ type: 'text', text: value }]
   const block = obj(value, path)
-  const cache = readCache(block)
-  const hint = cache === undefined ? {} : { cache }
+  const hint = defined({ cache: readCache(block) })
   switch (block['type']) {
     case 'text': // lossy: citations point into blocks that other vendors number otherwise
       return [{ type: 'text', text: str(block['text'], `${path}.text`), ...hint }]
     case 'image':
-      return [
-        {
-          type: 'media',
-          kind: 'image',
-          source: readSource(obj(block['source'], `${path}.source`), `${path}.source`),
-          ...hint,
-        },
-      ]
     case 'document': {
       const source = readSource(obj(block['source'], `${path}.source`), `${path}.source`)
-      return [{ type: 'media', kind: 'document', source, name: optionalStr(block['title']), ...hint }]
+      const title = block['type'] === 'document' ? { name: optionalStr(block['title']) } : {}
+      return [{ type: 'media', kind: block['type'], source, ...title, ...hint }]
     }
-    case 'search_result':
-      return [
-        {
-          type: 'text',
-          text: [block['title'], block['source'], ...readTexts(block['content'])].filter(Boolean).join('\n'),
-          ...hint,
-        },
-      ]
+    case 'search_result': {
+      const words = [block['title'], block['source'], ...readTexts(block['content'])].filter(Boolean)
+      return [{ type: 'text', text: words.map(toText).join('\n'), ...hint }]
+    }
     case 'thinking':
-    case 'redacted_thinking':
-      return [readThinking(block)]
-    case 'tool_use':
-      return [
-        {
-          type: 'tool_use',
-          id: str(block['id'], `${path}.id`),
-          name: optionalStr(block['name']) ?? '',
-          input: readInput(block['input']),
-          ...hint,
-        },
-      ]
-    case 'tool_result':
-      return [
-        {
-          type: 'tool_result',
-          toolUseId: optionalStr(block['tool_use_id']) ?? '',
-          content: readContent(block['content'], `${path}.content`).map(toReadable),
-          isError: block['is_error'] === true,
-          ...hint,
-        },
-      ]
+    case 'redacted_thinking': return [readThinking(block)]
+    case 'tool_use': {
+      const id = str(block['id'], `${path}.id`), name = optionalStr(block['name']) ?? ''
+      return [{ type: 'tool_use', id, name, input: readInput(block['input']), ...hint }]
+    }
+    case 'tool_result': {
+      const toolUseId = optionalStr(block['tool_use_id']) ?? ''
+      const content = readContent(block['content'], `${path}.content`).map(toReadable)
+      return [{ type: 'tool_result', toolUseId, content, isError: block['is_error'] === true, ...hint }]
+    }
     default:
       str(block['type'], `${path}.type`)
       return [{ type: 'opaque', origin: 'anthropic', value: block }]
   }
 }
 
-/**
- * Inside a tool's result every block is something that the model should read, also in a dialect without a word for it.
- */
+/** Inside a tool's result every block is something that the model should read, whatever the dialect's words for it. */
 function toReadable(block: Block): Block {
   if (block.type !== 'opaque') return block
   const name = block.value['type'] === 'tool_reference' ? optionalStr(block.value['tool_name']) : undefined
@@ -183,15 +152,9 @@ function readTools(value: Json | undefined, warnings: Warning[]): Tool[] {
     const deferred = tool['defer_loading'] === true
     const name = filled(tool['name'], `${path}.name`)
     // A mark on a tool that is not in the prompt yet marks nothing (pitfall K13).
-    const cache = deferred ? undefined : readCache(tool)
-    tools.set(name, {
-      type: 'function',
-      name,
-      description: optionalStr(tool['description']),
-      inputSchema: optionalObj(tool['input_schema']) ?? {},
-      strict: optionalBool(tool['strict']),
-      ...(cache === undefined ? {} : { cache }),
-    })
+    const hint = defined({ cache: deferred ? undefined : readCache(tool) })
+    const description = optionalStr(tool['description']), inputSchema = optionalObj(tool['input_schema']) ?? {}
+    tools.set(name, { type: 'function', name, description, inputSchema, strict: optionalBool(tool['strict']), ...hint })
     for (const field of Object.keys(tool)) {
       if (!TOOL_FIELDS.has(field) && tool[field] !== null)
         warnings.push({ path: `${path}.${field}`, reason: 'only Anthropic knows this field' })
@@ -205,21 +168,16 @@ function readToolChoice(choice: JsonObject | undefined): { toolChoice?: ToolChoi
   const one = optionalBool(choice['disable_parallel_tool_use'])
   const parallel = one === undefined ? {} : { parallelTools: !one }
   switch (choice['type']) {
-    case 'any':
-      return { toolChoice: { type: 'required' }, ...parallel }
-    case 'tool':
-      return { toolChoice: { type: 'tool', name: str(choice['name'], 'tool_choice.name') }, ...parallel }
-    case 'none':
-      return { toolChoice: { type: 'none' }, ...parallel }
-    default:
-      return { toolChoice: { type: 'auto' }, ...parallel }
+    case 'any': return { toolChoice: { type: 'required' }, ...parallel }
+    case 'tool': return { toolChoice: { type: 'tool', name: str(choice['name'], 'tool_choice.name') }, ...parallel }
+    default: return { toolChoice: { type: choice['type'] === 'none' ? 'none' : 'auto' }, ...parallel }
   }
 }
 
 /** An effort alone is a wish too: the model decides whether it thinks, and how hard. */
 function readThinkingWish(body: JsonObject): Thinking | undefined {
   const wish = optionalObj(body['thinking'])
-  const effort = EFFORTS.find((word) => word === optionalObj(body['output_config'])?.['effort'])
+  const effort = readEffort(optionalObj(body['output_config'])?.['effort'])
   if (wish === undefined) return effort === undefined ? undefined : { mode: 'adaptive', effort }
   if (wish['type'] === 'disabled') return { mode: 'off' }
   const display = optionalStr(wish['display'])

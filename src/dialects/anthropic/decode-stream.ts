@@ -5,27 +5,18 @@
  * @module
  */
 import { DarioError } from '../../errors.ts'
-import type { Block, HubEvent, JsonObject, Seal, StopReason, Usage } from '../../hub/types.ts'
+import type { HubEvent, JsonObject, Seal, StopReason, Usage } from '../../hub/types.ts'
 import type { SseEvent } from '../../sse.ts'
-import type { StreamDecoder, ToolIdentity } from '../dialect.ts'
-import { isObject, optionalArr, optionalNum, optionalObj, optionalStr, parseObject } from '../read.ts'
+import type { DecodeContext, StreamDecoder } from '../dialect.ts'
+import { toToolUse } from '../names.ts'
+import { defined, isObject, optionalArr, optionalNum, optionalObj, optionalStr, parseObject } from '../read.ts'
 import { decodeError, decodeErrorObject } from './error.ts'
-import { readInput, readSeal, readThinking, readWireUsage } from './wire.ts'
+import { readInput, readSeal, readThinking, readWireUsage, toStop } from './wire.ts'
 
-export interface DecodeContext {
-  toolNames: ReadonlyMap<string, ToolIdentity>
-  newId: (prefix: string) => string
-}
-
-const STOPS: Record<string, StopReason> = {
-  end_turn: 'end_turn',
-  max_tokens: 'max_tokens',
-  stop_sequence: 'stop_sequence',
-  tool_use: 'tool_use',
-  pause_turn: 'pause_turn',
-  refusal: 'refusal',
-  model_context_window_exceeded: 'model_context_window_exceeded',
-} satisfies Record<StopReason, StopReason>
+const STOPS = {
+  end_turn: true, max_tokens: true, stop_sequence: true, tool_use: true, pause_turn: true, refusal: true,
+  model_context_window_exceeded: true,
+} satisfies Record<StopReason, true>
 
 /** A block that is being received. */
 type Open =
@@ -39,11 +30,12 @@ type Open =
 export function createStreamDecoder(context: DecodeContext): StreamDecoder {
   const open = new Map<number, Open>()
   const toolIds = new Set<string>()
+  const numbers = new Map<number, number>() // of our events, by the upstream's
+  let next = 0
   let messageId: string | undefined
   let usage: Partial<Usage> = {}
   let rawStop: string | undefined, stopSequence: string | undefined
-  let hasTool = false,
-    done = false
+  let hasTool = false, done = false
 
   function start(message: JsonObject): HubEvent[] {
     const id = optionalStr(message['id']) || context.newId('msg_')
@@ -56,10 +48,19 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder {
     readStop(message)
     const events: HubEvent[] = [{ type: 'start', id, model: optionalStr(message['model']) ?? '', usage: { ...usage } }]
     for (const [index, block] of (optionalArr(message['content']) ?? []).entries()) {
-      // pitfall O12
-      if (isObject(block)) events.push(...startBlock(index, block), ...stopBlock(index))
+      if (isObject(block)) events.push(...startBlock(index, block), ...stopBlock(index)) // pitfall O12
     }
     return events
+  }
+
+  /** Some compatible servers give every block the index 0; ours are never used twice. */
+  function number(events: HubEvent[]): HubEvent[] {
+    return events.map((event) => {
+      if (!('index' in event)) return event
+      if (event.type === 'block_start') numbers.set(event.index, next++)
+      const index = numbers.get(event.index) ?? 0
+      return index === event.index ? event : { ...event, index }
+    })
   }
 
   function readStop(from: JsonObject): void {
@@ -79,14 +80,11 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder {
         const { text, seal, ...block } = readThinking(value)
         open.set(index, { kind: 'thinking' })
         const whole = block.redacted === true && seal !== undefined
-        events.push(
-          { type: 'block_start', index, block: { ...block, text: '', ...(whole ? { seal } : {}) } },
-          ...toDelta(index, text),
-        )
+        const opening = defined({ ...block, text: '', seal: whole ? seal : undefined })
+        events.push({ type: 'block_start', index, block: opening }, ...toDelta(index, text))
         return whole ? events : [...events, ...toSeal(index, seal)]
       }
-      case 'tool_use':
-        return [...events, ...startTool(index, value)]
+      case 'tool_use': return [...events, ...startTool(index, value)]
       default:
         open.set(index, { kind: 'opaque', value, json: [] })
         return events
@@ -97,32 +95,24 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder {
     const id = optionalStr(value['id']) || context.newId('toolu_')
     const wireName = optionalStr(value['name']) ?? ''
     if (toolIds.has(id) || wireName === '') {
-      // a call that came twice would run twice (pitfalls S10, B14)
-      open.set(index, { kind: 'ignored' })
+      open.set(index, { kind: 'ignored' }) // a call that came twice would run twice (pitfalls S10, B14)
       return []
     }
     toolIds.add(id)
     hasTool = true
-    const identity = context.toolNames.get(wireName)
-    const isCustom = identity?.kind === 'custom'
-    const filled =
-      isObject(value['input']) && Object.keys(value['input']).length === 0 ? '' : readInput(value['input'] ?? '')
-    open.set(index, { kind: 'tool', filled, streamed: false, held: isCustom ? [] : undefined })
-    const block: Block = { type: 'tool_use', id, name: identity?.name ?? wireName, input: '' }
-    if (isCustom) block.kind = 'custom'
-    if (identity?.namespace !== undefined) block.namespace = identity.namespace
+    const block = toToolUse(context, id, wireName)
+    const input = value['input']
+    const filled = isObject(input) && Object.keys(input).length === 0 ? '' : readInput(input ?? '')
+    open.set(index, { kind: 'tool', filled, streamed: false, held: block.kind === 'custom' ? [] : undefined })
     return [{ type: 'block_start', index, block }]
   }
 
   function readDelta(index: number, delta: JsonObject): HubEvent[] {
     const block = open.get(index)
     switch (delta['type']) {
-      case 'text_delta':
-        return fill(index, 'text', optionalStr(delta['text']))
-      case 'thinking_delta':
-        return fill(index, 'thinking', optionalStr(delta['thinking']))
-      case 'signature_delta':
-        return block?.kind === 'thinking' ? toSeal(index, readSeal(delta['signature'])) : []
+      case 'text_delta': return fill(index, 'text', optionalStr(delta['text']))
+      case 'thinking_delta': return fill(index, 'thinking', optionalStr(delta['thinking']))
+      case 'signature_delta': return block?.kind === 'thinking' ? toSeal(index, readSeal(delta['signature'])) : []
       case 'input_json_delta': {
         const json = optionalStr(delta['partial_json']) ?? ''
         if (block?.kind === 'opaque') block.json.push(json)
@@ -161,57 +151,32 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder {
   function finish(): HubEvent[] {
     done = true
     const events = [...open.keys()].flatMap(stopBlock)
-    const named = Object.hasOwn(STOPS, rawStop ?? '') ? STOPS[rawStop ?? ''] : undefined
-    // Clients loop on the stop reason, so it must agree with the blocks (pitfalls S12, S13).
-    const stop = hasTool
-      ? named === undefined || named === 'end_turn'
-        ? 'tool_use'
-        : named
-      : named === 'tool_use'
-        ? 'end_turn'
-        : (named ?? 'end_turn')
-    return [
-      ...events,
-      {
-        type: 'end',
-        stop,
-        rawStop,
-        stopSequence,
-        usage: { input: 0, cacheRead: 0, cacheWrite: 0, output: 0, ...usage },
-      },
-    ]
+    const stop = toStop(Object.hasOwn(STOPS, rawStop ?? '') ? rawStop as StopReason : 'end_turn', hasTool)
+    const whole = { input: 0, cacheRead: 0, cacheWrite: 0, output: 0, ...usage }
+    return [...events, { type: 'end', stop, rawStop, stopSequence, usage: whole }]
   }
 
   function fail(problem: string | DarioError): HubEvent[] {
     done = true
-    return [
-      { type: 'error', error: typeof problem === 'string' ? new DarioError('upstream_protocol', problem) : problem },
-    ]
+    const error = typeof problem === 'string' ? new DarioError('upstream_protocol', problem) : problem
+    return [{ type: 'error', error }]
   }
 
   function read(data: JsonObject, type: string): HubEvent[] {
     const index = optionalNum(data['index']) ?? 0
     switch (type) {
-      case 'message_start':
-        return start(optionalObj(data['message']) ?? {})
-      case 'content_block_start':
-        return startBlock(index, optionalObj(data['content_block']) ?? { type: 'text' })
-      case 'content_block_delta':
-        return readDelta(index, optionalObj(data['delta']) ?? {})
-      case 'content_block_stop':
-        return stopBlock(index)
+      case 'message_start': return start(optionalObj(data['message']) ?? {})
+      case 'content_block_start': return startBlock(index, optionalObj(data['content_block']) ?? { type: 'text' })
+      case 'content_block_delta': return readDelta(index, optionalObj(data['delta']) ?? {})
+      case 'content_block_stop': return stopBlock(index)
       case 'message_delta':
         readStop(optionalObj(data['delta']) ?? {})
         usage = { ...usage, ...readWireUsage(optionalObj(data['usage']) ?? {}) }
         return []
-      case 'message_stop':
-        return finish()
-      case 'ping':
-        return [{ type: 'ping' }]
-      case 'error':
-        return fail(decodeErrorObject(data))
-      default:
-        return []
+      case 'message_stop': return finish()
+      case 'ping': return [{ type: 'ping' }]
+      case 'error': return fail(decodeErrorObject(data))
+      default: return []
     }
   }
 
@@ -222,12 +187,11 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder {
       if (data === undefined) return [] // one bad line does not spoil the rest (pitfall S24)
       const type = optionalStr(data['type']) ?? event.event ?? ''
       const isLate = messageId === undefined && (type.startsWith('content_block') || type.startsWith('message_'))
-      return isLate && type !== 'message_start' ? [...start({}), ...read(data, type)] : read(data, type)
+      return number(isLate && type !== 'message_start' ? [...start({}), ...read(data, type)] : read(data, type))
     },
     end() {
       if (done) return []
-      // only the last frame was lost (pitfall S16)
-      if (rawStop !== undefined && messageId !== undefined) return finish()
+      if (rawStop !== undefined && messageId !== undefined) return number(finish()) // only the last frame was lost (S16)
       return fail('the upstream closed the stream before the answer was complete; send the request again')
     },
   }

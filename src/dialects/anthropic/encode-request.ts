@@ -4,14 +4,15 @@
  * @module
  */
 import type { HubRequest, JsonObject, OutputFormat, Thinking, Tool, Warning } from '../../hub/types.ts'
-import type { EncodedRequest, Target, ToolIdentity } from '../dialect.ts'
-import { isObject, optionalStr } from '../read.ts'
+import type { EncodedRequest, Target } from '../dialect.ts'
+import { createToolNames } from '../names.ts'
+import type { ToolNames } from '../names.ts'
+import { defined, encodeCache, isObject, optionalStr } from '../read.ts'
 import { repairSchema } from '../schema.ts'
-import { cacheControl, encodeTurns } from './encode-turns.ts'
+import { encodeTurns } from './encode-turns.ts'
 import type { Message } from './encode-turns.ts'
 import { readFamily } from './family.ts'
 import type { Family } from './family.ts'
-import { toLegalName } from './names.ts'
 
 const BUDGETS = { minimal: 1024, low: 4096, medium: 10_000, high: 20_000, xhigh: 32_000, max: 32_000 } as const
 const MIN_BUDGET = 1024
@@ -22,18 +23,15 @@ export function encodeRequest(request: HubRequest, target: Target): EncodedReque
   const warnings: Warning[] = []
   const drop = (path: string, reason: string): void => void warnings.push({ path, reason })
   const family = readFamily(target.model)
-  const toolNames = new Map<string, ToolIdentity>()
-  const nameOf = (name: string, namespace?: string): string =>
-    toLegalName(namespace === undefined ? name : `${namespace}__${name}`)
-  const tools = encodeTools(request, target, toolNames, nameOf, drop)
-  const { system, messages } = encodeTurns(request, { target, nameOf, warnings })
-  const maxTokens = Math.min(
-    request.maxTokens ?? target.maxOutputTokens ?? family.maxTokens, target.maxOutputTokens ?? Infinity,
-  )
+  const names = createToolNames(128)
+  const tools = encodeTools(request, target, names, drop)
+  const { system, messages } = encodeTurns(request, { target, names, warnings })
+  const ceiling = target.maxOutputTokens
+  const maxTokens = Math.min(request.maxTokens ?? ceiling ?? family.maxTokens, ceiling ?? Infinity)
   const thinking = encodeThinkingWish(request, target, family, maxTokens, messages, drop)
   const thinks = isObject(thinking.thinking) && thinking.thinking['type'] !== 'disabled'
   const format = encodeFormat(request.format, target, family, system)
-  const outputConfig = { ...(thinking.effort === undefined ? {} : { effort: thinking.effort }), ...format }
+  const outputConfig = defined({ effort: thinking.effort, ...format })
   endInUserTurn(messages, family, thinks, drop)
   for (const path of Object.keys(request.extra.chat ?? {})) drop(path, 'Anthropic has no word for this field')
   const body: JsonObject = {
@@ -41,7 +39,7 @@ export function encodeRequest(request: HubRequest, target: Target): EncodedReque
     max_tokens: Math.max(1, maxTokens),
     ...(system.length === 0 ? {} : { system }),
     messages: messages as unknown as JsonObject[],
-    ...(tools.length === 0 ? {} : { tools, ...encodeToolChoice(request, target, tools, thinks, nameOf, drop) }),
+    ...(tools.length === 0 ? {} : { tools, ...encodeToolChoice(request, target, tools, thinks, names, drop) }),
     ...encodeSampling(request, target, family, thinks, drop),
     ...encodeStop(request, target, drop),
     ...(thinking.thinking === undefined ? {} : { thinking: thinking.thinking }),
@@ -51,21 +49,16 @@ export function encodeRequest(request: HubRequest, target: Target): EncodedReque
     ...request.extra.anthropic,
   }
   limitCacheMarks(body)
-  return { body, headers: encodeBetas(messages), warnings, toolNames }
+  return { body, headers: encodeBetas(messages), warnings, toolNames: names.changed }
 }
 
 type Drop = (path: string, reason: string) => void
 
-function encodeTools(
-  request: HubRequest, target: Target, toolNames: Map<string, ToolIdentity>,
-  nameOf: (name: string, namespace?: string) => string, drop: Drop,
-): JsonObject[] {
+function encodeTools(request: HubRequest, target: Target, names: ToolNames, drop: Drop): JsonObject[] {
   const tools = new Map<string, JsonObject>() // the last of two tools with one name wins (pitfall K14)
   for (const [index, tool] of request.tools.entries()) {
     if (tool.type === 'function' || tool.type === 'custom') {
-      const name = nameOf(tool.name, tool.namespace)
-      if (name !== tool.name || tool.type === 'custom')
-        toolNames.set(name, { name: tool.name, kind: tool.type, namespace: tool.namespace })
+      const name = names.toWire({ name: tool.name, namespace: tool.namespace, kind: tool.type })
       tools.set(name, tool.type === 'custom' ? encodeCustomTool(tool, name) : encodeFunction(tool, name, target))
     } else if (tool.origin === 'anthropic') {
       tools.set(optionalStr(tool.value['name']) ?? String(index), { ...tool.value })
@@ -79,14 +72,13 @@ function encodeTools(
 }
 
 function encodeFunction(tool: Extract<Tool, { type: 'function' }>, name: string, target: Target): JsonObject {
-  return {
+  return defined({
     name,
-    ...(tool.description === undefined || tool.description === '' ? {} : { description: tool.description }),
+    description: tool.description || undefined,
     input_schema: repairSchema(tool.inputSchema, { root: 'object', inlineRefs: false }),
-    // never switched on by us (pitfall K7)
-    ...(tool.strict === true && !target.repairs.has('no_strict') ? { strict: true } : {}),
-    ...cacheControl(tool.cache, target),
-  }
+    strict: tool.strict === true && !target.repairs.has('no_strict') ? true : undefined, // never switched on by us (K7)
+    ...encodeCache(tool.cache, target),
+  })
 }
 
 /** lossy: free text becomes one string field; a grammar is only described (pitfall R5). */
@@ -104,25 +96,21 @@ function encodeCustomTool(tool: Extract<Tool, { type: 'custom' }>, name: string)
 }
 
 function encodeToolChoice(
-  request: HubRequest, target: Target, tools: JsonObject[], thinks: boolean,
-  nameOf: (name: string, namespace?: string) => string, drop: Drop,
+  request: HubRequest, target: Target, tools: JsonObject[], thinks: boolean, names: ToolNames, drop: Drop,
 ): JsonObject {
   const choice = request.toolChoice
-  const one =
-    request.parallelTools === false && !target.repairs.has('no_parallel_tools')
-      ? { disable_parallel_tool_use: true }
-      : {}
+  const isOne = request.parallelTools === false && !target.repairs.has('no_parallel_tools')
+  const one = isOne ? { disable_parallel_tool_use: true } : {}
   if (choice?.type === 'none') return { tool_choice: { type: 'none' } } // takes no flag (pitfall B9)
   const auto = choice === undefined && request.parallelTools !== false ? {} : { tool_choice: { type: 'auto', ...one } }
   if (choice === undefined || choice.type === 'auto') return auto
   if (thinks) {
-    // forced tools are refused with thinking (pitfall T9)
-    drop('tool_choice', 'a model that thinks cannot be forced to call a tool')
+    drop('tool_choice', 'a model that thinks cannot be forced to call a tool') // it would be refused (pitfall T9)
     return { tool_choice: { type: 'auto', ...one } }
   }
   if (choice.type === 'required') return { tool_choice: { type: 'any', ...one } }
   const tool = request.tools.find((candidate) => 'name' in candidate && candidate.name === choice.name)
-  const name = nameOf(choice.name, tool !== undefined && 'namespace' in tool ? tool.namespace : undefined)
+  const name = names.toWire(tool !== undefined && 'name' in tool ? tool : choice)
   if (tools.some((candidate) => candidate['name'] === name)) return { tool_choice: { type: 'tool', name, ...one } }
   drop('tool_choice', `the tool ${choice.name} is not in the list`)
   return auto
@@ -135,18 +123,13 @@ function encodeSampling(request: HubRequest, target: Target, family: Family, thi
     drop('temperature', refused ? 'this model takes no temperature' : 'thinking needs temperature 1')
     temperature = undefined
   }
-  if (
-    topP !== undefined &&
-    (refused || (thinks && topP < 0.95) || (temperature !== undefined && family.sampling === 'one'))
-  ) {
+  const isSecond = temperature !== undefined && family.sampling === 'one'
+  if (topP !== undefined && (refused || (thinks && topP < 0.95) || isSecond)) {
     drop('top_p', 'this model takes no top_p here')
     topP = undefined
   }
   if (temperature !== undefined && temperature > 1) drop('temperature', 'Anthropic ends at 1')
-  return {
-    ...(temperature === undefined ? {} : { temperature: Math.min(1, Math.max(0, temperature)) }),
-    ...(topP === undefined ? {} : { top_p: topP }),
-  }
+  return defined({ temperature: temperature && Math.min(1, Math.max(0, temperature)), top_p: topP })
 }
 
 function encodeStop(request: HubRequest, target: Target, drop: Drop): JsonObject {
@@ -169,11 +152,10 @@ function encodeThinkingWish(
     return {}
   }
   if (family.thinking === 'adaptive') return encodeAdaptive(wish, family)
-  const wanted =
-    wish.budget ?? (wish.effort !== undefined ? BUDGETS[wish.effort] : wish.mode === 'on' ? BUDGETS.low : undefined)
+  const usual = wish.effort !== undefined ? BUDGETS[wish.effort] : wish.mode === 'on' ? BUDGETS.low : undefined
+  const wanted = wish.budget ?? usual
   if (wanted === undefined) return {} // lossy: these models cannot decide for themselves
-  // leaves room for the answer (pitfall T8)
-  const budget = Math.min(Math.max(wanted, MIN_BUDGET), maxTokens - MIN_BUDGET)
+  const budget = Math.min(Math.max(wanted, MIN_BUDGET), maxTokens - MIN_BUDGET) // room for the answer (pitfall T8)
   if (budget < MIN_BUDGET) {
     drop('thinking', 'max_tokens leaves no room for thinking')
     return {}
@@ -188,8 +170,7 @@ function encodeThinkingWish(
 function encodeAdaptive(wish: Thinking, family: Family): { thinking: JsonObject; effort?: string } {
   // lossy: a budget has no place here, and an effort that the model lacks becomes the next lower one, never a higher
   const effort = wish.effort === 'minimal' ? 'low' : wish.effort === 'xhigh' && !family.xhigh ? 'high' : wish.effort
-  // these models hide it otherwise
-  const display = wish.visible !== false && family.xhigh ? { display: 'summarized' } : {}
+  const display = wish.visible !== false && family.xhigh ? { display: 'summarized' } : {} // hidden otherwise
   return { thinking: { type: 'adaptive', ...display }, ...(effort === undefined ? {} : { effort }) }
 }
 
@@ -230,11 +211,8 @@ function endInUserTurn(messages: Message[], family: Family, thinks: boolean, dro
 /** The last marks are kept: each covers all that stands before it (pitfall C8). */
 function limitCacheMarks(body: JsonObject): void {
   const marked: JsonObject[] = []
-  for (const list of [
-    body['tools'],
-    body['system'],
-    ...(body['messages'] as unknown as Message[]).map((message) => message.content),
-  ]) {
+  const contents = (body['messages'] as unknown as Message[]).map((message) => message.content)
+  for (const list of [body['tools'], body['system'], ...contents]) {
     for (const block of Array.isArray(list) ? list : []) {
       if (!isObject(block)) continue
       for (const part of Array.isArray(block['content']) ? block['content'] : [])
@@ -246,8 +224,7 @@ function limitCacheMarks(body: JsonObject): void {
 }
 
 function encodeBetas(messages: Message[]): Record<string, string> {
-  const hasFile = messages.some((message) =>
-    message.content.some((block) => isObject(block['source']) && block['source']['type'] === 'file'),
-  )
+  const sources = messages.flatMap((message) => message.content.map((block) => block['source']))
+  const hasFile = sources.some((source) => isObject(source) && source['type'] === 'file')
   return hasFile ? { 'anthropic-beta': 'files-api-2025-04-14' } : {}
 }

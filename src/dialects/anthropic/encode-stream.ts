@@ -1,22 +1,21 @@
 /**
- * Hub events as Anthropic's stream: one block after another, each with the next index, exactly one end.
+ * Hub events as Anthropic's stream: one block after another, each with the next index, exactly one end. And whole
+ * answers as messages.
  * @see https://docs.claude.com/en/docs/build-with-claude/streaming
  * @module
  */
-import type { Block, HubEvent, JsonObject } from '../../hub/types.ts'
+import type { Block, HubEvent, HubReply, JsonObject, Seal, Usage } from '../../hub/types.ts'
 import { encodeSse } from '../../sse.ts'
 import type { ReplyContext, StreamEncoder } from '../dialect.ts'
 import { encodeStreamError } from './error.ts'
-import { createMessage, toStop } from './reply.ts'
-import { toSignature, writeReplyBlock, writeUsage } from './wire.ts'
+import { toSignature, toStop, writeReplyBlock, writeUsage } from './wire.ts'
 
 const send = (data: JsonObject & { type: string }): string => encodeSse(data.type, data)
 
 export const keepAlive: string = send({ type: 'ping' })
 
 export function createStreamEncoder(context: ReplyContext): StreamEncoder {
-  let started = false,
-    hasTool = false
+  let started = false, hasTool = false
   let next = 0 // wire index of the next block
   let current: { index: number; shown: boolean; delta: 'text' | 'thinking' | 'input' } | undefined
   const waiting = new Map<number, HubEvent[]>() // blocks that began while another was open (pitfall S5)
@@ -30,39 +29,24 @@ export function createStreamEncoder(context: ReplyContext): StreamEncoder {
   function startBlock(index: number, block: Block): string {
     if (block.type === 'tool_use') hasTool = true
     const wire = writeReplyBlock(block)
-    current = {
-      index,
-      shown: wire !== undefined,
-      delta: block.type === 'tool_use' ? 'input' : block.type === 'thinking' ? 'thinking' : 'text',
-    }
+    const delta = block.type === 'tool_use' ? 'input' : block.type === 'thinking' ? 'thinking' : 'text'
+    current = { index, shown: wire !== undefined, delta }
     if (wire === undefined) return ''
     const text = 'text' in block ? block.text : block.type === 'tool_use' ? block.input : ''
     const seal = block.type === 'thinking' && wire['type'] === 'thinking' ? block.seal : undefined
-    return (
-      send({ type: 'content_block_start', index: next, content_block: toEmpty(wire) }) +
-      (text === '' || wire['type'] === 'redacted_thinking' ? '' : sendDelta(text)) +
-      (seal === undefined
-        ? ''
-        : send({
-            type: 'content_block_delta',
-            index: next,
-            delta: { type: 'signature_delta', signature: toSignature(seal) },
-          }))
-    )
+    return send({ type: 'content_block_start', index: next, content_block: toEmpty(wire) })
+      + (text === '' || wire['type'] === 'redacted_thinking' ? '' : sendText(text))
+      + (seal === undefined ? '' : sendSeal(seal))
   }
 
-  function sendDelta(text: string): string {
+  const sendDelta = (delta: JsonObject): string => send({ type: 'content_block_delta', index: next, delta })
+  const sendSeal = (seal: Seal): string => sendDelta({ type: 'signature_delta', signature: toSignature(seal) })
+
+  function sendText(text: string): string {
     switch (current?.delta) {
-      case 'thinking':
-        return send({ type: 'content_block_delta', index: next, delta: { type: 'thinking_delta', thinking: text } })
-      case 'input':
-        return send({
-          type: 'content_block_delta',
-          index: next,
-          delta: { type: 'input_json_delta', partial_json: text },
-        })
-      default:
-        return send({ type: 'content_block_delta', index: next, delta: { type: 'text_delta', text } })
+      case 'thinking': return sendDelta({ type: 'thinking_delta', thinking: text })
+      case 'input': return sendDelta({ type: 'input_json_delta', partial_json: text })
+      default: return sendDelta({ type: 'text_delta', text })
     }
   }
 
@@ -85,19 +69,10 @@ export function createStreamEncoder(context: ReplyContext): StreamEncoder {
 
   function encodeBlockEvent(event: HubEvent): string {
     switch (event.type) {
-      case 'block_start':
-        return startBlock(event.index, event.block)
-      case 'delta':
-        return current?.shown === true ? sendDelta(event.text) : ''
-      case 'seal':
-        if (current?.shown !== true || current.delta !== 'thinking') return ''
-        return send({
-          type: 'content_block_delta',
-          index: next,
-          delta: { type: 'signature_delta', signature: toSignature(event.seal) },
-        })
-      default:
-        return stopBlock()
+      case 'block_start': return startBlock(event.index, event.block)
+      case 'delta': return current?.shown === true ? sendText(event.text) : ''
+      case 'seal': return current?.shown === true && current.delta === 'thinking' ? sendSeal(event.seal) : ''
+      default: return stopBlock()
     }
   }
 
@@ -122,21 +97,16 @@ export function createStreamEncoder(context: ReplyContext): StreamEncoder {
 
   return (event) => {
     switch (event.type) {
-      case 'start':
-        return start(event)
-      case 'ping':
-        return keepAlive
-      case 'error':
-        return (started && current !== undefined ? stopBlock() : '') + encodeStreamError(event.error, '')
+      case 'start': return start(event)
+      case 'ping': return keepAlive
+      case 'error': return (started && current !== undefined ? stopBlock() : '') + encodeStreamError(event.error, '')
       case 'end': {
         const out = start(undefined) + closeAll()
         const delta = { stop_reason: toStop(event.stop, hasTool), stop_sequence: event.stopSequence ?? null }
-        return (
-          out + send({ type: 'message_delta', delta, usage: writeUsage(event.usage) }) + send({ type: 'message_stop' })
-        )
+        const last = send({ type: 'message_delta', delta, usage: writeUsage(event.usage) })
+        return out + last + send({ type: 'message_stop' })
       }
-      default:
-        return start(undefined) + take(event)
+      default: return start(undefined) + take(event)
     }
   }
 }
@@ -144,13 +114,32 @@ export function createStreamEncoder(context: ReplyContext): StreamEncoder {
 /** A block as it begins: what streams afterwards is not in it yet. */
 function toEmpty(wire: JsonObject): JsonObject {
   switch (wire['type']) {
-    case 'text':
-      return { ...wire, text: '' }
-    case 'thinking':
-      return { ...wire, thinking: '', signature: '' }
-    case 'tool_use':
-      return { ...wire, input: {} }
-    default:
-      return wire
+    case 'text': return { ...wire, text: '' }
+    case 'thinking': return { ...wire, thinking: '', signature: '' }
+    case 'tool_use': return { ...wire, input: {} }
+    default: return wire
+  }
+}
+
+export function encodeReply(reply: HubReply, context: ReplyContext): JsonObject {
+  const content = reply.blocks.map(writeReplyBlock).filter((block) => block !== undefined)
+  return {
+    ...createMessage(reply.id, content, reply.usage, context),
+    stop_reason: toStop(reply.stop, content.some((block) => block['type'] === 'tool_use')),
+    stop_sequence: reply.stopSequence ?? null,
+  }
+}
+
+/** The message object, open-ended; it names the model as the client wrote it (pitfall M5). */
+function createMessage(id: string, content: JsonObject[], usage: Partial<Usage>, context: ReplyContext): JsonObject {
+  return {
+    id: id.startsWith('msg_') ? id : context.newId('msg_'),
+    type: 'message',
+    role: 'assistant',
+    model: context.model,
+    content,
+    stop_reason: null,
+    stop_sequence: null,
+    usage: writeUsage(usage),
   }
 }

@@ -5,15 +5,16 @@
  * @module
  */
 import { DarioError } from '../../errors.ts'
-import type { Block, BlockOf, CacheHint, HubRequest, Json, JsonObject, Source, Turn, Warning } from '../../hub/types.ts'
+import type { Block, BlockOf, HubRequest, Json, JsonObject, Source, Turn, Warning } from '../../hub/types.ts'
 import type { Target } from '../dialect.ts'
-import { toLegalName } from './names.ts'
+import { toLegal } from '../names.ts'
+import type { ToolNames } from '../names.ts'
+import { encodeCache, toText } from '../read.ts'
 import { writeInput, writeThinking } from './wire.ts'
 
 export interface TurnRules {
   target: Target
-  /** Wire name of a tool. */
-  nameOf: (name: string, namespace: string | undefined) => string
+  names: ToolNames
   warnings: Warning[]
 }
 
@@ -29,10 +30,9 @@ export function encodeTurns(request: HubRequest, rules: TurnRules): { system: Js
   const messages: Message[] = []
   for (const turn of request.turns.slice(leading.length)) {
     // lossy: `system` has no place in the middle, so the words go to the next user turn, labelled (pitfall B4)
-    const content =
-      turn.role === 'system'
-        ? labelSystem(turn, rules)
-        : turn.blocks.flatMap((block) => encodeBlock(block, turn, rules))
+    const content = turn.role === 'system'
+      ? labelSystem(turn, rules)
+      : turn.blocks.flatMap((block) => encodeBlock(block, turn, rules))
     const role = turn.role === 'assistant' ? 'assistant' : 'user'
     const last = messages.at(-1)
     if (last?.role === role) last.content.push(...content)
@@ -46,25 +46,17 @@ export function encodeTurns(request: HubRequest, rules: TurnRules): { system: Js
   return { system, messages }
 }
 
-export function cacheControl(cache: CacheHint | undefined, target: Target): JsonObject {
-  if (cache === undefined || target.repairs.has('no_cache_marks')) return {}
-  const ttl = target.repairs.has('no_cache_ttl') ? undefined : cache.ttl
-  return { cache_control: { type: 'ephemeral', ...(ttl === undefined ? {} : { ttl }) } }
-}
-
 function labelSystem(turn: Turn, rules: TurnRules): JsonObject[] {
-  return turn.blocks
-    .flatMap((block) => encodeText(block, rules))
-    .map((block) => ({ ...block, text: `<system>\n${String(block['text'])}\n</system>` }))
+  const blocks = turn.blocks.flatMap((block) => encodeText(block, rules))
+  return blocks.map((block) => ({ ...block, text: `<system>\n${toText(block['text'])}\n</system>` }))
 }
 
 /** Empty text is refused, and so is a cache mark on it (pitfalls B5, B6). */
 function encodeText(block: Block, rules: TurnRules): JsonObject[] {
   if (block.type === 'opaque') return block.origin === 'anthropic' ? [{ ...block.value }] : []
   if ((block.type !== 'text' && block.type !== 'refusal') || block.text.trim() === '') return []
-  return [
-    { type: 'text', text: block.text, ...cacheControl(block.type === 'text' ? block.cache : undefined, rules.target) },
-  ]
+  const cache = block.type === 'text' ? block.cache : undefined
+  return [{ type: 'text', text: block.text, ...encodeCache(cache, rules.target) }]
 }
 
 function encodeBlock(block: Block, turn: Turn, rules: TurnRules): JsonObject[] {
@@ -77,36 +69,27 @@ function encodeBlock(block: Block, turn: Turn, rules: TurnRules): JsonObject[] {
     case 'text':
     case 'refusal': // lossy: an earlier refusal is only its words
       return encodeText(block, rules)
-    case 'thinking':
-      return encodeThinking(block, rules, drop)
+    case 'thinking': return encodeThinking(block, rules, drop)
     case 'media':
       if (turn.role === 'assistant') return drop('Anthropic takes no pictures or files from the assistant')
-      return [{ ...encodeMedia(block, path), ...cacheControl(block.cache, rules.target) }]
+      return [{ ...encodeMedia(block, path), ...encodeCache(block.cache, rules.target) }]
     case 'tool_use':
-      return [
-        {
-          type: 'tool_use',
-          id: toLegalName(block.id),
-          name: rules.nameOf(block.name, block.namespace),
-          input: writeInput(block),
-          ...cacheControl(block.cache, rules.target),
-        },
-      ]
-    case 'tool_result':
-      return encodeResult(block, turn, rules)
+      return [{
+        type: 'tool_use',
+        id: toLegal(block.id, 128),
+        name: rules.names.toWire(block),
+        input: writeInput(block),
+        ...encodeCache(block.cache, rules.target),
+      }]
+    case 'tool_result': return encodeResult(block, turn, rules)
     case 'opaque':
-      return block.origin === 'anthropic'
-        ? [{ ...block.value }]
-        : drop(`only the ${block.origin} dialect knows this item`)
-    default:
-      return block satisfies never
+      if (block.origin === 'anthropic') return [{ ...block.value }]
+      return drop(`only the ${block.origin} dialect knows this item`)
+    default: return block satisfies never
   }
 }
 
-/**
- * Signed thinking passes whole or not at all; a foreign signature would be refused on every later turn (pitfalls T2,
- * T3).
- */
+/** Signed thinking passes whole or not at all; a foreign signature would be refused on every later turn (T2, T3). */
 function encodeThinking(
   block: BlockOf<'thinking'>, rules: TurnRules, drop: (reason: string) => JsonObject[],
 ): JsonObject[] {
@@ -116,27 +99,24 @@ function encodeThinking(
 }
 
 function encodeResult(block: BlockOf<'tool_result'>, turn: Turn, rules: TurnRules): JsonObject[] {
-  const parts = block.content.flatMap((part) =>
-    part.type === 'thinking' ? [] : encodeBlock(part, { ...turn, role: 'user' }, rules),
-  )
+  const readable = block.content.filter((part) => part.type !== 'thinking')
+  const parts = readable.flatMap((part) => encodeBlock(part, { ...turn, role: 'user' }, rules))
   // An error may hold text only; pictures of a failed tool follow it.
   const media = block.isError ? parts.filter((part) => part['type'] !== 'text') : []
   const content: Json[] = parts.filter((part) => !media.includes(part))
   return [
     {
       type: 'tool_result',
-      tool_use_id: toLegalName(block.toolUseId),
+      tool_use_id: toLegal(block.toolUseId, 128),
       ...(content.length === 0 ? {} : { content }),
       ...(block.isError ? { is_error: true } : {}),
-      ...cacheControl(block.cache, rules.target),
+      ...encodeCache(block.cache, rules.target),
     },
     ...media,
   ]
 }
 
-/**
- * @throws DarioError `unsupported_across_dialects`: an attachment that silently vanished would be worse (pitfall I2).
- */
+/** @throws DarioError `unsupported_across_dialects`: an attachment that silently vanished is worse (pitfall I2). */
 function encodeMedia(block: BlockOf<'media'>, path: string): JsonObject {
   const source = readDataUrl(block.source)
   const isImage = block.kind === 'image' && !(source.type === 'base64' && !source.mediaType.startsWith('image/'))
@@ -160,19 +140,15 @@ function readDataUrl(source: Source): Source {
 
 function encodeSource(source: Source, path: string): JsonObject {
   switch (source.type) {
-    case 'url':
-      return { type: 'url', url: source.url }
-    case 'file':
-      return { type: 'file', file_id: source.id }
-    case 'text':
-      return { type: 'text', media_type: 'text/plain', data: source.text }
+    case 'url': return { type: 'url', url: source.url }
+    case 'file': return { type: 'file', file_id: source.id }
+    case 'text': return { type: 'text', media_type: 'text/plain', data: source.text }
     case 'base64': {
       const isText = /^text\/|json|xml|yaml/.test(source.mediaType) // Anthropic takes these as text only
       if (!isText) return { type: 'base64', media_type: source.mediaType, data: source.data }
       return { type: 'text', media_type: 'text/plain', data: decodeText(source.data, path) }
     }
-    default:
-      return source satisfies never
+    default: return source satisfies never
   }
 }
 

@@ -25,8 +25,7 @@ export function readFamily(model: string): Family {
   const named = /(opus|sonnet|haiku)-(\d)(?:[-.](\d{1,2}))?(?!\d)/.exec(model) // claude-opus-4-6, claude-sonnet-5
   const early = /claude-(\d)(?:[-.](\d))?-(opus|sonnet|haiku)/.exec(model) // claude-3-5-sonnet-20241022
   const tier = named?.[1] ?? early?.[3] ?? /opus|sonnet|haiku/.exec(model)?.[0]
-  // the newest of its kind
-  const alias = tier === 'haiku' ? 4.5 : tier !== undefined || model.startsWith('claude') ? 5 : undefined
+  const alias = tier === 'haiku' ? 4.5 : tier !== undefined || model.startsWith('claude') ? 5 : undefined // the newest
   const [, , major, minor] = named ?? [undefined, undefined, early?.[1], early?.[2]]
   const version = major === undefined ? alias : Number(major) + Number(minor ?? 0) / 10
   const since = (least: number): boolean => version !== undefined && version >= least

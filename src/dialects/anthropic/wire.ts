@@ -3,20 +3,12 @@
  * @see https://docs.claude.com/en/api/messages
  * @module
  */
-import type { Block, BlockOf, CacheHint, Json, JsonObject, Seal, Source, Usage } from '../../hub/types.ts'
+import type { Block, BlockOf, Json, JsonObject, Seal, Source, StopReason, Usage } from '../../hub/types.ts'
 import { packSeal, unpackSeal } from '../../hub/seal.ts'
-import { filled, isObject, optionalNum, optionalObj, optionalStr, parseObject, str } from '../read.ts'
+import { defined, filled, isObject, optionalArr, optionalNum, optionalObj, optionalStr, parseObject, str } from '../read.ts'
 
-/**
- * The per-request line that Claude Code puts at the head of its system prompt; it means something to Anthropic only.
- */
+/** The per-request line that Claude Code puts at the head of its system prompt, for Anthropic only. */
 export const BILLING_HEADER = 'x-anthropic-billing-header:'
-
-/** undefined members are left out by JSON, null ones are refused by Anthropic (pitfall C4). */
-export function readCache(block: JsonObject): CacheHint | undefined {
-  const control = optionalObj(block['cache_control'])
-  return control === undefined ? undefined : { ttl: optionalStr(control['ttl']) }
-}
 
 export function readSeal(signature: Json | undefined): Seal | undefined {
   if (typeof signature !== 'string' || signature === '') return undefined
@@ -57,48 +49,35 @@ export function writeInput(block: BlockOf<'tool_use'>): JsonObject {
 /** @throws DarioError `invalid_request` for a source without its data. */
 export function readSource(value: JsonObject, path: string): Source {
   switch (value['type']) {
-    case 'base64':
-      return {
-        type: 'base64',
-        mediaType: str(value['media_type'], `${path}.media_type`),
-        data: filled(value['data'], `${path}.data`),
-      }
-    case 'url':
-      return { type: 'url', url: filled(value['url'], `${path}.url`) }
-    case 'file':
-      return { type: 'file', origin: 'anthropic', id: str(value['file_id'], `${path}.file_id`) }
-    case 'content': {
-      const content = value['content']
-      return { type: 'text', mediaType: 'text/plain', text: typeof content === 'string' ? content : joinTexts(content) }
+    case 'base64': {
+      const mediaType = str(value['media_type'], `${path}.media_type`)
+      return { type: 'base64', mediaType, data: filled(value['data'], `${path}.data`) }
     }
-    default:
-      return {
-        type: 'text',
-        mediaType: optionalStr(value['media_type']) ?? 'text/plain',
-        text: str(value['data'], `${path}.data`),
-      }
+    case 'url': return { type: 'url', url: filled(value['url'], `${path}.url`) }
+    case 'file': return { type: 'file', origin: 'anthropic', id: str(value['file_id'], `${path}.file_id`) }
+    case 'content':
+      return { type: 'text', mediaType: 'text/plain', text: joinTexts(value['content']) }
+    default: {
+      const mediaType = optionalStr(value['media_type']) ?? 'text/plain'
+      return { type: 'text', mediaType, text: str(value['data'], `${path}.data`) }
+    }
   }
 }
 
-export function joinTexts(content: Json | undefined): string {
-  if (!Array.isArray(content)) return ''
-  return content
-    .flatMap((block) => (isObject(block) && typeof block['text'] === 'string' ? [block['text']] : []))
-    .join('\n')
+function joinTexts(content: Json | undefined): string {
+  if (typeof content === 'string') return content
+  return (optionalArr(content) ?? []).filter(isObject).flatMap((block) => optionalStr(block['text']) ?? []).join('\n')
 }
 
 /** Snapshots, not increments: a member that is absent says nothing (pitfalls U1, O10). */
 export function readWireUsage(usage: JsonObject): Partial<Usage> {
-  const read: Partial<Usage> = {}
-  const note = (name: keyof Usage, tokens: number | undefined): void => {
-    if (tokens !== undefined) read[name] = tokens
-  }
-  note('input', optionalNum(usage['input_tokens']))
-  note('cacheRead', optionalNum(usage['cache_read_input_tokens']))
-  note('cacheWrite', optionalNum(usage['cache_creation_input_tokens']))
-  note('output', optionalNum(usage['output_tokens']))
-  note('reasoning', optionalNum(optionalObj(usage['output_tokens_details'])?.['thinking_tokens']))
-  return read
+  return defined<{ [Member in keyof Usage]?: Usage[Member] | undefined }>({
+    input: optionalNum(usage['input_tokens']),
+    cacheRead: optionalNum(usage['cache_read_input_tokens']),
+    cacheWrite: optionalNum(usage['cache_creation_input_tokens']),
+    output: optionalNum(usage['output_tokens']),
+    reasoning: optionalNum(optionalObj(usage['output_tokens_details'])?.['thinking_tokens']),
+  }) as Partial<Usage>
 }
 
 /** Every member is there, because SDKs read them without asking (pitfall S32). */
@@ -118,16 +97,18 @@ export function writeReplyBlock(block: Block): JsonObject | undefined {
     case 'text':
     case 'refusal': // lossy: Anthropic says it by its stop reason
       return { type: 'text', text: block.text }
-    case 'thinking':
-      return writeThinking(block)
-    case 'tool_use':
-      return { type: 'tool_use', id: block.id, name: block.name, input: writeInput(block) }
+    case 'thinking': return writeThinking(block)
+    case 'tool_use': return { type: 'tool_use', id: block.id, name: block.name, input: writeInput(block) }
     case 'opaque': // lossy: another vendor's own items mean nothing here
       return block.origin === 'anthropic' ? block.value : undefined
     case 'media': // lossy: answers of this dialect have no pictures
-    case 'tool_result':
-      return undefined
-    default:
-      return block satisfies never
+    case 'tool_result': return undefined
+    default: return block satisfies never
   }
+}
+
+/** Clients loop on this word, so it must agree with the blocks (pitfalls S12, S13). */
+export function toStop(stop: StopReason, hasTool: boolean): StopReason {
+  if (hasTool) return stop === 'end_turn' ? 'tool_use' : stop
+  return stop === 'tool_use' ? 'end_turn' : stop
 }

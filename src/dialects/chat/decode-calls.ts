@@ -4,7 +4,8 @@
  * @module
  */
 import type { HubEvent, Json, JsonObject } from '../../hub/types.ts'
-import type { ToolIdentity } from '../dialect.ts'
+import type { DecodeContext } from '../dialect.ts'
+import { toToolUse } from '../names.ts'
 import { isObject, optionalNum, optionalObj, optionalStr, parseObject } from '../read.ts'
 
 interface Call {
@@ -20,12 +21,6 @@ interface Call {
   block: number | undefined
 }
 
-export interface CallContext {
-  toolNames: ReadonlyMap<string, ToolIdentity>
-  newId: (prefix: string) => string
-  nextIndex: () => number
-}
-
 export interface CallDecoder {
   /** One entry of `tool_calls`, or a legacy `function_call` (`choice` and `fallbackKey` tell calls apart). */
   push(piece: Json, choice: number, fallbackKey?: string): HubEvent[]
@@ -35,7 +30,8 @@ export interface CallDecoder {
   any(): boolean
 }
 
-export function createCallDecoder({ toolNames, newId, nextIndex }: CallContext): CallDecoder {
+export function createCallDecoder(context: DecodeContext, nextIndex: () => number): CallDecoder {
+  const { toolNames, newId } = context
   const calls: Call[] = []
 
   function find(piece: JsonObject, id: string, name: string, choice: number, fallbackKey: string | undefined): Call {
@@ -57,20 +53,8 @@ export function createCallDecoder({ toolNames, newId, nextIndex }: CallContext):
 
   function open(call: Call): HubEvent[] {
     call.block = nextIndex()
-    const identity = toolNames.get(call.name)
-    const kind = identity?.kind ?? (call.native ? 'custom' : 'function')
-    return [{
-      type: 'block_start',
-      index: call.block,
-      block: {
-        type: 'tool_use',
-        id: call.id,
-        name: identity?.name ?? call.name,
-        input: '',
-        ...(kind === 'custom' ? { kind } : {}),
-        ...(identity?.namespace === undefined ? {} : { namespace: identity.namespace }),
-      },
-    }]
+    const block = toToolUse(context, call.id, call.name, call.native ? 'custom' : undefined)
+    return [{ type: 'block_start', index: call.block, block }]
   }
 
   /** A custom tool went out wrapped as a function (R5), so its raw text is known only when the JSON is whole. */

@@ -1,9 +1,12 @@
 /**
- * Tools, tool choice, reasoning and response format of a Chat Completions request.
+ * Tools, tool choice and reasoning of a Chat Completions request.
  * @module
  */
-import type { Json, JsonObject, OutputFormat, Thinking, Tool, ToolChoice } from '../../hub/types.ts'
-import { arr, filled, given, isObject, obj, optionalArr, optionalBool, optionalNum, optionalObj, optionalStr } from '../read.ts'
+import type { HubRequest, Json, JsonObject, Thinking, Tool, ToolChoice } from '../../hub/types.ts'
+import {
+  arr, defined, filled, given, isObject, obj, optionalArr, optionalBool, optionalNum, optionalObj, optionalStr, readCache,
+  readEffort,
+} from '../read.ts'
 
 export function decodeTools(body: JsonObject): Tool[] {
   const read = (item: Json, path: string): Tool => decodeTool(obj(item, path), path)
@@ -21,27 +24,21 @@ function decodeTool(tool: JsonObject, path: string): Tool {
   const part = optionalObj(tool[type]) ?? tool // a flat tool is Responses' form: clients mix them up
   const name = optionalStr(part['name']) ?? ''
   const description = optionalStr(part['description'])
-  const described = description === undefined ? {} : { description }
-  if (type === 'custom' && name !== '') return { type, name, ...described, format: optionalObj(part['format']) }
+  const format = optionalObj(part['format'])
+  if (type === 'custom' && name !== '') return { ...defined({ type, name, description }), format }
   if (type.startsWith('web_search')) return { type: 'web_search', origin: 'chat', value: tool }
   if (type !== 'function') return { type: 'opaque', origin: 'chat', value: tool }
   filled(part['name'], `${path}.${part === tool ? '' : `${type}.`}name`)
-  const mark = optionalObj(tool['cache_control']) ?? optionalObj(part['cache_control'])
-  const strict = optionalBool(part['strict'])
-  return {
-    type: 'function',
-    name,
-    ...described,
+  return defined({
+    type, name, description,
     inputSchema: optionalObj(part['parameters']) ?? { type: 'object', properties: {} },
-    ...(strict === undefined ? {} : { strict }),
-    ...(mark === undefined ? {} : { cache: { ttl: optionalStr(mark['ttl']) } }),
-  }
+    strict: optionalBool(part['strict']),
+    cache: readCache(tool) ?? readCache(part),
+  })
 }
 
 /** The choice, and the tools that it leaves: the hub has no list of allowed tools, so the others are left out. */
-export function decodeToolChoice(
-  body: JsonObject, tools: Tool[],
-): { tools: Tool[]; toolChoice: ToolChoice | undefined } {
+export function decodeToolChoice(body: JsonObject, tools: Tool[]): Pick<HubRequest, 'tools' | 'toolChoice'> {
   const choice = body['tool_choice'] ?? body['function_call']
   const allowed = isObject(choice) && choice['type'] === 'allowed_tools'
     ? optionalObj(choice['allowed_tools']) ?? choice
@@ -72,8 +69,6 @@ function nameOf(value: Json | undefined): string | undefined {
   return optionalStr((optionalObj(value['function']) ?? optionalObj(value['custom']) ?? value)['name'])
 }
 
-const EFFORTS: readonly string[] = ['minimal', 'low', 'medium', 'high', 'xhigh', 'max'] satisfies Thinking['effort'][]
-
 /** `reasoning_effort`, OpenRouter's `reasoning`, and the `thinking` switch that many vendors took from Anthropic. */
 export function decodeThinking(body: JsonObject): Thinking | undefined {
   const reasoning = optionalObj(body['reasoning']), thinking = optionalObj(body['thinking'])
@@ -82,23 +77,8 @@ export function decodeThinking(body: JsonObject): Thinking | undefined {
   if (word === 'none' || reasoning?.['enabled'] === false || thinking?.['type'] === 'disabled') return { mode: 'off' }
   const visible = reasoning?.['exclude'] === true ? { visible: false } : {}
   if (budget !== undefined) return { mode: 'on', budget, ...visible }
-  if (word !== undefined && EFFORTS.includes(word)) {
-    return { mode: 'on', effort: word as Thinking['effort'], ...visible }
-  }
+  const effort = readEffort(word)
+  if (effort !== undefined) return { mode: 'on', effort, ...visible }
   if (thinking?.['type'] === 'adaptive') return { mode: 'adaptive' }
   return reasoning?.['enabled'] === true || thinking?.['type'] === 'enabled' ? { mode: 'on', ...visible } : undefined
-}
-
-export function decodeFormat(value: Json | undefined): OutputFormat | undefined {
-  const format = optionalObj(value)
-  if (format?.['type'] === 'json_object') return { type: 'json_object' }
-  const part = format?.['type'] === 'json_schema' ? optionalObj(format['json_schema']) ?? format : undefined
-  if (part === undefined) return undefined
-  return {
-    type: 'json_schema',
-    schema: optionalObj(part['schema']) ?? { type: 'object' },
-    name: optionalStr(part['name']),
-    description: optionalStr(part['description']),
-    strict: optionalBool(part['strict']),
-  }
 }

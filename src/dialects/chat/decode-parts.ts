@@ -3,13 +3,8 @@
  * @module
  */
 import type { Block, Json, JsonObject, Source } from '../../hub/types.ts'
-import { arr, filled, isObject, obj, optionalArr, optionalObj, optionalStr, str } from '../read.ts'
-
-/**
- * Marks a failed tool's text, because Chat has no field for it (pitfall K10); read back as the flag. Odd enough that no
- * tool prints it by chance.
- */
-export const ERROR_PREFIX = '[tool error] '
+import { decodeAudio, readErrorPrefix } from '../openai.ts'
+import { arr, defined, filled, isObject, obj, optionalArr, optionalObj, optionalStr, readCache, str } from '../read.ts'
 
 export function decodeContent(content: Json | undefined, path: string): Block[] {
   if (content === undefined || content === null) return []
@@ -28,18 +23,14 @@ export function decodeToolContent(content: Json | undefined, path: string): { co
   const whole = blocks.map((block): Block => {
     return block.type === 'opaque' ? { type: 'text', text: JSON.stringify(block.value) } : block
   })
-  const first = whole[0]
-  if (first?.type !== 'text' || !first.text.startsWith(ERROR_PREFIX)) return { content: whole, isError: false }
-  return { content: [{ ...first, text: first.text.slice(ERROR_PREFIX.length) }, ...whole.slice(1)], isError: true }
+  return readErrorPrefix(whole)
 }
 
 function decodePart(part: Json, path: string): Block[] {
   if (typeof part === 'string') return part === '' ? [] : [{ type: 'text', text: part }]
   const block = decodeObjectPart(obj(part, path), path)
-  const mark = optionalObj((part as JsonObject)['cache_control'])
-  if (mark !== undefined && (block.type === 'text' || block.type === 'media')) {
-    block.cache = { ttl: optionalStr(mark['ttl']) }
-  }
+  const cache = readCache(part as JsonObject)
+  if (cache !== undefined && (block.type === 'text' || block.type === 'media')) block.cache = cache
   return block.type === 'text' && block.text === '' ? [] : [block]
 }
 
@@ -53,17 +44,10 @@ function decodeObjectPart(part: JsonObject, path: string): Block {
     case 'image_url': {
       const image = optionalObj(part['image_url'])
       const url = image === undefined ? filled(part['image_url'], `${path}.image_url`) : filled(image['url'], `${path}.image_url.url`)
-      const detail = optionalStr(image?.['detail'])
-      return { ...decodeUrl(url, 'image'), ...(detail === undefined ? {} : { detail }) }
+      return defined({ ...decodeUrl(url, 'image'), detail: optionalStr(image?.['detail']) })
     }
     case 'file': return decodeFile(optionalObj(part['file']) ?? part, `${path}.file`)
-    case 'input_audio': {
-      const audio = obj(part['input_audio'], `${path}.input_audio`)
-      const data = filled(audio['data'], `${path}.input_audio.data`)
-      const format = optionalStr(audio['format']) ?? 'wav'
-      const mediaType = format === 'mp3' ? 'audio/mpeg' : `audio/${format}`
-      return { type: 'media', kind: 'audio', source: { type: 'base64', mediaType, data } }
-    }
+    case 'input_audio': return decodeAudio(part, path)
     default:
       str(part['type'], `${path}.type`)
       return { type: 'opaque', origin: 'chat', value: part }

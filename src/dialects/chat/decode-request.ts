@@ -4,10 +4,14 @@
  * @module
  */
 import { DarioError } from '../../errors.ts'
-import type { Block, HubRequest, Json, JsonObject, Turn, Warning } from '../../hub/types.ts'
-import { arr, given, isObject, num, obj, oneOf, optionalArr, optionalBool, optionalNum, optionalObj, optionalStr, str } from '../read.ts'
+import type { Block, HubRequest, Json, JsonObject, OutputFormat, Turn, Warning } from '../../hub/types.ts'
+import { decodeFormat } from '../openai.ts'
+import {
+  arr, defined, given, isObject, num, obj, oneOf, optionalArr, optionalBool, optionalNum, optionalObj, optionalStr,
+  readCache, str,
+} from '../read.ts'
 import { decodeContent, decodeToolContent } from './decode-parts.ts'
-import { decodeFormat, decodeThinking, decodeToolChoice, decodeTools } from './decode-options.ts'
+import { decodeThinking, decodeToolChoice, decodeTools } from './decode-options.ts'
 import { decodeThoughts } from './reasoning.ts'
 
 /** Fields that have a place in the hub; all others travel as `extra.chat`. */
@@ -22,11 +26,9 @@ const KNOWN = new Set([
 export function decodeRequest(body: JsonObject): { request: HubRequest; warnings: Warning[] } {
   const many = optionalNum(body['n'])
   if (many !== undefined && many > 1) {
-    throw new DarioError(
-      'unsupported_across_dialects',
-      `n: this backend gives one answer per request; send it ${many} times, or route the model to a Chat backend`,
-      { path: 'n' },
-    )
+    const advice = `send it ${many} times, or route the model to a Chat backend`
+    const message = `n: this backend gives one answer per request; ${advice}`
+    throw new DarioError('unsupported_across_dialects', message, { path: 'n' })
   }
   const warnings: Warning[] = []
   const { tools, toolChoice } = decodeToolChoice(body, decodeTools(body))
@@ -43,7 +45,7 @@ export function decodeRequest(body: JsonObject): { request: HubRequest; warnings
     topP: given(body['top_p'], 'top_p', num),
     stop: decodeStop(body['stop']),
     thinking: decodeThinking(body),
-    format: decodeFormat(body['response_format']),
+    format: readFormat(optionalObj(body['response_format'])),
     user: optionalStr(body['safety_identifier']) ?? optionalStr(body['user']),
     cacheKey: optionalStr(body['prompt_cache_key']),
     serviceTier: optionalStr(body['service_tier']),
@@ -52,6 +54,11 @@ export function decodeRequest(body: JsonObject): { request: HubRequest; warnings
     extra: extra.length === 0 ? {} : { chat: Object.fromEntries(extra) },
   }
   return { request, warnings }
+}
+
+function readFormat(format: JsonObject | undefined): OutputFormat | undefined {
+  const part = optionalObj(format?.['json_schema']) ?? format
+  return decodeFormat(format, part, (schema) => optionalObj(schema) ?? { type: 'object' })
 }
 
 function decodeStop(stop: Json | undefined): string[] {
@@ -76,9 +83,8 @@ function decodeMessages(messages: Json[], warnings: Warning[]): Turn[] {
   return turns
 }
 
-const isResults = (turn: Turn): boolean => {
-  return turn.blocks.length > 0 && turn.blocks.every((block) => block.type === 'tool_result')
-}
+const isResults = (turn: Turn): boolean =>
+  turn.blocks.length > 0 && turn.blocks.every((block) => block.type === 'tool_result')
 
 const ROLES = ['system', 'developer', 'user', 'assistant', 'tool', 'function'] as const
 
@@ -129,7 +135,7 @@ function decodeCall(call: JsonObject, id: string): Block | undefined {
   if (!name) return undefined
   const value = custom === undefined ? part['arguments'] : part['input']
   const input = typeof value === 'string' ? value : value == null ? '' : JSON.stringify(value) // O9
-  return { type: 'tool_use', id, name, input, ...(custom === undefined ? {} : { kind: 'custom' }), ...cacheOf(call) }
+  return { type: 'tool_use', id, name, input, ...(custom && { kind: 'custom' }), ...defined({ cache: readCache(call) }) }
 }
 
 /** R7: a result that names no call becomes plain text, never an invented id. */
@@ -138,14 +144,9 @@ function decodeResult(message: JsonObject, id: string, path: string): Block[] {
   return id === '' ? content : [{ type: 'tool_result', toolUseId: id, content, isError }]
 }
 
-const cacheOf = (value: JsonObject): { cache?: { ttl?: string | undefined } } => {
-  const mark = optionalObj(value['cache_control'])
-  return mark === undefined ? {} : { cache: { ttl: optionalStr(mark['ttl']) } }
-}
-
 /** C1: a mark on a message is meant for the end of it. */
 function markLast(blocks: Block[], message: JsonObject): void {
   const last = blocks.at(-1)
   const takesMark = last !== undefined && last.type !== 'thinking' && last.type !== 'opaque' && last.type !== 'refusal'
-  if (takesMark) Object.assign(last, cacheOf(message))
+  if (takesMark) Object.assign(last, defined({ cache: readCache(message) }))
 }

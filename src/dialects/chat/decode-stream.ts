@@ -6,7 +6,7 @@
 import { DarioError } from '../../errors.ts'
 import type { HubEvent, Json, JsonObject, Seal, Usage } from '../../hub/types.ts'
 import type { SseEvent } from '../../sse.ts'
-import type { StreamDecoder, ToolIdentity } from '../dialect.ts'
+import type { DecodeContext, StreamDecoder } from '../dialect.ts'
 import { isObject, optionalArr, optionalObj, optionalStr, parseObject } from '../read.ts'
 import { createCallDecoder } from './decode-calls.ts'
 import { readText } from './decode-parts.ts'
@@ -14,11 +14,6 @@ import { decodeErrorObject } from './error.ts'
 import { createDetailCollector } from './reasoning.ts'
 import { createThinkSplitter } from './think.ts'
 import { decodeFinishReason, readUsage } from './wire.ts'
-
-export interface DecodeContext {
-  toolNames: ReadonlyMap<string, ToolIdentity>
-  newId: (prefix: string) => string
-}
 
 const NO_USAGE: Usage = { input: 0, cacheRead: 0, cacheWrite: 0, output: 0 }
 /** Vendors' words for "it broke" in the place of a finish reason. */
@@ -57,12 +52,12 @@ interface AnswerDecoder {
   hasContent(): boolean
 }
 
-function createAnswerDecoder({ toolNames, newId }: DecodeContext): AnswerDecoder {
+function createAnswerDecoder(context: DecodeContext): AnswerDecoder {
   let started = false, over = false, nextIndex = 0
   let usage: Partial<Usage> | undefined, finish: string | undefined
   let open: { kind: Kind; index: number } | undefined
   let refused = false
-  const calls = createCallDecoder({ toolNames, newId, nextIndex: () => nextIndex++ })
+  const calls = createCallDecoder(context, () => nextIndex++)
   const think = createThinkSplitter()
   const details = createDetailCollector()
 
@@ -140,7 +135,7 @@ function createAnswerDecoder({ toolNames, newId }: DecodeContext): AnswerDecoder
   function start(data: JsonObject): HubEvent[] {
     if (started) return []
     started = true
-    const id = optionalStr(data['id']) || newId('chatcmpl-')
+    const id = optionalStr(data['id']) || context.newId('chatcmpl-')
     return [{ type: 'start', id, model: optionalStr(data['model']) ?? '', ...(usage === undefined ? {} : { usage }) }]
   }
 
@@ -200,9 +195,8 @@ export function isPreamble(event: SseEvent): boolean {
   })
 }
 
-const isEmpty = (value: Json | undefined): boolean => {
-  return value === undefined || value === null || value === '' || (Array.isArray(value) && value.length === 0)
-}
+const isEmpty = (value: Json | undefined): boolean =>
+  value === undefined || value === null || value === '' || (Array.isArray(value) && value.length === 0)
 
 export function endOf(event: SseEvent): 'complete' | 'error' | undefined {
   if (event.data.trim() === '[DONE]') return 'complete'

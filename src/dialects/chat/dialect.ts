@@ -4,29 +4,20 @@
  * @module
  */
 import type { Dialect } from '../dialect.ts'
+import { KEEP_ALIVE } from '../openai.ts'
 import { decodeRequest } from './decode-request.ts'
 import { createStreamDecoder, decodeReply, endOf, isPreamble } from './decode-stream.ts'
 import { encodeRequest, repairBody } from './encode-request.ts'
-import { KEEP_ALIVE, createStreamEncoder } from './encode-stream.ts'
+import { createStreamEncoder, encodeReply } from './encode-stream.ts'
 import { decodeError, encodeError, encodeStreamError, readRepairs } from './error.ts'
-import { encodeReply } from './reply.ts'
 import { readUsage } from './wire.ts'
 
 export const chatDialect: Dialect = {
   name: 'chat',
-  decodeRequest,
-  encodeRequest,
-  createStreamDecoder,
-  decodeReply,
-  createStreamEncoder,
-  encodeReply,
-  encodeError,
-  encodeStreamError,
-  keepAlive: KEEP_ALIVE,
-  decodeError,
-  readRepairs,
-  repairBody,
-  readUsage,
-  isPreamble,
-  endOf,
+  decodeRequest, encodeRequest,
+  createStreamDecoder, decodeReply,
+  createStreamEncoder, encodeReply,
+  encodeError, encodeStreamError, keepAlive: KEEP_ALIVE,
+  decodeError, readRepairs, repairBody,
+  readUsage, isPreamble, endOf,
 }

@@ -4,15 +4,14 @@
  * @module
  */
 import type { HubRequest, JsonObject, Thinking, Tool, ToolChoice, Warning } from '../../hub/types.ts'
-import type { EncodedRequest, Repair, Target, ToolIdentity } from '../dialect.ts'
+import type { EncodedRequest, Repair, Target } from '../dialect.ts'
 import { createToolNames, shorten } from '../names.ts'
-import type { ToolNames } from '../names.ts'
-import { isObject, optionalArr } from '../read.ts'
+import { encodeSchema, toEffort, toTier } from '../openai.ts'
+import { defined, isObject, optionalArr } from '../read.ts'
 import { repairSchema } from '../schema.ts'
-import { encodeCache, encodeTurns } from './encode-turns.ts'
+import { encodeTurns, markCache } from './encode-turns.ts'
 import type { EncodeContext } from './encode-turns.ts'
 import { toFamily } from './families.ts'
-import type { Family } from './families.ts'
 import type { ChatMessage } from './wire.ts'
 
 export function encodeRequest(request: HubRequest, target: Target): EncodedRequest {
@@ -41,17 +40,7 @@ export function encodeRequest(request: HubRequest, target: Target): EncodedReque
       : {}),
     ...encodeExtra(request, context),
   }
-  return { body, headers: {}, warnings, toolNames: readToolNames(request, context.names) }
-}
-
-/** Changed names, and custom tools under any name: their answers come wrapped (pitfall R5). */
-function readToolNames(request: HubRequest, names: ToolNames): ReadonlyMap<string, ToolIdentity> {
-  const map = new Map(names.changed)
-  for (const tool of request.tools) {
-    if (tool.type !== 'custom') continue
-    map.set(names.toWire(tool), { name: tool.name, kind: 'custom', namespace: tool.namespace })
-  }
-  return map
+  return { body, headers: {}, warnings, toolNames: context.names.changed }
 }
 
 function encodeTools(request: HubRequest, context: EncodeContext): JsonObject {
@@ -68,15 +57,9 @@ function encodeTools(request: HubRequest, context: EncodeContext): JsonObject {
     }
   }
   if (tools.size === 0) return search // A10, and Q11: no choice without tools
-  const { repairs } = context.target
   const choice = encodeToolChoice(request.toolChoice, request.tools, context)
-  const parallel = repairs.has('no_parallel_tools') ? undefined : request.parallelTools
-  return {
-    tools: [...tools.values()],
-    ...(choice === undefined ? {} : { tool_choice: choice }),
-    ...(parallel === undefined ? {} : { parallel_tool_calls: parallel }),
-    ...search,
-  }
+  const parallel = context.target.repairs.has('no_parallel_tools') ? undefined : request.parallelTools
+  return defined({ tools: [...tools.values()], tool_choice: choice, parallel_tool_calls: parallel, ...search })
 }
 
 type NamedTool = Extract<Tool, { type: 'function' | 'custom' }>
@@ -91,17 +74,13 @@ function encodeTool(tool: NamedTool, name: string, context: EncodeContext): Json
     return { type: 'function', function: { name, description: `${tool.description ?? ''}${grammar}`, parameters } }
   }
   const refusesStrict = context.target.repairs.has('no_strict') || !context.family.openFields
-  const strict = refusesStrict ? undefined : tool.strict // K7: never switched on by us
-  return {
-    type: 'function',
-    function: {
-      name,
-      ...(tool.description === undefined ? {} : { description: tool.description }),
-      parameters: repairSchema(tool.inputSchema, { root: 'object', inlineRefs: false }), // K5, K3
-      ...(strict === undefined ? {} : { strict }),
-    },
-    ...encodeCache(tool.cache, context),
-  }
+  const part = defined({
+    name,
+    description: tool.description,
+    parameters: repairSchema(tool.inputSchema, { root: 'object', inlineRefs: false }), // K5, K3
+    strict: refusesStrict ? undefined : tool.strict, // K7: never switched on by us
+  })
+  return { type: 'function', function: part, ...markCache(tool.cache, context) }
 }
 
 /** R16: decided after the tools are, so that it never names one that was left out. */
@@ -148,27 +127,14 @@ function encodeThinking(thinking: Thinking | undefined, { family, target, warn }
   if (family.reasoning === 'switch') return { thinking: { type: on ? 'enabled' : 'disabled' } } // lossy: no amount
   if (family.reasoning === 'object') {
     if (!on) return { reasoning: { enabled: false } }
-    const effort = toEffort(thinking, family)
+    const effort = toEffort(thinking, family.xhigh)
     const amount = thinking.budget !== undefined ? { max_tokens: thinking.budget }
       : effort !== undefined ? { effort } : { enabled: true }
-    return {
-      reasoning: {
-        ...amount,
-        ...(thinking.visible === false ? { exclude: true } : {}),
-      },
-    }
+    return { reasoning: { ...amount, ...(thinking.visible === false ? { exclude: true } : {}) } }
   }
   // lossy: not every model can stop reasoning, so "off" is left unsaid
-  const effort = on ? toEffort(thinking, family) : undefined
+  const effort = on ? toEffort(thinking, family.xhigh) : undefined
   return effort === undefined ? {} : { reasoning_effort: effort }
-}
-
-/** lossy: a budget in tokens becomes a word, and `max` the highest word that the model knows. */
-function toEffort({ effort, budget }: Thinking, family: Family): string | undefined {
-  if (effort === 'xhigh' || effort === 'max') return family.xhigh ? 'xhigh' : 'high'
-  if (effort === 'minimal') return 'low' // newer models refuse the word
-  if (effort !== undefined || budget === undefined) return effort
-  return budget <= 2048 ? 'low' : budget <= 8192 ? 'medium' : 'high'
 }
 
 function encodeFormat(
@@ -181,19 +147,7 @@ function encodeFormat(
   if (target.repairs.has('no_format')) return { instruction } // lossy: nothing holds the model to it
   if (format.type === 'json_object') return { field: { response_format: { type: 'json_object' } } }
   if (!family.jsonSchema) return { field: { response_format: { type: 'json_object' } }, instruction }
-  return {
-    field: {
-      response_format: {
-        type: 'json_schema',
-        json_schema: {
-          name: shorten((format.name ?? 'response').replace(/[^A-Za-z0-9_-]/g, '_')),
-          schema: repairSchema(format.schema, { inlineRefs: false }),
-          ...(format.description === undefined ? {} : { description: format.description }),
-          ...(format.strict === undefined || target.repairs.has('no_strict') ? {} : { strict: format.strict }),
-        },
-      },
-    },
-  }
+  return { field: { response_format: { type: 'json_schema', json_schema: encodeSchema(format, target) } } }
 }
 
 /** Into the first system message: a second one is refused by many chat templates. */
@@ -206,12 +160,12 @@ function addInstruction(messages: ChatMessage[], instruction: string): void {
 
 function encodeIdentity(request: HubRequest, { family, target }: EncodeContext): JsonObject {
   const cacheKey = family.cacheKey ? request.cacheKey ?? target.session : undefined // C7
-  const tier = request.serviceTier === 'standard_only' ? 'default' : request.serviceTier // Anthropic's word for it
-  return {
-    ...(request.user !== undefined && family.openFields ? { user: shorten(request.user) } : {}), // Q11: 64 characters
-    ...(cacheKey === undefined ? {} : { prompt_cache_key: shorten(cacheKey) }),
-    ...(tier !== undefined && family.serviceTier ? { service_tier: tier } : {}),
-  }
+  const tier = toTier(request.serviceTier)
+  return defined({
+    user: request.user !== undefined && family.openFields ? shorten(request.user) : undefined, // Q11: 64 characters
+    prompt_cache_key: cacheKey && shorten(cacheKey),
+    service_tier: family.serviceTier ? tier : undefined,
+  })
 }
 
 function encodeExtra(request: HubRequest, { family, target }: EncodeContext): JsonObject {

@@ -1,16 +1,15 @@
 /**
- * Hub events as a Chat Completions stream: one id, one `created`, one model per answer (pitfall R11).
+ * Hub events as a Chat Completions stream, and a whole reply as one answer: one id, one `created`, one model for each
+ * (pitfall R11).
  * https://platform.openai.com/docs/api-reference/chat-streaming
  * @module
  */
-import type { Block, BlockOf, HubEvent, JsonObject, Seal } from '../../hub/types.ts'
+import type { Block, BlockOf, HubEvent, HubReply, JsonObject, Seal } from '../../hub/types.ts'
 import type { ReplyContext, StreamEncoder } from '../dialect.ts'
+import { KEEP_ALIVE } from '../openai.ts'
 import { encodeStreamError } from './error.ts'
 import { encodeSealEntry } from './reasoning.ts'
 import { encodeFinishReason, encodeUsage } from './wire.ts'
-
-/** A comment line: no event reaches the client's parser (pitfalls S19, S21). */
-export const KEEP_ALIVE = ': keep-alive\n\n'
 
 type Open =
   | { type: 'text' | 'refusal' }
@@ -53,8 +52,7 @@ export function createStreamEncoder(context: ReplyContext): StreamEncoder {
   }
 
   function beginCall(index: number, block: BlockOf<'tool_use'>): string {
-    const custom = block.kind === 'custom'
-    const call = calls++
+    const custom = block.kind === 'custom', call = calls++
     open.set(index, { type: 'tool_use', call, custom, empty: true })
     seen.tools = true
     const entry = custom
@@ -119,4 +117,40 @@ export function createStreamEncoder(context: ReplyContext): StreamEncoder {
       default: return event satisfies never
     }
   }
+}
+
+export function encodeReply(reply: HubReply, context: ReplyContext): JsonObject {
+  const calls: JsonObject[] = [], details: JsonObject[] = []
+  let text = '', refusal = '', reasoning = ''
+  for (const block of reply.blocks) {
+    switch (block.type) {
+      case 'text': text += block.text; break
+      case 'refusal': refusal += block.text; break
+      case 'thinking':
+        if (block.seal !== undefined) details.push(encodeSealEntry(block.seal, reasoning.length, block.text.length))
+        reasoning += block.text
+        break
+      case 'tool_use': calls.push(encodeCall(block)); break
+      default: // lossy: media and other vendors' blocks have no place in a Chat answer
+    }
+  }
+  const finish_reason = encodeFinishReason(reply.stop, { tools: calls.length > 0, refusal: refusal !== '' })
+  const message = {
+    role: 'assistant',
+    content: text === '' && (calls.length > 0 || refusal !== '') ? null : text,
+    refusal: refusal === '' ? null : refusal,
+    ...(reasoning === '' ? {} : { reasoning_content: reasoning }),
+    ...(details.length === 0 ? {} : { reasoning_details: details }),
+    ...(calls.length === 0 ? {} : { tool_calls: calls }), // A10: clients run their tool loop on an empty list too
+  }
+  return {
+    id: context.newId('chatcmpl-'), object: 'chat.completion', created: context.created, model: context.model,
+    choices: [{ index: 0, message, logprobs: null, finish_reason }],
+    usage: encodeUsage(reply.usage),
+  }
+}
+
+function encodeCall({ id, name, input, kind }: BlockOf<'tool_use'>): JsonObject {
+  if (kind === 'custom') return { id, type: 'custom', custom: { name, input } }
+  return { id, type: 'function', function: { name, arguments: input.trim() === '' ? '{}' : input } } // K8
 }

@@ -7,8 +7,8 @@ import type { Block, BlockOf, CacheHint, JsonObject, Turn } from '../../hub/type
 import type { Target } from '../dialect.ts'
 import { shorten } from '../names.ts'
 import type { ToolNames } from '../names.ts'
-import { isObject, parseObject } from '../read.ts'
-import { ERROR_PREFIX } from './decode-parts.ts'
+import { ERROR_PREFIX, encodeAudio, toUrl } from '../openai.ts'
+import { defined, encodeCache, isObject, parseObject } from '../read.ts'
 import type { Family } from './families.ts'
 import type { ChatMessage, ChatPart } from './wire.ts'
 
@@ -23,10 +23,8 @@ export interface EncodeContext {
 }
 
 /** Cache marks are hints: where they mean nothing they are left out without a word (pitfall C2). */
-export function encodeCache(cache: CacheHint | undefined, { family, target: { repairs } }: EncodeContext): JsonObject {
-  if (cache === undefined || !family.cacheMarks || repairs.has('no_cache_marks')) return {}
-  const ttl = cache.ttl === undefined || repairs.has('no_cache_ttl') ? {} : { ttl: cache.ttl }
-  return { cache_control: { type: 'ephemeral', ...ttl } }
+export function markCache(cache: CacheHint | undefined, { family, target }: EncodeContext): JsonObject {
+  return family.cacheMarks ? encodeCache(cache, target) : {}
 }
 
 export function encodeTurns(turns: readonly Turn[], context: EncodeContext): ChatMessage[] {
@@ -172,7 +170,7 @@ function encodeContent(blocks: readonly Block[], turn: Turn, context: EncodeCont
   const parts = blocks.flatMap((block): ChatPart[] => {
     switch (block.type) {
       case 'text':
-        return block.text === '' ? [] : [{ type: 'text', text: block.text, ...encodeCache(block.cache, context) }]
+        return block.text === '' ? [] : [{ type: 'text', text: block.text, ...markCache(block.cache, context) }]
       case 'refusal': return [{ type: 'text', text: block.text }]
       case 'media': return encodeMedia(block, turn, context)
       default:
@@ -188,7 +186,7 @@ function encodeContent(blocks: readonly Block[], turn: Turn, context: EncodeCont
 
 function encodeMedia(block: Media, turn: Turn, context: EncodeContext): ChatPart[] {
   const { source } = block
-  const mark = encodeCache(block.cache, context)
+  const mark = markCache(block.cache, context)
   if (source.type === 'text') { // I4
     return [{ type: 'text', text: `${block.name ?? 'Document'}:\n${source.text}`, ...mark }]
   }
@@ -196,15 +194,11 @@ function encodeMedia(block: Media, turn: Turn, context: EncodeContext): ChatPart
     if (source.origin === 'chat') return [{ type: 'file', file: { file_id: source.id } }]
     return warnDropped(block, turn, context)
   }
-  const url = source.type === 'url' ? source.url : `data:${source.mediaType};base64,${source.data}` // I1
+  const url = toUrl(source)
   if (block.kind === 'image') {
-    const detail = block.detail === undefined ? {} : { detail: block.detail }
-    return [{ type: 'image_url', image_url: { url, ...detail }, ...mark }]
+    return [{ type: 'image_url', image_url: defined({ url, detail: block.detail }), ...mark }]
   }
-  if (block.kind === 'audio' && source.type === 'base64') {
-    const format = source.mediaType === 'audio/mpeg' ? 'mp3' : source.mediaType.replace(/^audio\/(?:x-)?/, '')
-    return [{ type: 'input_audio', input_audio: { data: source.data, format } }]
-  }
+  if (block.kind === 'audio' && source.type === 'base64') return [encodeAudio(source) as ChatPart]
   // OpenRouter fetches URLs itself, the others take a document only whole.
   if (block.kind === 'document' && (source.type === 'base64' || context.family.details)) {
     return [{ type: 'file', file: { filename: block.name ?? 'document.pdf', file_data: url }, ...mark }] // I2

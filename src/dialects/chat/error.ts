@@ -7,16 +7,15 @@ import { DarioError } from '../../errors.ts'
 import type { ErrorCode } from '../../errors.ts'
 import type { JsonObject } from '../../hub/types.ts'
 import type { Repair } from '../dialect.ts'
+import { findRepair, parseErrorBody, readPlaces, toCode, toLine } from '../error.ts'
+import type { Lessons } from '../error.ts'
 import { readOverflow } from '../overflow.ts'
-import { isObject, optionalArr, optionalNum, optionalObj, optionalStr } from '../read.ts'
+import { optionalNum, optionalObj, optionalStr } from '../read.ts'
 
 /** `error.code` as OpenAI spells it; clients branch on these words. */
 const WIRE_CODES: Partial<Record<ErrorCode, string>> = {
-  context_length_exceeded: 'context_length_exceeded',
-  authentication: 'invalid_api_key',
-  payment_required: 'insufficient_quota',
-  model_not_found: 'model_not_found',
-  rate_limited: 'rate_limit_exceeded',
+  context_length_exceeded: 'context_length_exceeded', authentication: 'invalid_api_key',
+  payment_required: 'insufficient_quota', model_not_found: 'model_not_found', rate_limited: 'rate_limit_exceeded',
   overloaded: 'server_overloaded',
 }
 
@@ -27,18 +26,9 @@ export function encodeError(error: DarioError): { status: number; body: JsonObje
     : status === 429 ? 'rate_limit_error'
     : status === 403 ? 'permission_error'
     : 'invalid_request_error' // OpenAI's word for 401 and 404 too: its `code` tells them apart
-  return {
-    status,
-    body: {
-      error: {
-        message: error.message,
-        type,
-        param: error.path ?? null,
-        code: WIRE_CODES[error.code] ?? null,
-        ...error.details as JsonObject | undefined,
-      },
-    },
-  }
+  const details = error.details as JsonObject | undefined
+  const code = WIRE_CODES[error.code] ?? null
+  return { status, body: { error: { message: error.message, type, param: error.path ?? null, code, ...details } } }
 }
 
 /** A data frame with `error` and no `[DONE]`: a broken answer must not look whole (pitfall S17). */
@@ -48,16 +38,10 @@ export function encodeStreamError(error: DarioError): string {
 
 /** @param status HTTP status; 200 for an error that arrived inside an answer, where only its words can tell. */
 export function decodeError(status: number, text: string): DarioError {
-  let body: unknown
-  try {
-    body = JSON.parse(text)
-  } catch {
-    return createError(status, summarise(status, text), {})
-  }
-  const root = Array.isArray(body) ? body[0] : body // Gemini wraps its error in an array
-  if (!isObject(root)) return createError(status, summarise(status, text), {})
+  const root = parseErrorBody(text)
+  if (root === undefined) return createError(status, summarise(status, text), {})
   const detail = optionalObj(root['error']) ?? root
-  return createError(status, readMessage(root, detail) ?? summarise(status, ''), detail)
+  return createError(status, readMessage(root, detail) || summarise(status, ''), detail)
 }
 
 /** Every error object that a vendor puts into a stream or a 200 (pitfall O7). */
@@ -70,9 +54,7 @@ function readMessage(root: JsonObject, detail: JsonObject): string | undefined {
     ?? optionalStr(root['detail']) ?? optionalStr(detail['msg'])
   const raw = optionalObj(detail['metadata'])?.['raw'] // OpenRouter: the vendor's own body, the only part that helps
   if (message !== undefined) return typeof raw === 'string' && raw !== '' ? `${message}: ${raw}` : message
-  const list = optionalArr(root['detail']) ?? optionalArr(optionalObj(root['message'])?.['detail']) // Mistral, FastAPI
-  const places = list?.filter(isObject)
-  return places?.map((entry) => `${optionalArr(entry['loc'])?.join('.') ?? ''}: ${String(entry['msg'])}`).join('; ')
+  return readPlaces(root['detail']) ?? readPlaces(optionalObj(root['message'])?.['detail'])
 }
 
 /** An HTML page or bare text as one sentence (pitfall E8). */
@@ -85,12 +67,13 @@ function summarise(status: number, text: string): string {
 
 function createError(status: number, message: string, detail: JsonObject): DarioError {
   const words = [detail['code'], detail['type']].filter((word) => typeof word === 'string')
-  const real = status === 200 ? optionalNum(detail['code']) ?? readStatus(`${words.join(' ')} ${message}`) : status
-  // lossy: over 2,000 characters an error is somebody's prompt or page; control characters would forge log lines
-  const clean = message.replace(/[\u0000-\u001f\u007f]+/g, ' ').slice(0, 2000)
+  const coded = Math.trunc(optionalNum(detail['code']) ?? 0)
+  const real = status !== 200 ? status : coded >= 400 && coded <= 599 ? coded : readStatus(`${words.join(' ')} ${message}`)
   const overflow = [400, 413, 422].includes(real)
     && (words.includes('context_length_exceeded') || readOverflow(message) !== undefined)
-  return new DarioError(overflow ? 'context_length_exceeded' : toCode(real, words.join(' '), message), clean, {
+  const noModel = real === 404 && /model/i.test(`${words.join(' ')} ${message}`)
+  const code = overflow ? 'context_length_exceeded' : noModel ? 'model_not_found' : toCode(real)
+  return new DarioError(code, toLine(message), {
     status: overflow ? 400 : real,
     path: optionalStr(detail['param']),
     upstreamType: words[0],
@@ -105,30 +88,11 @@ function readStatus(words: string): number {
   return /authentication|invalid_api_key/i.test(words) ? 401 : 502
 }
 
-function toCode(status: number, words: string, message: string): ErrorCode {
-  switch (status) {
-    case 401: return 'authentication'
-    case 402: return 'payment_required'
-    case 403: return 'permission'
-    case 404: return /model/i.test(`${words} ${message}`) ? 'model_not_found' : 'not_found'
-    case 405: return 'method_not_allowed'
-    case 408: return 'timeout'
-    case 409: return 'conflict'
-    case 413: return 'request_too_large'
-    case 415: return 'unsupported_media_type'
-    case 429: return 'rate_limited'
-    case 503:
-    case 529: return 'overloaded'
-    case 504: return 'upstream_timeout'
-    default: return status >= 500 ? 'upstream_error' : 'invalid_request'
-  }
-}
-
 /** What a refusal of a field looks like: not of its value, which would be the client's own mistake. */
 const REFUSES =
   /unsupported|not (?:supported|permitted|allowed)|n[o']t support|unknown|unrecogni[sz]ed|unexpected|extra/i
 
-const REPAIRS: readonly [RegExp, Repair][] = [
+const REPAIRS: Lessons = [
   [/\bmax_completion_tokens\b.*\binstead\b|\bmax_tokens\b.*\bmax_completion_tokens\b/i, 'max_completion_tokens'],
   [/\bmax_completion_tokens\b/i, 'max_tokens'],
   [/\bmax_tokens\b/i, 'max_completion_tokens'],
@@ -150,6 +114,5 @@ export function readRepairs(error: DarioError): Repair[] {
   if (wantsReasoning.test(error.message)) return ['replay_reasoning'] // T4
   const text = `'${error.path ?? ''}' ${error.message}`
   if (!REFUSES.test(`${error.upstreamType ?? ''} ${error.message}`)) return []
-  const found = REPAIRS.find(([pattern]) => pattern.test(text))
-  return found === undefined ? [] : [found[1]]
+  return findRepair(REPAIRS, text)
 }

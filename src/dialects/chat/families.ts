@@ -4,6 +4,7 @@
  * @module
  */
 import type { Target } from '../dialect.ts'
+import { hasXhigh } from '../openai.ts'
 
 export interface Family {
   maxTokensField: 'max_tokens' | 'max_completion_tokens'
@@ -47,7 +48,7 @@ export function toFamily({ model, host = '' }: Target): Family {
     sampling: !openaiReasons,
     stops: openaiReasons ? 0 : openai ? 4 : 16,
     reasoning: openrouter ? 'object' : switched ? 'switch' : mistral || (openai || /^(?:chatgpt|gpt-[34])/.test(name)) && !reasons ? 'none' : 'effort',
-    xhigh: /^gpt-(?:5\.(?:[2-9]|\d\d)|[6-9])|codex-max/.test(name),
+    xhigh: hasXhigh(name),
     replaysReasoning: switched || /^(?:deepseek|kimi|moonshot|glm|minimax)/.test(name) && !openrouter,
     details: openrouter,
     cacheMarks: openrouter && /claude|gemini/.test(name),

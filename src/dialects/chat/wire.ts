@@ -4,7 +4,8 @@
  * @module
  */
 import type { JsonObject, StopReason, Usage } from '../../hub/types.ts'
-import { isObject, optionalArr, optionalNum, optionalObj } from '../read.ts'
+import { decodeUsage } from '../openai.ts'
+import { isObject, optionalArr, optionalObj } from '../read.ts'
 
 // Type aliases, not interfaces: only an alias is assignable to JsonObject.
 export type ChatPart = { type: string; [field: string]: string | JsonObject | undefined }
@@ -61,32 +62,7 @@ export function readUsage(data: JsonObject): Partial<Usage> | undefined {
   const choice = optionalArr(data['choices'])?.[0]
   const usage = optionalObj(data['usage']) ?? optionalObj(optionalObj(data['x_groq'])?.['usage'])
     ?? (isObject(choice) ? optionalObj(choice['usage']) : undefined) // Moonshot
-  return usage === undefined ? undefined : decodeUsage(usage)
-}
-
-function decodeUsage(usage: JsonObject): Partial<Usage> | undefined {
-  const prompt = optionalNum(usage['prompt_tokens']) ?? optionalNum(usage['input_tokens'])
-  const completion = optionalNum(usage['completion_tokens']) ?? optionalNum(usage['output_tokens'])
-  if (prompt === undefined && completion === undefined) return undefined
-  const details = optionalObj(usage['prompt_tokens_details']) ?? optionalObj(usage['input_tokens_details'])
-  const outputDetails = optionalObj(usage['completion_tokens_details']) ?? optionalObj(usage['output_tokens_details'])
-  const first = (...values: unknown[]): number => values.map(optionalNum).find((value) => value !== undefined) ?? 0
-  const cacheRead = first(
-    details?.['cached_tokens'], usage['prompt_cache_hit_tokens'], usage['cached_tokens'],
-    usage['cache_read_input_tokens'],
-  )
-  const cacheWrite = first(details?.['cache_write_tokens'], usage['cache_creation_input_tokens'])
-  const reasoning = optionalNum(outputDetails?.['reasoning_tokens']) ?? optionalNum(usage['reasoning_tokens'])
-  let output = completion ?? 0
-  // xAI counts reasoning beside the completion, everyone else inside it: only the total tells them apart.
-  if (reasoning !== undefined && usage['total_tokens'] === (prompt ?? 0) + output + reasoning) output += reasoning
-  return {
-    input: Math.max(0, (prompt ?? 0) - cacheRead - cacheWrite),
-    cacheRead,
-    cacheWrite,
-    output,
-    ...(reasoning === undefined ? {} : { reasoning }),
-  }
+  return decodeUsage(usage)
 }
 
 export function encodeUsage(usage: Usage): JsonObject {

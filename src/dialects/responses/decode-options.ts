@@ -1,10 +1,12 @@
 /**
- * Decodes what a Responses request says about tools, their choice, reasoning and the shape of the answer.
+ * Decodes what a Responses request says about tools, their choice and reasoning.
  * https://platform.openai.com/docs/api-reference/responses/create
  * @module
  */
-import type { HubRequest, JsonObject, OutputFormat, Thinking, Tool, ToolChoice, Warning } from '../../hub/types.ts'
-import { arr, filled, isObject, obj, optionalArr, optionalBool, optionalObj, optionalStr, str } from '../read.ts'
+import type { HubRequest, JsonObject, Thinking, Tool, ToolChoice, Warning } from '../../hub/types.ts'
+import {
+  arr, defined, filled, isObject, obj, optionalArr, optionalBool, optionalObj, optionalStr, readEffort, str,
+} from '../read.ts'
 
 export function decodeTools(value: unknown): Tool[] {
   if (value == null) return []
@@ -13,23 +15,17 @@ export function decodeTools(value: unknown): Tool[] {
 
 function decodeTool(tool: JsonObject, path: string, namespace?: string): Tool[] {
   const type = str(tool['type'], `${path}.type`)
-  const shared = {
-    ...(optionalStr(tool['description']) === undefined ? {} : { description: optionalStr(tool['description']) }),
-    ...(namespace === undefined ? {} : { namespace }),
-  }
+  const description = optionalStr(tool['description'])
   switch (type) {
     case 'function': {
-      const strict = optionalBool(tool['strict'])
-      return [{
-        type: 'function', name: filled(tool['name'], `${path}.name`), ...shared,
-        inputSchema: optionalObj(tool['parameters']) ?? { type: 'object', properties: {} },
-        ...(strict === undefined ? {} : { strict }),
-      }]
+      const inputSchema = optionalObj(tool['parameters']) ?? { type: 'object', properties: {} }
+      const name = filled(tool['name'], `${path}.name`)
+      return [defined({ type, name, description, namespace, inputSchema, strict: optionalBool(tool['strict']) })]
     }
     case 'custom': {
-      const format = optionalObj(tool['format'])
-      const grammar = format === undefined || format['type'] === 'text' ? {} : { format }
-      return [{ type: 'custom', name: filled(tool['name'], `${path}.name`), ...shared, ...grammar }]
+      const grammar = optionalObj(tool['format'])
+      const format = grammar?.['type'] === 'text' ? undefined : grammar
+      return [defined({ type, name: filled(tool['name'], `${path}.name`), description, namespace, format })]
     }
     case 'namespace': { // R6: lossy: the namespace's own description has no place in a flat list
       const name = str(tool['name'], `${path}.name`)
@@ -69,27 +65,11 @@ function isSameTool(tool: Tool, wanted: JsonObject): boolean {
   return tool.value['type'] === wanted['type'] && (wanted['server_label'] ?? null) === (tool.value['server_label'] ?? null)
 }
 
-const EFFORTS: readonly string[] = ['minimal', 'low', 'medium', 'high', 'xhigh', 'max'] satisfies Thinking['effort'][]
-
 /** A wish for summaries alone is no wish for reasoning: Codex sends it to models that have none (Q4, T10). */
 export function decodeThinking(reasoning: JsonObject | undefined): Thinking | undefined {
   const effort = optionalStr(reasoning?.['effort'])
   if (effort === undefined) return undefined
   if (effort === 'none') return { mode: 'off' }
-  const known = EFFORTS.includes(effort) ? { effort: effort as NonNullable<Thinking['effort']> } : {}
-  return { mode: 'on', ...known, visible: (reasoning?.['summary'] ?? reasoning?.['generate_summary']) != null }
-}
-
-export function decodeFormat(format: JsonObject | undefined): OutputFormat | undefined {
-  if (format?.['type'] === 'json_object') return { type: 'json_object' }
-  if (format?.['type'] !== 'json_schema') return undefined
-  const name = optionalStr(format['name'])
-  const description = optionalStr(format['description'])
-  const strict = optionalBool(format['strict'])
-  return {
-    type: 'json_schema', schema: obj(format['schema'], 'text.format.schema'),
-    ...(name === undefined ? {} : { name }),
-    ...(description === undefined ? {} : { description }),
-    ...(strict === undefined ? {} : { strict }),
-  }
+  const visible = (reasoning?.['summary'] ?? reasoning?.['generate_summary']) != null
+  return defined<Thinking>({ mode: 'on', effort: readEffort(effort), visible })
 }

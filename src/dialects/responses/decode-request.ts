@@ -6,9 +6,10 @@
 import { DarioError } from '../../errors.ts'
 import type { Block, HubRequest, Json, JsonObject, Source, Turn, Warning } from '../../hub/types.ts'
 import type { Repair } from '../dialect.ts'
-import { arr, filled, given, isObject, num, obj, oneOf, optionalArr, optionalBool, optionalObj, optionalStr, str } from '../read.ts'
-import { decodeFormat, decodeThinking, decodeToolChoice, decodeTools } from './decode-options.ts'
-import { ERROR_PREFIX, isClientItem, readPartsText, readSeal } from './wire.ts'
+import { decodeAudio, decodeFormat, readErrorPrefix } from '../openai.ts'
+import { arr, defined, filled, given, isObject, num, obj, oneOf, optionalArr, optionalBool, optionalObj, optionalStr, str } from '../read.ts'
+import { decodeThinking, decodeToolChoice, decodeTools } from './decode-options.ts'
+import { isClientItem, readPartsText, readSeal } from './wire.ts'
 
 /** What needs the vendor's own server: no other API can say it. */
 const SERVER_HELD = ['conversation', 'prompt'] as const
@@ -46,7 +47,7 @@ export function expandInput(body: JsonObject, stored: StoredResponse | undefined
   const items = toItems(body['input'])
   const input = items.map((item) => {
     if (!isObject(item) || item['type'] !== 'item_reference') return item
-    return byId.get(item['id']) ?? find(String(item['id'])) ?? item
+    return byId.get(item['id']) ?? find(optionalStr(item['id']) ?? '') ?? item
   })
   if (stored === undefined) return input.every((item, index) => item === items[index]) ? body : { ...body, input }
   const { previous_response_id: _, ...rest } = body
@@ -64,6 +65,8 @@ export function decodeRequest(body: JsonObject): { request: HubRequest; warnings
   const choice = decodeToolChoice(body['tool_choice'], tools, warnings)
   const { input: _, ...extra } = body
   const text = optionalObj(body['text'])
+  const asked = optionalObj(text?.['format'])
+  const format = decodeFormat(asked, asked, (schema) => obj(schema, 'text.format.schema'))
   const request: HubRequest = {
     model: str(body['model'], 'model'),
     turns: decodeTurns(body),
@@ -75,7 +78,7 @@ export function decodeRequest(body: JsonObject): { request: HubRequest; warnings
     topP: given(body['top_p'], 'top_p', num),
     stop: [],
     thinking: decodeThinking(optionalObj(body['reasoning'])),
-    format: decodeFormat(optionalObj(text?.['format'])),
+    format: format && defined(format),
     user: optionalStr(body['safety_identifier']) ?? optionalStr(body['user']),
     cacheKey: optionalStr(body['prompt_cache_key']),
     serviceTier: optionalStr(body['service_tier']),
@@ -160,15 +163,10 @@ function decodeCall(item: JsonObject, type: 'function_call' | 'custom_tool_call'
   const name = str(item['name'], `${path}.name`)
   if (name === '') return [] // B14: no backend takes it; its output then becomes plain text
   const custom = type === 'custom_tool_call'
-  const namespace = optionalStr(item['namespace'])
-  return [{
-    type: 'tool_use',
-    id: str(item['call_id'], `${path}.call_id`),
-    name,
-    input: optionalStr(item[custom ? 'input' : 'arguments']) ?? '',
-    kind: custom ? 'custom' : 'function',
-    ...(namespace === undefined ? {} : { namespace }),
-  }]
+  const id = str(item['call_id'], `${path}.call_id`)
+  const input = optionalStr(item[custom ? 'input' : 'arguments']) ?? ''
+  const kind = custom ? 'custom' : 'function'
+  return [defined({ type: 'tool_use', id, name, input, kind, namespace: optionalStr(item['namespace']) })]
 }
 
 function decodeOutput(item: JsonObject, path: string): Block[] {
@@ -178,10 +176,7 @@ function decodeOutput(item: JsonObject, path: string): Block[] {
     : toText(JSON.stringify(output)) // K11
   const toolUseId = optionalStr(item['call_id']) ?? ''
   if (toolUseId === '') return content // R7: an invented id would poison every later turn
-  const first = content[0]
-  const isError = first?.type === 'text' && first.text.startsWith(ERROR_PREFIX)
-  if (isError) content[0] = { ...first, text: first.text.slice(ERROR_PREFIX.length) }
-  return [{ type: 'tool_result', toolUseId, content, isError }]
+  return [{ type: 'tool_result', toolUseId, ...readErrorPrefix(content) }]
 }
 
 function decodeReasoning(item: JsonObject): Block[] {
@@ -210,23 +205,16 @@ function decodePart(part: JsonObject, path: string): Block[] {
     case 'summary_text': return toText(str(part['text'], `${path}.text`))
     case 'refusal': return [{ type: 'refusal', text: str(part['refusal'], `${path}.refusal`) }]
     case 'input_image': {
-      const detail = optionalStr(part['detail'])
       const source = readSource(part['image_url'], part['file_id'], `${path}.image_url`)
       // I3: a PDF in an image part is a document all the same.
       const kind = source.type === 'base64' && source.mediaType === 'application/pdf' ? 'document' : 'image'
-      return [{ type: 'media', kind, source, ...(detail === undefined ? {} : { detail }) }]
+      return [defined({ type: 'media', kind, source, detail: optionalStr(part['detail']) })]
     }
     case 'input_file': {
-      const name = optionalStr(part['filename'])
       const source = readSource(part['file_data'] ?? part['file_url'], part['file_id'], `${path}.file_data`)
-      return [{ type: 'media', kind: 'document', source, ...(name === undefined ? {} : { name }) }]
+      return [defined({ type: 'media', kind: 'document', source, name: optionalStr(part['filename']) })]
     }
-    case 'input_audio': {
-      const audio = obj(part['input_audio'], `${path}.input_audio`)
-      const mediaType = `audio/${optionalStr(audio['format']) ?? 'wav'}`
-      const data = filled(audio['data'], `${path}.input_audio.data`)
-      return [{ type: 'media', kind: 'audio', source: { type: 'base64', mediaType, data } }]
-    }
+    case 'input_audio': return [decodeAudio(part, path, 'mp3')]
     default: return [{ type: 'opaque', origin: 'responses', value: { ...part, type: str(part['type'], `${path}.type`) } }]
   }
 }

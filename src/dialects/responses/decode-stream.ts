@@ -5,17 +5,14 @@
  * @module
  */
 import { DarioError } from '../../errors.ts'
-import type { Block, HubEvent, JsonObject, ToolKind, Usage } from '../../hub/types.ts'
+import type { Block, HubEvent, JsonObject, Usage } from '../../hub/types.ts'
 import type { SseEvent } from '../../sse.ts'
-import type { StreamDecoder, ToolIdentity } from '../dialect.ts'
+import type { DecodeContext, StreamDecoder } from '../dialect.ts'
+import { toToolUse } from '../names.ts'
+import { decodeUsage } from '../openai.ts'
 import { isObject, optionalArr, optionalNum, optionalObj, optionalStr, parseObject } from '../read.ts'
 import { decodeFailure } from './error.ts'
-import { decodeStop, decodeUsage, readPartsText, readSeal } from './wire.ts'
-
-export interface DecoderContext {
-  toolNames: ReadonlyMap<string, ToolIdentity>
-  newId: (prefix: string) => string
-}
+import { decodeStop, readPartsText, readSeal } from './wire.ts'
 
 /** A hub block that an item or one of its parts has become. */
 interface Piece {
@@ -35,14 +32,12 @@ interface Item {
   done: boolean
 }
 
-export function createStreamDecoder(context: DecoderContext): StreamDecoder & { finish(response: JsonObject): HubEvent[] } {
+export function createStreamDecoder(context: DecodeContext): StreamDecoder & { finish(response: JsonObject): HubEvent[] } {
   const items = new Map<number, Item>()
   const openPieces = new Set<Piece>()
   const callIds = new Set<string>()
   let events: HubEvent[] = []
-  let nextIndex = 0
-  let started = false
-  let over = false
+  let nextIndex = 0, started = false, over = false
   let usage: Usage | undefined
   const saw = { tool: false, refusal: false }
 
@@ -112,7 +107,8 @@ export function createStreamDecoder(context: DecoderContext): StreamDecoder & { 
     if (wireName === '' || callIds.has(id)) return undefined // B14: a call without a name can be answered by nobody
     callIds.add(id)
     saw.tool = true
-    const piece = open(item, 'tool', readToolUse(item, wireName, id, context.toolNames))
+    const kind = item.type === 'custom_tool_call' ? 'custom' : 'function'
+    const piece = open(item, 'tool', toToolUse(context, id, wireName, kind, optionalStr(item.value['namespace'])))
     for (const text of item.waiting.splice(0)) write(piece, text)
     return piece
   }
@@ -130,12 +126,8 @@ export function createStreamDecoder(context: DecoderContext): StreamDecoder & { 
     item.done = true
     item.value = { ...item.value, ...value }
     switch (item.type) {
-      case 'message':
-        finishMessage(item)
-        break
-      case 'reasoning':
-        finishReasoning(item)
-        break
+      case 'message': finishMessage(item); break
+      case 'reasoning': finishReasoning(item); break
       case 'function_call':
       case 'custom_tool_call': {
         const piece = toolOf(item, true)
@@ -284,15 +276,5 @@ export function createStreamDecoder(context: DecoderContext): StreamDecoder & { 
       if (over) return []
       return fail(new DarioError('upstream_protocol', 'the upstream closed the stream half way through its answer; try again'))
     },
-  }
-}
-
-function readToolUse(item: Item, wireName: string, id: string, toolNames: DecoderContext['toolNames']): Block {
-  const known = toolNames.get(wireName)
-  const kind: ToolKind = item.type === 'custom_tool_call' ? 'custom' : known?.kind ?? 'function'
-  const namespace = known === undefined ? optionalStr(item.value['namespace']) : known.namespace
-  return {
-    type: 'tool_use', id, name: known?.name ?? wireName, input: '', kind,
-    ...(namespace === undefined ? {} : { namespace }),
   }
 }

@@ -3,40 +3,25 @@
  * https://platform.openai.com/docs/api-reference/responses
  * @module
  */
-import type { HubEvent, JsonObject } from '../../hub/types.ts'
 import type { SseEvent } from '../../sse.ts'
 import type { Dialect } from '../dialect.ts'
+import { KEEP_ALIVE, decodeUsage } from '../openai.ts'
 import { optionalObj, optionalStr, parseObject } from '../read.ts'
 import { decodeRequest, repairBody } from './decode-request.ts'
 import { createStreamDecoder } from './decode-stream.ts'
-import type { DecoderContext } from './decode-stream.ts'
 import { encodeRequest } from './encode-request.ts'
-import { KEEP_ALIVE, createStreamEncoder, encodeReply } from './encode-stream.ts'
+import { createStreamEncoder, encodeReply } from './encode-stream.ts'
 import { decodeError, encodeError, encodeStreamError, readRepairs } from './error.ts'
-import { decodeUsage } from './wire.ts'
 
 export const responsesDialect: Dialect = {
   name: 'responses',
-  decodeRequest,
-  encodeRequest,
-  createStreamDecoder: (context) => createStreamDecoder(context),
-  decodeReply,
-  createStreamEncoder,
-  encodeReply,
-  encodeError,
-  encodeStreamError,
-  keepAlive: KEEP_ALIVE,
-  decodeError,
-  readRepairs,
-  repairBody,
+  decodeRequest, encodeRequest,
+  createStreamDecoder, decodeReply: (body, context) => createStreamDecoder(context).finish(body),
+  createStreamEncoder, encodeReply,
+  encodeError, encodeStreamError, keepAlive: KEEP_ALIVE,
+  decodeError, readRepairs, repairBody,
   readUsage: (data) => decodeUsage(data['usage'] ?? optionalObj(data['response'])?.['usage']),
-  isPreamble,
-  endOf,
-}
-
-/** The final object of a stream and a whole answer are the same thing. */
-function decodeReply(body: JsonObject, context: DecoderContext): HubEvent[] {
-  return createStreamDecoder(context).finish(body)
+  isPreamble, endOf,
 }
 
 const PREAMBLE = ['response.created', 'response.in_progress', 'response.queued', 'keepalive']

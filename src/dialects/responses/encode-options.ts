@@ -1,12 +1,15 @@
 /**
- * Encodes sampling, reasoning, format and bookkeeping for a Responses backend, by what its models are known to refuse.
+ * Encodes sampling, reasoning, format, bookkeeping and tools for a Responses backend, by what its models are known to
+ * refuse.
  * https://platform.openai.com/docs/guides/reasoning
  * @module
  */
-import type { HubRequest, JsonObject, OutputFormat, Thinking, Warning } from '../../hub/types.ts'
+import type { HubRequest, JsonObject, OutputFormat, Thinking, Tool, Warning } from '../../hub/types.ts'
 import type { Target } from '../dialect.ts'
 import { shorten } from '../names.ts'
-import { optionalStr } from '../read.ts'
+import type { ToolNames } from '../names.ts'
+import { encodeSchema, hasXhigh, toEffort, toTier } from '../openai.ts'
+import { defined, optionalObj, optionalStr, toText } from '../read.ts'
 import { repairSchema } from '../schema.ts'
 
 /** OpenAI's floor for `max_output_tokens`; Claude Code asks for 1 to see whether a key works. */
@@ -32,7 +35,7 @@ export function encodeOptions(request: HubRequest, target: Target, warnings: War
   const chat = request.extra.chat ?? {}
   const body: JsonObject = {}
   for (const field of SHARED_WITH_CHAT) if (chat[field] != null) body[field] = chat[field]
-  const tier = request.serviceTier === 'standard_only' ? 'default' : request.serviceTier // Anthropic's word for it
+  const tier = toTier(request.serviceTier)
   if (tier !== undefined && TIERS.includes(tier)) body['service_tier'] = tier
   if (request.maxTokens !== undefined) {
     body['max_output_tokens'] = Math.max(LEAST_OUTPUT, Math.min(request.maxTokens, target.maxOutputTokens ?? Infinity))
@@ -40,10 +43,8 @@ export function encodeOptions(request: HubRequest, target: Target, warnings: War
   encodeSampling(request, target, body, warnings)
   const reasoning = encodeThinking(request.thinking, target)
   if (reasoning !== undefined) body['reasoning'] = reasoning
-  const text = {
-    ...(request.format === undefined || target.repairs.has('no_format') ? {} : { format: encodeFormat(request.format, target) }),
-    ...(optionalStr(chat['verbosity']) === undefined ? {} : { verbosity: chat['verbosity'] }),
-  }
+  const format = target.repairs.has('no_format') ? undefined : encodeFormat(request.format, target)
+  const text = defined({ format, verbosity: optionalStr(chat['verbosity']) })
   if (Object.keys(text).length > 0) body['text'] = text
   const cacheKey = request.cacheKey ?? target.session
   if (cacheKey !== undefined) body['prompt_cache_key'] = shorten(cacheKey) // C7
@@ -68,9 +69,9 @@ function encodeSampling(request: HubRequest, target: Target, body: JsonObject, w
 function encodeThinking(thinking: Thinking | undefined, target: Target): JsonObject | undefined {
   if (thinking === undefined || target.repairs.has('no_thinking') || isPlainModel(target.model)) return undefined
   const name = target.model.replace(OWN_NAME, '')
-  const effort = thinking.mode === 'off' ? toOff(name) : toEffort(thinking, name)
+  const effort = thinking.mode === 'off' ? toOff(name) : toEffort(thinking, hasXhigh(name))
   const summary = thinking.mode === 'off' || thinking.visible === false ? {} : { summary: 'auto' }
-  const reasoning = { ...(effort === undefined ? {} : { effort }), ...summary }
+  const reasoning = defined({ effort, ...summary })
   return Object.keys(reasoning).length === 0 ? undefined : reasoning
 }
 
@@ -80,28 +81,9 @@ function toOff(name: string): string | undefined {
   return /^gpt-5/.test(name) ? 'minimal' : undefined
 }
 
-function toEffort({ effort, budget }: Thinking, name: string): string | undefined {
-  switch (effort) {
-    case 'minimal': return 'low' // lossy: newer models refuse the word
-    case 'xhigh':
-    case 'max': // lossy: the highest word that the model has
-      return /^gpt-(?:5\.(?:[2-9]|\d\d)|[6-9])|codex-max/.test(name) ? 'xhigh' : 'high'
-    case undefined:
-      // lossy: a budget in tokens becomes a word
-      return budget === undefined ? undefined : budget <= 2048 ? 'low' : budget <= 8192 ? 'medium' : 'high'
-    default: return effort
-  }
-}
-
-function encodeFormat(format: OutputFormat, target: Target): JsonObject {
-  if (format.type === 'json_object') return { type: 'json_object' }
-  return {
-    type: 'json_schema',
-    name: (format.name ?? 'answer').replace(/[^A-Za-z0-9_-]/g, '_').slice(0, 64),
-    ...(format.description === undefined ? {} : { description: format.description }),
-    schema: repairSchema(format.schema, { inlineRefs: false }),
-    ...(format.strict === undefined || target.repairs.has('no_strict') ? {} : { strict: format.strict }),
-  }
+function encodeFormat(format: OutputFormat | undefined, target: Target): JsonObject | undefined {
+  if (format?.type !== 'json_schema') return format && { type: format.type }
+  return { type: 'json_schema', ...encodeSchema(format, target) }
 }
 
 /** A11: nothing unknown travels, and nothing is lost unsaid. */
@@ -110,4 +92,80 @@ function warnOfRest({ extra }: HubRequest, warnings: Warning[]): void {
   for (const field of Object.keys(extra.chat ?? {})) {
     if (!known.includes(field)) warnings.push({ path: field, reason: 'OpenAI Responses has no such field' })
   }
+}
+
+/** `tools`, `tool_choice` and `parallel_tool_calls`; nothing at all when no tool is left (pitfalls A10, Q11). */
+export function encodeToolFields(request: HubRequest, target: Target, names: ToolNames, warnings: Warning[]): JsonObject {
+  const byName = new Map<string, JsonObject>()
+  for (const [index, tool] of request.tools.entries()) {
+    const encoded = encodeTool(tool, `tools[${index}]`, target, names, warnings)
+    if (encoded === undefined) continue
+    byName.set(optionalStr(encoded['name']) ?? JSON.stringify(encoded), encoded) // K14: the last of a name wins
+  }
+  const tools = [...byName.values()]
+  if (tools.length === 0) {
+    if (request.toolChoice?.type === 'required' || request.toolChoice?.type === 'tool') {
+      warnings.push({ path: 'tool_choice', reason: 'no tool is left that this backend could be made to call' })
+    }
+    return {}
+  }
+  const choice = encodeToolChoice(request, tools, names, warnings)
+  const parallel = target.repairs.has('no_parallel_tools') ? undefined : request.parallelTools
+  return defined({ tools, tool_choice: choice, parallel_tool_calls: parallel })
+}
+
+function encodeTool(tool: Tool, path: string, target: Target, names: ToolNames, warnings: Warning[]): JsonObject | undefined {
+  switch (tool.type) {
+    case 'function': return defined({
+      type: 'function',
+      name: names.toWire({ ...tool, kind: 'function' }),
+      description: tool.description,
+      parameters: repairSchema(tool.inputSchema, { root: 'object', inlineRefs: false }),
+      // Here `strict` is on unless it is switched off, and then refuses most schemas (pitfall K7).
+      strict: target.repairs.has('no_strict') ? undefined : tool.strict ?? false,
+    })
+    case 'custom': {
+      const { type, description, format } = tool
+      return defined({ type, name: names.toWire({ ...tool, kind: type }), description, format })
+    }
+    case 'web_search':
+      if (tool.origin === 'responses') return tool.value
+      if (target.host === 'api.openai.com') return encodeWebSearch(tool.value)
+      warnings.push({ path, reason: 'this backend is not known to search the web' }) // A12, R15
+      return undefined
+    case 'opaque':
+      if (tool.origin === 'responses') return tool.value
+      warnings.push({ path, reason: `only ${tool.origin} can run the tool ${toText(tool.value['type'])}` })
+      return undefined
+    default: return tool satisfies never
+  }
+}
+
+/** From Anthropic's tool or from Chat's `web_search_options`. lossy: `max_uses` and blocked domains have no word here. */
+function encodeWebSearch(value: JsonObject): JsonObject {
+  const asked = optionalObj(value['user_location'])
+  const location = asked === undefined ? undefined : { type: 'approximate', ...optionalObj(asked['approximate']) ?? asked }
+  const domains = value['allowed_domains']
+  return defined({
+    type: 'web_search',
+    filters: Array.isArray(domains) ? { allowed_domains: domains } : undefined,
+    user_location: location,
+    search_context_size: optionalStr(value['search_context_size']),
+  })
+}
+
+/** From the tools that are really sent (pitfall R16). */
+function encodeToolChoice(
+  request: HubRequest, tools: JsonObject[], names: ToolNames, warnings: Warning[],
+): JsonObject | string | undefined {
+  const choice = request.toolChoice
+  if (choice?.type !== 'tool') return choice?.type
+  const wanted = request.tools.find((tool) => (tool.type === 'function' || tool.type === 'custom') && tool.name === choice.name)
+  const wire = wanted === undefined || !('name' in wanted) ? undefined : names.toWire(wanted)
+  const sent = tools.find((tool) => tool['name'] === wire && wire !== undefined)
+  if (sent !== undefined) return { type: sent['type'] as string, name: wire }
+  const search = tools.find((tool) => tool['type'] === 'web_search')
+  if (choice.name === 'web_search' && search !== undefined) return { type: 'web_search' }
+  warnings.push({ path: 'tool_choice', reason: `the tool ${choice.name} is not sent, so it cannot be forced` })
+  return 'auto'
 }

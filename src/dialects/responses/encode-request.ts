@@ -9,9 +9,9 @@ import type { Block, BlockOf, HubRequest, JsonObject, Turn, Warning } from '../.
 import type { EncodedRequest, Target } from '../dialect.ts'
 import { createToolNames, shorten } from '../names.ts'
 import type { ToolNames } from '../names.ts'
-import { encodeOptions, isPlainModel } from './encode-options.ts'
-import { encodeToolFields } from './encode-tools.ts'
-import { ERROR_PREFIX } from './wire.ts'
+import { ERROR_PREFIX, encodeAudio, toUrl } from '../openai.ts'
+import { toText } from '../read.ts'
+import { encodeOptions, encodeToolFields, isPlainModel } from './encode-options.ts'
 
 interface Run {
   target: Target
@@ -82,7 +82,7 @@ function encodeUserTurn(turn: Turn, run: Run): JsonObject[] {
 }
 
 /** Opaque values are input items or parts of a message's content. */
-const isItem = (block: BlockOf<'opaque'>): boolean => !String(block.value['type']).startsWith('input_')
+const isItem = (block: BlockOf<'opaque'>): boolean => !toText(block.value['type']).startsWith('input_')
 
 function encodeOutput(block: BlockOf<'tool_result'>, turn: Turn, run: Run): JsonObject {
   const parts = block.content.flatMap((inner) => encodePart(inner, turn, run))
@@ -102,7 +102,7 @@ function encodePart(block: Block, turn: Turn, run: Run): JsonObject[] {
     case 'media': return [encodeMedia(block, turn)]
     case 'opaque':
       if (block.origin === 'responses') return [block.value]
-      drop(run, turn, `a ${String(block.value['type'])} block means something to ${block.origin} only`)
+      drop(run, turn, `a ${toText(block.value['type'])} block means something to ${block.origin} only`)
       return []
     default:
       drop(run, turn, `a ${block.type} block cannot stand here`)
@@ -123,12 +123,9 @@ function encodeMedia(block: BlockOf<'media'>, turn: Turn): JsonObject {
     }
     return { type: block.kind === 'image' ? 'input_image' : 'input_file', file_id: source.id }
   }
-  const url = source.type === 'url' ? source.url : `data:${source.mediaType};base64,${source.data}`
+  const url = toUrl(source)
   if (block.kind === 'image') return { type: 'input_image', image_url: url, detail: block.detail ?? 'auto' }
-  if (block.kind === 'audio' && source.type === 'base64') {
-    const format = source.mediaType.replace(/^audio\/(x-)?/, '').replace('mpeg', 'mp3')
-    return { type: 'input_audio', input_audio: { data: source.data, format } }
-  }
+  if (block.kind === 'audio' && source.type === 'base64') return encodeAudio(source)
   if (source.type === 'url') return { type: 'input_file', file_url: url }
   return { type: 'input_file', filename: block.name ?? 'document.pdf', file_data: url }
 }
@@ -152,7 +149,7 @@ function encodeAssistantTurn(turn: Turn, run: Run): JsonObject[] {
       case 'opaque':
         flush()
         if (block.origin === 'responses') items.push(block.value)
-        else drop(run, turn, `a ${String(block.value['type'])} block means something to ${block.origin} only`)
+        else drop(run, turn, `a ${toText(block.value['type'])} block means something to ${block.origin} only`)
         break
       default: drop(run, turn, `a ${block.type} block cannot stand in an assistant turn`)
     }

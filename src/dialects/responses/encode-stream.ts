@@ -8,11 +8,9 @@ import type { DarioError } from '../../errors.ts'
 import { packSeal } from '../../hub/seal.ts'
 import type { Block, BlockOf, HubEvent, HubReply, JsonObject, Seal, StopReason, Usage } from '../../hub/types.ts'
 import type { ReplyContext, StreamEncoder } from '../dialect.ts'
+import { KEEP_ALIVE } from '../openai.ts'
 import { parseObject } from '../read.ts'
-import { encodeResponse } from './reply.ts'
-import { INCOMPLETE, encodeEvent } from './wire.ts'
-
-export const KEEP_ALIVE = ': keep-alive\n\n'
+import { INCOMPLETE, encodeEvent, encodeResponse } from './wire.ts'
 
 /** Told of every stream event of this answer, in order. */
 type Emit = (type: string, fields: JsonObject) => void
@@ -68,10 +66,7 @@ function createBuilder(context: ReplyContext, emit: Emit): (event: HubEvent) => 
   /** Ended calls whose `done` events wait for what comes next: a call that was cut must never be run (pitfall R13). */
   let held: OpenOf<'tool'>[] = []
   let message: Message | undefined
-  let nextOutput = 0
-  let id = ''
-  let over = false
-  let refused = false
+  let nextOutput = 0, id = '', over = false, refused = false
 
   function start(): void {
     if (id !== '') return
@@ -118,8 +113,7 @@ function createBuilder(context: ReplyContext, emit: Emit): (event: HubEvent) => 
         add(nextOutput, block.value)
         return finish(nextOutput++, block.value)
       case 'media': // lossy: an answer here holds text and calls only
-      case 'tool_result':
-        return
+      case 'tool_result': return
       default: block satisfies never
     }
   }
@@ -276,9 +270,8 @@ function createBuilder(context: ReplyContext, emit: Emit): (event: HubEvent) => 
 
 const place = (item: { id: string; outputIndex: number }): JsonObject => ({ item_id: item.id, output_index: item.outputIndex })
 
-const inputWord = (call: BlockOf<'tool_use'>): string => {
-  return call.kind === 'custom' ? 'custom_tool_call_input' : 'function_call_arguments'
-}
+const inputWord = (call: BlockOf<'tool_use'>): string =>
+  call.kind === 'custom' ? 'custom_tool_call_input' : 'function_call_arguments'
 
 function encodePart(kind: 'text' | 'refusal', text: string): JsonObject {
   return kind === 'refusal' ? { type: 'refusal', refusal: text } : { type: 'output_text', text, annotations: [], logprobs: [] }
@@ -292,12 +285,8 @@ function encodeMessage(message: Message, status: string): JsonObject {
 function encodeCall(tool: OpenOf<'tool'>, input: string, status: string): JsonObject {
   const { id: callId, name, namespace, kind } = tool.call
   return {
-    id: tool.id,
-    type: kind === 'custom' ? 'custom_tool_call' : 'function_call',
-    status,
-    call_id: callId,
-    name,
-    ...(namespace === undefined ? {} : { namespace }),
+    id: tool.id, type: kind === 'custom' ? 'custom_tool_call' : 'function_call', status,
+    call_id: callId, name, ...(namespace === undefined ? {} : { namespace }),
     [kind === 'custom' ? 'input' : 'arguments']: input,
   }
 }

@@ -7,42 +7,28 @@ import { DarioError } from '../../errors.ts'
 import type { ErrorCode } from '../../errors.ts'
 import type { JsonObject } from '../../hub/types.ts'
 import type { Repair } from '../dialect.ts'
+import { findRepair, parseErrorBody, readPlaces, toCode, toLine } from '../error.ts'
+import type { Lessons } from '../error.ts'
 import { readOverflow } from '../overflow.ts'
-import { isObject, optionalArr, optionalObj, optionalStr } from '../read.ts'
+import { isObject, optionalObj, optionalStr } from '../read.ts'
 import { encodeEvent, encodeFailure } from './wire.ts'
 
 /** Codes that vendors put into a failed answer or an error event. */
-const BY_WORD: Readonly<Record<string, ErrorCode>> = {
-  context_length_exceeded: 'context_length_exceeded',
-  rate_limit_exceeded: 'rate_limited',
-  insufficient_quota: 'payment_required',
-  server_is_overloaded: 'overloaded',
-  slow_down: 'overloaded',
-  overloaded_error: 'overloaded',
-  invalid_prompt: 'invalid_request',
-  invalid_request_error: 'invalid_request',
-  invalid_api_key: 'authentication',
-  model_not_found: 'model_not_found',
-}
-
-const BY_STATUS: Readonly<Record<number, ErrorCode>> = {
-  400: 'invalid_request', 401: 'authentication', 402: 'payment_required', 403: 'permission', 404: 'not_found',
-  408: 'timeout', 409: 'conflict', 413: 'request_too_large', 415: 'unsupported_media_type', 422: 'invalid_request',
-  429: 'rate_limited', 503: 'overloaded', 504: 'upstream_timeout', 529: 'overloaded',
-}
+const BY_WORD: ReadonlyMap<string, ErrorCode> = new Map(Object.entries<ErrorCode>({
+  context_length_exceeded: 'context_length_exceeded', rate_limit_exceeded: 'rate_limited',
+  insufficient_quota: 'payment_required', invalid_api_key: 'authentication', model_not_found: 'model_not_found',
+  server_is_overloaded: 'overloaded', slow_down: 'overloaded', overloaded_error: 'overloaded',
+  invalid_prompt: 'invalid_request', invalid_request_error: 'invalid_request',
+}))
 
 const TYPE_BY_CODE: Partial<Record<ErrorCode, string>> = {
-  authentication: 'authentication_error',
-  permission: 'permission_error',
-  payment_required: 'insufficient_quota',
+  authentication: 'authentication_error', permission: 'permission_error', payment_required: 'insufficient_quota',
   rate_limited: 'rate_limit_error',
 }
 
 /** Names for `code` that OpenAI clients act upon; the others keep dario's own. */
 const CODE_ON_WIRE: Partial<Record<ErrorCode, string>> = {
-  authentication: 'invalid_api_key',
-  payment_required: 'insufficient_quota',
-  rate_limited: 'rate_limit_exceeded',
+  authentication: 'invalid_api_key', payment_required: 'insufficient_quota', rate_limited: 'rate_limit_exceeded',
   overloaded: 'server_is_overloaded',
 }
 
@@ -51,10 +37,8 @@ export function encodeError(error: DarioError, requestId: string): { status: num
   const type = TYPE_BY_CODE[error.code] ?? (status < 500 ? 'invalid_request_error' : 'server_error')
   const code = CODE_ON_WIRE[error.code] ?? error.code
   const details = error.details as JsonObject | undefined
-  return {
-    status,
-    body: { error: { message: error.message, type, param: error.path ?? null, code, ...details }, request_id: requestId },
-  }
+  const inner = { message: error.message, type, param: error.path ?? null, code, ...details }
+  return { status, body: { error: inner, request_id: requestId } }
 }
 
 /** For a stream whose encoder is not at hand (a relayed one): the smallest response object that clients accept. */
@@ -70,50 +54,39 @@ export function encodeStreamError(error: DarioError, requestId: string): string 
 export function decodeFailure(value: unknown): DarioError {
   const error = isObject(value) ? value : {}
   const word = optionalStr(error['code']) ?? (error['type'] === 'error' ? undefined : optionalStr(error['type']))
-  const message = optionalStr(error['message']) ?? 'the upstream could not finish its answer; try again'
-  const code = readOverflow(`${word ?? ''} ${message}`) ? 'context_length_exceeded' : BY_WORD[word ?? ''] ?? 'upstream_error'
+  const message = optionalStr(error['message']) || 'the upstream could not finish its answer; try again'
+  const code = readOverflow(`${word ?? ''} ${message}`) ? 'context_length_exceeded' : BY_WORD.get(word ?? '') ?? 'upstream_error'
   return new DarioError(code, message, { upstreamType: word })
 }
 
 export function decodeError(status: number, text: string): DarioError {
-  const body = readBody(text)
+  const body = parseErrorBody(text) ?? {}
   const inner = optionalObj(body['error']) ?? body
   if (status === 200) return decodeFailure(optionalObj(body['response'])?.['error'] ?? inner) // an event inside a stream (F1)
   const said = readMessage(body, inner) ?? (isPage(text) ? '' : text.trim())
-  // lossy: over 2,000 characters an error is somebody's prompt; control characters would forge log lines
-  const message = said.replace(/[\u0000-\u001f\u007f]+/g, ' ').slice(0, 2000)
+  const message = toLine(said)
   const word = optionalStr(inner['code']) ?? optionalStr(inner['type'])
   const options = { status, path: optionalStr(inner['param']), upstreamType: word }
   const sentence = message === '' ? `the upstream answered ${status} without a message` : message
   if ([400, 413, 422].includes(status) && readOverflow(`${word ?? ''} ${sentence}`)) {
     return new DarioError('context_length_exceeded', sentence, { ...options, status: 400 })
   }
-  const byStatus = BY_STATUS[status] ?? (status < 500 ? 'invalid_request' : 'upstream_error')
+  const byStatus = toCode(status)
   // E5: the status decides; only the two vague ones are refined by the body's own word.
   const refines = status === 400 || (status === 404 && word === 'model_not_found')
-  return new DarioError(refines ? BY_WORD[word ?? ''] ?? byStatus : byStatus, sentence, options)
-}
-
-function readBody(text: string): JsonObject {
-  try {
-    const body: unknown = JSON.parse(text)
-    return optionalObj(Array.isArray(body) ? body[0] : body) ?? {} // Gemini wraps its error in an array
-  } catch {
-    return {}
-  }
+  return new DarioError(refines ? BY_WORD.get(word ?? '') ?? byStatus : byStatus, sentence, options)
 }
 
 function readMessage(body: JsonObject, inner: JsonObject): string | undefined {
-  const details = optionalArr(body['detail'])?.filter(isObject) // FastAPI: vLLM and other Python servers
   return optionalStr(inner['message']) ?? optionalStr(body['error']) ?? optionalStr(body['message']) ?? optionalStr(body['detail'])
-    ?? details?.map((entry) => `${optionalArr(entry['loc'])?.join('.') ?? ''}: ${String(entry['msg'])}`).join('; ')
+    ?? readPlaces(body['detail'])
 }
 
 /** E8: markup and unread JSON are no message. */
 const isPage = (text: string): boolean => /^\s*[<{[]/.test(text)
 
 /** What each refused parameter teaches; the first pattern that fits the error's `param`, code and message. */
-const LESSONS: readonly (readonly [RegExp, Repair])[] = [
+const LESSONS: Lessons = [
   [/temperature|top_p/i, 'no_sampling'],
   [/encrypted[_ ]content.*(?:verif|decrypt|parse|invalid)|invalid_encrypted_content/i, 'no_thinking_history'],
   [/input\[\d+\].*reasoning|reasoning.*without its required/i, 'no_thinking_history'],
@@ -131,7 +104,5 @@ const REFUSED = new RegExp([
 export function readRepairs(error: DarioError): Repair[] {
   if (error.status !== 400 && error.status !== 422) return []
   if (error.code === 'context_length_exceeded' || !REFUSED.test(error.message)) return []
-  const about = `${error.path ?? ''} ${error.upstreamType ?? ''} ${error.message}`
-  const lesson = LESSONS.find(([words]) => words.test(about))
-  return lesson === undefined ? [] : [lesson[1]]
+  return findRepair(LESSONS, `${error.path ?? ''} ${error.upstreamType ?? ''} ${error.message}`)
 }

@@ -1,5 +1,6 @@
 /**
- * Words of the OpenAI Responses API that both directions share: usage, stop reasons, errors inside an answer, framing.
+ * Words of the OpenAI Responses API that both directions share: usage, stop reasons, errors inside an answer, framing,
+ * and the response object.
  * https://platform.openai.com/docs/api-reference/responses
  * @module
  */
@@ -7,32 +8,14 @@ import type { DarioError } from '../../errors.ts'
 import { unpackSeal } from '../../hub/seal.ts'
 import type { JsonObject, Seal, StopReason, Usage } from '../../hub/types.ts'
 import { encodeSse } from '../../sse.ts'
-import { isObject, optionalNum, optionalObj, optionalStr } from '../read.ts'
-
-/** Marks a failed tool's output, which this API has no field for (pitfall K10). */
-export const ERROR_PREFIX = '[tool error] '
+import type { ReplyContext } from '../dialect.ts'
+import { defined, isObject, optionalObj, optionalStr } from '../read.ts'
 
 /** Items that the client's side puts into the input; every other item of a server tool is part of an answer. */
 export const isClientItem = (type: string): boolean => type.endsWith('_output') || type === 'mcp_approval_response'
 
 export function encodeEvent(type: string, sequence: number, fields: JsonObject): string {
   return encodeSse(type, { type, sequence_number: sequence, ...fields })
-}
-
-/** Usage of a response object; cached tokens are a part of `input_tokens` here, not in the hub (pitfall U2). */
-export function decodeUsage(value: unknown): Usage | undefined {
-  if (!isObject(value)) return undefined
-  const details = optionalObj(value['input_tokens_details']) ?? {}
-  const cacheRead = optionalNum(details['cached_tokens']) ?? 0
-  const cacheWrite = optionalNum(details['cache_write_tokens']) ?? 0
-  const reasoning = optionalNum(optionalObj(value['output_tokens_details'])?.['reasoning_tokens'])
-  return {
-    input: Math.max(0, (optionalNum(value['input_tokens']) ?? 0) - cacheRead - cacheWrite),
-    cacheRead,
-    cacheWrite,
-    output: optionalNum(value['output_tokens']) ?? 0,
-    ...(reasoning === undefined ? {} : { reasoning }),
-  }
 }
 
 /** Both details are always there: strict clients refuse usage without them (pitfall R12). */
@@ -75,11 +58,8 @@ export function encodeFailure(error: DarioError): JsonObject {
 }
 
 const FAILURE: Partial<Record<DarioError['code'], string>> = {
-  context_length_exceeded: 'context_length_exceeded',
-  rate_limited: 'rate_limit_exceeded',
-  payment_required: 'insufficient_quota',
-  overloaded: 'server_is_overloaded',
-  invalid_request: 'invalid_prompt',
+  context_length_exceeded: 'context_length_exceeded', rate_limited: 'rate_limit_exceeded',
+  payment_required: 'insufficient_quota', overloaded: 'server_is_overloaded', invalid_request: 'invalid_prompt',
   unsupported_across_dialects: 'invalid_prompt',
 }
 
@@ -94,5 +74,42 @@ export function readSeal(item: JsonObject): Seal | undefined {
   const value = optionalStr(item['encrypted_content']) ?? ''
   const id = optionalStr(item['id'])
   if (value === '') return undefined
-  return unpackSeal(value) ?? { origin: 'responses', value, ...(id === undefined ? {} : { id }) }
+  return unpackSeal(value) ?? defined<Seal>({ origin: 'responses', value, id })
+}
+
+export interface Outcome {
+  status: 'in_progress' | 'completed' | 'incomplete' | 'failed'
+  output: JsonObject[]
+  usage?: Usage | undefined
+  /** Why it is incomplete. */
+  reason?: string | undefined
+  error?: DarioError | undefined
+}
+
+/** What a field reads in the answer when the request did not set it. Typed SDKs refuse an answer without them. */
+const DEFAULTS: JsonObject = {
+  background: false, instructions: null, max_output_tokens: null, max_tool_calls: null, metadata: {},
+  parallel_tool_calls: true, previous_response_id: null, prompt_cache_key: null, safety_identifier: null,
+  service_tier: 'default', store: true, temperature: 1, tool_choice: 'auto', tools: [], top_logprobs: 0, top_p: 1,
+  truncation: 'disabled', user: null,
+}
+
+/** The response object: what was asked, echoed as strict clients expect it, and what came of it. */
+export function encodeResponse(context: ReplyContext, id: string, outcome: Outcome): JsonObject {
+  const asked = optionalObj(context.request.extra.responses) ?? {}
+  const echo = Object.fromEntries(Object.entries(DEFAULTS).map(([key, value]) => [key, asked[key] ?? value]))
+  return {
+    id,
+    object: 'response',
+    created_at: context.created,
+    status: outcome.status,
+    ...echo,
+    model: context.model, // M5: as the client wrote it
+    reasoning: { effort: null, summary: null, ...optionalObj(asked['reasoning']) },
+    text: { format: { type: 'text' }, ...optionalObj(asked['text']) },
+    error: outcome.error === undefined ? null : encodeFailure(outcome.error),
+    incomplete_details: outcome.reason === undefined ? null : { reason: outcome.reason },
+    output: outcome.output,
+    usage: outcome.usage === undefined ? null : encodeUsage(outcome.usage),
+  }
 }

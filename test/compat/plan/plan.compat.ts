@@ -4,9 +4,9 @@
  * @module
  */
 import { deepStrictEqual, match, ok, strictEqual } from 'node:assert/strict'
-import { spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, mkdirSync, readdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, mkdirSync, readFileSync, readdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -20,10 +20,11 @@ import { toArguments, toEnvironment, toRunEnvironment, writeFiles } from '../../
 import { readAnswer, toCall } from '../../helpers/plan.ts'
 import type { Answered, Message } from '../../helpers/plan.ts'
 import { until } from '../../helpers/until.ts'
+import { claudeProgram } from '../programs.ts'
 import { clean, startApi } from './api.ts'
 import type { Api, Arrived } from './api.ts'
 
-const command = process.env['CLAUDE'] ?? fileURLToPath(new URL('../node_modules/.bin/claude', import.meta.url))
+const command = process.env['CLAUDE'] ?? claudeProgram()
 const PIXEL = 'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=='
 const user = (content: unknown): Message => ({ role: 'user', content })
 const text = (words: string): unknown[] => [{ type: 'text', text: words }]
@@ -216,7 +217,7 @@ test('real: a live turn adds less than 20 ms to the program\'s own time, a new r
   const settings = { model: 'claude-sonnet-4-5', system: '', tools: [], maxTokens: 777, thinking: '0', effort: undefined }
   const live = { own: [] as number[], ours: [] as number[] }
   const fresh = { own: [] as number[], ours: [] as number[] }
-  for (let round = 0; round < 3; round++) { // interleaved, since the machine's load changes
+  for (let round = 0; round < 5; round++) { // interleaved, since the machine's load changes
     const backend = create()
     const turns: Message[] = []
     const files = await writeFiles(join(folder, 'tmp'), '', undefined, undefined)
@@ -249,10 +250,38 @@ test('real: a live turn adds less than 20 ms to the program\'s own time, a new r
     rmSync(files.folder, { recursive: true, force: true, maxRetries: 5 })
   }
   const median = (values: number[]): number => values.sort((a, b) => a - b)[values.length >> 1] ?? 0
-  const told = { live: [median(live.own), median(live.ours)], fresh: [median(fresh.own), median(fresh.ours)] }
-  context.diagnostic(`ms to the first event, the program's own and ours: ${JSON.stringify(told)}`)
-  ok(median(live.ours) - median(live.own) < 20)
-  ok(median(fresh.ours) < 1.5 * median(fresh.own))
+  const best = (values: number[]): number => Math.min(...values)
+  for (const [name, { own, ours }] of Object.entries({ live, fresh })) {
+    const [a, b, c, d] = [best(own), best(ours), median(own), median(ours)].map((ms) => Math.round(ms))
+    context.diagnostic(`${name}: ms to the first event, the program's own and ours: best ${a} and ${b}, median ${c} and ${d}`)
+  }
+  // The best of each, since other work on the machine can only add.
+  ok(best(live.ours) - best(live.own) < 20)
+  ok(best(fresh.ours) < 1.5 * best(fresh.own))
+})
+
+test('real: a warm process answers a first turn in less than half the time of a new one', async (context) => {
+  const { create, ask } = await setUp(context)
+  const times = { cold: [] as number[], warm: [] as number[] }
+  const memory: number[] = []
+  for (let round = 0; round < 3; round++) {
+    const backend = create({ warm: true })
+    for (const kind of ['cold', 'warm'] as const) {
+      const body = { model: 'claude-sonnet-4-5', max_tokens: 777, stream: true, messages: [user(`${kind} ${round}`)] as never }
+      const asked = performance.now()
+      const upstream = await backend.send(toCall(body), undefined, AbortSignal.timeout(30_000))
+      times[kind].push(performance.now() - asked)
+      await readAnswer(upstream)
+      await sleep(2_000) // a user's own time: the spare process is up
+    }
+    const [pid] = process.platform === 'linux' ? execFileSync('pgrep', ['-P', String(process.pid), '-f', 'stream-json'], { encoding: 'utf8' }).split('\n') : []
+    if (pid) memory.push(Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024)
+    await backend.close()
+  }
+  const [cold, warm] = [times.cold, times.warm].map((values) => Math.round(Math.min(...values)))
+  context.diagnostic(`ms to the first event: cold ${cold}, warm ${warm}; one process has ${Math.round(Math.max(...memory))} MB`)
+  ok(warm! < cold! / 2)
+  strictEqual((await ask(create(), [user('x')])).status, 200)
 })
 
 test('real: check finds the version and the login state', async (context) => {

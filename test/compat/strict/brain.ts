@@ -94,7 +94,7 @@ function toRead(tools: OfferedTool[], path: string): Said {
 }
 
 function call(tools: OfferedTool[], pattern: RegExp, write: (properties: Fields) => Fields): Said {
-  const tool = tools.find(({ name }) => pattern.test(name))
+  const tool = tools.find(({ name }) => pattern.test(name.replace('mcp__dario__', '')))
   if (tool === undefined) return { type: 'text', text: `NO TOOL ${pattern.source} among ${tools.map(({ name }) => name).join(', ')}` }
   const properties = isFields(tool.schema['properties']) ? tool.schema['properties'] : {}
   // What the client requires beside it, so that its own validation passes.

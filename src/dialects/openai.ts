@@ -1,0 +1,104 @@
+/**
+ * What OpenAI's two APIs, and the vendors that took them over, have in common: usage, effort words, output formats,
+ * free-form tools, and the mark of a failed tool.
+ * https://platform.openai.com/docs/api-reference
+ * @module
+ */
+import type { Block, JsonObject, OutputFormat, Source, Thinking, Usage } from '../hub/types.ts'
+import type { Target } from './dialect.ts'
+import { defined, filled, obj, optionalBool, optionalNum, optionalObj, optionalStr } from './read.ts'
+import { repairSchema } from './schema.ts'
+
+/** A comment line: no event reaches the client's parser (pitfalls S19, S21). */
+export const KEEP_ALIVE = ': keep-alive\n\n'
+
+/**
+ * Marks a failed tool's text, because these APIs have no field for it (pitfall K10); read back as the flag. Odd enough
+ * that no tool prints it by chance.
+ */
+export const ERROR_PREFIX = '[tool error] '
+
+export function readErrorPrefix(content: Block[]): { content: Block[]; isError: boolean } {
+  const [first, ...rest] = content
+  if (first?.type !== 'text' || !first.text.startsWith(ERROR_PREFIX)) return { content, isError: false }
+  return { content: [{ ...first, text: first.text.slice(ERROR_PREFIX.length) }, ...rest], isError: true }
+}
+
+/** Cached tokens are a part of the input here, not in the hub; vendors have many words for them (O1, U2 to U4). */
+export function decodeUsage(value: unknown): Usage | undefined {
+  const usage = optionalObj(value) ?? {}
+  const prompt = optionalNum(usage['prompt_tokens']) ?? optionalNum(usage['input_tokens'])
+  const completion = optionalNum(usage['completion_tokens']) ?? optionalNum(usage['output_tokens'])
+  if (prompt === undefined && completion === undefined) return undefined
+  const details = optionalObj(usage['prompt_tokens_details']) ?? optionalObj(usage['input_tokens_details'])
+  const outputDetails = optionalObj(usage['completion_tokens_details']) ?? optionalObj(usage['output_tokens_details'])
+  const first = (...values: unknown[]): number => values.map(optionalNum).find((found) => found !== undefined) ?? 0
+  const cacheRead = first(
+    details?.['cached_tokens'], usage['prompt_cache_hit_tokens'], usage['cached_tokens'],
+    usage['cache_read_input_tokens'],
+  )
+  const cacheWrite = first(details?.['cache_write_tokens'], usage['cache_creation_input_tokens'])
+  const reasoning = optionalNum(outputDetails?.['reasoning_tokens']) ?? optionalNum(usage['reasoning_tokens'])
+  let output = completion ?? 0
+  // xAI counts reasoning beside the completion, everyone else inside it: only the total tells them apart.
+  if (reasoning !== undefined && usage['total_tokens'] === (prompt ?? 0) + output + reasoning) output += reasoning
+  const input = Math.max(0, (prompt ?? 0) - cacheRead - cacheWrite)
+  return defined({ input, cacheRead, cacheWrite, output, reasoning })
+}
+
+/** `xhigh` exists; else `high` is the most. */
+export function hasXhigh(model: string): boolean {
+  return /^gpt-(?:5\.(?:[2-9]|\d\d)|[6-9])|codex-max/.test(model)
+}
+
+/** lossy: a budget in tokens becomes a word, and `max` the highest word that the model knows. */
+export function toEffort({ effort, budget }: Thinking, xhigh: boolean): string | undefined {
+  if (effort === 'xhigh' || effort === 'max') return xhigh ? 'xhigh' : 'high'
+  if (effort === 'minimal') return 'low' // lossy: newer models refuse the word
+  if (effort !== undefined || budget === undefined) return effort
+  return budget <= 2048 ? 'low' : budget <= 8192 ? 'medium' : 'high'
+}
+
+/** `part` holds the schema and its name: a member of `format` in Chat Completions, `format` itself in Responses. */
+export function decodeFormat(
+  format: JsonObject | undefined, part: JsonObject | undefined, readSchema: (schema: unknown) => JsonObject,
+): OutputFormat | undefined {
+  if (format?.['type'] === 'json_object') return { type: 'json_object' }
+  if (format?.['type'] !== 'json_schema') return undefined
+  return {
+    type: 'json_schema',
+    schema: readSchema(part?.['schema']),
+    name: optionalStr(part?.['name']),
+    description: optionalStr(part?.['description']),
+    strict: optionalBool(part?.['strict']),
+  }
+}
+
+export function encodeSchema(format: Extract<OutputFormat, { type: 'json_schema' }>, { repairs }: Target): JsonObject {
+  return defined({
+    name: (format.name ?? 'response').replace(/[^A-Za-z0-9_-]/g, '_').slice(0, 64),
+    description: format.description,
+    schema: repairSchema(format.schema, { inlineRefs: false }),
+    strict: repairs.has('no_strict') ? undefined : format.strict,
+  })
+}
+
+/** Anthropic's word for the tier without priority. */
+export const toTier = (tier: string | undefined): string | undefined => tier === 'standard_only' ? 'default' : tier
+
+export function decodeAudio(part: JsonObject, path: string, mp3 = 'mpeg'): Block {
+  const audio = obj(part['input_audio'], `${path}.input_audio`)
+  const format = optionalStr(audio['format']) ?? 'wav'
+  const mediaType = `audio/${format === 'mp3' ? mp3 : format}`
+  const data = filled(audio['data'], `${path}.input_audio.data`)
+  return { type: 'media', kind: 'audio', source: { type: 'base64', mediaType, data } }
+}
+
+export function encodeAudio({ mediaType, data }: Extract<Source, { type: 'base64' }>): JsonObject {
+  const format = mediaType === 'audio/mpeg' ? 'mp3' : mediaType.replace(/^audio\/(?:x-)?/, '')
+  return { type: 'input_audio', input_audio: { data, format } }
+}
+
+export function toUrl(source: Extract<Source, { type: 'base64' | 'url' }>): string {
+  return source.type === 'url' ? source.url : `data:${source.mediaType};base64,${source.data}` // I1
+}
