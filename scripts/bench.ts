@@ -41,10 +41,10 @@ if (unknown.length > 0) {
 const say = (text: string): void => { if (!values.json) console.error(text) }
 const median = (numbers: number[]): number => numbers.sort((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? NaN
 
-function makeConfig(upstream: string): string {
+function makeConfig(upstream: string, more: object = {}): string {
   return JSON.stringify({
     backends: { bench: { type: 'anthropic', baseUrl: upstream, keys: ['bench-key-not-a-secret'] } },
-    routes: [{ model: 'bench-*', to: ['bench'] }],
+    routes: [{ model: 'bench-*', to: ['bench'] }], ...more,
   })
 }
 
@@ -155,17 +155,22 @@ const lines: Line[] = []
 try {
   const upstream = await shop.start('upstream', 'upstream', [])
   const config = shop.write('config.json', makeConfig(upstream.url))
-  const start = (name: string): Promise<Measured> =>
-    name === 'dario'
-      ? shop.start('dario', join(ROOT, 'bin/dario.js'), ['proxy', '--port', '0', '--config', config])
-      : shop.start(name, name, [upstream.url])
+  const budgets = [{ scope: 'all', per: 'day', dollars: 1e9 }, { scope: 'backend:bench', per: 'month', tokens: 1e15 }]
+  const watched = shop.write('watched.json', makeConfig(upstream.url, { budgets }))
+  const bin = join(ROOT, 'bin/dario.js')
+  const start = (name: string): Promise<Measured> => {
+    const args = ['proxy', '--port', '0', '--config', name === 'watched' ? watched : config]
+    if (name === 'dario') return shop.start(name, bin, args)
+    if (name === 'quiet') return shop.start(name, name, [bin, ...args])
+    if (name === 'watched') return shop.start(name, bin, [...args, '--log-file', 'dario.log'], { OTEL_EXPORTER_OTLP_ENDPOINT: upstream.url })
+    return shop.start(name, name, [upstream.url])
+  }
   const rows = ROWS.filter(({ name }) => wanted.includes(name))
   if (rows.length > 0) {
-    const pipe = await start('pipe')
-    const translator = await start('translator')
-    const dario = await start('dario')
-    for (const row of rows) lines.push(await measureRow(shop, row, row.base === 'pipe' ? pipe : translator, dario))
-    for (const proxy of [pipe, translator, dario]) await proxy.stop()
+    const proxies = new Map<string, Measured>()
+    for (const name of new Set(rows.flatMap(({ base, dario = 'dario' }) => [base, dario]))) proxies.set(name, await start(name))
+    for (const row of rows) lines.push(await measureRow(shop, row, proxies.get(row.base)!, proxies.get(row.dario ?? 'dario')!))
+    for (const proxy of proxies.values()) await proxy.stop()
   }
   if (wanted.includes('pool')) lines.push(await measurePooling(shop, start))
   if (wanted.includes('memory')) lines.push(await measureMemory(shop, start))

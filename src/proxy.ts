@@ -12,7 +12,8 @@ import { responsesDialect } from './dialects/responses/dialect.ts'
 import { createExchange } from './exchange/exchange.ts'
 import { createPreparer } from './exchange/prepare.ts'
 import { createPages } from './observe/dashboard.ts'
-import { createLive, readHistory } from './observe/live.ts'
+import { readHistory } from './observe/history.ts'
+import { createLive } from './observe/live.ts'
 import { createMetrics } from './observe/metrics.ts'
 import { createOtlp } from './observe/otlp.ts'
 import { createGuard } from './server/guard.ts'
@@ -116,7 +117,7 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
   const builder = createBuilder({ environment, version, now, newId, log, wrap: capture?.backend })
   let house = builder.build(config)
 
-  const live = createLive({ now, version, backends: readBackends, history: usageFolder === undefined ? undefined : () => readHistory(usageFolder, now()) })
+  const live = createLive({ now, version, backends: readBackends, history: usageFolder === undefined ? undefined : (until) => readHistory(usageFolder, now(), until) })
   const metrics = createMetrics(version, readBackends)
   const otlp = createOtlp({ environment, metrics, version, now, newId, log })
   const observation = createObservation({

@@ -102,6 +102,21 @@ test('budget: money is counted by the price, a plan and an unknown price cost no
   throws(() => spend(1), /\$1 a day is used up \(about \$1\.00/)
 })
 
+test('budget: one that comes later counts what this process used before it, and nothing twice', () => {
+  const list: BudgetConfig[] = []
+  const asked: number[] = []
+  const { spend, clock } = createBench(list, { used: (_since, until) => {
+    asked.push(until)
+    return []
+  } })
+  spend(60)
+  clock.now += 1000
+  list.push({ scope: 'all', per: 'day', tokens: 100 })
+  spend(30)
+  throws(() => spend(30, { requestBytes: 80 }), /90 tokens/)
+  deepStrictEqual(asked, [NOON])
+})
+
 test('budget: a scope, a period or a limit that makes no sense is an error with its place', () => {
   for (const [budget, says] of [
     [{ scope: 'model:x', per: 'day', tokens: 1 }, /budgets\[0\]\.scope: must be all, backend:NAME/],

@@ -4,11 +4,12 @@
  */
 import { deepStrictEqual, match, ok, strictEqual } from 'node:assert/strict'
 import { createHash } from 'node:crypto'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { createLive, readHistory } from '../src/observe/live.ts'
+import { readHistory } from '../src/observe/history.ts'
+import { createLive } from '../src/observe/live.ts'
 import type { LiveState } from '../src/observe/live.ts'
 import { withDeadline } from './helpers/deadline.ts'
 import { startProxy } from './helpers/proxy.ts'
@@ -148,20 +149,24 @@ test('live: hours and days move on with the clock, empty ones between', () => {
   deepStrictEqual(live.read().days.slice(-2).map(({ requests }) => requests), [3, 0])
 })
 
-test('live: what was before this process comes from the ledger, and today goes on from there', (context) => {
+test('live: what was before this process comes from the ledger, and today goes on from there', async (context) => {
   const folder = mkdtempSync(join(tmpdir(), 'dario-live-'))
   context.after(() => rmSync(folder, { recursive: true }))
   const row = (time: number, more: object): string => JSON.stringify({
     time: new Date(time).toISOString(), id: 'r', path: '/v1/messages', dialect: 'anthropic', model: 'm', stream: false, status: 200, end: 'complete', attempts: 1, totalMs: 1, ...more,
   })
   for (const days of [3, 0]) {
-    const time = NOON - days * 86_400_000
+    const time = NOON - 1 - days * 86_400_000
     writeFileSync(join(folder, `${new Date(time).toISOString().slice(0, 10)}.jsonl`), `${row(time, { input: 5, output: 2, dollars: 1, price: 'x' })}\n${row(time, { output: 1, price: 'plan' })}\n`)
   }
-  const live = createLive({ now: () => NOON, version: '1', backends: () => [], history: () => readHistory(folder, NOON) })
+  const live = createLive({ now: () => NOON, version: '1', backends: () => [], history: (until) => readHistory(folder, NOON, until) })
+  // What this process writes is in memory already, and its day may be summed up by then.
+  appendFileSync(join(folder, `${new Date(NOON).toISOString().slice(0, 10)}.jsonl`), `${row(NOON, { output: 10 })}\n`)
   const record = createRecord({ usage: { output: 10 } })
   live.start?.(record)
   live.end?.(record)
+  deepStrictEqual(live.read().hours.at(-1)?.requests, 1)
+  await new Promise<void>((resolve) => live.subscribe(resolve))
   const { hours, sources, ...state } = live.read()
   deepStrictEqual([hours.at(-1)?.requests, hours.at(-1)?.output, hours.at(-1)?.dollars, hours.at(-1)?.onPlan], [3, 13, 1, 1])
   deepStrictEqual(sources, ['x'])

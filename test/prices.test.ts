@@ -15,9 +15,16 @@ test('prices: a longer beginning of a name wins over a shorter one', () => {
 })
 
 test('prices: a dearer sort of a known model, an unknown model and another host have no price', () => {
-  for (const [host, model] of [['api.openai.com', 'gpt-5-pro'], ['api.openai.com', 'gpt-4o-audio-preview'], ['api.openai.com', 'x'], ['localhost', 'gpt-5'], [undefined, 'gpt-5']] as const) {
+  for (const [host, model] of [['api.openai.com', 'gpt-5-pro'], ['api.openai.com', 'gpt-4o-audio-preview'], ['api.openai.com', 'gpt-5.1-codex-mini'], ['api.openai.com', 'x'], ['localhost', 'gpt-5'], [undefined, 'gpt-5']] as const) {
     strictEqual(findPrice(host, model), undefined)
   }
+})
+
+test('prices: a long conversation costs its multiple, as a whole', () => {
+  const price = findPrice('generativelanguage.googleapis.com', 'gemini-2.5-pro')!
+  const dollars = (usage: Parameters<typeof estimateCost>[0]): number => Math.round(estimateCost(usage, price).dollars * 1e6) / 1e6
+  strictEqual(dollars({ input: 200_000, output: 100_000 }), 0.25 + 1)
+  strictEqual(dollars({ input: 100_000, cacheRead: 200_000, output: 100_000 }), 0.25 + 0.05 + 1.5)
 })
 
 test('prices: U2: cached input is paid at its own price, and at the full one where none is known', () => {

@@ -389,3 +389,8 @@ test('T2: a relayed history loses what its backend could not verify, the foreign
   assert.deepEqual(repair([own, message]), [message])
   assert.deepEqual(repair([own, message], []), [own, message])
 })
+
+test('responses: an item that stands where a part should is refused by its path', () => {
+  const input = [{ type: 'message', role: 'user', content: [{ type: 'function_call', detail: 'low' }] }]
+  assert.throws(() => responsesDialect.decodeRequest({ model: 'm', input }), { code: 'invalid_request', path: 'input[0].content[0].type' })
+})

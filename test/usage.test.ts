@@ -2,17 +2,19 @@ import { deepStrictEqual, doesNotMatch, match, ok, strictEqual } from 'node:asse
 import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { toRow } from '../src/observe/ledger.ts'
+import { encodeRow } from '../src/observe/ledger.ts'
 import { readDay, readUsage, toLocalDay } from '../src/observe/usage.ts'
 import { createHome, runDario } from './helpers/command.ts'
 import { createRecord } from './helpers/record.ts'
+import { sendJson, startUpstream } from './helpers/upstream.ts'
 import type { RequestRecord } from '../src/index.ts'
 
 function write(folder: string, records: readonly Partial<RequestRecord>[]): void {
   mkdirSync(folder, { recursive: true })
   for (const given of records) {
-    const row = toRow(createRecord(given))
-    writeFileSync(join(folder, `${row.time.slice(0, 10)}.jsonl`), `${JSON.stringify(row)}\n`, { flag: 'a' })
+    const record = createRecord(given)
+    const time = new Date(record.time).toISOString()
+    writeFileSync(join(folder, `${time.slice(0, 10)}.jsonl`), encodeRow(record, time), { flag: 'a' })
   }
 }
 
@@ -113,6 +115,17 @@ test('usage: the overview has today, 7 and 30 days, then models, backends, tools
   match(stdout, /codex +~\$0\.25 \+ 1 on the plan +2/)
   match(stdout, /KEY[^]*ci/)
   match(stderr, /estimates; prices: .*dario's table, 2026-10-24.*configuration|estimates; prices: .*configuration/)
+})
+
+test('usage: what is on the plan comes with the windows that the running dario knows', async (t) => {
+  const running = await startUpstream(t, (_request, response) => sendJson(response, 200, {
+    name: 'dario', version: '1', backends: [{ id: 'plan', keys: [], windows: [{ name: '5 hours', used: 0.42, resetsAt: Date.now() }, { name: '7 days', used: 0.1 }] }],
+  }))
+  const home = createHome(t)
+  write(join(home, '.dario', 'usage'), MIXED)
+  writeFileSync(join(home, '.dario', 'config.json'), JSON.stringify({ port: Number(new URL(running.url).port) }))
+  const { stdout } = await runDario(t, home, ['usage'])
+  match(stdout, /\nplan: 42 % of 5 hours used, anew at .*\nplan: 10 % of 7 days used\n/)
 })
 
 test('usage: --by with --json and --csv give every number; --since takes a date or days', async (t) => {

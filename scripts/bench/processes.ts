@@ -30,7 +30,7 @@ export interface Measured {
 }
 
 export interface Workshop {
-  start(name: string, script: string, args: readonly string[]): Promise<Measured>
+  start(name: string, script: string, args: readonly string[], environment?: NodeJS.ProcessEnv): Promise<Measured>
   load(job: Job): Promise<Result>
   /** Writes a file into the workshop's own folder and returns its path. */
   write(name: string, text: string): string
@@ -55,15 +55,15 @@ export function createWorkshop(): Workshop {
   writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({
     extends: join(ROOT, 'tsconfig.json'),
     compilerOptions: { rootDir: join(ROOT, 'scripts/bench'), outDir: built, typeRoots: [join(ROOT, 'node_modules/@types')] },
-    include: [], files: ['upstream', 'pipe', 'translator', 'load', 'meter'].map((name) => join(ROOT, `scripts/bench/${name}.ts`)),
+    include: [], files: ['upstream', 'pipe', 'quiet', 'translator', 'load', 'meter'].map((name) => join(ROOT, `scripts/bench/${name}.ts`)),
   }))
   const tsc = spawnSync(process.execPath, [join(ROOT, 'node_modules/typescript/bin/tsc'), '--project', folder], { encoding: 'utf8' })
   if (tsc.status !== 0) throw new Error(`the benchmark does not compile: ${tsc.stdout}`)
 
   const children = new Set<ChildProcess>()
-  const fork = (args: readonly string[]): ChildProcess => {
+  const fork = (args: readonly string[], environment: NodeJS.ProcessEnv = {}): ChildProcess => {
     const child = spawn(process.execPath, args, {
-      stdio: ['ignore', 'pipe', 'pipe', 'ipc'], env: createBareEnvironment(folder), cwd: folder,
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'], env: { ...createBareEnvironment(folder), ...environment }, cwd: folder,
     })
     children.add(child)
     child.once('exit', () => children.delete(child))
@@ -74,11 +74,12 @@ export function createWorkshop(): Workshop {
   loader.stderr?.pipe(process.stderr)
 
   return {
-    async start(name, script, args) {
-      const child = fork([...meter, isAbsolute(script) ? script : join(built, `${script}.js`), ...args])
+    async start(name, script, args, environment) {
+      const child = fork([...meter, isAbsolute(script) ? script : join(built, `${script}.js`), ...args], environment)
       let output = ''
       const url = await new Promise<string>((resolve, reject) => {
         const read = (chunk: Buffer): void => {
+          if (output.length > 10_000) return // a log
           output += chunk.toString()
           const found = /http:\/\/(?:localhost|127\.0\.0\.1):\d+/.exec(output)?.[0]
           // By address: `localhost` would measure the resolver too.

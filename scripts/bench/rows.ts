@@ -9,7 +9,9 @@ export interface Row {
   title: string
   shape: Shape
   dialect: 'anthropic' | 'chat'
-  base: 'pipe' | 'translator'
+  base: 'pipe' | 'translator' | 'quiet'
+  /** `watched`: with ledger, log file, metrics, budgets and telemetry; `quiet`: with nothing that watches. */
+  dario?: 'watched'
   /** What processor time is divided by. */
   per: 'requests' | 'events'
   connections: number
@@ -25,6 +27,7 @@ export const ROWS: readonly Row[] = [
   { name: 'translated', title: 'other dialect, stream: CPU per 1,000 events', shape: 'burst', dialect: 'chat', base: 'translator', per: 'events', connections: 16, goal: 1.3 },
   { name: 'translated-large', title: 'other dialect, 1 MB conversation: CPU per request', shape: 'large', dialect: 'chat', base: 'translator', per: 'requests', connections: 8, goal: 1.3 },
   { name: 'slow', title: '500 slow streams: CPU per 1,000 events', shape: 'slow', dialect: 'anthropic', base: 'pipe', per: 'events', connections: 500, goal: 1.1 },
+  { name: 'observed', title: 'small, with ledger, log file, metrics, budgets and OTLP, to nothing of it: CPU per request', shape: 'small', dialect: 'anthropic', base: 'quiet', dario: 'watched', per: 'requests', connections: 32, goal: 1.08 },
 ]
 
 /** Rows with an absolute goal. */

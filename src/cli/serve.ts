@@ -19,6 +19,7 @@ import { cleanText } from './output.ts'
 import { describePlan } from './plan.ts'
 
 const GRACE = 10_000 // ms for streams to finish
+const MOMENT = 20 // ms, less than a person sees
 
 export const serve: Command = async (context) => {
   const assembled = await assemble(context)
@@ -45,7 +46,7 @@ export const serve: Command = async (context) => {
   }
 }
 
-/** Lines of one turn of the event loop in one write: under load a write per line costs a tenth of a small request. */
+/** Lines of a moment in one write: under load a write per line costs a tenth of a small request. */
 function createBatch(write: (lines: string) => void): (line: string) => void {
   let waiting = ''
   function flush(): void {
@@ -54,7 +55,7 @@ function createBatch(write: (lines: string) => void): (line: string) => void {
   }
   process.once('exit', flush)
   return (line) => {
-    if (waiting === '') setImmediate(flush)
+    if (waiting === '') setTimeout(flush, MOMENT)
     waiting += line
   }
 }

@@ -4,8 +4,9 @@
  */
 import { COUNTS, addGroup, readUsage, toLocalDay } from '../observe/usage.ts'
 import type { UsageGroup } from '../observe/usage.ts'
-import { createUsageError, text, toUsageFolder } from './command.ts'
+import { createUsageError, findRunning, loadConfig, text, toUsageFolder } from './command.ts'
 import type { Command, CommandContext } from './command.ts'
+import { cleanText } from './output.ts'
 
 /** What `--by` may say, and the member of a group that it means. */
 const NAMES = { model: 'model', backend: 'backend', tool: 'tool', key: 'accessKey', route: 'route', day: 'day' } as const
@@ -34,6 +35,7 @@ export const usage: Command = async (context) => {
   if (groups.length === 0) return output.line(`no requests since ${since}; dario counts while it runs: dario`), 0
   if (by !== undefined) printTable(context, by, rows)
   else printOverview(context, groups, since)
+  if (groups.some(({ price }) => price === 'plan')) await printWindows(context)
   if (sources.length > 0) output.note(output.style('dim', `~ marks estimates; prices: ${sources.join('; ')}`))
   return 0
 }
@@ -67,6 +69,18 @@ function addTo(row: Row, group: UsageGroup): void {
   addGroup(row, group)
   if (group.price === 'plan') row.plan += group.requests
   else if (group.price === '' && group.input + group.cacheRead + group.cacheWrite + group.output > 0) row.unpriced += group.requests
+}
+
+/** How much of a plan is used only the running dario knows: the plan's program tells it with its answers. */
+async function printWindows(context: CommandContext): Promise<void> {
+  const running = await findRunning(loadConfig(context).config.port, context.environment)
+  for (const [backend, windows = []] of running?.windows ?? []) {
+    for (const { name, used, resetsAt } of windows) {
+      // `/health` is JSON, so that what has no value may come as null.
+      const anew = typeof resetsAt === 'number' ? `, anew at ${new Date(resetsAt).toLocaleString()}` : ''
+      context.output.line(cleanText(`${backend}: ${Math.round(used * 100)} % of ${name} used${anew}`))
+    }
+  }
 }
 
 /** The largest first; days in their order. */

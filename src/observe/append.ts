@@ -5,7 +5,9 @@
  */
 import { appendFileSync, mkdirSync } from 'node:fs'
 import { mkdir, open } from 'node:fs/promises'
+import type { FileHandle } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import type { RequestRecord } from '../hub/record.ts'
 
 export interface Appender {
   /** `line` ends with a line feed. */
@@ -15,7 +17,100 @@ export interface Appender {
 }
 
 const BATCH_MS = 500
-const MAX_WAITING = 20_000 // lines, about 8 MB: what a disk that is full for a while may hold back
+const CHUNK = 32_768
+const MAX_WAITING = 8_388_608 // bytes: what a disk that is full for a while may hold back
+
+/** Text that waits, as bytes beside the heap: strings that wait are copied by each collection of garbage. */
+export interface Waiting {
+  readonly size: number
+  add(text: string): void
+  /** All of it, which is then nobody's but the caller's. */
+  take(): Buffer[]
+  /** In front of what was added since. */
+  putBack(bytes: readonly Buffer[]): void
+}
+
+/** Of more than `most` bytes the oldest are dropped, by whole texts. */
+export function createWaiting(most: number): Waiting {
+  let chunks: Buffer[] = []
+  let open = Buffer.alloc(0)
+  let used = 0
+  let size = 0
+
+  function seal(): void {
+    if (used > 0) chunks.push(open.subarray(0, used))
+    open = open.subarray(used)
+    used = 0
+  }
+
+  function limit(): void {
+    while (size > most && chunks.length > 0) size -= chunks.shift()!.length
+  }
+
+  return {
+    get size() {
+      return size
+    },
+    add(text) {
+      const room = text.length * 3 // UTF-8 of a UTF-16 unit is no longer
+      if (open.length - used < room) {
+        seal()
+        open = Buffer.allocUnsafeSlow(Math.max(CHUNK, room))
+        limit()
+      }
+      const written = open.write(text, used)
+      used += written
+      size += written
+    },
+    take() {
+      seal()
+      const taken = chunks
+      chunks = []
+      size = 0
+      return taken
+    },
+    putBack(bytes) {
+      seal()
+      chunks.unshift(...bytes)
+      for (const { length } of bytes) size += length
+      limit()
+    },
+  }
+}
+
+/** `,"name":value`, or nothing: JSON.stringify of an object of twenty members takes several times as long. */
+export function member(name: string, value: string | number | boolean | undefined): string {
+  if (value === undefined) return ''
+  return typeof value === 'string' ? `,"${name}":${JSON.stringify(value)}` : `,"${name}":${value}`
+}
+
+let last: Readonly<RequestRecord> | undefined
+let lastNames = ''
+
+/** Everything of a finished request that many others share, as one text that no other combination has. */
+function toNames(record: Readonly<RequestRecord>): string {
+  if (record === last) return lastNames
+  const { model, servedModel, stop } = record
+  last = record
+  // Only these three may hold a line feed; with their lengths in front nothing can be taken for something else.
+  return lastNames = `${model.length} ${servedModel?.length} ${stop?.length}\n${model}\n${servedModel}\n${stop}\n${record.path}\n${record.tool}\n${record.backend}\n`
+    + `${record.key}\n${record.route}\n${record.accessKey}\n${record.dialect}\n${record.method}\n${record.status} ${record.end} ${record.error?.code} ${record.stream}`
+}
+
+/** Encodes what requests share once per combination: one tool sends the same names a thousand times. */
+export function createMemo(encode: (record: Readonly<RequestRecord>) => string): (record: Readonly<RequestRecord>) => string {
+  const known = new Map<string, string>()
+  return (record) => {
+    const names = toNames(record)
+    let text = known.get(names)
+    if (text !== undefined) return text
+    text = encode(record)
+    if (names.length > 1000) return text // clients may choose long names
+    if (known.size >= 200) known.clear()
+    known.set(names, text)
+    return text
+  }
+}
 
 /** Complains at most once a minute, however often it is called. */
 export function createComplaint(complain: (message: string) => void, now: () => number): (message: string) => void {
@@ -32,58 +127,61 @@ export function createComplaint(complain: (message: string) => void, now: () => 
  * @param before is called before a file is written, for rotation
  */
 export function createAppender(complain: (message: string) => void, before?: (file: string) => Promise<void>): Appender {
-  let waiting: { file: string; bytes: Buffer }[] = []
+  const waiting = new Map<string, Waiting>()
   let timer: NodeJS.Timeout | undefined
   let running: Promise<void> | undefined
+  let checked = ''
 
-  let last = ''
+  async function openFile(file: string): Promise<FileHandle> {
+    try {
+      return await open(file, 'a+', 0o600)
+    } catch {
+      await mkdir(dirname(file), { recursive: true, mode: 0o700 })
+      return await open(file, 'a+', 0o600)
+    }
+  }
 
-  async function write(file: string, bytes: Buffer): Promise<number> {
+  /** Returns what did not fit: a full disk may take half a line, and no line may be doubled. */
+  async function write(file: string, chunks: readonly Buffer[]): Promise<Buffer[]> {
     await before?.(file)
-    await mkdir(dirname(file), { recursive: true, mode: 0o700 })
-    const handle = await open(file, 'a+', 0o600)
+    const handle = await openFile(file)
     try {
       const { size } = await handle.stat()
       // What a power cut left of a line must not swallow the next one.
-      const isCut = file !== last && size > 0 && (await handle.read(Buffer.alloc(1), 0, 1, size - 1)).buffer[0] !== 10
+      const isCut = file !== checked && size > 0 && (await handle.read(Buffer.alloc(1), 0, 1, size - 1)).buffer[0] !== 10
       if (isCut) await handle.write('\n')
-      last = file
-      return (await handle.write(bytes)).bytesWritten
+      checked = file
+      const bytes = Buffer.concat(chunks)
+      const { bytesWritten } = await handle.write(bytes)
+      return bytesWritten === bytes.length ? [] : [bytes.subarray(bytesWritten)]
     } finally {
       await handle.close()
     }
   }
 
   async function drain(): Promise<void> {
-    while (waiting.length > 0) {
-      const taken = waiting
-      waiting = []
-      const file = taken[0]!.file
-      const batch = taken.filter((line) => line.file === file)
-      const bytes = Buffer.concat(batch.map((line) => line.bytes))
-      let written = 0
-      let failure: NodeJS.ErrnoException | undefined
-      try {
-        written = await write(file, bytes)
-      } catch (error) {
-        failure = error as NodeJS.ErrnoException
+    for (const [file, lines] of waiting) {
+      while (lines.size > 0) {
+        const chunks = lines.take()
+        try {
+          lines.putBack(await write(file, chunks))
+        } catch (error) {
+          lines.putBack(chunks)
+          const { code, message } = error as NodeJS.ErrnoException
+          complain(`${file} cannot be written (${code ?? message}); make room or check who owns it`)
+          return schedule()
+        }
       }
-      // A full disk may take half a line: the other half follows later, so that no line is doubled.
-      const rest = failure !== undefined ? batch : written === bytes.length ? [] : [{ file, bytes: bytes.subarray(written) }]
-      const others = taken.filter((line) => line.file !== file)
-      waiting = [...rest, ...others, ...waiting].slice(-MAX_WAITING)
-      if (failure === undefined) continue
-      complain(`${file} cannot be written (${failure.code ?? failure.message}); make room or check who owns it`)
-      return schedule()
+      waiting.delete(file)
     }
   }
 
   /** A program that ends, by itself or by `process.exit`, does not wait for the batch; its lines are kept all the same. */
   function writeRest(): void {
     try {
-      for (const { file, bytes } of waiting) {
+      for (const [file, lines] of waiting) {
         mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
-        appendFileSync(file, bytes, { mode: 0o600 })
+        appendFileSync(file, Buffer.concat(lines.take()), { mode: 0o600 })
       }
     } catch { /* nobody is left to hear it */ }
   }
@@ -106,7 +204,9 @@ export function createAppender(complain: (message: string) => void, before?: (fi
 
   return {
     add(file, line) {
-      waiting.push({ file, bytes: Buffer.from(line) })
+      let lines = waiting.get(file)
+      if (lines === undefined) waiting.set(file, lines = createWaiting(MAX_WAITING))
+      lines.add(line)
       schedule()
     },
     async flush() {

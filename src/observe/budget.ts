@@ -28,8 +28,8 @@ export interface Budgets {
 export interface BudgetOptions {
   budgets: () => readonly BudgetConfig[]
   priceOf: (backend: string, model: string) => Price | 'plan' | undefined
-  /** What the ledger has since the first day of this month. */
-  used: (since: string) => readonly UsageGroup[]
+  /** What the ledger has of the local days from `since` on and of requests that arrived before `until` (Unix ms). */
+  used: (since: string, until: number) => readonly UsageGroup[]
   now: () => number
   warn: (message: string) => void
 }
@@ -39,39 +39,51 @@ interface Sum {
   tokens: number
 }
 
+interface Account {
+  /** Local day that `day` is of; `month` is of its month. */
+  date: string
+  day: Sum
+  month: Sum
+}
+
 const WARN_AT = 0.8
 const BYTES_PER_TOKEN = 4
 /** Bytes of pictures are few tokens: a guess above this would refuse what fits. */
 const MAX_GUESS = 200_000
 
 export function createBudgets({ budgets, priceOf, used, now, warn }: BudgetOptions): Budgets {
-  /** By period and scope: `2026-11-22 backend:openai`, `2026-11 all`. */
-  const sums = new Map<string, Sum>()
+  const accounts = new Map<string, Account>()
   const reserved = new Map<string, { scopes: string[]; guess: Sum }>()
   const warned = new Set<string>()
-  let month = ''
+  const born = now()
+  let hasHistory = false
 
-  /** Once; from then on every request is counted as it ends. */
+  /** What was before this process, once there is a budget: what came after was counted as it ended. */
   function begin(): void {
-    const current = toLocalDay(now()).slice(0, 7)
-    if (month === current) return
-    if (month === '') {
-      for (const group of used(`${current}-01`)) {
-        const tokens = group.input + group.cacheRead + group.cacheWrite + group.output
-        count(group.day, toScopes(group), { dollars: group.dollars, tokens })
-      }
+    if (hasHistory) return
+    hasHistory = true
+    for (const group of used(`${toLocalDay(now()).slice(0, 7)}-01`, born)) {
+      const tokens = group.input + group.cacheRead + group.cacheWrite + group.output
+      for (const scope of toScopes(group)) count(scope, group.day, group.dollars, tokens)
     }
-    month = current
-    for (const key of sums.keys()) if (!key.startsWith(month)) sums.delete(key)
-    warned.clear()
   }
 
-  function count(day: string, scopes: readonly string[], { dollars, tokens }: Sum): void {
-    for (const period of [day, day.slice(0, 7)]) {
-      for (const scope of scopes) {
-        const sum = sums.get(`${period} ${scope}`)
-        sums.set(`${period} ${scope}`, { dollars: (sum?.dollars ?? 0) + dollars, tokens: (sum?.tokens ?? 0) + tokens })
-      }
+  /** The sums of a scope as they are on `day`; an older day is none of today's, but of its month. */
+  function toAccount(scope: string, day: string): Account {
+    let account = accounts.get(scope)
+    if (account === undefined) accounts.set(scope, account = { date: day, day: { dollars: 0, tokens: 0 }, month: { dollars: 0, tokens: 0 } })
+    if (day <= account.date) return account
+    account.day = { dollars: 0, tokens: 0 }
+    if (day.slice(0, 7) !== account.date.slice(0, 7)) account.month = { dollars: 0, tokens: 0 }
+    account.date = day
+    return account
+  }
+
+  function count(scope: string, day: string, dollars: number, tokens: number): void {
+    const account = toAccount(scope, toLocalDay(now()))
+    for (const sum of [...(day === account.date ? [account.day] : []), ...(day.slice(0, 7) === account.date.slice(0, 7) ? [account.month] : [])]) {
+      sum.dollars += dollars
+      sum.tokens += tokens
     }
   }
 
@@ -83,8 +95,7 @@ export function createBudgets({ budgets, priceOf, used, now, warn }: BudgetOptio
 
   /** How much of a budget is gone, the requests under way and this one included. */
   function toShare({ scope, per, dollars, tokens = Infinity }: BudgetConfig, guess: Sum): { spent: Sum; share: number; full: boolean } {
-    const day = toLocalDay(now())
-    const spent = { ...(sums.get(`${per === 'day' ? day : day.slice(0, 7)} ${scope}`) ?? { dollars: 0, tokens: 0 }) }
+    const spent = { ...toAccount(scope, toLocalDay(now()))[per] }
     for (const other of reserved.values()) {
       if (!other.scopes.includes(scope)) continue
       spent.dollars += other.guess.dollars
@@ -138,10 +149,10 @@ export function createBudgets({ budgets, priceOf, used, now, warn }: BudgetOptio
     },
     settle(record) {
       reserved.delete(record.id)
-      // Before there is a budget nothing is summed: the ledger will tell.
-      if (record.usage === undefined || month === '') return
+      if (record.usage === undefined) return
       const { input = 0, cacheRead = 0, cacheWrite = 0, output = 0 } = record.usage
-      count(toLocalDay(record.time), toScopes(record), { dollars: toDollars(record.cost), tokens: input + cacheRead + cacheWrite + output })
+      const [day, dollars, tokens] = [toLocalDay(record.time), toDollars(record.cost), input + cacheRead + cacheWrite + output]
+      for (const scope of toScopes(record)) count(scope, day, dollars, tokens)
     },
   }
 }

@@ -28,19 +28,30 @@ export function createChannelObserver(): Observer {
 
 /** Tells several; one that throws is reported and spoils neither the others nor the request. */
 export function fanOut(observers: readonly Observer[], report: (problem: string) => void): Observer {
-  function tell(call: (observer: Observer) => void): void {
-    for (const observer of observers) {
+  const complain = (error: unknown): void => report(`an observer failed: ${(error as Error).message}`)
+  const having = (what: keyof Observer): readonly Observer[] => observers.filter((observer) => observer[what] !== undefined)
+  const told = { start: having('start'), attempt: having('attempt'), firstByte: having('firstByte'), end: having('end') }
+  function tell(what: 'start' | 'firstByte' | 'end', record: Readonly<RequestRecord>): void {
+    for (const observer of told[what]) {
       try {
-        call(observer)
+        observer[what]!(record)
       } catch (error) {
-        report(`an observer failed: ${(error as Error).message}`)
+        complain(error)
       }
     }
   }
   return {
-    start: (record) => tell((observer) => observer.start?.(record)),
-    attempt: (record, attempt) => tell((observer) => observer.attempt?.(record, attempt)),
-    firstByte: (record) => tell((observer) => observer.firstByte?.(record)),
-    end: (record) => tell((observer) => observer.end?.(record)),
+    start: (record) => tell('start', record),
+    firstByte: (record) => tell('firstByte', record),
+    end: (record) => tell('end', record),
+    attempt(record, attempt) {
+      for (const observer of told.attempt) {
+        try {
+          observer.attempt!(record, attempt)
+        } catch (error) {
+          complain(error)
+        }
+      }
+    },
   }
 }

@@ -6,7 +6,7 @@
 import { chmodSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Observer, RequestRecord } from '../hub/record.ts'
-import { createAppender, createComplaint } from './append.ts'
+import { createAppender, createComplaint, createMemo, member } from './append.ts'
 import { DAY_FILE, SUMMARY_FILE, readDay } from './usage.ts'
 
 /** One line. Members without a value are left out. Tokens are in one normal form: `input` excludes what was cached. */
@@ -67,6 +67,8 @@ export function createLedger({ folder, keepDays, now, complain }: LedgerOptions)
   const report = createComplaint(complain, now)
   const appender = createAppender(report)
   let today = ''
+  let day = '-' // of `file`
+  let file = ''
 
   /** Once a day: deletes what is old, and sums up what is past, so that `dario usage` need not read it. */
   function tidy(day: string): void {
@@ -103,32 +105,38 @@ export function createLedger({ folder, keepDays, now, complain }: LedgerOptions)
 
   return {
     end(record) {
-      const row = toRow(record)
-      const day = row.time.slice(0, 10)
-      appender.add(join(folder, `${day}.jsonl`), `${JSON.stringify(row)}\n`)
+      const time = new Date(record.time).toISOString()
+      if (!time.startsWith(day)) {
+        day = time.slice(0, 10)
+        file = join(folder, `${day}.jsonl`)
+      }
+      appender.add(file, encodeRow(record, time))
       if (day <= today) return
       today = day
-      later(() => tidy(day))
+      later(() => tidy(today))
     },
     close: () => appender.flush(),
   }
 }
 
-export function toRow(record: Readonly<RequestRecord>): LedgerRow {
-  const { id, dialect, route, backend, key, stream, status, end, stop, firstByteMs, totalMs, cost, dropped } = record
-  const { input, cacheRead, cacheWrite, output, reasoning } = record.usage ?? {}
-  return {
-    time: new Date(record.time).toISOString(), id, path: record.path.split('?', 1)[0]!.slice(0, MAX_NAME), dialect,
-    tool: record.tool === undefined ? undefined : toTool(record.tool), accessKey: record.accessKey,
-    model: record.model.slice(0, MAX_NAME), route, backend, key, servedModel: record.servedModel?.slice(0, MAX_NAME),
-    stream, status, end, error: record.error?.code, stop: stop?.slice(0, MAX_NAME), attempts: record.attempts.length,
-    input, cacheRead, cacheWrite, output, reasoning,
-    ...(cost === 'plan' ? { price: cost } : cost && { dollars: cost.dollars, price: cost.source }),
-    firstByteMs, totalMs, ...(dropped.length > 0 && { dropped: dropped.slice(0, MAX_DROPPED) }),
-  }
+/** A LedgerRow as a line; `time` is the record's in ISO 8601. */
+export function encodeRow(record: Readonly<RequestRecord>, time: string): string {
+  const { cost, dropped, usage } = record
+  return `{"time":"${time}","id":"${record.id}"` + encodeNames(record) + member('attempts', record.attempts.length)
+    + (usage === undefined ? '' : member('input', usage.input) + member('cacheRead', usage.cacheRead)
+      + member('cacheWrite', usage.cacheWrite) + member('output', usage.output) + member('reasoning', usage.reasoning))
+    + (cost === 'plan' ? member('price', cost) : cost === undefined ? '' : member('dollars', cost.dollars) + member('price', cost.source))
+    + member('firstByteMs', record.firstByteMs) + member('totalMs', record.totalMs)
+    + (dropped.length === 0 ? '' : `,"dropped":${JSON.stringify(dropped.slice(0, MAX_DROPPED))}`) + '}\n'
 }
+
+const encodeNames = createMemo(({ path, tool, model, servedModel, stop, ...record }) => member('path', path.split('?', 1)[0]!.slice(0, MAX_NAME))
+  + member('dialect', record.dialect) + member('tool', tool === undefined ? undefined : toTool(tool)) + member('accessKey', record.accessKey)
+  + member('model', model.slice(0, MAX_NAME)) + member('route', record.route) + member('backend', record.backend) + member('key', record.key)
+  + member('servedModel', servedModel?.slice(0, MAX_NAME)) + member('stream', record.stream) + member('status', record.status)
+  + member('end', record.end) + member('error', record.error?.code) + member('stop', stop?.slice(0, MAX_NAME)))
 
 /** The first product of a `user-agent`: `claude-cli/2.1.3 (external, cli)` is `claude-cli/2.1.3`. */
 export function toTool(userAgent: string): string {
-  return userAgent.trim().split(/\s/, 1)[0]!.slice(0, 80)
+  return (/\S{1,80}/.exec(userAgent)?.[0] ?? '')
 }

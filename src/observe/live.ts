@@ -7,7 +7,6 @@ import type { KeyState } from '../backends/pool.ts'
 import type { Observer, RequestRecord } from '../hub/record.ts'
 import type { Usage } from '../hub/types.ts'
 import { toTool } from './ledger.ts'
-import { COUNTS, readRows, readUsage, toLocalDay } from './usage.ts'
 
 /** Sums over a stretch of time that begins at `time` (Unix ms). Tokens: `input` excludes what was cached. */
 export interface Totals {
@@ -74,12 +73,13 @@ export interface LiveOptions {
   now: () => number
   version: string
   backends: () => BackendState[]
-  /** What was before this process; read once, after the first answer. */
-  history?: (() => Past) | undefined
+  /** What arrived before `until` (Unix ms), when this process began; asked once, when somebody looks for the first time. */
+  history?: ((until: number) => Promise<Past>) | undefined
 }
 
-const HOUR = 3_600_000, HOURS = 24, DAYS = 30
-const MOST_REQUESTS = 50, MOST_ERRORS = 20, MOST_SOURCES = 20
+export const HOUR = 3_600_000, HOURS = 24, DAYS = 30
+const MOST_REQUESTS = 50, MOST_ERRORS = 20
+export const MOST_SOURCES = 20
 const BEAT = 250 // ms
 const MAX_NAME = 200 // clients choose names, and may choose long ones
 
@@ -87,6 +87,8 @@ export function createLive({ now, version, backends, history }: LiveOptions): Li
   const running = new Set<Readonly<RequestRecord>>()
   const finished: Readonly<RequestRecord>[] = []
   const errors: Readonly<RequestRecord>[] = []
+  const born = now()
+  const own: Past = { hours: [], days: [], sources: [] }
   let past: Past | undefined
   const listeners = new Set<() => void>()
   let timer: NodeJS.Timeout | undefined
@@ -99,17 +101,23 @@ export function createLive({ now, version, backends, history }: LiveOptions): Li
     }, BEAT)
   }
 
-  function sums(): Past {
-    return past ??= history?.() ?? { hours: [], days: [], sources: [] }
+  /** The first look shows what this process did; what was before follows. */
+  function begin(): Past {
+    if (past !== undefined) return past
+    past = { hours: [], days: [], sources: [] }
+    history?.(born).then((known) => {
+      past = known
+      touch()
+    }, () => {}) // a ledger that cannot be read: the log has its complaint
+    return past
   }
 
   function count(record: Readonly<RequestRecord>): void {
     const time = now()
-    const { hours, days, sources } = sums()
-    add(current(hours, startOfHour(time), HOURS), record)
-    add(current(days, startOfDay(time), DAYS), record)
+    add(current(own.hours, startOfHour(time), HOURS), record)
+    add(current(own.days, startOfDay(time), DAYS), record)
     const source = typeof record.cost === 'object' ? record.cost.source : undefined
-    if (source !== undefined && !sources.includes(source)) keep(sources, source, MOST_SOURCES)
+    if (source !== undefined && !own.sources.includes(source)) keep(own.sources, source, MOST_SOURCES)
   }
 
   return {
@@ -129,14 +137,15 @@ export function createLive({ now, version, backends, history }: LiveOptions): Li
     },
     read() {
       const time = now()
+      const { hours, days, sources } = begin()
       const all = [...finished, ...running].slice(-MOST_REQUESTS)
       return {
         time, version, running: running.size,
         requests: all.reverse().map((record) => toRequest(record, running.has(record), time)),
         errors: errors.map((record) => toRequest(record, false, time)).reverse(),
-        hours: fill(sums().hours, Array.from({ length: HOURS }, (_, index) => startOfHour(time) - (HOURS - 1 - index) * HOUR)),
-        days: fill(sums().days, Array.from({ length: DAYS }, (_, index) => startOfDay(time, DAYS - 1 - index))),
-        sources: sums().sources, backends: backends(),
+        hours: fill([...hours, ...own.hours], Array.from({ length: HOURS }, (_, index) => startOfHour(time) - (HOURS - 1 - index) * HOUR)),
+        days: fill([...days, ...own.days], Array.from({ length: DAYS }, (_, index) => startOfDay(time, DAYS - 1 - index))),
+        sources: [...new Set([...sources, ...own.sources])].slice(-MOST_SOURCES), backends: backends(),
       }
     },
     subscribe(changed) {
@@ -176,7 +185,7 @@ function current(list: Totals[], time: number, most: number): Totals {
 
 type Counted = Pick<RequestRecord, 'end' | 'cost'> & { usage: Partial<Record<keyof Usage, number | undefined>> | undefined }
 
-function add(sum: Totals, { end, usage, cost }: Counted): void {
+export function add(sum: Totals, { end, usage, cost }: Counted): void {
   sum.requests++
   if (end === 'failed' || end === 'broken') sum.failed++
   if (end === 'cancelled') sum.cancelled++
@@ -189,41 +198,22 @@ function add(sum: Totals, { end, usage, cost }: Counted): void {
   else if (usage !== undefined) sum.unpriced++
 }
 
-/** The last 24 hours and 30 local days as the ledger has them. */
-export function readHistory(folder: string, time: number): Past {
-  const days = new Map<string, Totals>()
-  const groups = readUsage(folder, toLocalDay(startOfDay(time, DAYS - 1)))
-  for (const group of groups) {
-    const sum = days.get(group.day) ?? createTotals(new Date(`${group.day}T00:00`).getTime())
-    days.set(group.day, sum)
-    for (const name of COUNTS) if (name !== 'reasoning') sum[name] += group[name]
-    if (group.price === 'plan') sum.onPlan += group.requests
-    else if (group.price === '' && group.output > 0) sum.unpriced += group.requests
-  }
-  const hours = new Map<number, Totals>()
-  readRows(folder, startOfHour(time) - (HOURS - 1) * HOUR, (row) => {
-    const hour = startOfHour(Date.parse(row.time))
-    const sum = hours.get(hour) ?? createTotals(hour)
-    hours.set(hour, sum)
-    const cost = row.price === 'plan' ? 'plan' : row.dollars === undefined ? undefined : { dollars: row.dollars, source: row.price ?? '' }
-    add(sum, { end: row.end, usage: row.output === undefined && row.input === undefined ? undefined : row, cost })
-  })
-  const sources = [...new Set(groups.map(({ price }) => price))].filter((price) => price !== '' && price !== 'plan')
-  const inOrder = (sums: Iterable<Totals>): Totals[] => [...sums].sort((a, b) => a.time - b.time)
-  return { hours: inOrder(hours.values()), days: inOrder(days.values()), sources: sources.slice(-MOST_SOURCES) }
-}
-
+/** The totals of these times; several of one time are summed. */
 function fill(list: readonly Totals[], times: readonly number[]): Totals[] {
-  const known = new Map(list.map((totals) => [totals.time, totals]))
-  return times.map((time) => known.get(time) ?? createTotals(time))
+  const known = new Map(times.map((time) => [time, createTotals(time)]))
+  for (const { time, ...counts } of list) {
+    const sum = known.get(time)
+    if (sum !== undefined) for (const [name, count] of Object.entries(counts)) sum[name as keyof typeof counts] += count
+  }
+  return [...known.values()]
 }
 
-function startOfHour(time: number): number {
+export function startOfHour(time: number): number {
   return time - time % HOUR
 }
 
 /** By the calendar, not by 24 hours: a day on which clocks change has 23 or 25. */
-function startOfDay(time: number, before = 0): number {
+export function startOfDay(time: number, before = 0): number {
   const date = new Date(time)
   return new Date(date.getFullYear(), date.getMonth(), date.getDate() - before).getTime()
 }

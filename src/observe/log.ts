@@ -5,7 +5,7 @@
  */
 import { renameSync, statSync } from 'node:fs'
 import type { AttemptRecord, Observer, RequestRecord } from '../hub/record.ts'
-import { createAppender, createComplaint } from './append.ts'
+import { createAppender, createComplaint, createMemo, member } from './append.ts'
 import type { Redact } from './redact.ts'
 
 export const LEVELS = ['debug', 'info', 'warn', 'error'] as const
@@ -28,7 +28,7 @@ export interface LogOptions {
 }
 
 export interface Log {
-  say(level: Level, message: string, fields?: Readonly<Record<string, unknown>>): void
+  say(level: Level, message: string): void
   observer: Observer
   /** Writes what is waiting for the file. */
   close(): Promise<void>
@@ -36,34 +36,45 @@ export interface Log {
 
 const MAX_FILE = 10_485_760
 const KEPT_FILES = 3
+const PRINTABLE = /^[ -~]*$/
 
 export function createLog({ format, level, write, file, redact, clean, paint = (_, text) => text, now }: LogOptions): Log {
   const least = LEVELS.indexOf(level)
   const appender = createAppender(createComplaint((message) => write(`${message}\n`), now), rotate)
 
-  function say(level: Level, message: string, fields: Readonly<Record<string, unknown>> = {}): void {
+  /** `members` are encoded, each with a comma in front. */
+  function tell(level: Level, message: string, members: string, isPlain = false): void {
     if (LEVELS.indexOf(level) < least) return
-    const time = new Date(now()).toISOString()
-    const text = clean(redact(message))
-    const json = file === undefined && format === 'pretty' ? '' : redact(`${toJson({ time, level, message: text, ...fields })}\n`)
-    write(format === 'json' ? json : `${paint(level, `${toClock(now())} ${text}`)}\n`)
+    const time = now()
+    const text = isPlain ? message : clean(redact(message))
+    const isJsonWanted = file !== undefined || format === 'json'
+    const plain = isJsonWanted ? `{"time":"${new Date(time).toISOString()}","level":"${level}"${member('message', text)}${members}}\n` : ''
+    const json = isPlain ? plain : redact(escapeControls(plain))
+    write(format === 'json' ? json : `${paint(level, `${toClock(time)} ${text}`)}\n`)
     if (file !== undefined) appender.add(file, json)
   }
 
+  /** Most lines hold nothing to take out: looking at the words that a client or an upstream chose is enough then. */
+  function isPlain({ model, servedModel, tool, path, error, cause }: Readonly<RequestRecord>): boolean {
+    if (error !== undefined || cause !== undefined) return false
+    const words = `${model} ${servedModel} ${tool} ${path}`
+    return PRINTABLE.test(words) && redact(words) === words
+  }
+
   return {
-    say,
+    say: (level, message) => tell(level, message, ''),
     observer: {
       attempt(record, attempt) {
         if (attempt.outcome === 'ok') return
         const { backend, key, outcome, status, error } = attempt
-        say('warn', describeAttempt(record, attempt), { id: record.id, event: 'attempt', backend, key, outcome, status, error })
+        tell('warn', describeAttempt(record, attempt), member('id', record.id) + member('event', 'attempt') + member('backend', backend)
+          + member('key', key) + member('outcome', outcome) + member('status', status) + member('error', error))
       },
       end(record) {
-        const { id, dialect, model, backend, servedModel, status, end, usage, cost, totalMs, firstByteMs, tool, accessKey } = record
+        const level = toLevel(record)
+        if (LEVELS.indexOf(level) < least) return
         const cause = record.cause instanceof Error ? record.cause.stack : undefined
-        say(toLevel(record), describeEnd(record) + (cause === undefined ? '' : ` ${cause}`), {
-          id, event: 'request', dialect, model, backend, servedModel, status, end, usage, cost, totalMs, firstByteMs, tool, accessKey,
-        })
+        tell(level, describeEnd(record) + (cause === undefined ? '' : ` ${cause}`), encodeEnd(record), isPlain(record))
       },
     },
     close: () => appender.flush(),
@@ -81,21 +92,34 @@ function describeAttempt({ id }: Readonly<RequestRecord>, { backend, key, model,
 }
 
 function describeEnd(record: Readonly<RequestRecord>): string {
-  const { id, status, model, backend, servedModel, usage, cost, firstByteMs, totalMs, tool, error, end } = record
-  const { input = 0, cacheRead = 0, cacheWrite = 0, output = 0 } = usage ?? {}
-  return [
-    id, String(status), end === 'complete' ? '' : end, model === '' ? record.path : model,
-    backend === undefined ? '' : `→ ${record.key ?? backend}${servedModel === model || servedModel === '' ? '' : ` ${servedModel}`}`,
-    usage === undefined ? '' : `${input + cacheRead + cacheWrite} in${cacheRead > 0 ? ` (${cacheRead} cached)` : ''}, ${output} out`,
-    cost === undefined ? '' : cost === 'plan' ? 'on the plan' : `~$${cost.dollars.toFixed(4)}`,
-    `${totalMs} ms${firstByteMs === undefined ? '' : ` (first ${firstByteMs})`}`,
-    tool?.split(' ', 1)[0] ?? '', error === undefined ? '' : `${error.code}: ${error.message}`,
-  ].filter((part) => part !== '').join('  ')
+  const { model, backend, servedModel, usage, cost, firstByteMs, tool, error, end } = record
+  let text = `${record.id}  ${record.status}${end === 'complete' ? '' : `  ${end}`}  ${model === '' ? record.path : model}`
+  if (backend !== undefined) text += `  -> ${record.key ?? backend}${servedModel === model || servedModel === '' ? '' : ` ${servedModel}`}`
+  if (usage !== undefined) {
+    const { input = 0, cacheRead = 0, cacheWrite = 0, output = 0 } = usage
+    text += `  ${input + cacheRead + cacheWrite} in${cacheRead > 0 ? ` (${cacheRead} cached)` : ''}, ${output} out`
+  }
+  if (cost !== undefined) text += cost === 'plan' ? '  on the plan' : `  ~$${cost.dollars.toFixed(4)}`
+  text += `  ${record.totalMs} ms${firstByteMs === undefined ? '' : ` (first ${firstByteMs})`}`
+  if (tool) text += `  ${tool.split(' ', 1)[0]}`
+  return error === undefined ? text : `${text}  ${error.code}: ${error.message}`
 }
 
+function encodeEnd(record: Readonly<RequestRecord>): string {
+  const { usage, cost } = record
+  return member('id', record.id) + encodeNames(record)
+    + (usage === undefined ? '' : `,"usage":{${(member('input', usage.input) + member('cacheRead', usage.cacheRead) + member('cacheWrite', usage.cacheWrite)
+      + member('output', usage.output) + member('reasoning', usage.reasoning)).slice(1)}}`)
+    + (cost === undefined ? '' : `,"cost":${JSON.stringify(cost)}`) + member('totalMs', record.totalMs) + member('firstByteMs', record.firstByteMs)
+}
+
+const encodeNames = createMemo((record) => member('event', 'request') + member('dialect', record.dialect) + member('model', record.model)
+  + member('backend', record.backend) + member('servedModel', record.servedModel) + member('status', record.status) + member('end', record.end)
+  + member('tool', record.tool) + member('accessKey', record.accessKey))
+
 /** JSON leaves alone what some terminals take for the beginning of a command, and what turns text around. */
-function toJson(value: unknown): string {
-  return JSON.stringify(value).replace(/[\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, (control) =>
+function escapeControls(json: string): string {
+  return json.replace(/[\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, (control) =>
     `\\u${control.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }
 

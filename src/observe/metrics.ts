@@ -24,6 +24,11 @@ export interface Family {
   series: Map<string, Series>
 }
 
+interface Place {
+  seconds: Series
+  tokens?: Record<'input' | 'cacheRead' | 'cacheWrite' | 'output' | 'read' | 'written', Series>
+}
+
 export interface Metrics extends Observer {
   /** By their names; gauges are read now. */
   families(): Family[]
@@ -54,15 +59,29 @@ export function createMetrics(version: string, backends: () => BackendState[]): 
     return servedModel
   }
 
-  function countUsage({ usage, cost }: Readonly<RequestRecord>, backend: string, model: string): void {
+  /** What every request adds to, looked up once per backend and model. */
+  const places = new Map<string, Place>()
+  function toPlace(backend: string, model: string): Place {
+    const key = `${backend}\n${model}`
+    let place = places.get(key)
+    if (place === undefined) places.set(key, place = { seconds: find(seconds, [backend, model]) })
+    return place
+  }
+
+  function countUsage({ usage, cost }: Readonly<RequestRecord>, place: Place, backend: string, model: string): void {
     if (usage === undefined) return
     const { input = 0, cacheRead = 0, cacheWrite = 0, output = 0 } = usage
-    add(tokens, input, backend, model, 'input')
-    add(tokens, cacheRead, backend, model, 'cache_read')
-    add(tokens, cacheWrite, backend, model, 'cache_write')
-    add(tokens, output, backend, model, 'output')
-    add(sizes, input + cacheRead + cacheWrite, backend, model, 'input')
-    add(sizes, output, backend, model, 'output')
+    const counts = place.tokens ??= {
+      input: find(tokens, [backend, model, 'input']), cacheRead: find(tokens, [backend, model, 'cache_read']),
+      cacheWrite: find(tokens, [backend, model, 'cache_write']), output: find(tokens, [backend, model, 'output']),
+      read: find(sizes, [backend, model, 'input']), written: find(sizes, [backend, model, 'output']),
+    }
+    counts.input.value += input
+    counts.cacheRead.value += cacheRead
+    counts.cacheWrite.value += cacheWrite
+    counts.output.value += output
+    observe(counts.read, TOKENS, input + cacheRead + cacheWrite)
+    observe(counts.written, TOKENS, output)
     if (typeof cost === 'object') add(dollars, cost.dollars, backend, model)
   }
 
@@ -96,9 +115,10 @@ export function createMetrics(version: string, backends: () => BackendState[]): 
       const model = toModel(record)
       add(requests, 1, dialect, backend, end)
       if (error !== undefined) add(errors, 1, error.code)
-      add(seconds, record.totalMs / 1000, backend, model)
+      const place = toPlace(backend, model)
+      observe(place.seconds, SECONDS, record.totalMs / 1000)
       if (stream && firstByteMs !== undefined) add(first, firstByteMs / 1000, backend, model)
-      countUsage(record, backend, model)
+      countUsage(record, place, backend, model)
     },
   }
 }
@@ -111,12 +131,21 @@ function createGauge(name: string, help: string, labels: readonly string[]): Fam
   return { ...createFamily(name, help, labels), type: 'gauge' }
 }
 
-function add({ series, bounds }: Family, value: number, ...labels: string[]): void {
+function find({ series, bounds }: Family, labels: readonly string[]): Series {
   const key = labels.join('\n')
   let one = series.get(key)
   if (one === undefined) series.set(key, one = { labels, value: 0, counts: bounds.length === 0 ? [] : Array(bounds.length + 1).fill(0) })
+  return one
+}
+
+function add(family: Family, value: number, ...labels: string[]): void {
+  const one = find(family, labels)
+  if (family.bounds.length === 0) one.value += value
+  else observe(one, family.bounds, value)
+}
+
+function observe(one: Series, bounds: readonly number[], value: number): void {
   one.value += value
-  if (bounds.length === 0) return
   let bucket = 0
   while (bucket < bounds.length && value > bounds[bucket]!) bucket++
   one.counts[bucket]!++

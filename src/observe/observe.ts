@@ -45,7 +45,7 @@ export function createObservation({ folder, config, backendOf, modelOf, ask, obs
   const budgets = createBudgets({
     budgets: () => config().budgets,
     priceOf,
-    used: (since) => folder === undefined ? [] : readUsage(folder, since),
+    used: (since, until) => folder === undefined ? [] : readUsage(folder, since, until),
     now,
     warn: log,
   })

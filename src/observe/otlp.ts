@@ -5,11 +5,14 @@
  * @see https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/
  * @module
  */
-import type { IncomingHttpHeaders } from 'node:http'
+import { request as requestHttp } from 'node:http'
+import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http'
+import { request as requestHttps } from 'node:https'
 import { unescape } from 'node:querystring'
 import { DarioError } from '../errors.ts'
 import type { AttemptRecord, Observer, RequestRecord } from '../hub/record.ts'
-import type { JsonObject } from '../hub/types.ts'
+import type { JsonObject, Usage } from '../hub/types.ts'
+import { createMemo, createWaiting } from './append.ts'
 import type { Family, Metrics, Series } from './metrics.ts'
 
 export interface Otlp extends Observer {
@@ -44,6 +47,8 @@ type Value = string | number | string[] | undefined
 
 const SERVER = 2, CLIENT = 3 // kinds of spans
 const MOST_SPANS = 4096 // waiting ones: a dead collector must not fill memory
+const MOST_BYTES = 67_108_864 // more than so many spans can have
+const MAX_TEXT = 200 // characters
 const PATIENCE = 10_000 // ms for the collector's answer
 const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(?:-|$)/
 /** Our histograms under the conventions' names, with the attributes that their labels are. */
@@ -60,52 +65,60 @@ export function createOtlp({ environment, metrics, version, now, newId, log, int
   if (!base) return undefined
   const headers = { ...readHeaders(environment['OTEL_EXPORTER_OTLP_HEADERS'] ?? ''), 'content-type': 'application/json' }
   const service = environment['OTEL_SERVICE_NAME']?.trim() || 'dario'
-  const resource = `{"attributes":${encodeAttributes({ 'service.name': service, 'service.version': version })}}`
+  const resource = `{"attributes":[${encodeAttribute('service.name', service).slice(1)}${encodeAttribute('service.version', version)}]}`
   const scope = JSON.stringify({ name: 'dario', version })
   const traces = new Map<string, Trace>()
   const started = toNano(now())
-  let spans: Buffer[] = []
+  const spans = createWaiting(MOST_BYTES)
+  let count = 0
   let silentUntil = 0
   let flushing: Promise<void> | undefined
   const timer = setInterval(() => void flush(), interval).unref()
 
-  async function post(path: string, body: string, patience: number): Promise<void> {
+  async function post(path: string, body: Buffer, patience: number): Promise<void> {
     try {
-      const signal = AbortSignal.timeout(patience)
-      const response = await fetch(`${base}${path}`, { method: 'POST', headers, body, signal, redirect: 'error' })
-      await response.body?.cancel()
-      if (!response.ok) throw new DarioError('upstream_error', `it answers ${response.status}`)
+      const status = await send(`${base}${path}`, headers, body, patience)
+      if (status < 200 || status > 299) throw new DarioError('upstream_error', `it answers ${status}`)
     } catch (error) {
       if (now() < silentUntil) return
       silentUntil = now() + 60_000
-      const { name, cause } = error as Error & { cause?: { code?: string } }
-      // Not the message of fetch: it may quote a header, and one of those is the collector's key.
-      log(`telemetry is lost: ${error instanceof DarioError ? error.message : cause?.code ?? name}; check OTEL_EXPORTER_OTLP_ENDPOINT and its collector`)
+      const { name, code } = error as NodeJS.ErrnoException
+      // Not the message: it may quote a header, and one of those is the collector's key.
+      log(`telemetry is lost: ${error instanceof DarioError ? error.message : code ?? name}; check OTEL_EXPORTER_OTLP_ENDPOINT and its collector`)
     }
   }
 
   function flush(patience: number = PATIENCE): Promise<void> {
-    return flushing ??= send(patience).finally(() => {
+    return flushing ??= drain(patience).finally(() => {
       flushing = undefined
     })
   }
 
-  async function send(patience: number): Promise<void> {
-    const batch = spans
-    spans = []
+  async function drain(patience: number): Promise<void> {
+    const batch = spans.take()
+    count = 0
     const time = toNano(now())
     const families = metrics.families().filter(({ series }) => series.size > 0).map((family) => encodeFamily(family, started, time))
-    const wrap = (what: string, items: string): string => `{"resource${what}":[{"resource":${resource},"scope${what}":[{"scope":${scope},"${what.toLowerCase()}":${items}}]}]}`
-    await Promise.all([
-      ...(batch.length === 0 ? [] : [post('/v1/traces', wrap('Spans', `[${batch.join()}]`), patience)]),
-      post('/v1/metrics', wrap('Metrics', JSON.stringify(families)), patience),
+    const wrap = (what: string, items: readonly Buffer[]): Buffer => Buffer.concat([
+      Buffer.from(`{"resource${what}":[{"resource":${resource},"scope${what}":[{"scope":${scope},"${what.toLowerCase()}":[`), ...items, Buffer.from(']}]}]}'),
     ])
+    await Promise.all([
+      ...(batch.length === 0 ? [] : [post('/v1/traces', wrap('Spans', batch), patience)]),
+      post('/v1/metrics', wrap('Metrics', [Buffer.from(JSON.stringify(families).slice(1, -1))]), patience),
+    ])
+  }
+
+  function add(span: string): void {
+    spans.add(count === 0 ? span : `,${span}`)
+    count++
   }
 
   return {
     enter({ id, headers }) {
-      const [, traceId, parentSpanId = '', flags = '01'] = TRACEPARENT.exec(String(headers['traceparent'])) ?? []
-      const trace = { traceId: traceId ?? newId(''), spanId: newId('').slice(16), parentSpanId, sampled: (parseInt(flags, 16) & 1) === 1, attempts: [] }
+      const given = headers['traceparent']
+      const [, traceId, parentSpanId = '', flags = '01'] = (given === undefined ? null : TRACEPARENT.exec(String(given))) ?? []
+      const own = newId('')
+      const trace = { traceId: traceId ?? own, spanId: own.slice(16), parentSpanId, sampled: (parseInt(flags, 16) & 1) === 1, attempts: [] }
       traces.set(id, trace)
       if (traceId !== undefined) headers['traceparent'] = `00-${traceId}-${trace.spanId}-${trace.sampled ? '01' : '00'}`
     },
@@ -115,12 +128,11 @@ export function createOtlp({ environment, metrics, version, now, newId, log, int
     end(record) {
       const trace = traces.get(record.id)
       traces.delete(record.id)
-      if (trace?.sampled !== true || spans.length >= MOST_SPANS) return
-      // As bytes: strings that wait in pieces are copied by each collection of garbage.
-      spans.push(Buffer.from(encodeRequest(record, trace)))
+      if (trace?.sampled !== true || count >= MOST_SPANS) return
+      add(encodeRequest(record, trace))
       // A single attempt would only repeat the request.
       if (trace.attempts.length < 2) return
-      for (const [attempt, ended] of trace.attempts) spans.push(Buffer.from(encodeAttempt(attempt, ended, trace, newId('').slice(16))))
+      for (const [attempt, ended] of trace.attempts) add(encodeAttempt(attempt, ended, trace, newId('').slice(16)))
     },
     async close() {
       clearInterval(timer)
@@ -130,49 +142,63 @@ export function createOtlp({ environment, metrics, version, now, newId, log, int
   }
 }
 
+/** Resolves with the status. Not `fetch`: to load it takes as long as a hundred requests. */
+function send(url: string, headers: OutgoingHttpHeaders, body: Buffer, patience: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const request = url.startsWith('https:') ? requestHttps : requestHttp
+    request(url, { method: 'POST', headers: { ...headers, 'content-length': body.length }, agent: false, signal: AbortSignal.timeout(patience) }, (response) => {
+      response.resume().on('error', reject).on('end', () => resolve(response.statusCode ?? 0))
+    }).on('error', reject).end(body)
+  })
+}
+
 /** As text at once: with objects in between, making and collecting them costs several times as much. */
-function encodeSpan(trace: Trace, spanId: string, parent: string, name: string, kind: number, from: number, to: number, problem: string | undefined, values: Record<string, Value>): string {
+function encodeSpan(trace: Trace, spanId: string, parent: string, name: string, kind: number, from: number, to: number, problem: string | undefined, attributes: string): string {
   return `{"traceId":"${trace.traceId}","spanId":"${spanId}",${parent === '' ? '' : `"parentSpanId":"${parent}",`}"name":${JSON.stringify(name)},"kind":${kind},`
-    + `"startTimeUnixNano":"${toNano(from)}","endTimeUnixNano":"${toNano(to)}","attributes":${encodeAttributes(values)},`
+    + `"startTimeUnixNano":"${toNano(from)}","endTimeUnixNano":"${toNano(to)}","attributes":[${attributes}],`
     + `"status":{${problem === undefined ? '' : `"code":2,"message":${JSON.stringify(problem)}`}}}`
 }
 
 function encodeRequest(record: Readonly<RequestRecord>, trace: Trace): string {
-  const { method, path, time, totalMs, status, end, error, usage, model, servedModel } = record
-  const url = path.split('?', 1)[0] ?? ''
-  const isEmbedding = url === '/v1/embeddings'
+  const { method, path, time, totalMs, end, error, usage } = record
   // A client that left is no error of the server's.
-  const problem = end === 'failed' || end === 'broken' ? error?.message ?? end : undefined
-  return encodeSpan(trace, trace.spanId, trace.parentSpanId, `${method} ${url}`, SERVER, time, time + totalMs, problem, {
-    'http.request.method': method, 'url.path': url, 'http.response.status_code': status, 'user_agent.original': record.tool,
-    'gen_ai.operation.name': isEmbedding ? 'embeddings' : 'chat', 'gen_ai.provider.name': record.backend,
-    'gen_ai.request.model': model.slice(0, 200), 'gen_ai.response.model': servedModel?.slice(0, 200), 'gen_ai.response.finish_reasons': record.stop && [record.stop],
-    'gen_ai.usage.input_tokens': usage && (usage.input ?? 0) + (usage.cacheRead ?? 0) + (usage.cacheWrite ?? 0), 'gen_ai.usage.output_tokens': usage?.output,
-    'gen_ai.usage.cache_read.input_tokens': usage?.cacheRead, 'gen_ai.usage.cache_creation.input_tokens': usage?.cacheWrite,
-    'error.type': error?.code, 'dario.request.id': record.id, 'dario.end': end, 'dario.route': record.route, 'dario.key': record.key,
-  })
+  const problem = end === 'failed' || end === 'broken' ? (error?.message ?? end).slice(0, MAX_TEXT) : undefined
+  return encodeSpan(trace, trace.spanId, trace.parentSpanId, `${method} ${toUrlPath(path)}`, SERVER, time, time + totalMs, problem, encodeNames(record)
+    + encodeAttribute('dario.request.id', record.id) + (usage === undefined ? '' : encodeUsage(usage)))
+}
+
+function encodeUsage({ input = 0, cacheRead, cacheWrite, output }: Partial<Usage>): string {
+  return encodeAttribute('gen_ai.usage.input_tokens', input + (cacheRead ?? 0) + (cacheWrite ?? 0)) + encodeAttribute('gen_ai.usage.output_tokens', output)
+    + encodeAttribute('gen_ai.usage.cache_read.input_tokens', cacheRead) + encodeAttribute('gen_ai.usage.cache_creation.input_tokens', cacheWrite)
+}
+
+const encodeNames = createMemo((record) => encodeAttribute('gen_ai.operation.name', toUrlPath(record.path) === '/v1/embeddings' ? 'embeddings' : 'chat').slice(1)
+  + encodeAttribute('http.request.method', record.method) + encodeAttribute('url.path', toUrlPath(record.path))
+  + encodeAttribute('http.response.status_code', record.status) + encodeAttribute('user_agent.original', record.tool?.slice(0, MAX_TEXT))
+  + encodeAttribute('gen_ai.provider.name', record.backend) + encodeAttribute('gen_ai.request.model', record.model.slice(0, MAX_TEXT))
+  + encodeAttribute('gen_ai.response.model', record.servedModel?.slice(0, MAX_TEXT))
+  + encodeAttribute('gen_ai.response.finish_reasons', record.stop && [record.stop.slice(0, MAX_TEXT)])
+  + encodeAttribute('error.type', record.error?.code) + encodeAttribute('dario.end', record.end)
+  + encodeAttribute('dario.route', record.route) + encodeAttribute('dario.key', record.key))
+
+function toUrlPath(path: string): string {
+  return path.split('?', 1)[0]!.slice(0, MAX_TEXT)
 }
 
 function encodeAttempt({ backend, model, outcome, status, ms, error, key }: Readonly<AttemptRecord>, time: number, trace: Trace, spanId: string): string {
-  const problem = outcome === 'ok' ? undefined : error ?? outcome
-  return encodeSpan(trace, spanId, trace.spanId, `chat ${model}`, CLIENT, time - ms, time, problem, {
-    'gen_ai.operation.name': 'chat', 'gen_ai.provider.name': backend, 'gen_ai.request.model': model.slice(0, 200),
-    'http.response.status_code': status, 'error.type': outcome === 'ok' ? undefined : outcome, 'dario.key': key,
-  })
+  const problem = outcome === 'ok' ? undefined : (error ?? outcome).slice(0, MAX_TEXT)
+  return encodeSpan(trace, spanId, trace.spanId, `chat ${model.slice(0, MAX_TEXT)}`, CLIENT, time - ms, time, problem,
+    encodeAttribute('gen_ai.operation.name', 'chat').slice(1) + encodeAttribute('gen_ai.provider.name', backend)
+    + encodeAttribute('gen_ai.request.model', model.slice(0, MAX_TEXT)) + encodeAttribute('http.response.status_code', status)
+    + encodeAttribute('error.type', outcome === 'ok' ? undefined : outcome) + encodeAttribute('dario.key', key))
 }
 
-/** 64-bit numbers are strings in protobuf's JSON. */
-function encodeAttributes(values: Record<string, Value>): string {
-  let text = ''
-  for (const key in values) {
-    const value = values[key]
-    if (value === undefined || value === '') continue
-    const encoded = typeof value === 'number' ? `"intValue":"${value}"`
-      : typeof value === 'string' ? `"stringValue":${JSON.stringify(value)}`
-        : `"arrayValue":{"values":[${value.map((one) => `{"stringValue":${JSON.stringify(one)}}`).join()}]}`
-    text += `${text === '' ? '' : ','}{"key":"${key}","value":{${encoded}}}`
-  }
-  return `[${text}]`
+/** With a comma in front. 64-bit numbers are strings in protobuf's JSON. */
+function encodeAttribute(key: string, value: Value): string {
+  if (value === undefined || value === '') return ''
+  if (typeof value === 'number') return `,{"key":"${key}","value":{"intValue":"${value}"}}`
+  if (typeof value === 'string') return `,{"key":"${key}","value":{"stringValue":${JSON.stringify(value)}}}`
+  return `,{"key":"${key}","value":{"arrayValue":{"values":[${value.map((one) => `{"stringValue":${JSON.stringify(one)}}`).join()}]}}}`
 }
 
 function encodeFamily({ name, help, type, labels, bounds, series }: Family, startTimeUnixNano: string, timeUnixNano: string): JsonObject {

@@ -43,17 +43,30 @@ interface Summary {
 }
 
 const VERSION = 1
-const CHUNK = 4_194_304
+const CHUNK = 1_048_576
 
-/** Sums of the local days from `since` (`YYYY-MM-DD`) on. */
-export function readUsage(folder: string, since: string): UsageGroup[] {
+/**
+ * Sums of the local days from `since` (`YYYY-MM-DD`) on.
+ * @param until Unix time in ms: what arrived later does not count
+ */
+export function readUsage(folder: string, since: string, until: number = Infinity): UsageGroup[] {
+  const last = until === Infinity ? '9' : new Date(until).toISOString().slice(0, 10)
   // A local day begins up to 14 hours before or after the day in UTC.
-  const days = listDays(folder, Date.parse(since) - 86_400_000)
-  return days.flatMap((day) => readDay(folder, day)).filter((group) => group.day >= since)
+  const days = listDays(folder, Date.parse(since) - 86_400_000).filter((day) => day <= last)
+  const zone = readZone() // 0.1 ms, for a year of days
+  return days.flatMap((day) => day < last ? readDay(folder, day, zone) : readDayUntil(folder, day, until)).filter((group) => group.day >= since)
+}
+
+/** By its rows, since its summary has them all; unless nothing was written since. */
+function readDayUntil(folder: string, day: string, until: number): UsageGroup[] {
+  if (statSync(join(folder, `${day}.jsonl`)).mtimeMs < until) return readDay(folder, day)
+  const groups = new Map<string, UsageGroup>()
+  for (const rows of readRows(folder, day)) for (const row of rows) if (Date.parse(row.time) < until) addRow(groups, row)
+  return [...groups.values()]
 }
 
 /** UTC days from the one of `from` (Unix ms) on, of which there is a file. */
-function listDays(folder: string, from: number): string[] {
+export function listDays(folder: string, from: number): string[] {
   const first = new Date(from).toISOString().slice(0, 10)
   try {
     return readdirSync(folder).flatMap((name) => DAY_FILE.exec(name)?.[1] ?? []).filter((day) => day >= first).sort()
@@ -63,19 +76,24 @@ function listDays(folder: string, from: number): string[] {
 }
 
 /** Sums of one UTC day's file; lines that are no rows (cut by a crash) do not count. */
-export function readDay(folder: string, day: string): UsageGroup[] {
+export function readDay(folder: string, day: string, zone: string = readZone()): UsageGroup[] {
   const file = join(folder, `${day}.jsonl`)
   const summaryFile = join(folder, `${day}.summary.json`)
-  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone
   const known = readSummary(summaryFile)
   const { size } = statSync(file)
   const usable = known?.version === VERSION && known.zone === zone && known.bytes <= size
   if (usable && known.bytes === size) return known.groups
   const groups = new Map((usable ? known.groups : []).map((group) => [toKey(group), group]))
-  const bytes = readLines(file, usable ? known.bytes : 0, size, (line) => add(groups, line))
-  const summary: Summary = { version: VERSION, zone, bytes, groups: [...groups.values()] }
+  const reading = readLines(file, usable ? known.bytes : 0, size)
+  let step = reading.next()
+  for (; !step.done; step = reading.next()) for (const row of parseRows(step.value)) addRow(groups, row)
+  const summary: Summary = { version: VERSION, zone, bytes: step.value, groups: [...groups.values()] }
   writeSummary(summaryFile, summary)
   return summary.groups
+}
+
+function readZone(): string {
+  return Intl.DateTimeFormat().resolvedOptions().timeZone
 }
 
 function readSummary(file: string): Summary | undefined {
@@ -100,8 +118,8 @@ function writeSummary(file: string, summary: Summary): void {
   }
 }
 
-/** Returns where the last whole line ends. */
-function readLines(file: string, from: number, to: number, take: (line: string) => void): number {
+/** The lines of one chunk after the other; returns where the last whole line ends. */
+function* readLines(file: string, from: number, to: number): Generator<string[], number> {
   const descriptor = openSync(file, 'r')
   try {
     let at = from
@@ -109,7 +127,7 @@ function readLines(file: string, from: number, to: number, take: (line: string) 
     for (;;) {
       const length = readSync(descriptor, buffer, 0, Math.min(buffer.length, to - at), at)
       const end = buffer.subarray(0, length).lastIndexOf(10) + 1
-      for (const line of buffer.toString('utf8', 0, end).split('\n')) if (line !== '') take(line)
+      yield buffer.toString('utf8', 0, end).split('\n')
       at += end
       if (length === 0 || (end === 0 && length < buffer.length) || at >= to) return at
       if (end === 0) buffer = Buffer.allocUnsafe(buffer.length * 2) // one line longer than the buffer
@@ -119,28 +137,26 @@ function readLines(file: string, from: number, to: number, take: (line: string) 
   }
 }
 
-/** Rows of requests that arrived since `from` (Unix ms). */
-export function readRows(folder: string, from: number, take: (row: LedgerRow) => void): void {
-  for (const day of listDays(folder, from)) {
-    readLines(join(folder, `${day}.jsonl`), 0, Infinity, (line) => parseRow(line, (row) => {
-      if (Date.parse(row.time) >= from) take(row)
-    }))
-  }
+/** The rows of a UTC day, some thousands at a time. */
+export function* readRows(folder: string, day: string): Generator<LedgerRow[]> {
+  for (const lines of readLines(join(folder, `${day}.jsonl`), 0, Infinity)) yield parseRows(lines)
 }
 
-/** Counting tokens costs nothing and is asked before every turn: not a request that a person means. */
-function parseRow<Result>(line: string, read: (row: LedgerRow) => Result): Result | undefined {
-  try {
-    const row = JSON.parse(line) as LedgerRow
-    return row.path.endsWith('/count_tokens') ? undefined : read(row)
-  } catch {
-    return undefined // a cut line, or one that somebody else wrote
-  }
+/** Without what is no row: a cut line, or one that somebody else wrote. */
+function parseRows(lines: readonly string[]): LedgerRow[] {
+  return lines.flatMap((line) => {
+    try {
+      const row = JSON.parse(line) as LedgerRow
+      // Counting tokens costs nothing and is asked before every turn: not a request that a person means.
+      return row.path.endsWith('/count_tokens') || typeof row.time !== 'string' || typeof row.model !== 'string' ? [] : [row]
+    } catch {
+      return []
+    }
+  })
 }
 
-function add(groups: Map<string, UsageGroup>, line: string): void {
-  const group = parseRow(line, toGroup)
-  if (group === undefined) return
+export function addRow(groups: Map<string, UsageGroup>, row: LedgerRow): void {
+  const group = toGroup(row)
   const known = groups.get(toKey(group))
   if (known === undefined) groups.set(toKey(group), group)
   else addGroup(known, group)
@@ -168,9 +184,15 @@ function toKey({ day, model, backend, tool, accessKey, route, price }: UsageGrou
   return JSON.stringify([day, model, backend, tool, accessKey, route, price])
 }
 
+let lastMinute = NaN
+let lastDay = ''
+
 /** `YYYY-MM-DD` where the user is. */
 export function toLocalDay(time: number): string {
+  const minute = Math.floor(time / 60_000) // no zone is apart from UTC by parts of a minute
+  if (minute === lastMinute) return lastDay
   const date = new Date(time)
   const two = (value: number): string => String(value).padStart(2, '0')
-  return `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`
+  lastMinute = minute
+  return lastDay = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`
 }

@@ -198,6 +198,11 @@ function decodeContent(content: unknown, path: string): Block[] {
   })
 }
 
+/** Kept as an unknown part, one of these would come out again as half an item. */
+const ITEM_TYPES: ReadonlySet<string> = new Set([
+  'message', 'reasoning', 'function_call', 'function_call_output', 'custom_tool_call', 'custom_tool_call_output',
+])
+
 function decodePart(part: JsonObject, path: string): Block[] {
   switch (part['type']) {
     case 'input_text':
@@ -216,7 +221,11 @@ function decodePart(part: JsonObject, path: string): Block[] {
       return [defined({ type: 'media', kind: 'document', source, name: optionalStr(part['filename']) })]
     }
     case 'input_audio': return [decodeAudio(part, path, 'mp3')]
-    default: return [{ type: 'opaque', origin: 'responses', value: { ...part, type: str(part['type'], `${path}.type`) } }]
+    default: {
+      const type = str(part['type'], `${path}.type`)
+      if (ITEM_TYPES.has(type)) throw new DarioError('invalid_request', `${path}.type: ${type} is an item of the input, not a part of a message`, { path: `${path}.type` })
+      return [{ type: 'opaque', origin: 'responses', value: { ...part, type } }]
+    }
   }
 }
 
