@@ -13,6 +13,7 @@ import type { Backend, ModelInfo } from './backends/backend.ts'
 import type { Gate } from './backends/gate.ts'
 import type { ModelCatalog } from './backends/model-list.ts'
 import type { BackendConfig, Config } from './config/types.ts'
+import type { ExchangeSettings } from './exchange/exchange.ts'
 import type { Router } from './exchange/router.ts'
 
 /** Replaced whole when the configuration changes; a request keeps the one that it began with. */
@@ -22,6 +23,7 @@ export interface House {
   gates: ReadonlyMap<string, Gate>
   router: Router
   catalog: ModelCatalog
+  settings: ExchangeSettings
   /** What is known of `backend:model`. */
   known: Map<string, ModelInfo>
 }
@@ -72,9 +74,11 @@ export function createBuilder({ environment, version, now, newId, log, wrap = (b
       const gates = new Map(entries.flatMap(([id, { maxConcurrent, maxQueue }]) =>
         maxConcurrent === undefined ? [] : [[id, createGate(id, maxConcurrent, maxQueue)] as const]))
       const table = [...backends.values()].map(({ id, type, host }) => ({ id, type, host }))
+      const router = createRouter({ backends: table, routes: config.routes, aliases: config.aliases })
+      const spoken = new Set([...backends.values()].flatMap(({ type, speaks }) => type === 'echo' ? [] : speaks))
       return {
-        config, backends, gates,
-        router: createRouter({ backends: table, routes: config.routes, aliases: config.aliases }),
+        config, backends, gates, router,
+        settings: { router, backends, spoken, deadline: config.deadline, attempts: config.attempts },
         catalog: createModelCatalog([...backends.values()].filter(({ id }) => config.backends[id]?.models.length === 0), now),
         known: new Map(entries.flatMap(([id, { models }]) => models.map((model) => [`${id}:${model.id}`, toInfo(model)] as const))),
       }
