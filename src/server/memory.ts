@@ -25,6 +25,7 @@ export function createMemoryConnection(server: Server): Duplex {
 export function createFetch(server: Server): (request: Request) => Promise<Response> {
   return (request) => new Promise((resolve, reject) => {
     const { signal } = request
+    if (signal.aborted) return reject(signal.reason)
     const headers = new Headers(request.headers)
     headers.set('host', 'localhost')
     headers.delete('accept-encoding') // whoever calls fetch expects decoded bytes, so none are to be encoded
