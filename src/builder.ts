@@ -13,7 +13,6 @@ import type { Backend, ModelInfo } from './backends/backend.ts'
 import type { Gate } from './backends/gate.ts'
 import type { ModelCatalog } from './backends/model-list.ts'
 import type { BackendConfig, Config } from './config/types.ts'
-import type { ExchangeSettings } from './exchange/exchange.ts'
 import type { Router } from './exchange/router.ts'
 
 /** Replaced whole when the configuration changes; a request keeps the one that it began with. */
@@ -23,7 +22,6 @@ export interface House {
   gates: ReadonlyMap<string, Gate>
   router: Router
   catalog: ModelCatalog
-  settings: ExchangeSettings
   /** What is known of `backend:model`. */
   known: Map<string, ModelInfo>
 }
@@ -74,11 +72,9 @@ export function createBuilder({ environment, version, now, newId, log, wrap = (b
       const gates = new Map(entries.flatMap(([id, { maxConcurrent, maxQueue }]) =>
         maxConcurrent === undefined ? [] : [[id, createGate(id, maxConcurrent, maxQueue)] as const]))
       const table = [...backends.values()].map(({ id, type, host }) => ({ id, type, host }))
-      const router = createRouter({ backends: table, routes: config.routes, aliases: config.aliases })
-      const spoken = new Set([...backends.values()].flatMap(({ type, speaks }) => type === 'echo' ? [] : speaks))
       return {
-        config, backends, gates, router,
-        settings: { router, backends, spoken, deadline: config.deadline, attempts: config.attempts },
+        config, backends, gates,
+        router: createRouter({ backends: table, routes: config.routes, aliases: config.aliases }),
         catalog: createModelCatalog([...backends.values()].filter(({ id }) => config.backends[id]?.models.length === 0), now),
         known: new Map(entries.flatMap(([id, { models }]) => models.map((model) => [`${id}:${model.id}`, toInfo(model)] as const))),
       }

@@ -128,7 +128,7 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
     ask: () => void readCatalog(),
   })
   const exchange = createExchange({
-    settings: () => house.settings,
+    settings: () => ({ router: house.router, backends: house.backends, deadline: house.config.deadline, attempts: house.config.attempts }),
     pool,
     dialect: (name) => DIALECTS[name],
     gate: (backend) => house.gates.get(backend),

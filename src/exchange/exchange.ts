@@ -33,8 +33,6 @@ export interface Exchange {
 export interface ExchangeSettings {
   router: Router
   backends: ReadonlyMap<string, Backend>
-  /** What real backends speak; a request in another dialect will be translated. */
-  spoken: ReadonlySet<DialectName>
   /** Milliseconds for a whole request. */
   deadline: number
   /** Upstream attempts per request. */
@@ -82,7 +80,7 @@ export function createExchange(tools: ExchangeTools): Exchange {
     running.add(cancel)
     response.on('close', leave)
     if (response.destroyed) leave() // it left while its body was unpacked: that event is over
-    const { job, fault } = open(incoming, response, cancel, settings.spoken)
+    const { job, fault } = open(incoming, response, cancel)
     try {
       if (fault !== undefined) throw fault
       await answer(job, settings)

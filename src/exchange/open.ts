@@ -4,7 +4,7 @@
  */
 import { readAffinity, readSession } from './affinity.ts'
 import { peekForm } from './form.ts'
-import { peek, peekParsed } from './peek.ts'
+import { peek } from './peek.ts'
 import { createReply } from './reply.ts'
 import type { Signal } from '../backends/backend.ts'
 import type { Dialect } from '../dialects/dialect.ts'
@@ -25,19 +25,17 @@ export interface OpenTools {
 }
 
 /** `fault`: why the body cannot be read; such a request still gets an answer in its dialect and a line in the log. */
-export type Open = (
-  incoming: Incoming, response: ServerResponse, signal: Signal, spoken: ReadonlySet<DialectName>,
-) => { job: Job; fault: unknown }
+export type Open = (incoming: Incoming, response: ServerResponse, signal: Signal) => { job: Job; fault: unknown }
 
 export function createOpen(tools: OpenTools): Open {
-  return function open(incoming, response, signal, spoken) {
+  return function open(incoming, response, signal) {
     const { id, operation, dialect, method, path, headers, accessKey, received, body } = incoming
     const client = tools.dialect(dialect)
     let peeked: Peek | undefined
     let session: string | undefined
     let fault: unknown
     try {
-      peeked = look(incoming, spoken.has(dialect))
+      peeked = look(incoming)
       session = readSession(headers, peeked)
     } catch (thrown) {
       fault = thrown
@@ -58,15 +56,15 @@ export function createOpen(tools: OpenTools): Open {
     const job: Job = {
       incoming, client, reply, peeked, stream, signal, record, session, suffix: '', notes: {},
       affinity: () => affinity ??= readAffinity(headers, peeked),
-      decoded: () => decoded ??= tools.preparer.decode(incoming, client, peeked?.parsed),
+      decoded: () => decoded ??= tools.preparer.decode(incoming, client),
     }
     return { job, fault }
   }
 }
 
 /** @throws DarioError `invalid_json`, `invalid_request`. */
-function look({ operation, headers, body }: Incoming, isSpoken: boolean): Peek | undefined {
-  if (operation !== 'passthrough') return isSpoken ? peek(body) : peekParsed(body)
+function look({ operation, headers, body }: Incoming): Peek | undefined {
+  if (operation !== 'passthrough') return peek(body)
   const type = headers['content-type'] ?? ''
   if (type.startsWith('multipart/form-data')) return peekForm(body)
   return body.length > 0 && (type.includes('json') || body[0] === 123) ? peek(body) : undefined // 123: an opening brace

@@ -4,7 +4,6 @@
  * @module
  */
 import { DarioError } from '../errors.ts'
-import type { JsonObject } from '../hub/types.ts'
 
 /** Byte offsets of a JSON value: from its first byte up to, not including, `end`. */
 export interface Range {
@@ -22,8 +21,6 @@ export interface Peek {
   readHead(name: string, most: number): unknown[]
   /** The body with another model's name in place; every other byte stays. */
   withModel(model: string): Buffer
-  /** The whole body, where it was parsed already. */
-  parsed?: JsonObject
 }
 
 const QUOTE = 34, BACKSLASH = 92, COMMA = 44, COLON = 58
@@ -72,37 +69,6 @@ export function peek(body: Buffer): Peek {
       return Buffer.concat([...pieces, body.subarray(from)])
     },
   }
-}
-
-/**
- * The same for a request that no backend takes as it is: it must be parsed anyway, and then the scan can be saved.
- * What JSON.parse or our limits refuse goes to `peek`, which says why and where.
- */
-export function peekParsed(body: Buffer): Peek {
-  let parsed: unknown
-  try {
-    parsed = JSON.parse(body.toString())
-  } catch {
-    return peek(body)
-  }
-  if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed) || isDeep(parsed, MAX_DEPTH)) return peek(body)
-  const members = parsed as JsonObject
-  const read = (name: string): unknown => Object.hasOwn(members, name) ? members[name] : undefined
-  const model = read('model') ?? ''
-  if (typeof model !== 'string') return peek(body)
-  return {
-    model, read, parsed: members,
-    stream: read('stream') === true,
-    readHead(name, most) {
-      const list = read(name)
-      return Array.isArray(list) ? list.slice(0, most) : []
-    },
-    withModel: (other) => peek(body).withModel(other),
-  }
-}
-
-function isDeep(value: object, levels: number): boolean {
-  return levels < 0 || Object.values(value).some((member) => typeof member === 'object' && member !== null && isDeep(member, levels - 1))
 }
 
 function parseSlice(body: Buffer, start: number, end: number): unknown {

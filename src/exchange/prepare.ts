@@ -19,7 +19,7 @@ import type { Decoded, Job } from './job.ts'
 
 export interface Preparer {
   /** @throws DarioError `invalid_json`, `invalid_request`, `unsupported_across_dialects`. */
-  decode(incoming: Incoming, client: Dialect, parsed?: JsonObject): Decoded
+  decode(incoming: Incoming, client: Dialect): Decoded
   /** What the backend was seen to refuse of such a request, as known now. */
   known(job: Job, candidate: Candidate): ReadonlySet<Repair>
   encode(job: Job, target: Dialect, candidate: Candidate, known: ReadonlySet<Repair>): EncodedRequest
@@ -64,8 +64,8 @@ export function createPreparer(limits: PreparerLimits): Preparer {
     return expandInput(body, typeof previous === 'string' ? responses.get(previous, owner) : undefined, (id) => responses.item(id, owner))
   }
 
-  function decode(incoming: Incoming, client: Dialect, parsed?: JsonObject): Decoded {
-    let body = parsed ?? parseBody(incoming.body)
+  function decode(incoming: Incoming, client: Dialect): Decoded {
+    let body = parseBody(incoming.body)
     if (client.name === 'responses') body = expand(body, incoming.accessKey?.name)
     if (client.name === 'responses' && typeof body['previous_response_id'] === 'string') {
       throw new DarioError('invalid_request', `previous_response_id: the response ${JSON.stringify(body['previous_response_id'].slice(0, 100))} is not kept here: ` +
