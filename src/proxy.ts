@@ -153,7 +153,7 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
     models: listModels,
     health,
     dialectOf: (name) => DIALECTS[name],
-    pages: createPages({ live, metrics, explain }),
+    pages: createPages({ live, metrics, explain, flush: observation.flush }),
   })
   const listener = createListener({
     handler, exchange, host: config.host, port: config.port, hasAccessKey: config.accessKeys.length > 0,
@@ -203,7 +203,7 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
     async close(graceMs) {
       await listener.close(graceMs)
       await builder.close()
-      await Promise.all([otlp?.close(), observation.close(), capture?.close()])
+      await Promise.all([observation.close(), otlp?.close(), capture?.close()])
     },
     update(next) {
       house = builder.build(next)

@@ -6,6 +6,7 @@ import { resolve as resolvePath } from 'node:path'
 import { watchConfig } from '../config/file.ts'
 import { listSecrets } from '../config/parse.ts'
 import type { Config, ParsedConfig } from '../config/types.ts'
+import { keepAtExit, takeBack } from '../observe/append.ts'
 import { LEVELS, createLog } from '../observe/log.ts'
 import type { Level, Log } from '../observe/log.ts'
 import { createRedactor } from '../observe/redact.ts'
@@ -50,12 +51,15 @@ export const serve: Command = async (context) => {
 function createBatch(write: (lines: string) => void): (line: string) => void {
   let waiting = ''
   function flush(): void {
-    if (waiting !== '') write(waiting)
+    takeBack(flush)
+    write(waiting)
     waiting = ''
   }
-  process.once('exit', flush)
   return (line) => {
-    if (waiting === '') setTimeout(flush, MOMENT)
+    if (waiting === '') {
+      setTimeout(flush, MOMENT)
+      keepAtExit(flush)
+    }
     waiting += line
   }
 }

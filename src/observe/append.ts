@@ -7,7 +7,6 @@ import { appendFileSync, mkdirSync } from 'node:fs'
 import { mkdir, open } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import type { RequestRecord } from '../hub/record.ts'
 
 export interface Appender {
   /** `line` ends with a line feed. */
@@ -78,38 +77,27 @@ export function createWaiting(most: number): Waiting {
   }
 }
 
-/** `,"name":value`, or nothing: JSON.stringify of an object of twenty members takes several times as long. */
-export function member(name: string, value: string | number | boolean | undefined): string {
-  if (value === undefined) return ''
-  return typeof value === 'string' ? `,"${name}":${JSON.stringify(value)}` : `,"${name}":${value}`
+const unwritten = new Set<() => void>()
+let isWatchingExit = false
+
+/**
+ * A program that ends, by itself or by `process.exit`, waits for no batch; what waits is kept all the same. `write` is
+ * called then, unless it was taken back; what it makes others add is written after it.
+ */
+export function keepAtExit(write: () => void): void {
+  unwritten.add(write)
+  if (isWatchingExit) return
+  isWatchingExit = true
+  process.once('exit', () => {
+    for (const write of unwritten) {
+      unwritten.delete(write)
+      write()
+    }
+  })
 }
 
-let last: Readonly<RequestRecord> | undefined
-let lastNames = ''
-
-/** Everything of a finished request that many others share, as one text that no other combination has. */
-function toNames(record: Readonly<RequestRecord>): string {
-  if (record === last) return lastNames
-  const { model, servedModel, stop } = record
-  last = record
-  // Only these three may hold a line feed; with their lengths in front nothing can be taken for something else.
-  return lastNames = `${model.length} ${servedModel?.length} ${stop?.length}\n${model}\n${servedModel}\n${stop}\n${record.path}\n${record.tool}\n${record.backend}\n`
-    + `${record.key}\n${record.route}\n${record.accessKey}\n${record.dialect}\n${record.method}\n${record.status} ${record.end} ${record.error?.code} ${record.stream}`
-}
-
-/** Encodes what requests share once per combination: one tool sends the same names a thousand times. */
-export function createMemo(encode: (record: Readonly<RequestRecord>) => string): (record: Readonly<RequestRecord>) => string {
-  const known = new Map<string, string>()
-  return (record) => {
-    const names = toNames(record)
-    let text = known.get(names)
-    if (text !== undefined) return text
-    text = encode(record)
-    if (names.length > 1000) return text // clients may choose long names
-    if (known.size >= 200) known.clear()
-    known.set(names, text)
-    return text
-  }
+export function takeBack(write: () => void): void {
+  unwritten.delete(write)
 }
 
 /** Complains at most once a minute, however often it is called. */
@@ -159,24 +147,22 @@ export function createAppender(complain: (message: string) => void, before?: (fi
     }
   }
 
+  /** Once through: under load more has come by then, and waits for its own batch. */
   async function drain(): Promise<void> {
     for (const [file, lines] of waiting) {
-      while (lines.size > 0) {
-        const chunks = lines.take()
-        try {
-          lines.putBack(await write(file, chunks))
-        } catch (error) {
-          lines.putBack(chunks)
-          const { code, message } = error as NodeJS.ErrnoException
-          complain(`${file} cannot be written (${code ?? message}); make room or check who owns it`)
-          return schedule()
-        }
+      const chunks = lines.take()
+      try {
+        lines.putBack(await write(file, chunks))
+      } catch (error) {
+        lines.putBack(chunks)
+        const { code, message } = error as NodeJS.ErrnoException
+        complain(`${file} cannot be written (${code ?? message}); make room or check who owns it`)
       }
-      waiting.delete(file)
+      if (lines.size === 0) waiting.delete(file)
+      else schedule()
     }
   }
 
-  /** A program that ends, by itself or by `process.exit`, does not wait for the batch; its lines are kept all the same. */
   function writeRest(): void {
     try {
       for (const [file, lines] of waiting) {
@@ -189,17 +175,21 @@ export function createAppender(complain: (message: string) => void, before?: (fi
   function schedule(): void {
     if (timer !== undefined) return
     timer = setTimeout(() => void flush(), BATCH_MS).unref()
-    process.once('exit', writeRest)
+    keepAtExit(writeRest)
   }
 
   function flush(): Promise<void> {
-    clearTimeout(timer)
-    timer = undefined
-    process.off('exit', writeRest)
+    stop()
     running ??= drain().finally(() => {
       running = undefined
     })
     return running
+  }
+
+  function stop(): void {
+    clearTimeout(timer)
+    timer = undefined
+    takeBack(writeRest)
   }
 
   return {
@@ -210,10 +200,9 @@ export function createAppender(complain: (message: string) => void, before?: (fi
       schedule()
     },
     async flush() {
+      await running
       await flush()
-      clearTimeout(timer)
-      timer = undefined
-      process.off('exit', writeRest)
+      stop()
     },
   }
 }

@@ -19,6 +19,8 @@ export interface Page {
 export interface PagesOptions {
   live: Live
   metrics: Metrics
+  /** Called before they are read: they know of all requests that are over then. */
+  flush: () => void
   /** @throws DarioError `model_not_found`. */
   explain: (model: string) => { lines: string[] }
 }
@@ -26,7 +28,7 @@ export interface PagesOptions {
 /** Times in `now` move on, keys wake up, and a connection that is gone shows, although nothing happens. */
 const QUIET = 5_000 // ms
 
-export function createPages({ live, metrics, explain }: PagesOptions): Record<string, Page> {
+export function createPages({ live, metrics, flush, explain }: PagesOptions): Record<string, Page> {
   let page: { html: string; headers: Record<string, string> } | undefined
 
   function serveFeed(request: IncomingMessage, response: ServerResponse): void {
@@ -34,7 +36,9 @@ export function createPages({ live, metrics, explain }: PagesOptions): Record<st
     if (request.method === 'HEAD') return void response.end()
     // A reader that is behind is spared the states in between: the next one has it all.
     const send = (): void => {
-      if (!response.writableNeedDrain) response.write(`data: ${JSON.stringify(live.read())}\n\n`)
+      if (response.writableNeedDrain) return
+      flush()
+      response.write(`data: ${JSON.stringify(live.read())}\n\n`)
     }
     const leave = live.subscribe(send)
     const timer = setInterval(send, QUIET)
@@ -64,6 +68,7 @@ export function createPages({ live, metrics, explain }: PagesOptions): Record<st
     },
     '/metrics': {
       serve(_request, response) {
+        flush()
         response.writeHead(200, { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' }).end(encodePrometheus(metrics.families()))
       },
     },

@@ -6,7 +6,8 @@
 import { chmodSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Observer, RequestRecord } from '../hub/record.ts'
-import { createAppender, createComplaint, createMemo, member } from './append.ts'
+import { createAppender, createComplaint } from './append.ts'
+import { createMemo, encodeTokens, member, toIso } from './text.ts'
 import { DAY_FILE, SUMMARY_FILE, readDay } from './usage.ts'
 
 /** One line. Members without a value are left out. Tokens are in one normal form: `input` excludes what was cached. */
@@ -104,8 +105,9 @@ export function createLedger({ folder, keepDays, now, complain }: LedgerOptions)
   }
 
   return {
+    isPatient: true,
     end(record) {
-      const time = new Date(record.time).toISOString()
+      const time = toIso(record.time)
       if (!time.startsWith(day)) {
         day = time.slice(0, 10)
         file = join(folder, `${day}.jsonl`)
@@ -121,13 +123,12 @@ export function createLedger({ folder, keepDays, now, complain }: LedgerOptions)
 
 /** A LedgerRow as a line; `time` is the record's in ISO 8601. */
 export function encodeRow(record: Readonly<RequestRecord>, time: string): string {
-  const { cost, dropped, usage } = record
-  return `{"time":"${time}","id":"${record.id}"` + encodeNames(record) + member('attempts', record.attempts.length)
-    + (usage === undefined ? '' : member('input', usage.input) + member('cacheRead', usage.cacheRead)
-      + member('cacheWrite', usage.cacheWrite) + member('output', usage.output) + member('reasoning', usage.reasoning))
+  const { cost, dropped, firstByteMs, usage } = record
+  const tokens = usage === undefined ? '' : encodeTokens(usage)
+  return `{"time":"${time}","id":"${record.id}"${encodeNames(record)},"attempts":${record.attempts.length}${tokens === '' ? '' : `,${tokens}`}`
     + (cost === 'plan' ? member('price', cost) : cost === undefined ? '' : member('dollars', cost.dollars) + member('price', cost.source))
-    + member('firstByteMs', record.firstByteMs) + member('totalMs', record.totalMs)
-    + (dropped.length === 0 ? '' : `,"dropped":${JSON.stringify(dropped.slice(0, MAX_DROPPED))}`) + '}\n'
+    + `${member('firstByteMs', firstByteMs)},"totalMs":${record.totalMs}`
+    + (dropped.length === 0 ? '}\n' : `,"dropped":${JSON.stringify(dropped.slice(0, MAX_DROPPED))}}\n`)
 }
 
 const encodeNames = createMemo(({ path, tool, model, servedModel, stop, ...record }) => member('path', path.split('?', 1)[0]!.slice(0, MAX_NAME))

@@ -121,6 +121,7 @@ export function createLive({ now, version, backends, history }: LiveOptions): Li
   }
 
   return {
+    isPatient: true,
     start(record) {
       if (isCount(record)) return
       running.add(record)

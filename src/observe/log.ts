@@ -5,8 +5,9 @@
  */
 import { renameSync, statSync } from 'node:fs'
 import type { AttemptRecord, Observer, RequestRecord } from '../hub/record.ts'
-import { createAppender, createComplaint, createMemo, member } from './append.ts'
+import { createAppender, createComplaint } from './append.ts'
 import type { Redact } from './redact.ts'
+import { createMemo, encodeTokens, member, toIso } from './text.ts'
 
 export const LEVELS = ['debug', 'info', 'warn', 'error'] as const
 export type Level = typeof LEVELS[number]
@@ -36,34 +37,51 @@ export interface Log {
 
 const MAX_FILE = 10_485_760
 const KEPT_FILES = 3
-const PRINTABLE = /^[ -~]*$/
+/** In a line for people and in JSON alike. */
+const PLAIN = /^[ !#-[\]-~]*$/
 
 export function createLog({ format, level, write, file, redact, clean, paint = (_, text) => text, now }: LogOptions): Log {
   const least = LEVELS.indexOf(level)
+  const isJsonWanted = file !== undefined || format === 'json'
   const appender = createAppender(createComplaint((message) => write(`${message}\n`), now), rotate)
+  let arePlain: ((record: Readonly<RequestRecord>) => boolean) | undefined
 
   /** `members` are encoded, each with a comma in front. */
-  function tell(level: Level, message: string, members: string, isPlain = false): void {
+  function tell(level: Level, message: string, members: string): void {
     if (LEVELS.indexOf(level) < least) return
     const time = now()
-    const text = isPlain ? message : clean(redact(message))
-    const isJsonWanted = file !== undefined || format === 'json'
-    const plain = isJsonWanted ? `{"time":"${new Date(time).toISOString()}","level":"${level}"${member('message', text)}${members}}\n` : ''
-    const json = isPlain ? plain : redact(escapeControls(plain))
-    write(format === 'json' ? json : `${paint(level, `${toClock(time)} ${text}`)}\n`)
-    if (file !== undefined) appender.add(file, json)
+    const text = clean(redact(message))
+    const json = isJsonWanted ? redact(escapeControls(`{"time":"${toIso(time)}","level":"${level}"${member('message', text)}${members}}\n`)) : ''
+    put(level, time, text, json)
   }
 
-  /** Most lines hold nothing to take out: looking at the words that a client or an upstream chose is enough then. */
-  function isPlain({ model, servedModel, tool, path, error, cause }: Readonly<RequestRecord>): boolean {
-    if (error !== undefined || cause !== undefined) return false
-    const words = `${model} ${servedModel} ${tool} ${path}`
-    return PRINTABLE.test(words) && redact(words) === words
+  function put(level: Level, time: number, text: string, json: string): void {
+    if (file !== undefined) appender.add(file, json)
+    write(format === 'json' ? json : `${paint(level, `${toClock(time)} ${text}`)}\n`)
+  }
+
+  /**
+   * Most lines hold nothing to take out: looking at the words that a client or an upstream chose is enough then, and
+   * at the same words once in a run of lines, during which no secret is added.
+   */
+  function isPlain(record: Readonly<RequestRecord>): boolean {
+    if (record.error !== undefined || record.cause !== undefined) return false
+    if (arePlain === undefined) {
+      arePlain = createMemo(({ model, servedModel, tool, path, backend, key, accessKey }) => {
+        const words = `${model} ${servedModel} ${tool} ${path} ${backend} ${key} ${accessKey}`
+        return PLAIN.test(words) && redact(words) === words
+      })
+      queueMicrotask(() => {
+        arePlain = undefined
+      })
+    }
+    return arePlain(record)
   }
 
   return {
     say: (level, message) => tell(level, message, ''),
     observer: {
+      isPatient: true,
       attempt(record, attempt) {
         if (attempt.outcome === 'ok') return
         const { backend, key, outcome, status, error } = attempt
@@ -71,15 +89,41 @@ export function createLog({ format, level, write, file, redact, clean, paint = (
           + member('key', key) + member('outcome', outcome) + member('status', status) + member('error', error))
       },
       end(record) {
-        const level = toLevel(record)
-        if (LEVELS.indexOf(level) < least) return
+        const names = toNames(record)
+        if (LEVELS.indexOf(names.level) < least) return
+        const text = describeEnd(record, names)
+        const members = isJsonWanted ? encodeEnd(record, names) : ''
+        if (isPlain(record)) {
+          const time = now()
+          return put(names.level, time, text, isJsonWanted ? `{"time":"${toIso(time)}","level":"${names.level}","message":"${text}"${members}}\n` : '')
+        }
         const cause = record.cause instanceof Error ? record.cause.stack : undefined
-        tell(level, describeEnd(record) + (cause === undefined ? '' : ` ${cause}`), encodeEnd(record), isPlain(record))
+        tell(names.level, cause === undefined ? text : `${text} ${cause}`, members)
       },
     },
     close: () => appender.flush(),
   }
 }
+
+/** What lines of many requests share. */
+interface Names {
+  level: Level
+  /** Of the text: behind the id, and behind the times. */
+  head: string
+  tail: string
+  members: string
+}
+
+const toNames = createMemo((record): Names => {
+  const { model, backend, servedModel, tool, end, status } = record
+  let head = `  ${status}${end === 'complete' ? '' : `  ${end}`}  ${model === '' ? record.path : model}`
+  if (backend !== undefined) head += `  -> ${record.key ?? backend}${servedModel === model || servedModel === '' ? '' : ` ${servedModel}`}`
+  return {
+    head, level: toLevel(record), tail: tool ? `  ${tool.split(' ', 1)[0]}` : '',
+    members: member('event', 'request') + member('dialect', record.dialect) + member('model', model) + member('backend', backend)
+      + member('servedModel', servedModel) + member('status', status) + member('end', end) + member('tool', tool) + member('accessKey', record.accessKey),
+  }
+})
 
 function toLevel({ end, status }: Readonly<RequestRecord>): Level {
   if (end === 'complete' || end === 'cancelled') return 'info'
@@ -91,31 +135,21 @@ function describeAttempt({ id }: Readonly<RequestRecord>, { backend, key, model,
     + (error === undefined ? '' : `: ${error}`)
 }
 
-function describeEnd(record: Readonly<RequestRecord>): string {
-  const { model, backend, servedModel, usage, cost, firstByteMs, tool, error, end } = record
-  let text = `${record.id}  ${record.status}${end === 'complete' ? '' : `  ${end}`}  ${model === '' ? record.path : model}`
-  if (backend !== undefined) text += `  -> ${record.key ?? backend}${servedModel === model || servedModel === '' ? '' : ` ${servedModel}`}`
+function describeEnd({ id, usage, cost, firstByteMs, totalMs, error }: Readonly<RequestRecord>, { head, tail }: Names): string {
+  let text = id + head
   if (usage !== undefined) {
     const { input = 0, cacheRead = 0, cacheWrite = 0, output = 0 } = usage
     text += `  ${input + cacheRead + cacheWrite} in${cacheRead > 0 ? ` (${cacheRead} cached)` : ''}, ${output} out`
   }
   if (cost !== undefined) text += cost === 'plan' ? '  on the plan' : `  ~$${cost.dollars.toFixed(4)}`
-  text += `  ${record.totalMs} ms${firstByteMs === undefined ? '' : ` (first ${firstByteMs})`}`
-  if (tool) text += `  ${tool.split(' ', 1)[0]}`
+  text += firstByteMs === undefined ? `  ${totalMs} ms${tail}` : `  ${totalMs} ms (first ${firstByteMs})${tail}`
   return error === undefined ? text : `${text}  ${error.code}: ${error.message}`
 }
 
-function encodeEnd(record: Readonly<RequestRecord>): string {
-  const { usage, cost } = record
-  return member('id', record.id) + encodeNames(record)
-    + (usage === undefined ? '' : `,"usage":{${(member('input', usage.input) + member('cacheRead', usage.cacheRead) + member('cacheWrite', usage.cacheWrite)
-      + member('output', usage.output) + member('reasoning', usage.reasoning)).slice(1)}}`)
-    + (cost === undefined ? '' : `,"cost":${JSON.stringify(cost)}`) + member('totalMs', record.totalMs) + member('firstByteMs', record.firstByteMs)
+function encodeEnd({ id, usage, cost, totalMs, firstByteMs }: Readonly<RequestRecord>, { members }: Names): string {
+  return `,"id":"${id}"${members}${usage === undefined ? '' : `,"usage":{${encodeTokens(usage)}}`}${cost === undefined ? '' : `,"cost":${JSON.stringify(cost)}`}`
+    + `,"totalMs":${totalMs}${member('firstByteMs', firstByteMs)}`
 }
-
-const encodeNames = createMemo((record) => member('event', 'request') + member('dialect', record.dialect) + member('model', record.model)
-  + member('backend', record.backend) + member('servedModel', record.servedModel) + member('status', record.status) + member('end', record.end)
-  + member('tool', record.tool) + member('accessKey', record.accessKey))
 
 /** JSON leaves alone what some terminals take for the beginning of a command, and what turns text around. */
 function escapeControls(json: string): string {
@@ -123,8 +157,14 @@ function escapeControls(json: string): string {
     `\\u${control.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }
 
+let lastSecond = NaN
+let lastClock = ''
+
 function toClock(time: number): string {
-  return new Date(time).toTimeString().slice(0, 8)
+  const second = Math.floor(time / 1000)
+  if (second === lastSecond) return lastClock
+  lastSecond = second
+  return lastClock = new Date(time).toTimeString().slice(0, 8)
 }
 
 async function rotate(file: string): Promise<void> {

@@ -6,6 +6,7 @@
  */
 import type { Observer, RequestRecord } from '../hub/record.ts'
 import type { BackendState } from './live.ts'
+import { createMemo } from './text.ts'
 
 export interface Series {
   labels: readonly string[]
@@ -24,8 +25,14 @@ export interface Family {
   series: Map<string, Series>
 }
 
+/** What requests of the same names add to. */
 interface Place {
+  backend: string
+  model: string
+  requests: Series
   seconds: Series
+  /** Attempts that went well. */
+  answered?: Series
   tokens?: Record<'input' | 'cacheRead' | 'cacheWrite' | 'output' | 'read' | 'written', Series>
 }
 
@@ -49,27 +56,28 @@ export function createMetrics(version: string, backends: () => BackendState[]): 
   const first = createFamily('dario_time_to_first_token_seconds', 'Arrival to first content, of streams', ['backend', 'model'], SECONDS)
   const sizes = createFamily('dario_request_tokens', 'Tokens per request; input includes what was cached', ['backend', 'model', 'type'], TOKENS)
   const models = new Set<string>()
-  const open = new Set<Readonly<RequestRecord>>()
+  let running = 0
+  let streams = 0
 
   /** Only a name under which something answered is kept: a wrong one fails, and may be anything. */
   function toModel({ servedModel = '', end }: Readonly<RequestRecord>): string {
     if (models.has(servedModel)) return servedModel
     if (end !== 'complete' || models.size >= MOST_MODELS || servedModel === '' || servedModel.length > 100) return 'other'
     models.add(servedModel)
+    toPlace = createMemo(findPlace) // a failed request of this model was another one's until now
     return servedModel
   }
 
-  /** What every request adds to, looked up once per backend and model. */
-  const places = new Map<string, Place>()
-  function toPlace(backend: string, model: string): Place {
-    const key = `${backend}\n${model}`
-    let place = places.get(key)
-    if (place === undefined) places.set(key, place = { seconds: find(seconds, [backend, model]) })
-    return place
+  let toPlace = createMemo(findPlace)
+  function findPlace(record: Readonly<RequestRecord>): Place {
+    const { backend = 'none', dialect, end } = record
+    const model = toModel(record)
+    return { backend, model, requests: find(requests, [dialect, backend, end]), seconds: find(seconds, [backend, model]) }
   }
 
-  function countUsage({ usage, cost }: Readonly<RequestRecord>, place: Place, backend: string, model: string): void {
+  function countUsage({ usage, cost }: Readonly<RequestRecord>, place: Place): void {
     if (usage === undefined) return
+    const { backend, model } = place
     const { input = 0, cacheRead = 0, cacheWrite = 0, output = 0 } = usage
     const counts = place.tokens ??= {
       input: find(tokens, [backend, model, 'input']), cacheRead: find(tokens, [backend, model, 'cache_read']),
@@ -89,8 +97,8 @@ export function createMetrics(version: string, backends: () => BackendState[]): 
     const waiting = createGauge('dario_requests_waiting', 'Requests that wait for a free place at a backend', ['backend'])
     const resting = createGauge('dario_key_resting', '1 while a key rests after a failure', ['backend', 'key'])
     const headroom = createGauge('dario_key_headroom_ratio', 'Smallest share of a limit that is left, 0 to 1', ['backend', 'key'])
-    const running = createGauge('dario_requests_running', 'Requests under way', [])
-    const streams = createGauge('dario_streams_open', 'Streams under way', [])
+    const open = createGauge('dario_requests_running', 'Requests under way', [])
+    const openStreams = createGauge('dario_streams_open', 'Streams under way', [])
     const info = createGauge('dario_build_info', 'Always 1; the label tells the version', ['version'])
     for (const { id, waiting: line, keys } of backends()) {
       add(waiting, line, id)
@@ -99,26 +107,33 @@ export function createMetrics(version: string, backends: () => BackendState[]): 
         if (key.headroom !== undefined) add(headroom, key.headroom, id, key.label)
       }
     }
-    add(running, open.size)
-    add(streams, [...open].filter(({ stream }) => stream).length)
+    add(open, running)
+    add(openStreams, streams)
     add(info, 1, version)
-    return [waiting, resting, headroom, running, streams, info]
+    return [waiting, resting, headroom, open, openStreams, info]
   }
 
   return {
     families: () => [requests, errors, attempts, tokens, dollars, seconds, first, sizes, ...readGauges()],
-    start: (record) => void open.add(record),
-    attempt: (_, { backend, outcome }) => add(attempts, 1, backend, outcome),
+    isPatient: true,
+    start({ stream }) {
+      running++
+      if (stream) streams++
+    },
     end(record) {
-      open.delete(record)
-      const { backend = 'none', dialect, end, error, firstByteMs, stream } = record
-      const model = toModel(record)
-      add(requests, 1, dialect, backend, end)
+      const { error, firstByteMs, stream } = record
+      running--
+      if (stream) streams--
+      const place = toPlace(record)
+      place.requests.value++
       if (error !== undefined) add(errors, 1, error.code)
-      const place = toPlace(backend, model)
+      for (const { backend, outcome } of record.attempts) {
+        if (outcome === 'ok' && backend === place.backend) (place.answered ??= find(attempts, [backend, 'ok'])).value++
+        else if (outcome !== 'cancelled') add(attempts, 1, backend, outcome)
+      }
       observe(place.seconds, SECONDS, record.totalMs / 1000)
-      if (stream && firstByteMs !== undefined) add(first, firstByteMs / 1000, backend, model)
-      countUsage(record, place, backend, model)
+      if (stream && firstByteMs !== undefined) add(first, firstByteMs / 1000, place.backend, place.model)
+      countUsage(record, place)
     },
   }
 }

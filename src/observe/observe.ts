@@ -33,6 +33,8 @@ export interface Observation extends Pick<Budgets, 'admit'> {
   costOf: (record: RequestRecord) => RequestRecord['cost']
   /** There is a ledger or a budget. */
   countsUsage: () => boolean
+  /** Everybody knows of all requests that are over. */
+  flush(): void
   close(): Promise<void>
 }
 
@@ -65,10 +67,12 @@ export function createObservation({ folder, config, backendOf, modelOf, ask, obs
     return listed
   }
 
+  const observer = fanOut([
+    createChannelObserver(), { end: (record) => budgets.settle(record) }, ...(ledger === undefined ? [] : [ledger]), ...observers,
+  ], log)
   return {
-    observer: fanOut([
-      createChannelObserver(), { end: (record) => budgets.settle(record) }, ...(ledger === undefined ? [] : [ledger]), ...observers,
-    ], log),
+    observer,
+    flush: observer.flush,
     admit: budgets.admit,
     countsUsage,
     costOf({ backend, servedModel = '', usage }) {
@@ -76,6 +80,9 @@ export function createObservation({ folder, config, backendOf, modelOf, ask, obs
       const price = priceOf(backend, servedModel)
       return price === undefined || price === 'plan' ? price : estimateCost(usage, price)
     },
-    close: async () => await ledger?.close(),
+    async close() {
+      observer.flush()
+      await ledger?.close()
+    },
   }
 }

@@ -12,8 +12,9 @@ import { unescape } from 'node:querystring'
 import { DarioError } from '../errors.ts'
 import type { AttemptRecord, Observer, RequestRecord } from '../hub/record.ts'
 import type { JsonObject, Usage } from '../hub/types.ts'
-import { createMemo, createWaiting } from './append.ts'
+import { createWaiting } from './append.ts'
 import type { Family, Metrics, Series } from './metrics.ts'
+import { createMemo, toNano } from './text.ts'
 
 export interface Otlp extends Observer {
   /** Joins the client's trace: its `traceparent` is replaced by one that names our span, for the upstream. */
@@ -40,7 +41,6 @@ interface Trace {
   spanId: string
   parentSpanId: string
   sampled: boolean
-  attempts: (readonly [attempt: Readonly<AttemptRecord>, ended: number])[]
 }
 
 type Value = string | number | string[] | undefined
@@ -67,7 +67,10 @@ export function createOtlp({ environment, metrics, version, now, newId, log, int
   const service = environment['OTEL_SERVICE_NAME']?.trim() || 'dario'
   const resource = `{"attributes":[${encodeAttribute('service.name', service).slice(1)}${encodeAttribute('service.version', version)}]}`
   const scope = JSON.stringify({ name: 'dario', version })
+  /** Of requests that came with one; the others get theirs when they are over. */
   const traces = new Map<string, Trace>()
+  /** When attempts ended, where there are several. */
+  const ends = new Map<string, number[]>()
   const started = toNano(now())
   const spans = createWaiting(MOST_BYTES)
   let count = 0
@@ -113,26 +116,39 @@ export function createOtlp({ environment, metrics, version, now, newId, log, int
     count++
   }
 
+  function tell(record: Readonly<RequestRecord>, trace: Trace): void {
+    add(encodeRequest(record, trace))
+    const times = ends.get(record.id)
+    // A single attempt would only repeat the request.
+    if (times === undefined || record.attempts.length < 2) return
+    record.attempts.forEach((attempt, index) => {
+      const ended = times[index]
+      if (ended !== undefined) add(encodeAttempt(attempt, ended, trace, newId('').slice(16)))
+    })
+  }
+
   return {
+    isPatient: true,
     enter({ id, headers }) {
       const given = headers['traceparent']
       const [, traceId, parentSpanId = '', flags = '01'] = (given === undefined ? null : TRACEPARENT.exec(String(given))) ?? []
-      const own = newId('')
-      const trace = { traceId: traceId ?? own, spanId: own.slice(16), parentSpanId, sampled: (parseInt(flags, 16) & 1) === 1, attempts: [] }
+      if (traceId === undefined) return
+      const trace = { traceId, parentSpanId, spanId: newId('').slice(16), sampled: (parseInt(flags, 16) & 1) === 1 }
       traces.set(id, trace)
-      if (traceId !== undefined) headers['traceparent'] = `00-${traceId}-${trace.spanId}-${trace.sampled ? '01' : '00'}`
+      headers['traceparent'] = `00-${traceId}-${trace.spanId}-${trace.sampled ? '01' : '00'}`
     },
-    attempt({ id }, attempt) {
-      traces.get(id)?.attempts.push([attempt, now()])
+    attempt({ id, attempts }, { outcome }) {
+      if (outcome === 'ok' && attempts.length === 1) return
+      const times = ends.get(id) ?? []
+      times[attempts.length - 1] = now()
+      ends.set(id, times)
     },
     end(record) {
-      const trace = traces.get(record.id)
-      traces.delete(record.id)
-      if (trace?.sampled !== true || count >= MOST_SPANS) return
-      add(encodeRequest(record, trace))
-      // A single attempt would only repeat the request.
-      if (trace.attempts.length < 2) return
-      for (const [attempt, ended] of trace.attempts) add(encodeAttempt(attempt, ended, trace, newId('').slice(16)))
+      const { id } = record
+      const given = traces.get(id)
+      if (given?.sampled !== false && count < MOST_SPANS) tell(record, given ?? createTrace(newId('')))
+      traces.delete(id)
+      ends.delete(id)
     },
     async close() {
       clearInterval(timer)
@@ -140,6 +156,10 @@ export function createOtlp({ environment, metrics, version, now, newId, log, int
       await flush(2_000)
     },
   }
+}
+
+function createTrace(traceId: string): Trace {
+  return { traceId, spanId: traceId.slice(16), parentSpanId: '', sampled: true }
 }
 
 /** Resolves with the status. Not `fetch`: to load it takes as long as a hundred requests. */
@@ -152,19 +172,20 @@ function send(url: string, headers: OutgoingHttpHeaders, body: Buffer, patience:
   })
 }
 
-/** As text at once: with objects in between, making and collecting them costs several times as much. */
+/** As text at once: with objects in between, making and collecting them costs several times as much. `name` is encoded. */
 function encodeSpan(trace: Trace, spanId: string, parent: string, name: string, kind: number, from: number, to: number, problem: string | undefined, attributes: string): string {
-  return `{"traceId":"${trace.traceId}","spanId":"${spanId}",${parent === '' ? '' : `"parentSpanId":"${parent}",`}"name":${JSON.stringify(name)},"kind":${kind},`
+  return `{"traceId":"${trace.traceId}","spanId":"${spanId}",${parent === '' ? '' : `"parentSpanId":"${parent}",`}"name":${name},"kind":${kind},`
     + `"startTimeUnixNano":"${toNano(from)}","endTimeUnixNano":"${toNano(to)}","attributes":[${attributes}],`
     + `"status":{${problem === undefined ? '' : `"code":2,"message":${JSON.stringify(problem)}`}}}`
 }
 
 function encodeRequest(record: Readonly<RequestRecord>, trace: Trace): string {
-  const { method, path, time, totalMs, end, error, usage } = record
+  const { id, time, totalMs, end, error, usage } = record
+  const { name, attributes } = toNames(record)
   // A client that left is no error of the server's.
   const problem = end === 'failed' || end === 'broken' ? (error?.message ?? end).slice(0, MAX_TEXT) : undefined
-  return encodeSpan(trace, trace.spanId, trace.parentSpanId, `${method} ${toUrlPath(path)}`, SERVER, time, time + totalMs, problem, encodeNames(record)
-    + encodeAttribute('dario.request.id', record.id) + (usage === undefined ? '' : encodeUsage(usage)))
+  return encodeSpan(trace, trace.spanId, trace.parentSpanId, name, SERVER, time, time + totalMs, problem,
+    attributes + `,{"key":"dario.request.id","value":{"stringValue":"${id}"}}` + (usage === undefined ? '' : encodeUsage(usage)))
 }
 
 function encodeUsage({ input = 0, cacheRead, cacheWrite, output }: Partial<Usage>): string {
@@ -172,14 +193,18 @@ function encodeUsage({ input = 0, cacheRead, cacheWrite, output }: Partial<Usage
     + encodeAttribute('gen_ai.usage.cache_read.input_tokens', cacheRead) + encodeAttribute('gen_ai.usage.cache_creation.input_tokens', cacheWrite)
 }
 
-const encodeNames = createMemo((record) => encodeAttribute('gen_ai.operation.name', toUrlPath(record.path) === '/v1/embeddings' ? 'embeddings' : 'chat').slice(1)
-  + encodeAttribute('http.request.method', record.method) + encodeAttribute('url.path', toUrlPath(record.path))
-  + encodeAttribute('http.response.status_code', record.status) + encodeAttribute('user_agent.original', record.tool?.slice(0, MAX_TEXT))
-  + encodeAttribute('gen_ai.provider.name', record.backend) + encodeAttribute('gen_ai.request.model', record.model.slice(0, MAX_TEXT))
-  + encodeAttribute('gen_ai.response.model', record.servedModel?.slice(0, MAX_TEXT))
-  + encodeAttribute('gen_ai.response.finish_reasons', record.stop && [record.stop.slice(0, MAX_TEXT)])
-  + encodeAttribute('error.type', record.error?.code) + encodeAttribute('dario.end', record.end)
-  + encodeAttribute('dario.route', record.route) + encodeAttribute('dario.key', record.key))
+const toNames = createMemo((record) => {
+  const path = toUrlPath(record.path)
+  const attributes = encodeAttribute('gen_ai.operation.name', path === '/v1/embeddings' ? 'embeddings' : 'chat').slice(1)
+    + encodeAttribute('http.request.method', record.method) + encodeAttribute('url.path', path)
+    + encodeAttribute('http.response.status_code', record.status) + encodeAttribute('user_agent.original', record.tool?.slice(0, MAX_TEXT))
+    + encodeAttribute('gen_ai.provider.name', record.backend) + encodeAttribute('gen_ai.request.model', record.model.slice(0, MAX_TEXT))
+    + encodeAttribute('gen_ai.response.model', record.servedModel?.slice(0, MAX_TEXT))
+    + encodeAttribute('gen_ai.response.finish_reasons', record.stop && [record.stop.slice(0, MAX_TEXT)])
+    + encodeAttribute('error.type', record.error?.code) + encodeAttribute('dario.end', record.end)
+    + encodeAttribute('dario.route', record.route) + encodeAttribute('dario.key', record.key)
+  return { name: JSON.stringify(`${record.method} ${path}`), attributes }
+})
 
 function toUrlPath(path: string): string {
   return path.split('?', 1)[0]!.slice(0, MAX_TEXT)
@@ -187,7 +212,7 @@ function toUrlPath(path: string): string {
 
 function encodeAttempt({ backend, model, outcome, status, ms, error, key }: Readonly<AttemptRecord>, time: number, trace: Trace, spanId: string): string {
   const problem = outcome === 'ok' ? undefined : (error ?? outcome).slice(0, MAX_TEXT)
-  return encodeSpan(trace, spanId, trace.spanId, `chat ${model.slice(0, MAX_TEXT)}`, CLIENT, time - ms, time, problem,
+  return encodeSpan(trace, spanId, trace.spanId, JSON.stringify(`chat ${model.slice(0, MAX_TEXT)}`), CLIENT, time - ms, time, problem,
     encodeAttribute('gen_ai.operation.name', 'chat').slice(1) + encodeAttribute('gen_ai.provider.name', backend)
     + encodeAttribute('gen_ai.request.model', model.slice(0, MAX_TEXT)) + encodeAttribute('http.response.status_code', status)
     + encodeAttribute('error.type', outcome === 'ok' ? undefined : outcome) + encodeAttribute('dario.key', key))
@@ -228,8 +253,3 @@ function readHeaders(text: string): Record<string, string> {
   const pairs = text.split(',').map((pair) => /^\s*([^=\s]+)\s*=(.*)$/.exec(pair) ?? [])
   return Object.fromEntries(pairs.flatMap(([, name, value = '']) => name === undefined ? [] : [[name, unescape(value.trim())]]))
 }
-
-function toNano(time: number): string {
-  return `${Math.round(time)}000000`
-}
-

@@ -1,0 +1,84 @@
+/**
+ * How finished requests become lines: by hand, for JSON.stringify of twenty members takes several times as long, and
+ * with what many requests share made once.
+ * @module
+ */
+import type { RequestRecord } from '../hub/record.ts'
+import type { Usage } from '../hub/types.ts'
+
+/** `,"name":value`, or nothing. */
+export function member(name: string, value: string | number | boolean | undefined): string {
+  if (value === undefined) return ''
+  return typeof value === 'string' ? `,"${name}":${JSON.stringify(value)}` : `,"${name}":${value}`
+}
+
+/** Finished requests of which the names differ, the newest few: one tool sends the same names a thousand times. */
+const known: Readonly<RequestRecord>[] = []
+const MOST_KNOWN = 32
+let next = 0
+let last: Readonly<RequestRecord> | undefined
+let lastLike: Readonly<RequestRecord> | undefined
+
+function hasSameNames(one: Readonly<RequestRecord>, other: Readonly<RequestRecord>): boolean {
+  return one.model === other.model && one.servedModel === other.servedModel && one.tool === other.tool && one.path === other.path
+    && one.backend === other.backend && one.key === other.key && one.route === other.route && one.accessKey === other.accessKey
+    && one.dialect === other.dialect && one.method === other.method && one.status === other.status && one.end === other.end
+    && one.stop === other.stop && one.stream === other.stream && one.error?.code === other.error?.code
+}
+
+/** The first of all finished requests with the same names: what is made of names is made of that one. */
+function toLike(record: Readonly<RequestRecord>): Readonly<RequestRecord> {
+  if (record === last && lastLike !== undefined) return lastLike
+  last = record
+  for (const one of known) if (hasSameNames(one, record)) return lastLike = one
+  const { model, servedModel = '', tool = '', path } = record
+  // Clients may choose long names.
+  if (model.length + servedModel.length + tool.length + path.length < 1000) known[next++ % MOST_KNOWN] = record
+  return lastLike = record
+}
+
+/** Makes what depends on the names of a finished request only, once for all that share them. */
+export function createMemo<Made>(make: (record: Readonly<RequestRecord>) => Made): (record: Readonly<RequestRecord>) => Made {
+  const made = new WeakMap<Readonly<RequestRecord>, { made: Made }>()
+  return (record) => {
+    const like = toLike(record)
+    let one = made.get(like)
+    if (one === undefined) made.set(like, one = { made: make(like) })
+    return one.made
+  }
+}
+
+/** A text of a time in ms that is `format` of its second, and three digits behind: most requests share their second. */
+function createClock(format: (second: number) => string): (time: number) => string {
+  let last = NaN
+  let text = ''
+  return (time) => {
+    const second = Math.floor(time / 1000)
+    if (second !== last) {
+      last = second
+      text = format(second)
+    }
+    const rest = Math.floor(time - second * 1000)
+    return rest > 99 ? `${text}${rest}` : rest > 9 ? `${text}0${rest}` : `${text}00${rest}`
+  }
+}
+
+const toMillis = createClock((second) => new Date(second * 1000).toISOString().slice(0, 20))
+
+/** ISO 8601 in UTC. */
+export function toIso(time: number): string {
+  return `${toMillis(time)}Z`
+}
+
+const toDigits = createClock(String)
+
+/** Nanoseconds, as digits. */
+export function toNano(time: number): string {
+  return `${toDigits(time)}000000`
+}
+
+/** Tokens as members, without a comma in front. */
+export function encodeTokens({ input, cacheRead, cacheWrite, output, reasoning }: Partial<Usage>): string {
+  return (member('input', input) + member('cacheRead', cacheRead) + member('cacheWrite', cacheWrite)
+    + member('output', output) + member('reasoning', reasoning)).slice(1)
+}
