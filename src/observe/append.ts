@@ -16,7 +16,7 @@ export interface Appender {
 }
 
 const BATCH_MS = 500
-const CHUNK = 32_768
+const CHUNK = 8192
 const MAX_WAITING = 8_388_608 // bytes: what a disk that is full for a while may hold back
 
 /** Text that waits, as bytes beside the heap: strings that wait are copied by each collection of garbage. */
@@ -32,14 +32,16 @@ export interface Waiting {
 /** Of more than `most` bytes the oldest are dropped, by whole texts. */
 export function createWaiting(most: number): Waiting {
   let chunks: Buffer[] = []
-  let open = Buffer.alloc(0)
-  let used = 0
   let size = 0
+  let text = '' // some kB of it may wait as they are: to turn each line into bytes takes longer
 
   function seal(): void {
-    if (used > 0) chunks.push(open.subarray(0, used))
-    open = open.subarray(used)
-    used = 0
+    if (text === '') return
+    const bytes = Buffer.from(text)
+    text = ''
+    chunks.push(bytes)
+    size += bytes.length
+    limit()
   }
 
   function limit(): void {
@@ -48,18 +50,11 @@ export function createWaiting(most: number): Waiting {
 
   return {
     get size() {
-      return size
+      return size + text.length
     },
-    add(text) {
-      const room = text.length * 3 // UTF-8 of a UTF-16 unit is no longer
-      if (open.length - used < room) {
-        seal()
-        open = Buffer.allocUnsafeSlow(Math.max(CHUNK, room))
-        limit()
-      }
-      const written = open.write(text, used)
-      used += written
-      size += written
+    add(more) {
+      text += more
+      if (text.length >= CHUNK) seal()
     },
     take() {
       seal()

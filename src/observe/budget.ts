@@ -5,7 +5,7 @@
  */
 import type { BudgetConfig } from '../config/types.ts'
 import { DarioError } from '../errors.ts'
-import type { Cost, RequestRecord } from '../hub/record.ts'
+import type { RequestRecord } from '../hub/record.ts'
 import type { Price } from './prices.ts'
 import { toLocalDay } from './usage.ts'
 import type { UsageGroup } from './usage.ts'
@@ -39,11 +39,19 @@ interface Sum {
   tokens: number
 }
 
+/** What a scope has used, and what requests under way may still use. */
 interface Account {
   /** Local day that `day` is of; `month` is of its month. */
   date: string
   day: Sum
   month: Sum
+  held: Sum
+  holds: number
+}
+
+interface Hold {
+  accounts: readonly Account[]
+  guess: Sum
 }
 
 const WARN_AT = 0.8
@@ -53,7 +61,9 @@ const MAX_GUESS = 200_000
 
 export function createBudgets({ budgets, priceOf, used, now, warn }: BudgetOptions): Budgets {
   const accounts = new Map<string, Account>()
-  const reserved = new Map<string, { scopes: string[]; guess: Sum }>()
+  /** By backend, route and access key. */
+  const known = new Map<string, readonly Account[]>()
+  const reserved = new Map<string, Hold>()
   const warned = new Set<string>()
   const born = now()
   let hasHistory = false
@@ -62,28 +72,59 @@ export function createBudgets({ budgets, priceOf, used, now, warn }: BudgetOptio
   function begin(): void {
     if (hasHistory) return
     hasHistory = true
-    for (const group of used(`${toLocalDay(now()).slice(0, 7)}-01`, born)) {
-      const tokens = group.input + group.cacheRead + group.cacheWrite + group.output
-      for (const scope of toScopes(group)) count(scope, group.day, group.dollars, tokens)
+    for (const { day, backend, route, accessKey, dollars, ...group } of used(`${toLocalDay(now()).slice(0, 7)}-01`, born)) {
+      count(toAccounts(backend, route, accessKey), day, dollars, group.input + group.cacheRead + group.cacheWrite + group.output)
     }
   }
 
-  /** The sums of a scope as they are on `day`; an older day is none of today's, but of its month. */
-  function toAccount(scope: string, day: string): Account {
+  function toAccount(scope: string): Account {
     let account = accounts.get(scope)
-    if (account === undefined) accounts.set(scope, account = { date: day, day: { dollars: 0, tokens: 0 }, month: { dollars: 0, tokens: 0 } })
-    if (day <= account.date) return account
-    account.day = { dollars: 0, tokens: 0 }
-    if (day.slice(0, 7) !== account.date.slice(0, 7)) account.month = { dollars: 0, tokens: 0 }
-    account.date = day
+    if (account === undefined) accounts.set(scope, account = { date: '', day: createSum(), month: createSum(), held: createSum(), holds: 0 })
     return account
   }
 
-  function count(scope: string, day: string, dollars: number, tokens: number): void {
-    const account = toAccount(scope, toLocalDay(now()))
-    for (const sum of [...(day === account.date ? [account.day] : []), ...(day.slice(0, 7) === account.date.slice(0, 7) ? [account.month] : [])]) {
-      sum.dollars += dollars
-      sum.tokens += tokens
+  function toAccounts(backend = '', route = '', accessKey = ''): readonly Account[] {
+    const names = `${backend}\n${route}\n${accessKey}`
+    let found = known.get(names)
+    if (found === undefined) {
+      known.set(names, found = ['all', `backend:${backend}`, `route:${route}`, `key:${accessKey}`].map(toAccount))
+    }
+    return found
+  }
+
+  /** To `today`: an older day is none of it, but of its month. */
+  function turn(account: Account, today: string): void {
+    if (today <= account.date) return
+    account.day = createSum()
+    if (today.slice(0, 7) !== account.date.slice(0, 7)) account.month = createSum()
+    account.date = today
+  }
+
+  function count(accounts: readonly Account[], day: string, dollars: number, tokens: number): void {
+    const today = toLocalDay(now())
+    for (const account of accounts) {
+      turn(account, today)
+      if (day === account.date) change(account.day, dollars, tokens)
+      if (day === account.date || day.slice(0, 7) === account.date.slice(0, 7)) change(account.month, dollars, tokens)
+    }
+  }
+
+  function hold(id: string, accounts: readonly Account[], guess: Sum): void {
+    reserved.set(id, { accounts, guess })
+    for (const account of accounts) {
+      account.holds++
+      change(account.held, guess.dollars, guess.tokens)
+    }
+  }
+
+  function release(id: string): void {
+    const found = reserved.get(id)
+    if (found === undefined) return
+    reserved.delete(id)
+    for (const account of found.accounts) {
+      // Anew when nothing is under way: what sums of fractions lose must not add up for months.
+      if (--account.holds === 0) account.held = createSum()
+      else change(account.held, -found.guess.dollars, -found.guess.tokens)
     }
   }
 
@@ -93,41 +134,33 @@ export function createBudgets({ budgets, priceOf, used, now, warn }: BudgetOptio
     return { tokens, dollars: price === undefined || price === 'plan' ? 0 : tokens * price.input }
   }
 
-  /** How much of a budget is gone, the requests under way and this one included. */
-  function toShare({ scope, per, dollars, tokens = Infinity }: BudgetConfig, guess: Sum): { spent: Sum; share: number; full: boolean } {
-    const spent = { ...toAccount(scope, toLocalDay(now()))[per] }
-    for (const other of reserved.values()) {
-      if (!other.scopes.includes(scope)) continue
-      spent.dollars += other.guess.dollars
-      spent.tokens += other.guess.tokens
-    }
-    const [gone, limit, next] = dollars === undefined ? [spent.tokens, tokens, guess.tokens] : [spent.dollars, dollars, guess.dollars]
-    return { spent, share: gone / limit, full: gone >= limit || gone + next > limit }
-  }
-
   /** An error: refused. A text: let in with a warning. */
-  function judge(record: RequestRecord, hop: Hop): DarioError | string | undefined {
-    const guess = toGuess(record, hop)
-    const scopes = toScopes({ ...record, backend: hop.backend.id })
+  function judge(accounts: readonly Account[], guess: Sum): DarioError | string | undefined {
+    const today = toLocalDay(now())
     let warning: string | undefined
     for (const budget of budgets()) {
-      if (!scopes.includes(budget.scope)) continue
-      const { spent, share, full } = toShare(budget, guess)
-      if (full) return refuse(budget, spent)
-      if (share < WARN_AT) continue
+      const account = toAccount(budget.scope)
+      if (!accounts.includes(account)) continue
+      turn(account, today)
+      const unit = budget.dollars === undefined ? 'tokens' : 'dollars'
+      // The requests under way and this one included.
+      const gone = account[budget.per][unit] + account.held[unit]
+      const limit = budget[unit] ?? Infinity
+      if (gone >= limit || gone + guess[unit] > limit) return refuse(budget, gone)
+      if (gone < WARN_AT * limit) continue
       const name = describe(budget)
-      warning ??= `${Math.floor(share * 100)} % of the budget of ${name} is used`
-      const once = `${name} ${toLocalDay(now())}`
+      warning ??= `${Math.floor(gone / limit * 100)} % of the budget of ${name} is used`
+      const once = `${name} ${today}`
       if (!warned.has(once)) warn(warning)
       warned.add(once)
     }
     return warning
   }
 
-  function refuse(budget: BudgetConfig, spent: Sum): DarioError {
+  function refuse(budget: BudgetConfig, gone: number): DarioError {
     const renews = toRenewal(budget.per, now())
-    const gone = budget.dollars === undefined ? `${Math.round(spent.tokens)} tokens` : `about $${spent.dollars.toFixed(2)}`
-    const message = `the budget of ${describe(budget)} is used up (${gone}, requests under way included); it renews at ` +
+    const spent = budget.dollars === undefined ? `${Math.round(gone)} tokens` : `about $${gone.toFixed(2)}`
+    const message = `the budget of ${describe(budget)} is used up (${spent}, requests under way included); it renews at ` +
       `${toLocalDay(renews)} 00:00. To go on now, raise it: "budgets" in the configuration`
     return new DarioError('rate_limited', message, { retryAfterMs: renews - now() })
   }
@@ -137,32 +170,41 @@ export function createBudgets({ budgets, priceOf, used, now, warn }: BudgetOptio
     admit(record, chain) {
       if (budgets().length === 0) return chain
       begin()
-      const verdicts = chain.map((hop) => judge(record, hop))
-      const at = verdicts.findIndex((verdict) => !(verdict instanceof DarioError))
-      const [first] = verdicts
-      if (at === -1 && first instanceof DarioError) throw first
-      const hop = chain[at]
-      if (hop === undefined) return chain
-      record.budgetWarning = verdicts[at] as string | undefined
-      reserved.set(record.id, { scopes: toScopes({ ...record, backend: hop.backend.id }), guess: toGuess(record, hop) })
-      return chain.filter((_, index) => !(verdicts[index] instanceof DarioError))
+      let first: Hold | undefined
+      let refusal: DarioError | undefined
+      const allowed = chain.filter((hop) => {
+        const accounts = toAccounts(hop.backend.id, record.route, record.accessKey)
+        const guess = toGuess(record, hop)
+        const verdict = judge(accounts, guess)
+        if (verdict instanceof DarioError) {
+          refusal ??= verdict
+          return false
+        }
+        if (first === undefined && verdict !== undefined) record.budgetWarning = verdict
+        first ??= { accounts, guess }
+        return true
+      })
+      if (first !== undefined) hold(record.id, first.accounts, first.guess)
+      else if (refusal !== undefined) throw refusal
+      return allowed
     },
-    settle(record) {
-      reserved.delete(record.id)
-      if (record.usage === undefined) return
-      const { input = 0, cacheRead = 0, cacheWrite = 0, output = 0 } = record.usage
-      const [day, dollars, tokens] = [toLocalDay(record.time), toDollars(record.cost), input + cacheRead + cacheWrite + output]
-      for (const scope of toScopes(record)) count(scope, day, dollars, tokens)
+    settle({ id, time, backend, route, accessKey, usage, cost }) {
+      release(id)
+      if (usage === undefined) return
+      const { input = 0, cacheRead = 0, cacheWrite = 0, output = 0 } = usage
+      const dollars = cost === undefined || cost === 'plan' ? 0 : cost.dollars
+      count(toAccounts(backend, route, accessKey), toLocalDay(time), dollars, input + cacheRead + cacheWrite + output)
     },
   }
 }
 
-function toDollars(cost: Cost | 'plan' | undefined): number {
-  return cost === undefined || cost === 'plan' ? 0 : cost.dollars
+function createSum(): Sum {
+  return { dollars: 0, tokens: 0 }
 }
 
-function toScopes({ backend, route, accessKey }: { backend?: string | undefined; route?: string | undefined; accessKey?: string | undefined }): string[] {
-  return ['all', `backend:${backend ?? ''}`, `route:${route ?? ''}`, `key:${accessKey ?? ''}`]
+function change(sum: Sum, dollars: number, tokens: number): void {
+  sum.dollars += dollars
+  sum.tokens += tokens
 }
 
 function describe({ scope, per, dollars, tokens }: BudgetConfig): string {

@@ -12,6 +12,7 @@ import { createChannelObserver, fanOut } from './channel.ts'
 import { createLedger } from './ledger.ts'
 import { estimateCost, findPrice } from './prices.ts'
 import type { Price } from './prices.ts'
+import { toIso } from './text.ts'
 import { readUsage } from './usage.ts'
 
 export interface ObservationOptions {
@@ -56,8 +57,10 @@ export function createObservation({ folder, config, backendOf, modelOf, ask, obs
     const backend = backendOf(id)
     if (backend?.type === 'claude-code') return 'plan'
     const price = modelOf(id, model)?.price
-    const isConfigured = config().backends[id]?.models.some((one) => one.id === model && one.price !== undefined)
-    if (price !== undefined) return { ...price, source: isConfigured ? 'configuration' : `model list of ${id}, ${new Date(now()).toISOString().slice(0, 10)}` }
+    if (price !== undefined) {
+      const isConfigured = config().backends[id]?.models.some((one) => one.id === model && one.price !== undefined)
+      return { ...price, source: isConfigured ? 'configuration' : `model list of ${id}, ${toIso(now()).slice(0, 10)}` }
+    }
     const listed = findPrice(backend?.host, model)
     // OpenRouter, LiteLLM and others tell their prices; whoever counts wants to know them.
     if (listed === undefined && backend?.type === 'openai' && countsUsage() && now() - asked >= ASK_AGAIN) {

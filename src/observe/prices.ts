@@ -26,10 +26,11 @@ export interface Price {
 const TABLE_DATE = '2026-10-27'
 
 type Tier = readonly [above: number, input: number, output: number]
+type Row = readonly [name: string, input: number, output: number, cacheRead?: number, cacheWrite?: number | undefined, tier?: Tier]
 const OVER_200K: Tier = [200_000, 2, 1.5]
 
 /** By host: beginning of the model's name, then dollars per million tokens: input, output, cache read, cache write. */
-const TABLE: Readonly<Record<string, readonly (readonly [string, number, number, number?, (number | undefined)?, Tier?])[]>> = {
+const TABLE: Readonly<Record<string, readonly Row[]>> = {
   'api.anthropic.com': [
     ['claude-fable-5-1', 10, 50, 0.25, 12.5], ['claude-fable', 10, 50, 1, 12.5],
     ['claude-opus-5-5', 4, 20, 0.2, 5], ['claude-opus', 5, 25, 0.5, 6.25],
@@ -61,9 +62,22 @@ const TABLE: Readonly<Record<string, readonly (readonly [string, number, number,
 /** What may follow a name at the same price: `gpt-5-pro` is no `gpt-5`, and `gpt-5.1-codex-mini` no `gpt-5.1`. */
 const SAME_PRICE = /^\d*(?:-(?:\d[\d-]*|latest|preview|exp|chat|codex|max|customtools))*$/
 
+const found = new Map<string, Price | undefined>()
+
 /** The table's price of a model at its vendor's own host; a longer beginning wins over a shorter one. */
-export function findPrice(host: string | undefined, model: string): Price | undefined {
-  const rows = TABLE[host ?? ''] ?? []
+export function findPrice(host = '', model: string): Price | undefined {
+  const rows = TABLE[host]
+  if (rows === undefined || model.length > 100) return undefined
+  const name = `${host} ${model}`
+  const known = found.get(name)
+  if (known !== undefined || found.has(name)) return known
+  if (found.size >= 200) found.clear() // clients may ask for any name
+  const price = readPrice(rows, model)
+  found.set(name, price)
+  return price
+}
+
+function readPrice(rows: readonly Row[], model: string): Price | undefined {
   const [best] = rows.filter(([name]) => model.startsWith(name)).sort((a, b) => b[0].length - a[0].length)
   if (best === undefined || !SAME_PRICE.test(model.slice(best[0].length))) return undefined
   const [, input, output, cacheRead, cacheWrite, tier] = best
