@@ -6,7 +6,7 @@
 import { register } from 'node:module'
 import { pathToFileURL } from 'node:url'
 
-const nobody = 'export const createChannelObserver = () => ({})\nexport const fanOut = () => ({ flush() {} })\n'
+const nobody = 'export const fanOut = () => ({ flush() {} })\n'
 const hook = `export async function load(url, context, next) {
   return url.endsWith('/dist/observe/channel.js') ? { format: 'module', shortCircuit: true, source: ${JSON.stringify(nobody)} } : next(url, context)
 }`

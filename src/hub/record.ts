@@ -76,6 +76,9 @@ export interface Observer {
   attempt?(record: Readonly<RequestRecord>, attempt: Readonly<AttemptRecord>): void
   firstByte?(record: Readonly<RequestRecord>): void
   end?(record: Readonly<RequestRecord>): void
-  /** `end` comes up to 20 ms late, for many requests in a row: cheaper for whoever needs it no sooner. Default false. */
+  /**
+   * `start` and `end` come up to 20 ms late, for many requests in a row, and `attempt` only of requests that had a failed
+   * one: cheaper for whoever needs it no sooner. Default false.
+   */
   isPatient?: boolean | undefined
 }

@@ -8,7 +8,7 @@ import type { Config } from '../config/types.ts'
 import type { Observer, RequestRecord } from '../hub/record.ts'
 import { createBudgets } from './budget.ts'
 import type { Budgets } from './budget.ts'
-import { createChannelObserver, fanOut } from './channel.ts'
+import { fanOut } from './channel.ts'
 import { createLedger } from './ledger.ts'
 import { estimateCost, findPrice } from './prices.ts'
 import type { Price } from './prices.ts'
@@ -70,9 +70,7 @@ export function createObservation({ folder, config, backendOf, modelOf, ask, obs
     return listed
   }
 
-  const observer = fanOut([
-    createChannelObserver(), { end: (record) => budgets.settle(record) }, ...(ledger === undefined ? [] : [ledger]), ...observers,
-  ], log)
+  const observer = fanOut([{ end: budgets.settle }, ...(ledger === undefined ? [] : [ledger]), ...observers], log)
   return {
     observer,
     flush: observer.flush,

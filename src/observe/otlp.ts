@@ -137,8 +137,7 @@ export function createOtlp({ environment, metrics, version, now, newId, log, int
       traces.set(id, trace)
       headers['traceparent'] = `00-${traceId}-${trace.spanId}-${trace.sampled ? '01' : '00'}`
     },
-    attempt({ id, attempts }, { outcome }) {
-      if (outcome === 'ok' && attempts.length === 1) return
+    attempt({ id, attempts }) {
       const times = ends.get(id) ?? []
       times[attempts.length - 1] = now()
       ends.set(id, times)
