@@ -126,6 +126,23 @@ test('usage: what is on the plan comes with the windows that the running dario k
   writeFileSync(join(home, '.dario', 'config.json'), JSON.stringify({ port: Number(new URL(running.url).port) }))
   const { stdout } = await runDario(t, home, ['usage'])
   match(stdout, /\nplan: 42 % of 5 hours used, anew at .*\nplan: 10 % of 7 days used\n/)
+  const json = JSON.parse((await runDario(t, home, ['usage', '--json'])).stdout) as { windows: Record<string, unknown>[]; windowsUnknown?: string }
+  deepStrictEqual(json.windows.map(({ backend, name, used }) => [backend, name, used]), [['plan', '5 hours', 0.42], ['plan', '7 days', 0.1]])
+  match(String(json.windows[0]!['resetsAt']), /^\d{4}-\d\d-\d\dT[\d:.]+Z$/)
+  strictEqual(json.windowsUnknown, undefined)
+  const csv = await runDario(t, home, ['usage', '--csv'])
+  doesNotMatch(csv.stdout, /hours/)
+  match(csv.stderr, /plan: 42 % of 5 hours used/)
+})
+
+test('usage: windows that nobody knows come with the reason, in every form', async (t) => {
+  const home = createHome(t)
+  write(join(home, '.dario', 'usage'), MIXED)
+  writeFileSync(join(home, '.dario', 'config.json'), '{ "port": 9 }')
+  const json = JSON.parse((await runDario(t, home, ['usage', '--json'])).stdout) as { windows: unknown[]; windowsUnknown: string }
+  deepStrictEqual(json.windows, [])
+  match(json.windowsUnknown, /^no dario runs on port 9/)
+  for (const args of [['usage', '--csv'], ['usage']]) match((await runDario(t, home, args)).stderr, /not known: no dario runs on port 9/)
 })
 
 test('usage: --by with --json and --csv give every number; --since takes a date or days', async (t) => {

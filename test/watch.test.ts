@@ -3,13 +3,18 @@
  * @module
  */
 import { doesNotMatch, match, ok, strictEqual } from 'node:assert/strict'
+import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync } from 'node:fs'
 import { test } from 'node:test'
 import { renderScreen } from '../src/cli/watch.ts'
 import { createLive } from '../src/observe/live.ts'
 import type { LiveState } from '../src/observe/live.ts'
 import { createHome, runDario, startDario } from './helpers/command.ts'
+import { withDeadline } from './helpers/deadline.ts'
 import { startProxy } from './helpers/proxy.ts'
 import { createRecord } from './helpers/record.ts'
+import { until } from './helpers/until.ts'
 
 const plain = (_style: string, text: string): string => text
 
@@ -46,6 +51,49 @@ test('watch: 60 columns show time, status, model, key and duration', () => {
 test('watch: names cannot steer the terminal', () => {
   for (const line of renderScreen(createState(), { columns: 120, rows: 60, style: plain })) doesNotMatch(line, /[^\x20-\x7e…]/)
 })
+
+/** The last whole screen that was drawn, as lines without escape sequences. */
+function readScreen(output: string): string[] {
+  const [, ...screens] = output.split('\u001b[H')
+  const whole = screens.filter((screen) => screen.includes('\u001b[J')).at(-1) ?? ''
+  return whole.slice(0, whole.indexOf('\u001b[J')).replace(/\u001b\[[\d;?]*[A-Za-z]/g, '').split(/\r?\n/)
+}
+
+// util-linux: a real terminal of any size. Elsewhere the tests of the drawing above say what there is to say.
+if (process.platform === 'linux' && existsSync('/usr/bin/script')) {
+  test('W11: in a real terminal of 60 columns every line fits, and after each resize again', async (context) => {
+    const { url } = await startProxy(context, {})
+    const send = async (): Promise<unknown> => await (await fetch(`${url}/v1/messages`, {
+      method: 'POST', headers: { 'user-agent': `tool-${'n'.repeat(80)}/1` },
+      body: JSON.stringify({ model: 'echo', max_tokens: 9, messages: [{ role: 'user', content: 'hi' }] }),
+    })).text()
+    await send()
+    const command = `tty; stty cols 60 rows 20; exec '${process.execPath}' --import '${import.meta.resolve('tsx')}' src/cli/main.ts watch --url ${url}`
+    const terminal = spawn('script', ['-qfc', command, '/dev/null'], {
+      cwd: new URL('..', import.meta.url), env: { PATH: process.env['PATH'], HOME: createHome(context), TERM: 'xterm' }, stdio: ['pipe', 'pipe', 'inherit'],
+    })
+    context.after(() => terminal.kill('SIGKILL'))
+    let output = ''
+    terminal.stdout.setEncoding('utf8').on('data', (text: string) => { output += text })
+    const ended = once(terminal, 'close')
+    await until(() => / 200 +echo/.test(readScreen(output).join('\n')), 30_000)
+    const device = /\/dev\/\S+/.exec(output)?.[0] ?? ''
+    for (const [columns, rows] of [[60, 20], [25, 8], [7, 3], [130, 40], [60, 20]] as const) {
+      output = ''
+      execFileSync('stty', ['-F', device, 'cols', String(columns), 'rows', String(rows)])
+      await send()
+      // What was drawn just before the resize may still arrive: the next screen must fit.
+      await until(() => {
+        const lines = readScreen(output)
+        return output.includes('\u001b[J') && lines.length <= rows && lines.every((line) => line.length <= columns)
+      })
+      if (columns >= 60) match(readScreen(output).find((line) => line.includes(' 200 ')) ?? '', /^\d\d:\d\d:\d\d 200 +echo +echo /)
+    }
+    terminal.stdin.write('\u0003') // Ctrl+C
+    await withDeadline(ended, 10_000, 'dario watch leaving')
+    match(output, /\u001b\[\?1049l\u001b\[\?25h/) // the screen that was there before, with its cursor
+  })
+}
 
 test('watch: in a pipe each request is one plain line when it ends', async (context) => {
   const { url } = await startProxy(context, {})

@@ -30,12 +30,20 @@ export const usage: Command = async (context) => {
   const groups = readUsage(toUsageFolder(context), since)
   const sources = [...new Set(groups.map(({ price }) => price))].filter((price) => price !== '' && price !== 'plan')
   const rows = sumBy(groups, by ?? 'model')
-  if (values['json'] === true) return output.json({ since, by: by ?? 'model', estimated: true, prices: sources, rows: rows.map((row) => ({ ...row, dollars: toDollars(row) })) }), 0
-  if (values['csv'] === true) return printCsv(context, by ?? 'model', rows), 0
+  const plan = groups.some(({ price }) => price === 'plan') ? await readWindows(context) : undefined
+  if (values['json'] === true) {
+    output.json({ since, by: by ?? 'model', estimated: true, prices: sources, rows: rows.map((row) => ({ ...row, dollars: toDollars(row) })), ...plan })
+    return 0
+  }
+  if (values['csv'] === true) {
+    printCsv(context, by ?? 'model', rows)
+    printWindows(context, output.note, plan) // a table has no place for them
+    return 0
+  }
   if (groups.length === 0) return output.line(`no requests since ${since}; dario counts while it runs: dario`), 0
   if (by !== undefined) printTable(context, by, rows)
   else printOverview(context, groups, since)
-  if (groups.some(({ price }) => price === 'plan')) await printWindows(context)
+  printWindows(context, output.line, plan)
   if (sources.length > 0) output.note(output.style('dim', `~ marks estimates; prices: ${sources.join('; ')}`))
   return 0
 }
@@ -71,15 +79,30 @@ function addTo(row: Row, group: UsageGroup): void {
   else if (group.price === '' && group.input + group.cacheRead + group.cacheWrite + group.output > 0) row.unpriced += group.requests
 }
 
+interface Windows {
+  /** `used`: 0 to 1; `resetsAt`: ISO 8601 in UTC. */
+  windows: { backend: string; name: string; used: number; resetsAt: string | undefined }[]
+  /** Why there are none. */
+  windowsUnknown: string | undefined
+}
+
 /** How much of a plan is used only the running dario knows: the plan's program tells it with its answers. */
-async function printWindows(context: CommandContext): Promise<void> {
-  const running = await findRunning(loadConfig(context).config.port, context.environment)
-  for (const [backend, windows = []] of running?.windows ?? []) {
-    for (const { name, used, resetsAt } of windows) {
-      // `/health` is JSON, so that what has no value may come as null.
-      const anew = typeof resetsAt === 'number' ? `, anew at ${new Date(resetsAt).toLocaleString()}` : ''
-      context.output.line(cleanText(`${backend}: ${Math.round(used * 100)} % of ${name} used${anew}`))
-    }
+async function readWindows(context: CommandContext): Promise<Windows> {
+  const { port } = loadConfig(context).config
+  const running = await findRunning(port, context.environment)
+  const windows = [...running?.windows ?? []].flatMap(([backend, list = []]) => list.map(({ name, used, resetsAt }) => (
+    // `/health` is JSON, so that what has no value may come as null.
+    { backend, name, used, resetsAt: typeof resetsAt === 'number' ? new Date(resetsAt).toISOString() : undefined })))
+  const reason = running === undefined ? `no dario runs on port ${port}, and only a running one is told how much of a plan is used`
+    : 'the running dario was told nothing of the plan yet: ask it something, and set DARIO_ACCESS_KEY where it wants one'
+  return { windows, windowsUnknown: windows.length > 0 ? undefined : reason }
+}
+
+function printWindows({ output }: CommandContext, print: (text: string) => void, plan: Windows | undefined): void {
+  if (plan?.windowsUnknown !== undefined) output.note(output.style('dim', `how much of the plan is used is not known: ${plan.windowsUnknown}`))
+  for (const { backend, name, used, resetsAt } of plan?.windows ?? []) {
+    const anew = resetsAt === undefined ? '' : `, anew at ${new Date(resetsAt).toLocaleString()}`
+    print(cleanText(`${backend}: ${Math.round(used * 100)} % of ${name} used${anew}`))
   }
 }
 

@@ -67,10 +67,8 @@ export function createOtlp({ environment, metrics, version, now, newId, log, int
   const service = environment['OTEL_SERVICE_NAME']?.trim() || 'dario'
   const resource = `{"attributes":[${encodeAttribute('service.name', service).slice(1)}${encodeAttribute('service.version', version)}]}`
   const scope = JSON.stringify({ name: 'dario', version })
-  /** Of requests that came with one; the others get theirs when they are over. */
-  const traces = new Map<string, Trace>()
-  /** When attempts ended, where there are several. */
-  const ends = new Map<string, number[]>()
+  const traces = new Map<string, Trace>() // of requests that came with one; the others get theirs when they are over
+  const ends = new Map<string, number[]>() // of attempts, where one failed
   const started = toNano(now())
   const spans = createWaiting(MOST_BYTES)
   let count = 0
@@ -121,10 +119,9 @@ export function createOtlp({ environment, metrics, version, now, newId, log, int
     const times = ends.get(record.id)
     // A single attempt would only repeat the request.
     if (times === undefined || record.attempts.length < 2) return
-    record.attempts.forEach((attempt, index) => {
-      const ended = times[index]
-      if (ended !== undefined) add(encodeAttempt(attempt, ended, trace, newId('').slice(16)))
-    })
+    for (const [index, attempt] of record.attempts.entries()) {
+      if (times[index] !== undefined) add(encodeAttempt(attempt, times[index], trace, newId('').slice(16)))
+    }
   }
 
   return {
@@ -157,9 +154,7 @@ export function createOtlp({ environment, metrics, version, now, newId, log, int
   }
 }
 
-function createTrace(traceId: string): Trace {
-  return { traceId, spanId: traceId.slice(16), parentSpanId: '', sampled: true }
-}
+const createTrace = (traceId: string): Trace => ({ traceId, spanId: traceId.slice(16), parentSpanId: '', sampled: true })
 
 /** Resolves with the status. Not `fetch`: to load it takes as long as a hundred requests. */
 function send(url: string, headers: OutgoingHttpHeaders, body: Buffer, patience: number): Promise<number> {
