@@ -61,8 +61,8 @@ const MAX_GUESS = 200_000
 
 export function createBudgets({ budgets, priceOf, used, now, warn }: BudgetOptions): Budgets {
   const accounts = new Map<string, Account>()
-  /** By backend, route and access key. */
-  const known = new Map<string, readonly Account[]>()
+  /** All names are the configuration's, so these are few, and comparing them costs less than a joined name's hash. */
+  const known: { backend: string; route: string; accessKey: string; accounts: readonly Account[] }[] = []
   const reserved = new Map<string, Hold>()
   const warned = new Set<string>()
   const born = now()
@@ -84,12 +84,10 @@ export function createBudgets({ budgets, priceOf, used, now, warn }: BudgetOptio
   }
 
   function toAccounts(backend = '', route = '', accessKey = ''): readonly Account[] {
-    const names = `${backend}\n${route}\n${accessKey}`
-    let found = known.get(names)
-    if (found === undefined) {
-      known.set(names, found = ['all', `backend:${backend}`, `route:${route}`, `key:${accessKey}`].map(toAccount))
-    }
-    return found
+    for (const one of known) if (one.backend === backend && one.route === route && one.accessKey === accessKey) return one.accounts
+    const accounts = ['all', `backend:${backend}`, `route:${route}`, `key:${accessKey}`].map(toAccount)
+    known.push({ backend, route, accessKey, accounts })
+    return accounts
   }
 
   /** To `today`: an older day is none of it, but of its month. */
