@@ -2,7 +2,6 @@
  * The composition root: puts the parts together for one proxy. The only file that knows everybody.
  * @module
  */
-import { randomUUID } from 'node:crypto'
 import { createPool } from './backends/pool.ts'
 import { createBuilder } from './builder.ts'
 import { estimateTokens } from './dialects/anthropic/count.ts'
@@ -26,6 +25,7 @@ import { listSecrets, parseConfig } from './config/parse.ts'
 import type { Config, ConfigInput } from './config/types.ts'
 import { readVersion } from './version.ts'
 import type { Hop, Router } from './exchange/router.ts'
+import { createIds } from './hub/ids.ts'
 import type { Observer } from './hub/record.ts'
 import type { BackendState, PlanWindows } from './observe/live.ts'
 import { createCapture } from './observe/capture.ts'
@@ -248,13 +248,6 @@ export function describeKey({ label, state, until, reason, family, headroom }: K
   const room = headroom === undefined ? '' : `, ${Math.round(headroom * 100)} % of its limit left`
   if (until === undefined) return `${label} ${state}${room}`
   return `${label} ${state} until ${new Date(until).toISOString()} (${family === undefined ? reason : `${reason}, ${family}`})${room}`
-}
-
-/** 32 hexadecimal digits: random ones of this proxy, then a number. A UUID for each would cost a fiftieth of a small request. */
-function createIds(): (prefix: string) => string {
-  const own = randomUUID().replaceAll('-', '').slice(0, 20)
-  let made = 0
-  return (prefix) => prefix + own + (made++).toString(16).padStart(12, '0')
 }
 
 function toPlan(backend: Backend): PlanBackend | undefined {
