@@ -67,7 +67,8 @@ export function createAttempt(tools: AttemptTools): Attempt {
   return async function attempt(job, candidate, isOnly) {
     let leave: (() => void) | undefined
     try {
-      leave = await tools.gate(candidate.backend.id)?.enter(job.signal)
+      const gate = tools.gate(candidate.backend.id)
+      if (gate !== undefined) leave = await gate.enter(job.signal)
     } catch (error) {
       if (job.signal.aborted || !(error instanceof DarioError)) throw error
       return close(open(job, candidate), 'queue_full', undefined, { error, candidate })
