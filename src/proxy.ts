@@ -5,14 +5,10 @@
 import { randomUUID } from 'node:crypto'
 import { createPool } from './backends/pool.ts'
 import { createBuilder } from './builder.ts'
-import { estimateTokens } from './dialects/anthropic/count.ts'
-import { anthropicDialect } from './dialects/anthropic/dialect.ts'
-import { chatDialect } from './dialects/chat/dialect.ts'
-import { responsesDialect } from './dialects/responses/dialect.ts'
 import { createExchange } from './exchange/exchange.ts'
 import { createPreparer } from './exchange/prepare.ts'
 import { createPages } from './observe/dashboard.ts'
-import { readHistory } from './observe/history.ts'
+import { createDialects, estimateTokens } from './late.ts'
 import { createLive } from './observe/live.ts'
 import { createMetrics } from './observe/metrics.ts'
 import { createOtlp } from './observe/otlp.ts'
@@ -91,12 +87,6 @@ export interface Proxy {
   status(): Promise<{ backends: BackendStatus[] }>
 }
 
-const DIALECTS: Record<DialectName, typeof anthropicDialect> = {
-  anthropic: anthropicDialect,
-  chat: chatDialect,
-  responses: responsesDialect,
-}
-
 /**
  * One proxy; several in one process share nothing.
  * @throws DarioError `config_invalid` with the JSON path.
@@ -112,12 +102,14 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
   // From Node's cache of random bytes: a call for fresh ones would cost 14 µs per request.
   const newId = (prefix: string): string => prefix + randomUUID().replaceAll('-', '')
   const pool = createPool(now)
+  const dialects = createDialects()
   const capture = captureFolder === undefined ? undefined
     : createCapture({ folder: captureFolder, redact: createRedactor(() => listSecrets(house.config)), now, complain: log })
   const builder = createBuilder({ environment, version, now, newId, log, wrap: capture?.backend })
   let house = builder.build(config)
 
-  const live = createLive({ now, version, backends: readBackends, history: usageFolder === undefined ? undefined : (until) => readHistory(usageFolder, now(), until) })
+  const live = createLive({ now, version, backends: readBackends, history: usageFolder === undefined ? undefined
+    : async (until) => (await import('./observe/history.ts')).readHistory(usageFolder, now(), until) })
   const metrics = createMetrics(version, readBackends)
   const otlp = createOtlp({ environment, metrics, version, now, newId, log })
   const observation = createObservation({
@@ -130,7 +122,7 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
   const exchange = createExchange({
     settings: () => ({ router: house.router, backends: house.backends, deadline: house.config.deadline, attempts: house.config.attempts }),
     pool,
-    dialect: (name) => DIALECTS[name],
+    dialect: dialects.get,
     gate: (backend) => house.gates.get(backend),
     preparer: createPreparer({
       countsUsage: observation.countsUsage,
@@ -142,9 +134,10 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
   const guard = createGuard(({ allowedHosts, allowedOrigins, accessKeys } = house.config) => ({ allowedHosts, allowedOrigins, accessKeys, boundToLoopback }))
   const handler = createHandler({
     exchange: {
-      handle(incoming, response) {
+      async handle(incoming, response) {
         capture?.client(incoming, response)
         otlp?.enter(incoming)
+        await dialects.meet(incoming.dialect, house.backends.values())
         return exchange.handle(incoming, response)
       },
     },
@@ -152,7 +145,7 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
     settings: () => house.config,
     models: listModels,
     health,
-    dialectOf: (name) => DIALECTS[name],
+    dialectOf: dialects.load,
     pages: createPages({ live, metrics, explain }),
   })
   const listener = createListener({
