@@ -28,6 +28,7 @@ import { createCapture } from './observe/capture.ts'
 import { createObservation } from './observe/observe.ts'
 import { createRedactor } from './observe/redact.ts'
 import type { DialectName } from './hub/types.ts'
+import type { PlanStatus } from './plan/check.ts'
 import type { PlanBackend } from './plan/plan.ts'
 import type { ModelEntry } from './server/models.ts'
 import type { IncomingMessage, ServerResponse } from 'node:http'
@@ -60,7 +61,7 @@ export interface BackendStatus {
   /** One sentence with a remedy. */
   problem: string | undefined
   /** Of a plan only: its program, and the limits as that last reported them. */
-  plan: (Awaited<ReturnType<PlanBackend['check']>> & { windows: PlanWindows }) | undefined
+  plan: (PlanStatus & { windows: PlanWindows }) | undefined
 }
 
 export interface Explanation {
