@@ -21,6 +21,7 @@ import type { KeyState } from './backends/pool.ts'
 import { listSecrets, parseConfig } from './config/parse.ts'
 import type { Config, ConfigInput } from './config/types.ts'
 import { readVersion } from './version.ts'
+import type { Incoming } from './exchange/incoming.ts'
 import type { Hop, Router } from './exchange/router.ts'
 import type { Observer } from './hub/record.ts'
 import type { BackendState, PlanWindows } from './observe/live.ts'
@@ -135,11 +136,10 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
   const guard = createGuard(({ allowedHosts, allowedOrigins, accessKeys } = house.config) => ({ allowedHosts, allowedOrigins, accessKeys, boundToLoopback }))
   const handler = createHandler({
     exchange: {
-      async handle(incoming, response) {
+      handle(incoming, response) {
         capture?.client(incoming, response)
         otlp?.enter(incoming)
-        await dialects.meet(incoming.dialect, house.backends.values())
-        return exchange.handle(incoming, response)
+        return answer(incoming, response)
       },
     },
     guard, newId, now, log,
@@ -152,6 +152,12 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
   const listener = createListener({
     handler, exchange, host: config.host, port: config.port, hasAccessKey: config.accessKeys.length > 0,
   })
+
+  /** Looks again after loading: the configuration may have changed meanwhile. */
+  function answer(incoming: Incoming, response: ServerResponse): Promise<void> {
+    const loading = dialects.meet(incoming.dialect, house.backends.values())
+    return loading === undefined ? exchange.handle(incoming, response) : loading.then(() => answer(incoming, response))
+  }
 
   /** What the backends' lists say is known from then on: limits and prices. */
   async function readCatalog(): Promise<{ listed: Map<string, readonly ModelInfo[]>; failures: Map<string, string> }> {
