@@ -16,22 +16,6 @@ const PATHS: readonly (readonly [DialectName, string])[] = [
   ['anthropic', '/v1/messages'],
 ]
 
-const KNOWN: Readonly<Record<string, readonly DialectName[]>> = {
-  'api.anthropic.com': ['anthropic'],
-  'api.openai.com': ['responses', 'chat'],
-  'openrouter.ai': ['chat', 'responses', 'anthropic'],
-  'api.x.ai': ['chat', 'responses'],
-  'api.groq.com': ['chat'],
-  'api.deepseek.com': ['chat'],
-  'api.mistral.ai': ['chat'],
-  'generativelanguage.googleapis.com': ['chat'],
-}
-
-/** The dialects of a well-known host, best first; undefined for others: ask them. */
-export function knownSpeaks(host: string): readonly DialectName[] | undefined {
-  return Object.hasOwn(KNOWN, host) ? KNOWN[host] : undefined
-}
-
 /**
  * The dialects that a server has, best first; empty when it has none. Each is asked for an answer to `{}`, which must
  * fail for a reason other than "no such path".
