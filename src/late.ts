@@ -70,21 +70,21 @@ function createLate<Loaded extends Backend>(
 ): { backend: Backend; load: () => Promise<Loaded> } {
   let made: Promise<Loaded> | undefined
   let closed = false
-  const load = (): Promise<Loaded> => made ??= make().then(async (backend) => {
+  async function start(): Promise<Loaded> {
+    const backend = await make()
     if (closed) await backend.close()
     return backend
-  })
-  return {
-    load,
-    backend: {
-      id, type, speaks: ['anthropic'], keys: [], host: undefined,
-      send: async (call, key, signal) => (await load()).send(call, key, signal),
-      async close() {
-        closed = true
-        await (await made)?.close()
-      },
+  }
+  const load = (): Promise<Loaded> => made ??= start()
+  const backend: Backend = {
+    id, type, speaks: ['anthropic'], keys: [], host: undefined,
+    send: async (call, key, signal) => (await load()).send(call, key, signal),
+    async close() {
+      closed = true
+      await (await made)?.close()
     },
   }
+  return { backend, load }
 }
 
 /** The backends' model lists. */
