@@ -142,7 +142,7 @@ export const LAYERS: Readonly<Record<string, LayerRule>> = {
   },
   // The same for the command line: discovery with its effects.
   survey: { files: ['src/survey.ts'], may: [...HUB, ...CONFIG, 'src/version.ts', 'src/backends/*', 'src/plan/*'], node: [] },
-  // Loads late what a plain relay has no use for, else dario would take half as long again to start.
+  // Loads late what a plain relay has no use for, else dario would take a quarter longer to start.
   proxy: { files: ['src/proxy.ts', 'src/builder.ts', 'src/late.ts', 'src/index.ts'], may: ['src/*'], node: ['*'], dynamic: 'own' },
   cli: {
     files: ['src/cli/*', 'bin/*'],
