@@ -142,7 +142,8 @@ export const LAYERS: Readonly<Record<string, LayerRule>> = {
   },
   // The same for the command line: discovery with its effects.
   survey: { files: ['src/survey.ts'], may: [...HUB, ...CONFIG, 'src/version.ts', 'src/backends/*', 'src/plan/*'], node: [] },
-  proxy: { files: ['src/proxy.ts', 'src/builder.ts', 'src/index.ts'], may: ['src/*'], node: ['*'] },
+  // Loads late what a plain relay has no use for, else dario would take a quarter longer to start.
+  proxy: { files: ['src/proxy.ts', 'src/builder.ts', 'src/late.ts', 'src/index.ts'], may: ['src/*'], node: ['*'], dynamic: 'own' },
   cli: {
     files: ['src/cli/*', 'bin/*'],
     may: [...HUB, ...CONFIG, 'src/version.ts', 'src/sse.ts', 'src/survey.ts', 'src/proxy.ts', 'src/index.ts', 'src/observe/*', 'dist/*'],

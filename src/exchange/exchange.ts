@@ -54,7 +54,7 @@ export interface ExchangeTools {
   admit: <Hop extends { backend: Backend; model: string }>(record: RequestRecord, chain: readonly Hop[]) => readonly Hop[]
   costOf: (record: RequestRecord) => RequestRecord['cost']
   /** Tokens of an Anthropic request, where no backend counts them. */
-  estimateTokens: (body: JsonObject) => number
+  estimateTokens: (body: JsonObject) => Promise<number>
   keepAlive: number
   stalledReader: number
 }
@@ -148,7 +148,7 @@ export function createExchange(tools: ExchangeTools): Exchange {
     if (first !== undefined && failure === undefined) return
     // A client asks before every turn: a server without the endpoint is not asked again (pitfall N3).
     if (first !== undefined && (failure?.error.status === 404 || failure?.error.status === 405)) uncounted.add(first.backend.id)
-    const tokens = tools.estimateTokens(parseBody(job.incoming.body))
+    const tokens = await tools.estimateTokens(parseBody(job.incoming.body))
     job.record.status = 200
     job.record.end = 'complete'
     job.reply.head(200, { ...describe(job, undefined), 'content-type': 'application/json', 'dario-estimated': 'true' })

@@ -3,8 +3,7 @@
  * @module
  */
 import { mergeBetas } from '../backends/headers.ts'
-import { toFamily } from '../dialects/chat/families.ts'
-import { expandInput } from '../dialects/responses/decode-request.ts'
+import { expandInput } from '../dialects/responses/items.ts'
 import { DarioError } from '../errors.ts'
 import { repairToolTurns } from '../hub/repair.ts'
 import { createReasoningStore } from './reasoning-store.ts'
@@ -98,8 +97,8 @@ export function createPreparer(limits: PreparerLimits): Preparer {
     const { incoming, peeked, client } = job
     if (peeked === undefined) return incoming.body.length === 0 && incoming.method !== 'POST' ? undefined : incoming.body
     const body = model === peeked.model || peeked.model === '' ? incoming.body : peeked.withModel(model)
-    job.hidesUsage = limits.countsUsage() && client.name === 'chat' && job.stream && !known.has('no_stream_options')
-      && peeked.read('stream_options') === undefined && toFamily({ model, host: backend.host, repairs: known }).openFields
+    job.hidesUsage = limits.countsUsage() && job.stream && !known.has('no_stream_options')
+      && peeked.read('stream_options') === undefined && client.mustAskUsage?.({ model, host: backend.host, repairs: known }) === true
     const asked = job.hidesUsage ? withUsage(body) : body
     const refers = client.name === 'responses' &&
       (typeof peeked.read('previous_response_id') === 'string' || incoming.body.includes('"item_reference"'))

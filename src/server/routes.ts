@@ -23,7 +23,7 @@ export interface HandlerOptions {
   models: () => Promise<readonly ModelEntry[]>
   /** `authorised` is false for a caller without the access key: it may learn that dario runs, and nothing else. */
   health: (authorised: boolean) => JsonObject | Promise<JsonObject>
-  dialectOf: (name: DialectName) => Pick<Dialect, 'encodeError'>
+  dialectOf: (name: DialectName) => Pick<Dialect, 'encodeError'> | Promise<Pick<Dialect, 'encodeError'>>
   /** Further GET paths (`/`, `/metrics`). */
   pages: Readonly<Record<string, Page>>
   newId: (prefix: string) => string
@@ -74,6 +74,7 @@ export function createHandler(options: HandlerOptions): (request: IncomingMessag
   return function handle(request, response) {
     const id = options.newId('req_')
     serve(options, request, response, id).catch((thrown: unknown) => fail(options, request, response, id, thrown))
+      .catch(() => response.destroy()) // not even the words for an error could be loaded; the log has it
   }
 }
 
@@ -206,9 +207,9 @@ function readDialect(request: IncomingMessage): DialectName {
   return 'anthropic-version' in request.headers ? 'anthropic' : 'chat'
 }
 
-function fail(
+async function fail(
   options: HandlerOptions, request: IncomingMessage, response: ServerResponse, id: string, thrown: unknown,
-): void {
+): Promise<void> {
   const error = toDarioError(thrown)
   if (error.code === 'client_closed' || response.destroyed) return
   // The client gets one sentence; what really happened is for the log alone (pitfall E10).
@@ -219,6 +220,6 @@ function fail(
   if (response.headersSent) return void response.destroy()
   response.setHeader(ID_HEADER, id)
   if (error.retryAfterMs !== undefined) response.setHeader('retry-after', Math.ceil(error.retryAfterMs / 1000))
-  const { status, body } = options.dialectOf(readDialect(request)).encodeError(error, id)
+  const { status, body } = (await options.dialectOf(readDialect(request))).encodeError(error, id)
   respond(request, response, status, body)
 }
