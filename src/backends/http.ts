@@ -5,6 +5,7 @@
  */
 import { Readable } from 'node:stream'
 import { DarioError } from '../errors.ts'
+import { createInFlight } from '../hub/in-flight.ts'
 import type { Backend, Call, Signal, Upstream } from './backend.ts'
 import { createConnections } from './connections.ts'
 import type { Connection, Waiting } from './connections.ts'
@@ -73,13 +74,9 @@ export function createHttpBackend(options: HttpBackendOptions): Backend {
 
       const request: Request = {
         since: started,
-        get isWaiting() {
-          return body === undefined
-        },
+        isWaiting: () => body === undefined,
         // Time in which the reader leaves data lying is not the upstream's silence: backpressure keeps the rest away.
-        get isHeldUp() {
-          return (body?.readableLength ?? 0) > 0
-        },
+        isHeldUp: () => (body?.readableLength ?? 0) > 0,
         late: (setting) => stop(lateError(id, base.host, setting, timeouts)),
         head(status, headers) {
           request.since = performance.now()
@@ -165,8 +162,8 @@ interface Watched {
   /** `performance.now()` of the last byte, before an answer of the start. */
   since: number
   /** No answer has begun. */
-  readonly isWaiting: boolean
-  readonly isHeldUp: boolean
+  isWaiting(): boolean
+  isHeldUp(): boolean
   late(setting: 'firstByte' | 'silence'): void
 }
 
@@ -174,15 +171,15 @@ interface Request extends Watched, Waiting {}
 
 /** Calls `late` when no answer began, or nothing came, for the time of that limit. One timer for all requests. */
 function createWatch({ firstByte, silence }: HttpBackendOptions['timeouts']): { add(one: Watched): void; delete(one: Watched): void } {
-  const all = new Set<Watched>()
+  const all = createInFlight<Watched>()
   let timer: NodeJS.Timeout | undefined
   function look(): void {
     const time = performance.now()
-    for (const one of all) {
-      if (one.isHeldUp) one.since = time
-      else if (time - one.since >= (one.isWaiting ? firstByte : silence)) one.late(one.isWaiting ? 'firstByte' : 'silence')
+    for (const one of all.list()) {
+      if (one.isHeldUp()) one.since = time
+      else if (time - one.since >= (one.isWaiting() ? firstByte : silence)) one.late(one.isWaiting() ? 'firstByte' : 'silence')
     }
-    if (all.size > 0) return
+    if (all.list().length > 0) return
     clearInterval(timer)
     timer = undefined
   }

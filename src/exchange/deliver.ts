@@ -129,7 +129,7 @@ async function read(job: Job, upstream: Upstream, answer: Answer, sink: Sink, up
 }
 
 interface Sink {
-  readonly committed: boolean
+  committed: boolean
   /** Text waits until there is content: until then another candidate may still answer. */
   pass(text: string): Promise<void> | void
   flush(): Promise<void> | void
@@ -138,29 +138,27 @@ interface Sink {
 
 function createSink(job: Job, answer: Answer, open: (headers: OutgoingHttpHeaders) => void): Sink {
   let held = ''
-  let committed = false
   function flush(): Promise<void> | void {
-    if (!committed) open(SSE_HEADERS)
-    committed = true
+    if (!sink.committed) open(SSE_HEADERS)
+    sink.committed = true
     const text = held
     held = ''
     if (text !== '' && !job.reply.write(text)) return job.reply.drained()
   }
-  return {
-    get committed() {
-      return committed
-    },
+  const sink: Sink = {
+    committed: false,
     pass(text) {
       held += text
-      if (job.stream && held !== '' && (committed || answer.content || held.length > MAX_PREAMBLE_BYTES)) return flush()
+      if (job.stream && held !== '' && (sink.committed || answer.content || held.length > MAX_PREAMBLE_BYTES)) return flush()
     },
     flush,
     whole(text) {
       open({ 'content-type': 'application/json' })
-      committed = true
+      sink.committed = true
       if (!job.reply.write(text)) return job.reply.drained()
     },
   }
+  return sink
 }
 
 function note(job: Job, event: HubEvent): void {

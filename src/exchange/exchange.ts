@@ -9,6 +9,7 @@ import { describe } from './describe.ts'
 import { answerFailure, pickFailure } from './failure.ts'
 import { createOpen } from './open.ts'
 import { parseBody } from './prepare.ts'
+import { createInFlight } from '../hub/in-flight.ts'
 import type { Backend } from '../backends/backend.ts'
 import type { Gate } from '../backends/gate.ts'
 import type { Pool } from '../backends/pool.ts'
@@ -60,7 +61,7 @@ export interface ExchangeTools {
 
 export function createExchange(tools: ExchangeTools): Exchange {
   const { pool, observer, now } = tools
-  const running = new Set<Cancel>()
+  const running = createInFlight<Cancel>()
   const uncounted = new Set<string>()
   const open = createOpen(tools)
   const attempt = createAttempt({
@@ -169,7 +170,7 @@ export function createExchange(tools: ExchangeTools): Exchange {
   return {
     handle,
     endAll(error) {
-      for (const cancel of running) cancel.abort(error)
+      for (const cancel of running.list()) cancel.abort(error)
     },
   }
 }
