@@ -5,6 +5,8 @@
  * @module
  */
 import type { IncomingHttpHeaders } from 'node:http'
+import { createChunkReader, toFault } from './chunk-reader.ts'
+import type { ChunkReader } from './chunk-reader.ts'
 
 export interface AnswerReader {
   /** Once per answer, behind all interim ones. */
@@ -27,10 +29,8 @@ export interface ResponseParser {
   finish(): boolean
 }
 
-/** Bytes of all lines before a body, of all extensions of chunks and of a trailer: as Node's own client, doubled. */
+/** Bytes of all lines before a body: twice what Node's own client takes. */
 const MAX_HEAD = 32_768
-/** 2^48 bytes are more than any answer. */
-const MAX_SIZE_DIGITS = 12
 const BLANK_LINE = '\r\n\r\n'
 const PROTOCOL = 'HTTP/1.'
 const STATUS = /^HTTP\/1\.([01]) ([1-9]\d\d)(?: [\t\x20-\x7e\x80-\xff]*)?\r\n/
@@ -38,14 +38,13 @@ const LINE = /([!#$%&'*+.^_`|~0-9A-Za-z-]+):[\t ]*([\t\x20-\x7e\x80-\xff]*)\r\n/
 /** A second value would change what the first one said. */
 const SINGLE: ReadonlySet<string> = new Set(['age', 'content-type', 'etag', 'expires', 'last-modified', 'location', 'retry-after', 'server'])
 
-const CR = 13, LF = 10, SEMICOLON = 59, TAB = 9, SPACE = 32
+const TAB = 9, SPACE = 32
 
 type State =
   | 'idle' | 'head'
   | 'counted' // by content-length
   | 'open' // up to the end of the connection
-  | 'size' | 'extension' | 'size end' | 'chunk' | 'chunk return' | 'chunk end' // chunked
-  | 'trailer' | 'trailer line' | 'last end'
+  | 'chunked'
 
 export function createResponseParser(): ResponseParser {
   let state: State = 'idle'
@@ -53,10 +52,9 @@ export function createResponseParser(): ResponseParser {
   let method = ''
   /** What came of a head so far. */
   let held: Buffer | undefined
-  /** Bytes of the body, or of the chunk, that are still to come. */
+  /** Bytes of the body that are still to come. */
   let left = 0
-  let digits = 0
-  let overhead = 0
+  let chunks: ChunkReader | undefined
   let persists = false
 
   function complete(isLast: boolean): void {
@@ -102,8 +100,10 @@ export function createResponseParser(): ResponseParser {
     if (method === 'HEAD' || status === 204 || status === 304) {
       left = 0
       state = 'counted'
-    } else if (isChunked) startChunk()
-    else if (headers['content-length'] === undefined) {
+    } else if (isChunked) {
+      chunks = createChunkReader()
+      state = 'chunked'
+    } else if (headers['content-length'] === undefined) {
       persists = false
       state = 'open'
     } else state = 'counted'
@@ -120,12 +120,6 @@ export function createResponseParser(): ResponseParser {
     return true
   }
 
-  function startChunk(): void {
-    state = 'size'
-    left = 0
-    digits = 0
-  }
-
   function readBody(bytes: Buffer, from: number): void {
     const total = bytes.length
     if (state === 'counted') {
@@ -137,90 +131,16 @@ export function createResponseParser(): ResponseParser {
       if (total > from) reader?.body(bytes.subarray(from))
     } else if (state === 'idle') {
       if (total > from) throw toFault('HTTP_INVALID')
-    } else readChunks(bytes, from)
-  }
-
-  function readChunks(bytes: Buffer, from: number): void {
-    let at = from
-    let start = -1 // of the first chunk's bytes in here; those of the others are moved behind them
-    let end = 0
-    let isOver = false
-    while (at < bytes.length && !isOver) {
-      if (state === 'chunk') {
-        const stop = Math.min(bytes.length, at + left)
-        if (start === -1) {
-          start = at
-          end = stop
-        } else {
-          bytes.copyWithin(end, at, stop)
-          end += stop - at
-        }
-        left -= stop - at
-        at = stop
-        if (left === 0) state = 'chunk return'
-        continue
-      }
-      isOver = readMark(bytes[at]!)
-      at++
+    } else if (chunks !== undefined) {
+      const end = chunks.read(bytes, from, (body) => reader?.body(body))
+      if (end !== undefined) complete(end === total)
     }
-    if (start !== -1) reader?.body(bytes.subarray(start, end))
-    if (isOver) complete(at === bytes.length)
-  }
-
-  /** One byte of the framing; true for the last one of the answer. */
-  function readMark(byte: number): boolean {
-    switch (state) {
-      case 'size': {
-        const digit = toDigit(byte)
-        if (digit !== -1) {
-          if (++digits > MAX_SIZE_DIGITS) throw toFault('HTTP_INVALID')
-          left = left * 16 + digit
-        } else if (digits === 0) throw toFault('HTTP_INVALID')
-        else if (byte === CR) state = 'size end'
-        else if (byte === SEMICOLON || byte === SPACE || byte === TAB) state = 'extension'
-        else throw toFault('HTTP_INVALID')
-        return false
-      }
-      case 'extension':
-        count()
-        if (byte === CR) state = 'size end'
-        else if (byte === LF) throw toFault('HTTP_INVALID')
-        return false
-      case 'size end':
-        must(byte, LF)
-        state = left === 0 ? 'trailer' : 'chunk'
-        return false
-      case 'chunk return':
-        must(byte, CR)
-        state = 'chunk end'
-        return false
-      case 'chunk end':
-        must(byte, LF)
-        startChunk()
-        return false
-      case 'trailer':
-        count()
-        state = byte === CR ? 'last end' : 'trailer line'
-        return false
-      case 'trailer line':
-        count()
-        if (byte === LF) state = 'trailer'
-        return false
-      default:
-        must(byte, LF)
-        return true
-    }
-  }
-
-  function count(): void {
-    if (++overhead > MAX_HEAD) throw toFault('HTTP_HEADER_OVERFLOW')
   }
 
   return {
     expect(asked, told) {
       method = asked
       reader = told
-      overhead = 0
       state = 'head'
     },
     push,
@@ -254,18 +174,4 @@ function trimEnd(value: string): string {
   let end = value.length
   while (end > 0 && (value.charCodeAt(end - 1) === SPACE || value.charCodeAt(end - 1) === TAB)) end--
   return value.slice(0, end)
-}
-
-function toDigit(byte: number): number {
-  if (byte >= 48 && byte <= 57) return byte - 48
-  const letter = byte | 32
-  return letter >= 97 && letter <= 102 ? letter - 87 : -1
-}
-
-function must(byte: number, wanted: number): void {
-  if (byte !== wanted) throw toFault('HTTP_INVALID')
-}
-
-function toFault(code: 'HTTP_INVALID' | 'HTTP_HEADER_OVERFLOW'): Error {
-  return Object.assign(new Error(`the upstream's answer: ${code}`), { code })
 }
