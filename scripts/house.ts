@@ -100,7 +100,7 @@ const SHARED_BY_DIALECTS = [...HUB, 'src/sse.ts', 'src/dialects/*.ts'] as const
 /** Who may import whom. Order matters: the first match is the layer. It is also the order of the audit map. */
 export const LAYERS: Readonly<Record<string, LayerRule>> = {
   errors: { files: ['src/errors.ts'], may: [], node: [] },
-  hub: { files: ['src/hub/*'], may: ['src/errors.ts'], own: true, node: [] },
+  hub: { files: ['src/hub/*'], may: ['src/errors.ts'], own: true, node: ['crypto'] },
   sse: { files: ['src/sse.ts'], may: HUB, node: [] },
   config: { files: CONFIG, may: HUB, own: true, node: ['fs', 'fs/promises', 'os', 'path', 'crypto', 'timers/promises'] },
   version: { files: ['src/version.ts'], may: [], node: ['fs'] },

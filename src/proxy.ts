@@ -2,7 +2,6 @@
  * The composition root: puts the parts together for one proxy. The only file that knows everybody.
  * @module
  */
-import { randomUUID } from 'node:crypto'
 import { createPool } from './backends/pool.ts'
 import { createBuilder } from './builder.ts'
 import { estimateTokens } from './dialects/anthropic/count.ts'
@@ -26,6 +25,7 @@ import { listSecrets, parseConfig } from './config/parse.ts'
 import type { Config, ConfigInput } from './config/types.ts'
 import { readVersion } from './version.ts'
 import type { Hop, Router } from './exchange/router.ts'
+import { createIds } from './hub/ids.ts'
 import type { Observer } from './hub/record.ts'
 import type { BackendState, PlanWindows } from './observe/live.ts'
 import { createCapture } from './observe/capture.ts'
@@ -109,8 +109,7 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
   const config = parsed ?? parseConfig(input, environment).config
   const version = readVersion()
   const now = Date.now
-  // From Node's cache of random bytes: a call for fresh ones would cost 14 µs per request.
-  const newId = (prefix: string): string => prefix + randomUUID().replaceAll('-', '')
+  const newId = createIds()
   const pool = createPool(now)
   const capture = captureFolder === undefined ? undefined
     : createCapture({ folder: captureFolder, redact: createRedactor(() => listSecrets(house.config)), now, complain: log })

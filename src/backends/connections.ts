@@ -41,15 +41,16 @@ export interface Connections {
 /** Up to this size head and body are copied into one buffer: a second one costs a system call's worth. */
 const SMALL_BODY = 65_536
 const MOST_KEPT = 256
-/** The other side's clock runs while its `keep-alive` hint travels. */
-const HINT_MARGIN = 1000 // ms
+/** Of a server that says how long it keeps its end; its clock runs while that travels. In ms. */
+const LONGEST_IDLE = 60_000
+const HINT_MARGIN = 1000
 
 interface Kept extends Connection {
   /** `performance.now()` after which it is not used again. */
   until: number
 }
 
-/** @param idle milliseconds that a connection is kept without a request */
+/** @param idle milliseconds that a connection is kept without a request, where the other side does not say */
 export function createConnections(connector: Connector, idle: number): Connections {
   const kept: Kept[] = []
   const all = new Set<Connection>()
@@ -97,7 +98,7 @@ export function createConnections(connector: Connector, idle: number): Connectio
     const reader = {
       head(status: number, headers: IncomingHttpHeaders): void {
         const [, seconds] = /timeout=(\d{1,5})/i.exec(String(headers['keep-alive'] ?? '')) ?? []
-        keepFor = seconds === undefined ? idle : Math.min(idle, Number(seconds) * 1000 - HINT_MARGIN)
+        keepFor = seconds === undefined ? idle : Math.min(LONGEST_IDLE, Number(seconds) * 1000 - HINT_MARGIN)
         waiting?.head(status, headers)
       },
       body(bytes: Buffer): void {
@@ -122,7 +123,6 @@ export function createConnections(connector: Connector, idle: number): Connectio
       until: 0,
       send(method, head, body, told) {
         waiting = told
-        socket.ref()
         parser.expect(method, reader)
         write(socket, head, body)
       },
@@ -136,11 +136,11 @@ export function createConnections(connector: Connector, idle: number): Connectio
         socket.destroy()
       },
       release() {
-        socket.unref()
         keep(connection, keepFor)
       },
     }
     all.add(connection)
+    socket.unref() // it is the requests that keep a process alive
     socket.on('data', (bytes: Buffer) => {
       try {
         parser.push(bytes)

@@ -5,7 +5,8 @@
  */
 import { Readable } from 'node:stream'
 import { DarioError } from '../errors.ts'
-import { createInFlight } from '../hub/in-flight.ts'
+import { createDeadlines } from '../hub/deadlines.ts'
+import type { Deadline } from '../hub/deadlines.ts'
 import type { Backend, Call, Signal, Upstream } from './backend.ts'
 import { createConnections } from './connections.ts'
 import type { Connection, Waiting } from './connections.ts'
@@ -40,7 +41,7 @@ export function createHttpBackend(options: HttpBackendOptions): Backend {
   const connector = createConnector({ target: base, proxy, timeout: timeouts.connect, id })
   const connections = createConnections(connector, secure ? IDLE_HTTPS : IDLE_HTTP)
   const toHead = createHeadRule(options, base, secure ? undefined : proxy)
-  const watch = createWatch(timeouts)
+  const deadlines = createDeadlines(Math.min(timeouts.firstByte, timeouts.silence) / STEPS)
 
   /** One request up to the answer's head. 'stale': a kept-alive socket was already dead. */
   function attempt(call: Call, head: string, signal: Signal, kept: Connection | undefined): Promise<Upstream | 'stale'> {
@@ -54,7 +55,7 @@ export function createHttpBackend(options: HttpBackendOptions): Backend {
       /** Whatever comes of the connection now is no longer heard. */
       function finish(): void {
         isOver = true
-        watch.delete(request)
+        deadlines.delete(deadline)
         signal.removeEventListener('abort', abort)
         if (!isWhole) connection?.destroy()
       }
@@ -72,25 +73,33 @@ export function createHttpBackend(options: HttpBackendOptions): Backend {
         connection.send(call.method, head, call.body, request)
       }
 
-      const request: Request = {
-        since: started,
-        isWaiting: () => body === undefined,
-        // Time in which the reader leaves data lying is not the upstream's silence: backpressure keeps the rest away.
-        isHeldUp: () => (body?.readableLength ?? 0) > 0,
-        late: (setting) => stop(lateError(id, base.host, setting, timeouts)),
+      const deadline: Deadline = {
+        until: started + timeouts.firstByte,
+        late() {
+          if (body === undefined) stop(lateError(id, base.host, 'firstByte', timeouts))
+          // Time in which the reader leaves data lying is not the upstream's silence: backpressure keeps the rest away.
+          else if (body.readableLength > 0) progress()
+          else stop(lateError(id, base.host, 'silence', timeouts))
+        },
+      }
+      function progress(): void {
+        deadline.until = performance.now() + timeouts.silence
+      }
+
+      const request: Waiting = {
         head(status, headers) {
-          request.since = performance.now()
+          progress()
           body = createBody(() => connection?.resume(), finish)
           resolve({ status, headers, body })
         },
         body(bytes) {
-          request.since = performance.now()
+          progress()
           return body?.push(bytes) ?? false
         },
         end() {
           isWhole = true
           connection = undefined // it may carry another request already
-          watch.delete(request)
+          deadlines.delete(deadline)
           body?.push(null)
         },
         fail(cause) {
@@ -101,7 +110,7 @@ export function createHttpBackend(options: HttpBackendOptions): Backend {
         },
       }
       signal.addEventListener('abort', abort)
-      watch.add(request)
+      deadlines.add(deadline)
       if (kept !== undefined) return use(kept)
       connections.open().then((open) => {
         if (isOver) open.release() // for the next request
@@ -156,42 +165,6 @@ function createBody(resume: () => void, close: () => void): Readable {
 function isStale(cause: unknown, started: number): boolean {
   const { code } = cause as NodeJS.ErrnoException
   return (code === 'ECONNRESET' || code === 'EPIPE') && performance.now() - started < STALE_WITHIN
-}
-
-interface Watched {
-  /** `performance.now()` of the last byte, before an answer of the start. */
-  since: number
-  /** No answer has begun. */
-  isWaiting(): boolean
-  isHeldUp(): boolean
-  late(setting: 'firstByte' | 'silence'): void
-}
-
-interface Request extends Watched, Waiting {}
-
-/** Calls `late` when no answer began, or nothing came, for the time of that limit. One timer for all requests. */
-function createWatch({ firstByte, silence }: HttpBackendOptions['timeouts']): { add(one: Watched): void; delete(one: Watched): void } {
-  const all = createInFlight<Watched>()
-  let timer: NodeJS.Timeout | undefined
-  function look(): void {
-    const time = performance.now()
-    for (const one of all.list()) {
-      if (one.isHeldUp()) one.since = time
-      else if (time - one.since >= (one.isWaiting() ? firstByte : silence)) one.late(one.isWaiting() ? 'firstByte' : 'silence')
-    }
-    if (all.list().length > 0) return
-    clearInterval(timer)
-    timer = undefined
-  }
-  return {
-    add(one) {
-      all.add(one)
-      timer ??= setInterval(look, Math.min(firstByte, silence) / STEPS).unref() // an open socket keeps the process
-    },
-    delete(one) {
-      all.delete(one)
-    },
-  }
 }
 
 function lateError(

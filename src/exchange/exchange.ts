@@ -102,11 +102,12 @@ export function createExchange(tools: ExchangeTools): Exchange {
     const resolution = resolve(job, settings)
     job.record.route = resolution.route
     job.suffix = resolution.suffix
-    const chain = resolution.chain.flatMap(({ backend, model }) => {
+    const chain: { backend: Backend; model: string }[] = []
+    for (const { backend, model } of resolution.chain) {
       const found = settings.backends.get(backend)
       // The program behind a plan takes the suffix itself; everyone else would not know the name.
-      return found === undefined ? [] : [{ backend: found, model: found.type === 'claude-code' ? model + resolution.suffix : model }]
-    })
+      if (found !== undefined) chain.push({ backend: found, model: found.type === 'claude-code' ? model + resolution.suffix : model })
+    }
     if (job.incoming.operation === 'count_tokens') return countTokens(job, chain)
     const usable = job.incoming.operation === 'generate' ? chain : chain.filter(({ backend }) => backend.speaks.includes(job.client.name))
     const failures: Failure[] = []

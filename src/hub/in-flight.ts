@@ -8,6 +8,7 @@ export interface InFlight<Item> {
   /** An item that is not there makes no difference. */
   delete(item: Item): void
   has(item: Item): boolean
+  count(): number
   /** In no order; a copy, so that items may leave meanwhile. */
   list(): Item[]
 }
@@ -30,6 +31,7 @@ export function createInFlight<Item>(): InFlight<Item> {
       if (last !== item) items[at] = last
     },
     has: (item) => items.includes(item),
+    count: () => items.length,
     list: () => items.slice(),
   }
 }
