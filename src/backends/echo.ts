@@ -138,7 +138,7 @@ function toObjects(value: unknown): JsonObject[] {
     : []
 }
 
-function parseBody(bytes: Buffer | undefined): JsonObject | undefined {
+function parseBody(bytes: Buffer | string | undefined): JsonObject | undefined {
   try {
     const value: unknown = JSON.parse(String(bytes))
     return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as JsonObject) : undefined

@@ -123,7 +123,7 @@ export function createAttempt(tools: AttemptTools): Attempt {
       model,
       stream: encoded === undefined ? job.stream : true,
       headers,
-      body: encoded === undefined ? preparer.relay(job, candidate, repairs) : encoded.bytes,
+      body: encoded === undefined ? preparer.relay(job, candidate, repairs) : encoded.body,
       session: job.session,
       loopback: incoming.loopback,
     }, key, job.signal)

@@ -36,7 +36,7 @@ export interface Preparer {
 
 /** A translated request as it is sent, and what its answer is read and told by. */
 export interface Encoded extends Pick<EncodedRequest, 'headers' | 'warnings' | 'toolNames'> {
-  bytes: Buffer
+  body: string
   request: ReplyContext['request']
 }
 
@@ -99,7 +99,7 @@ export function createPreparer(limits: PreparerLimits): Preparer {
     const named = warnings.map(({ path, reason }) => ({ path: path.replace(/^\w+/, (word) => words[word] ?? word), reason }))
     job.release()
     const { streamUsage, extra } = request
-    return { bytes: Buffer.from(JSON.stringify(body)), headers, toolNames, warnings: [...lost, ...named], request: { streamUsage, extra } }
+    return { body: JSON.stringify(body), headers, toolNames, warnings: [...lost, ...named], request: { streamUsage, extra } }
   }
 
   function relay(job: Job, { backend, model }: Candidate, known: ReadonlySet<Repair>): Buffer | undefined {
