@@ -22,7 +22,7 @@ export interface Connection {
   /** It carried a request before, so its other side may have hung up meanwhile. */
   readonly isReused: boolean
   /** `head` ends with its blank line. */
-  send(method: string, head: string, body: Buffer | undefined, waiting: Waiting): void
+  send(method: string, head: string, body: Buffer | string | undefined, waiting: Waiting): void
   resume(): void
   /** Ends it and tells nobody. */
   destroy(): void
@@ -172,13 +172,15 @@ export function createConnections(connector: Connector, idle: number): Connectio
   }
 }
 
-function write(socket: Socket, head: string, body: Buffer | undefined): void {
+function write(socket: Socket, head: string, body: Buffer | string | undefined): void {
   if (body === undefined || body.length === 0) {
     socket.write(head, 'latin1')
   } else if (body.length <= SMALL_BODY) {
-    const bytes = Buffer.allocUnsafe(head.length + body.length)
+    const size = Buffer.byteLength(body)
+    const bytes = Buffer.allocUnsafe(head.length + size)
     bytes.write(head, 'latin1')
-    body.copy(bytes, head.length)
+    if (typeof body === 'string') bytes.write(body, head.length)
+    else body.copy(bytes, head.length)
     socket.write(bytes)
   } else {
     socket.cork()

@@ -100,7 +100,7 @@ function toObjects(value: unknown): JsonObject[] {
   return Array.isArray(value) ? value.filter((entry) => typeof entry === 'object' && entry !== null) as JsonObject[] : []
 }
 
-function parseBody(bytes: Buffer | undefined): JsonObject | undefined {
+function parseBody(bytes: Buffer | string | undefined): JsonObject | undefined {
   try {
     const value: unknown = JSON.parse(String(bytes))
     return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as JsonObject) : undefined

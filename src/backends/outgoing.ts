@@ -97,7 +97,7 @@ export function createHeadRule(
     if (key !== undefined && key.value !== '') {
       head += options.type === 'anthropic' ? line('x-api-key', key.value) : line('authorization', `Bearer ${key.value}`)
     }
-    if (call.body !== undefined || call.method === 'POST') head += `content-length: ${call.body?.length ?? 0}\r\n`
+    if (call.body !== undefined || call.method === 'POST') head += `content-length: ${Buffer.byteLength(call.body ?? '')}\r\n`
     return `${head}\r\n`
   }
 }

@@ -57,8 +57,8 @@ export interface ToolIdentity {
 
 /** What an encoder of answers must know of the request that it answers. */
 export interface ReplyContext {
-  /** The client's own request, decoded. */
-  request: HubRequest
+  /** Of the client's own request, decoded; not its turns, which would stay in memory while a model answers for minutes. */
+  request: Pick<HubRequest, 'streamUsage' | 'extra'>
   /** The model as the client wrote it (pitfall M5: echoed in the body). */
   model: string
   /** Unix time in seconds, for `created`. */

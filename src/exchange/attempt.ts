@@ -113,7 +113,7 @@ export function createAttempt(tools: AttemptTools): Attempt {
     record.dropped = []
     if (encoded !== undefined) {
       Object.assign(headers, encoded.headers)
-      record.dropped = [...new Set([...job.decoded().warnings, ...encoded.warnings].map(({ path }) => path))]
+      record.dropped = [...new Set(encoded.warnings.map(({ path }) => path))]
     }
     if (from.name === 'anthropic') preparer.trimBetas(job, candidate, headers)
     const upstream = await backend.send({
@@ -124,7 +124,7 @@ export function createAttempt(tools: AttemptTools): Attempt {
       model,
       stream: encoded === undefined ? job.stream : true,
       headers,
-      body: encoded === undefined ? preparer.relay(job, candidate, repairs) : Buffer.from(JSON.stringify(encoded.body)),
+      body: encoded === undefined ? preparer.relay(job, candidate, repairs) : encoded.body,
       session: job.session,
       loopback: incoming.loopback,
     }, key, job.signal)

@@ -12,10 +12,10 @@ import { SSE_HEADERS } from './reply.ts'
 import { createAnswer } from './translate.ts'
 import type { Upstream } from '../backends/backend.ts'
 import type { Candidate } from '../backends/pool.ts'
-import type { Dialect, EncodedRequest, Repair, ReplyContext } from '../dialects/dialect.ts'
+import type { Dialect, Repair, ReplyContext } from '../dialects/dialect.ts'
 import type { HubEvent } from '../hub/types.ts'
 import type { Job } from './job.ts'
-import type { Preparer } from './prepare.ts'
+import type { Encoded, Preparer } from './prepare.ts'
 import type { Relayed } from './relay.ts'
 import type { Answer } from './translate.ts'
 import type { OutgoingHttpHeaders } from 'node:http'
@@ -27,7 +27,7 @@ export interface Sent {
   /** The dialect of the upstream's answer. */
   from: Dialect
   /** undefined when the client's own bytes were sent. */
-  encoded: EncodedRequest | undefined
+  encoded: Encoded | undefined
   headers: Readonly<Record<string, string>>
   /** What was left out of the request, as the backend was seen to refuse it. */
   repairs: ReadonlySet<Repair>
@@ -66,7 +66,7 @@ export function createDeliver(tools: DeliverTools): Deliver {
   async function translate(job: Job, candidate: Candidate, sent: Sent, upstreamStreams: boolean): Promise<Relayed> {
     const { upstream, from, encoded } = sent
     const context: ReplyContext = {
-      request: job.decoded().request,
+      request: encoded?.request ?? job.decoded().request,
       model: job.record.model,
       created: Math.floor(job.incoming.received / 1000),
       newId: tools.newId,

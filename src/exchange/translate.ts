@@ -13,7 +13,7 @@ import type { HubEvent, HubReply } from '../hub/types.ts'
 export interface AnswerOptions {
   from: Dialect
   to: Dialect
-  encoded: EncodedRequest | undefined
+  encoded: Pick<EncodedRequest, 'toolNames'> | undefined
   context: ReplyContext
   /** The client reads server-sent events; else the answer is folded into one JSON body. */
   stream: boolean

@@ -62,7 +62,7 @@ export function createCapture({ folder, redact, now, complain }: CaptureOptions)
     if (request === undefined) return await backend.send(call, ...rest)
     const { folder: place } = request
     const name = `2-upstream-${++request.attempts}`
-    save(place, `${name}-request.txt`, `${call.method} ${call.path} to ${backend.id}\n${renderHeaders(call.headers)}`, toText(call.body))
+    save(place, `${name}-request.txt`, `${call.method} ${call.path} to ${backend.id}\n${renderHeaders(call.headers)}`, toText(Buffer.from(call.body ?? '')))
     const upstream = await backend.send(call, ...rest)
     const taken = createTaken()
     const body = new Transform({
