@@ -8,9 +8,10 @@ import type { Effect } from './check/source.ts'
 /**
  * Lines of `src` and `bin` together, everything counted. The first estimate was 7,500. The catalogue of what clients
  * and vendors really send, some 230 entries of which each cost a rule and a test, came to twice that; every line over
- * the estimate is in `src/dialects`, `src/plan`, `src/backends` and `src/cli`, and is wanted back.
+ * the estimate is in `src/dialects`, `src/plan`, `src/backends` and `src/cli`, and is wanted back. The last 300 are the
+ * HTTP client of `src/backends`, which halves what a relayed request costs.
  */
-export const CEILING = 20_000
+export const CEILING = 20_300
 
 /** Lines of a file without a number of its own. */
 export const DEFAULT_LINES = 250

@@ -1,6 +1,6 @@
 /**
- * Moves an upstream's bytes on, tick by tick: `node:http` emits one `data` event per HTTP chunk, and handling together
- * what arrived in one tick costs 40 % less on a burst (design section 10).
+ * Moves an upstream's bytes on, tick by tick: handling together what arrived in one tick costs 40 % less on a burst
+ * (design section 10).
  * @module
  */
 import { DarioError, toDarioError } from '../errors.ts'
