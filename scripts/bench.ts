@@ -133,7 +133,9 @@ async function measurePooling(shop: Workshop, start: (name: string) => Promise<M
 }
 
 function measurePackage(): Line {
-  const packed = spawnSync('npm', ['pack', '--dry-run', '--json'], { cwd: ROOT, encoding: 'utf8', shell: process.platform === 'win32' })
+  const shell = process.platform === 'win32'
+  spawnSync('npm', ['run', '--silent', 'build'], { cwd: ROOT, shell }) // as a release does
+  const packed = spawnSync('npm', ['pack', '--dry-run', '--json'], { cwd: ROOT, encoding: 'utf8', shell })
   const list = JSON.parse(packed.stdout) as Record<string, { unpackedSize: number }>
   const size = (Object.values(list)[0]?.unpackedSize ?? NaN) / 1000
   return {

@@ -8,9 +8,10 @@ import type { Effect } from './check/source.ts'
 /**
  * Lines of `src` and `bin` together, everything counted. The first estimate was 7,500. The catalogue of what clients
  * and vendors really send, some 230 entries of which each cost a rule and a test, came to twice that; every line over
- * the estimate is in `src/dialects`, `src/plan`, `src/backends` and `src/cli`, and is wanted back.
+ * the estimate is in `src/dialects`, `src/plan`, `src/backends` and `src/cli`, and is wanted back. The last 300 are the
+ * HTTP client of `src/backends`, which halves what a relayed request costs.
  */
-export const CEILING = 20_000
+export const CEILING = 20_300
 
 /** Lines of a file without a number of its own. */
 export const DEFAULT_LINES = 250
@@ -41,7 +42,6 @@ export const FILES: Readonly<Record<string, FileRule>> = {
   'src/exchange/*': {},
   'src/exchange/exchange.ts': { lines: 258 },
   'src/backends/*': {},
-  'src/backends/http.ts': { lines: 256, effects: ['network'] },
   'src/backends/tunnel.ts': { effects: ['network'] },
   'src/dialects/*': { lines: 245 },
   // The stream codec of the richest grammar, with its encoder's state: split, each half would need the other's types.
@@ -101,7 +101,7 @@ const SHARED_BY_DIALECTS = [...HUB, 'src/sse.ts', 'src/dialects/*.ts'] as const
 /** Who may import whom. Order matters: the first match is the layer. It is also the order of the audit map. */
 export const LAYERS: Readonly<Record<string, LayerRule>> = {
   errors: { files: ['src/errors.ts'], may: [], node: [] },
-  hub: { files: ['src/hub/*'], may: ['src/errors.ts'], own: true, node: [] },
+  hub: { files: ['src/hub/*'], may: ['src/errors.ts'], own: true, node: ['crypto'] },
   sse: { files: ['src/sse.ts'], may: HUB, node: [] },
   config: { files: CONFIG, may: HUB, own: true, node: ['fs', 'fs/promises', 'os', 'path', 'crypto', 'timers/promises'] },
   version: { files: ['src/version.ts'], may: [], node: ['fs'] },
@@ -143,7 +143,8 @@ export const LAYERS: Readonly<Record<string, LayerRule>> = {
   },
   // The same for the command line: discovery with its effects.
   survey: { files: ['src/survey.ts'], may: [...HUB, ...CONFIG, 'src/version.ts', 'src/backends/*', 'src/plan/*'], node: [] },
-  proxy: { files: ['src/proxy.ts', 'src/builder.ts', 'src/index.ts'], may: ['src/*'], node: ['*'] },
+  // Loads late what a plain relay has no use for, else dario would take a quarter longer to start.
+  proxy: { files: ['src/proxy.ts', 'src/builder.ts', 'src/late.ts', 'src/index.ts'], may: ['src/*'], node: ['*'], dynamic: 'own' },
   cli: {
     files: ['src/cli/*', 'bin/*'],
     may: [...HUB, ...CONFIG, 'src/version.ts', 'src/sse.ts', 'src/survey.ts', 'src/proxy.ts', 'src/index.ts', 'src/observe/*', 'dist/*'],

@@ -3,7 +3,7 @@
  * command line, sends one request per dialect through it, imports it and compiles against it.
  * @module
  */
-import { deepStrictEqual, match, ok, strictEqual } from 'node:assert/strict'
+import { deepStrictEqual, doesNotMatch, match, ok, strictEqual } from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -35,7 +35,7 @@ async function ask(url: string, path: string, body: unknown): Promise<string> {
   return text
 }
 
-function checkImports(installed: string): void {
+function checkImports(): void {
   write('esm.mjs', "import { createProxy } from 'dario'\nif (typeof createProxy !== 'function') process.exit(1)\n")
   run(process.execPath, ['esm.mjs'])
   // `require` of ESM is in every Node that we run on, unless it is switched off: then the error must say what to do.
@@ -43,7 +43,9 @@ function checkImports(installed: string): void {
   match(run(process.execPath, ['cjs.cjs']), /^function\s*$/)
   const switchOff = '--no-experimental-require-module'
   if (process.allowedNodeEnvironmentFlags.has(switchOff)) match(run(process.execPath, [switchOff, 'cjs.cjs']), /^ERR_REQUIRE_ESM true\s*$/)
-  write('types.mts', "import { createProxy } from 'dario'\nexport const proxy: ReturnType<typeof createProxy> = createProxy({})\n")
+  // Libraries are checked too, so that a declaration which does not ship is missed.
+  write('types.mts', "import { createProxy } from 'dario'\nimport { install } from 'dario/shim'\n"
+    + 'export const proxy: ReturnType<typeof createProxy> = createProxy({})\ninstall({ proxy })\n')
   for (const [module, moduleResolution] of [['node16', 'node16'], ['esnext', 'bundler']] as const) {
     write('tsconfig.json', JSON.stringify({
       compilerOptions: {
@@ -54,7 +56,15 @@ function checkImports(installed: string): void {
     }))
     run(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '--project', folder])
   }
-  ok(readFileSync(join(installed, 'dist/index.d.ts'), 'utf8').includes('createProxy'))
+}
+
+/** Declarations for editors, with their comments, and nothing that no consumer can reach; code without comments. */
+function checkContents(installed: string): void {
+  const read = (name: string): string => readFileSync(join(installed, name), 'utf8')
+  match(read('dist/proxy.d.ts'), /\/\*\* Answers without a socket/)
+  doesNotMatch(read('dist/proxy.js'), /\/\*\*/)
+  const files = readdirSync(join(installed, 'dist'), { recursive: true, encoding: 'utf8' })
+  deepStrictEqual(files.filter((name) => name.endsWith('.d.ts') && /exchange\.|dialect\.|cli/.test(name)), [])
 }
 
 try {
@@ -74,7 +84,8 @@ try {
   } finally {
     await dario.stop()
   }
-  checkImports(installed)
+  checkImports()
+  checkContents(installed)
   console.log(`package-test: dario ${version} installs, starts, answers in three dialects, imports and type-checks on ${process.version}`)
 } finally {
   rmSync(folder, { recursive: true, force: true })

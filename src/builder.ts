@@ -2,13 +2,10 @@
  * What a configuration becomes: its backends, their gates, the router and the model lists.
  * @module
  */
-import { createEcho } from './backends/echo.ts'
 import { createGate } from './backends/gate.ts'
 import { createHttpBackend } from './backends/http.ts'
-import { createModelCatalog } from './backends/model-list.ts'
-import { estimateTokens } from './dialects/anthropic/count.ts'
 import { createRouter } from './exchange/router.ts'
-import { createPlanBackend } from './plan/plan.ts'
+import { createLateCatalog, createLateEcho, createLatePlan } from './late.ts'
 import type { Backend, ModelInfo } from './backends/backend.ts'
 import type { Gate } from './backends/gate.ts'
 import type { ModelCatalog } from './backends/model-list.ts'
@@ -56,8 +53,8 @@ export function createBuilder({ environment, version, now, newId, log, wrap = (b
   function create(id: string, config: BackendConfig): Backend {
     const { type, keys, speaks, timeouts, headers, dropBetas } = config
     switch (type) {
-      case 'echo': return createEcho(id, { newId, estimateTokens })
-      case 'claude-code': return createPlanBackend({ ...config, id, idleMs: config.idle, environment, now, newId, log, version })
+      case 'echo': return createLateEcho(id, newId)
+      case 'claude-code': return createLatePlan({ ...config, id, idleMs: config.idle, environment, now, newId, log, version })
       case 'anthropic':
       case 'openai': return createHttpBackend({
         id, type, baseUrl: config.baseUrl ?? 'https://api.anthropic.com', speaks, keys, timeouts, headers, dropBetas, version, environment,
@@ -75,7 +72,7 @@ export function createBuilder({ environment, version, now, newId, log, wrap = (b
       return {
         config, backends, gates,
         router: createRouter({ backends: table, routes: config.routes, aliases: config.aliases }),
-        catalog: createModelCatalog([...backends.values()].filter(({ id }) => config.backends[id]?.models.length === 0), now),
+        catalog: createLateCatalog([...backends.values()].filter(({ id }) => config.backends[id]?.models.length === 0), now),
         known: new Map(entries.flatMap(([id, { models }]) => models.map((model) => [`${id}:${model.id}`, toInfo(model)] as const))),
       }
     },

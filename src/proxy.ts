@@ -2,17 +2,12 @@
  * The composition root: puts the parts together for one proxy. The only file that knows everybody.
  * @module
  */
-import { randomUUID } from 'node:crypto'
 import { createPool } from './backends/pool.ts'
 import { createBuilder } from './builder.ts'
-import { estimateTokens } from './dialects/anthropic/count.ts'
-import { anthropicDialect } from './dialects/anthropic/dialect.ts'
-import { chatDialect } from './dialects/chat/dialect.ts'
-import { responsesDialect } from './dialects/responses/dialect.ts'
 import { createExchange } from './exchange/exchange.ts'
 import { createPreparer } from './exchange/prepare.ts'
 import { createPages } from './observe/dashboard.ts'
-import { readHistory } from './observe/history.ts'
+import { createDialects, estimateTokens } from './late.ts'
 import { createLive } from './observe/live.ts'
 import { createMetrics } from './observe/metrics.ts'
 import { createOtlp } from './observe/otlp.ts'
@@ -25,13 +20,16 @@ import type { KeyState } from './backends/pool.ts'
 import { listSecrets, parseConfig } from './config/parse.ts'
 import type { Config, ConfigInput } from './config/types.ts'
 import { readVersion } from './version.ts'
+import type { Incoming } from './exchange/incoming.ts'
 import type { Hop, Router } from './exchange/router.ts'
+import { createIds } from './hub/ids.ts'
 import type { Observer } from './hub/record.ts'
 import type { BackendState, PlanWindows } from './observe/live.ts'
 import { createCapture } from './observe/capture.ts'
 import { createObservation } from './observe/observe.ts'
 import { createRedactor } from './observe/redact.ts'
 import type { DialectName } from './hub/types.ts'
+import type { PlanStatus } from './plan/check.ts'
 import type { PlanBackend } from './plan/plan.ts'
 import type { ModelEntry } from './server/models.ts'
 import type { IncomingMessage, ServerResponse } from 'node:http'
@@ -64,7 +62,7 @@ export interface BackendStatus {
   /** One sentence with a remedy. */
   problem: string | undefined
   /** Of a plan only: its program, and the limits as that last reported them. */
-  plan: (Awaited<ReturnType<PlanBackend['check']>> & { windows: PlanWindows }) | undefined
+  plan: (PlanStatus & { windows: PlanWindows }) | undefined
 }
 
 export interface Explanation {
@@ -91,12 +89,6 @@ export interface Proxy {
   status(): Promise<{ backends: BackendStatus[] }>
 }
 
-const DIALECTS: Record<DialectName, typeof anthropicDialect> = {
-  anthropic: anthropicDialect,
-  chat: chatDialect,
-  responses: responsesDialect,
-}
-
 /**
  * One proxy; several in one process share nothing.
  * @throws DarioError `config_invalid` with the JSON path.
@@ -109,15 +101,16 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
   const config = parsed ?? parseConfig(input, environment).config
   const version = readVersion()
   const now = Date.now
-  // From Node's cache of random bytes: a call for fresh ones would cost 14 µs per request.
-  const newId = (prefix: string): string => prefix + randomUUID().replaceAll('-', '')
+  const newId = createIds()
   const pool = createPool(now)
+  const dialects = createDialects()
   const capture = captureFolder === undefined ? undefined
     : createCapture({ folder: captureFolder, redact: createRedactor(() => listSecrets(house.config)), now, complain: log })
   const builder = createBuilder({ environment, version, now, newId, log, wrap: capture?.backend })
   let house = builder.build(config)
 
-  const live = createLive({ now, version, backends: readBackends, history: usageFolder === undefined ? undefined : (until) => readHistory(usageFolder, now(), until) })
+  const live = createLive({ now, version, backends: readBackends, history: usageFolder === undefined ? undefined
+    : async (until) => (await import('./observe/history.ts')).readHistory(usageFolder, now(), until) })
   const metrics = createMetrics(version, readBackends)
   const otlp = createOtlp({ environment, metrics, version, now, newId, log })
   const observation = createObservation({
@@ -130,7 +123,7 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
   const exchange = createExchange({
     settings: () => ({ router: house.router, backends: house.backends, deadline: house.config.deadline, attempts: house.config.attempts }),
     pool,
-    dialect: (name) => DIALECTS[name],
+    dialect: dialects.get,
     gate: (backend) => house.gates.get(backend),
     preparer: createPreparer({
       countsUsage: observation.countsUsage,
@@ -145,19 +138,25 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
       handle(incoming, response) {
         capture?.client(incoming, response)
         otlp?.enter(incoming)
-        return exchange.handle(incoming, response)
+        return answer(incoming, response)
       },
     },
     guard, newId, now, log,
     settings: () => house.config,
     models: listModels,
     health,
-    dialectOf: (name) => DIALECTS[name],
+    dialectOf: dialects.load,
     pages: createPages({ live, metrics, explain, flush: observation.flush }),
   })
   const listener = createListener({
     handler, exchange, host: config.host, port: config.port, hasAccessKey: config.accessKeys.length > 0,
   })
+
+  /** Looks again after loading: the configuration may have changed meanwhile. */
+  function answer(incoming: Incoming, response: ServerResponse): Promise<void> {
+    const loading = dialects.meet(incoming.dialect, house.backends.values())
+    return loading === undefined ? exchange.handle(incoming, response) : loading.then(() => answer(incoming, response))
+  }
 
   /** What the backends' lists say is known from then on: limits and prices. */
   async function readCatalog(): Promise<{ listed: Map<string, readonly ModelInfo[]>; failures: Map<string, string> }> {

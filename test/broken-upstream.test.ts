@@ -1,10 +1,13 @@
 import { deepStrictEqual, doesNotMatch, match, ok, rejects, strictEqual } from 'node:assert/strict'
+import { once } from 'node:events'
 import { test } from 'node:test'
 import { brotliCompressSync, gzipSync } from 'node:zlib'
 import { DIALECTS, END_MARKS, PAIRS, PATHS, STREAMS, STREAM_ERRORS, WHOLES, ask, wholeStream } from './helpers/answers.ts'
+import { withDeadline } from './helpers/deadline.ts'
 import { backendsAt, startProxy } from './helpers/proxy.ts'
 import { sendJson, sendSse, startUpstream } from './helpers/upstream.ts'
 import type { ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import type { TestContext } from 'node:test'
 import type { DialectName, ProxyOptions } from '../src/index.ts'
 import type { TestProxy } from './helpers/proxy.ts'
@@ -115,6 +118,32 @@ for (const [client, backend] of PAIRS) {
     strictEqual(records[0]?.end, 'complete')
   })
 }
+
+for (const [client, backend] of PAIRS.filter(([client, backend]) => client !== backend)) {
+  test(`broken: a translated answer whose end comes late leaves its connection for the next request (${client} client, ${backend} backend)`, async (context) => {
+    let last: ServerResponse | undefined
+    const { url: up, server } = await startUpstream(context, (_, response) => {
+      last = response.writeHead(200, SSE)
+      last.write(wholeStream(backend))
+    })
+    let connections = 0
+    server.on('connection', () => connections++)
+    const { url } = await startProxy(context, { backends: backendsAt(up) })
+    for (let request = 0; request < 3; request++) {
+      match(await (await ask(url, client, `${backend}/m`, { stream: true })).text(), END_MARKS[client])
+      last?.end()
+    }
+    strictEqual(connections, 1)
+  })
+}
+
+test('broken: S23: a translated answer that is over does not keep a connection that never ends', async (context) => {
+  const { url: up, server } = await startUpstream(context, (_, response) => void response.writeHead(200, SSE).write(wholeStream('chat')))
+  const closed = once(server, 'connection').then(([socket]) => once(socket as Socket, 'close'))
+  const { url } = await startProxy(context, { backends: backendsAt(up) })
+  match(await (await ask(url, 'anthropic', 'chat/m', { stream: true })).text(), END_MARKS.anthropic)
+  await withDeadline(closed, 5_000, 'the connection was not closed')
+})
 
 for (const client of DIALECTS) {
   test(`broken: S16: ${client} clients get a whole answer from a chat server that sends no [DONE] or breaks after its end`, async (context) => {

@@ -93,7 +93,7 @@ for (const [path, code, check, expected] of REFUSED) {
 }
 
 test('house: a declared effect that the code does not have is refused', () => {
-  match(checkEffects([file('src/backends/http.ts', HEAD)]).join('\n'), /it has no such code/)
+  match(checkEffects([file('src/backends/tunnel.ts', HEAD)]).join('\n'), /it has no such code/)
 })
 
 const WORKFLOW = `on: push

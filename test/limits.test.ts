@@ -50,12 +50,17 @@ test('limits: F8: no more upstream requests than the setting attempts', async (c
 for (const client of DIALECTS) {
   test(`limits: G9: a full queue is a 429 with retry-after and the name of the setting for ${client} clients`, async (context) => {
     const held: (() => void)[] = []
-    const up = await startUpstream(context, (_, response) => void held.push(() => sendJson(response, 200, WHOLES.chat)))
+    let arrive = (): void => {}
+    const arrived = new Promise<void>((resolve) => { arrive = resolve })
+    const up = await startUpstream(context, (_, response) => {
+      held.push(() => sendJson(response, 200, WHOLES.chat))
+      arrive()
+    })
     const { url } = await startProxy(context, {
       backends: { one: { type: 'openai', baseUrl: up.url, speaks: ['chat'], keys: [KEYS[0]!], maxConcurrent: 1, maxQueue: 1 } },
     })
     const asked = [1, 2, 3].map(() => ask(url, client, 'one/m'))
-    const full = await withDeadline(Promise.race(asked), 2_000, 'the refusal')
+    const [full] = await withDeadline(Promise.all([Promise.race(asked), arrived]), 2_000, 'the refusal')
     deepStrictEqual([full.status, full.headers.get('retry-after'), up.received.length], [429, '1', 1])
     match(await full.text(), /backends\.one\.maxConcurrent or maxQueue/)
     const timer = setInterval(() => held.shift()?.(), 5)

@@ -2,15 +2,20 @@
  * Size: a tool argument of megabytes in many deltas costs time in proportion to its size, in every pair of dialects.
  * @module
  */
-import { deepEqual, equal, ok } from 'node:assert/strict'
+import { deepEqual, equal, match, ok } from 'node:assert/strict'
+import type { ServerResponse } from 'node:http'
 import { test } from 'node:test'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { createAnswer } from '../src/exchange/translate.ts'
 import type { DialectName, HubRequest, JsonObject } from '../src/hub/types.ts'
+import { ask, END_MARKS, wholeStream } from './helpers/answers.ts'
 import { DIALECTS } from './helpers/dialects.ts'
 import { toSse } from './helpers/fixtures.ts'
+import { backendsAt, startProxy } from './helpers/proxy.ts'
 import { readAnswer, toEvents } from './helpers/read-answer.ts'
+import { until } from './helpers/until.ts'
+import { sendSse, startUpstream } from './helpers/upstream.ts'
 
 const REQUEST: HubRequest = { model: 'm', turns: [], tools: [], stop: [], stream: true, streamUsage: true, extra: {} }
 const PIECE = 'abcdefghijklmnopqrstuvwxyz0123456789 abcdefghijkl ' // 50 characters
@@ -95,5 +100,25 @@ for (const [from, to] of [['anthropic', 'chat'], ['chat', 'anthropic']] as const
     const before = heap()
     for (let round = 0; round < 20; round++) answer.push(chunk)
     ok(heap() - before < 4_000_000, 'under 4 MB for 10 MB of text')
+  })
+}
+
+for (const [client, backend] of [['anthropic', 'chat'], ['chat', 'anthropic']] as const) {
+  test(`large: conversations are held only as they were sent while a model answers (${client} client, ${backend} backend)`, async (context) => {
+    const waiting: ServerResponse[] = []
+    const upstream = await startUpstream(context, (_, response) => void waiting.push(response))
+    const { url } = await startProxy(context, { backends: backendsAt(upstream.url) })
+    const messages = [{ role: 'user', content: PIECE.repeat(20_000) }]
+    const body = Buffer.from(JSON.stringify({ model: `${backend}/m`, max_tokens: 9, stream: true, messages }))
+    const heap = (): number => {
+      collect()
+      return process.memoryUsage().heapUsed
+    }
+    const before = heap()
+    const asked = Array.from({ length: 20 }, () => ask(url, client, `${backend}/m`, {}, { body }))
+    await until(() => waiting.length === asked.length)
+    ok(heap() - before < 25_000_000, 'under 25 MB for 20 MB of text')
+    for (const response of waiting) void sendSse(response, [wholeStream(backend)])
+    for (const answer of asked) match(await (await answer).text(), END_MARKS[client])
   })
 }

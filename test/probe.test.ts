@@ -2,7 +2,7 @@ import { deepStrictEqual, equal, rejects } from 'node:assert/strict'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import type { Backend } from '../src/backends/backend.ts'
-import { checkKey, knownSpeaks, probeDialects } from '../src/backends/probe.ts'
+import { checkKey, probeDialects } from '../src/backends/probe.ts'
 import { KEY, never, startBackend } from './helpers/http-backend.ts'
 import { sendJson, startUpstream } from './helpers/upstream.ts'
 
@@ -43,12 +43,6 @@ test('probe: a server that refuses the key everywhere leaves it open', async (t)
     '/v1/chat/completions': [401, {}], '/v1/messages': [401, {}], '/v1/responses': [403, {}],
   })
   await rejects(probeDialects(backend, KEY, never()), { code: 'authentication' })
-})
-
-test('probe: well-known hosts need no probing, others and object words are unknown', () => {
-  deepStrictEqual(knownSpeaks('api.openai.com'), ['responses', 'chat'])
-  equal(knownSpeaks('localhost'), undefined)
-  equal(knownSpeaks('constructor'), undefined)
 })
 
 for (const [status, verdict] of [[200, 'ok'], [404, 'ok'], [401, 'refused'], [403, 'refused'], [500, 'unreachable']] as const) {

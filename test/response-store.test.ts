@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { expandInput } from '../src/dialects/responses/decode-request.ts'
+import { expandInput } from '../src/dialects/responses/items.ts'
 import { createResponseStore } from '../src/exchange/response-store.ts'
 import type { JsonObject } from '../src/hub/types.ts'
 

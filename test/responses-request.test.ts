@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { expandInput } from '../src/dialects/responses/decode-request.ts'
+import { expandInput } from '../src/dialects/responses/items.ts'
 import { responsesDialect } from '../src/dialects/responses/dialect.ts'
 import type { Repair, Target } from '../src/dialects/dialect.ts'
 import { DarioError } from '../src/errors.ts'

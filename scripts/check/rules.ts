@@ -99,7 +99,7 @@ function checkImport(file: SourceFile, name: string, layer: LayerRule, item: Imp
   }
   if (item.dynamic && item.from === '' && layer.dynamic === 'any') return []
   if (!item.from.startsWith('.')) return [`${file.path}: imports "${item.from}"; dario has no dependencies, and dynamic paths are for the shim only`]
-  if (item.dynamic && layer.dynamic === undefined) return [`${file.path}: dynamic import of ${item.from}; only cli and shim may load late`]
+  if (item.dynamic && layer.dynamic === undefined) return [`${file.path}: dynamic import of ${item.from}; only cli, proxy and shim may load late`]
   const target = posix.join(posix.dirname(file.path), item.from)
   if (layer.may.some((pattern) => matches(pattern, target))) return []
   if (layer.own === true && layer.files.some((pattern) => matches(pattern, target))) return []

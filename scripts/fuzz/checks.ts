@@ -6,10 +6,11 @@ import { Script } from 'node:vm'
 import { createRandom } from '../../test/helpers/property.ts'
 import { CONFIG } from './config.ts'
 import { DIALECT_CHECKS } from './dialects.ts'
+import { HTTP } from './http.ts'
 import type { Check } from './make.ts'
 import { TEXT } from './text.ts'
 
-export const CHECKS: Readonly<Record<string, Check>> = { ...TEXT, ...CONFIG, ...DIALECT_CHECKS }
+export const CHECKS: Readonly<Record<string, Check>> = { ...TEXT, ...HTTP, ...CONFIG, ...DIALECT_CHECKS }
 
 export interface Done {
   runs: number

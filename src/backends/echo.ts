@@ -21,50 +21,27 @@ const MODEL = { type: 'model', id: 'echo', display_name: 'Echo', created_at: '20
 export function createEcho(id: string, { newId, estimateTokens }: EchoDependencies): Backend {
   function answer(call: Call, signal: Signal): Upstream {
     const path = call.path.split('?')[0] ?? ''
-    if (path === '/v1/models')
-      return toJson(200, { data: [MODEL], has_more: false, first_id: MODEL.id, last_id: MODEL.id })
+    if (path === '/v1/models') return toJson(200, { data: [MODEL], has_more: false, first_id: MODEL.id, last_id: MODEL.id })
     if (path.startsWith('/v1/models/'))
       return toJson(200, { ...MODEL, id: decodeURIComponent(path.slice('/v1/models/'.length)) })
     if (path !== '/v1/messages' && path !== '/v1/messages/count_tokens') {
-      return toJson(
-        404,
-        toError(
-          'not_found_error', `echo has no ${path}; it answers /v1/messages, /v1/messages/count_tokens and /v1/models`,
-        ),
-      )
+      const sentence = `echo has no ${path}; it answers /v1/messages, /v1/messages/count_tokens and /v1/models`
+      return toJson(404, toError('not_found_error', sentence))
     }
     const body = parseBody(call.body)
     if (body === undefined) return toJson(400, toError('invalid_request_error', 'the body must be a JSON object'))
     const input = estimateTokens(body)
     if (path.endsWith('/count_tokens')) return toJson(200, { input_tokens: input })
     const said = toAnswer(body)
-    const output = estimateTokens({
-      messages: [{ role: 'assistant', content: 'text' in said ? said.text : JSON.stringify(said) }],
-    })
-    const usage = {
-      input_tokens: input,
-      cache_creation_input_tokens: 0,
-      cache_read_input_tokens: 0,
-      output_tokens: output,
-    }
-    const block =
-      'text' in said
-        ? { type: 'text', text: said.text }
-        : { type: 'tool_use', id: newId('toolu_'), name: said.tool, input: said.input }
+    const output = estimateTokens({ messages: [{ role: 'assistant', content: 'text' in said ? said.text : JSON.stringify(said) }] })
+    const usage = { input_tokens: input, cache_creation_input_tokens: 0, cache_read_input_tokens: 0, output_tokens: output }
+    const block = 'text' in said ? { type: 'text', text: said.text }
+      : { type: 'tool_use', id: newId('toolu_'), name: said.tool, input: said.input }
     const ending = { stop_reason: 'text' in said ? 'end_turn' : 'tool_use', stop_sequence: null }
-    const message = {
-      id: newId('msg_'),
-      type: 'message',
-      role: 'assistant',
-      model: call.model,
-      content: [block],
-      ...ending,
-      usage,
-    }
+    const message = { id: newId('msg_'), type: 'message', role: 'assistant', model: call.model, content: [block], ...ending, usage }
     if (body['stream'] !== true) return toJson(200, message)
-    const frames = toFrames(
-      { ...message, content: [], stop_reason: null, usage: { ...usage, output_tokens: 1 } }, block, ending, usage,
-    )
+    const opening = { ...message, content: [], stop_reason: null, usage: { ...usage, output_tokens: 1 } }
+    const frames = toFrames(opening, block, ending, usage)
     const readable = Readable.from(frames, { objectMode: false })
     const abort = (): void => void readable.destroy(signal.reason as Error)
     signal.addEventListener('abort', abort, { once: true })
@@ -73,11 +50,7 @@ export function createEcho(id: string, { newId, estimateTokens }: EchoDependenci
   }
 
   return {
-    id,
-    type: 'echo',
-    speaks: ['anthropic'],
-    keys: [],
-    host: undefined,
+    id, type: 'echo', speaks: ['anthropic'], keys: [], host: undefined,
     async send(call, _key, signal) {
       signal.throwIfAborted()
       return answer(call, signal)
@@ -87,20 +60,14 @@ export function createEcho(id: string, { newId, estimateTokens }: EchoDependenci
 }
 
 /** One word per turn of the event loop, so that it arrives as a stream does; the reader sets the pace. */
-async function* toFrames(
-  message: JsonObject, block: JsonObject, ending: JsonObject, usage: JsonObject,
-): AsyncGenerator<string> {
+async function* toFrames(message: JsonObject, block: JsonObject, ending: JsonObject, usage: JsonObject): AsyncGenerator<string> {
   const text = typeof block['text'] === 'string' ? block['text'] : undefined
   yield toFrame({ type: 'message_start', message })
-  yield toFrame({
-    type: 'content_block_start',
-    index: 0,
-    content_block: { ...block, ...(text === undefined ? { input: {} } : { text: '' }) },
-  })
+  const empty = text === undefined ? { input: {} } : { text: '' }
+  yield toFrame({ type: 'content_block_start', index: 0, content_block: { ...block, ...empty } })
   for (const piece of (text ?? JSON.stringify(block['input'])).split(/(?<=\s)(?=\S)/)) {
     await setImmediate()
-    const delta =
-      text === undefined ? { type: 'input_json_delta', partial_json: piece } : { type: 'text_delta', text: piece }
+    const delta = text === undefined ? { type: 'input_json_delta', partial_json: piece } : { type: 'text_delta', text: piece }
     yield toFrame({ type: 'content_block_delta', index: 0, delta })
   }
   yield toFrame({ type: 'content_block_stop', index: 0 })
@@ -117,8 +84,7 @@ function toAnswer(body: JsonObject): Answer {
     return { text: results.map((result) => toText(result['content'])).join('\n') || 'The tool returned no text.' }
   const asked = blocks.findLast((block) => block['type'] === 'text')?.['text']
   const [, tool, json] = /^\s*call (\S+)\s*(\{.*\})?\s*$/s.exec(String(asked)) ?? []
-  if (tool === undefined)
-    return { text: typeof asked === 'string' && asked !== '' ? asked : 'There was no text to echo.' }
+  if (tool === undefined) return { text: typeof asked === 'string' && asked !== '' ? asked : 'There was no text to echo.' }
   const names = toObjects(body['tools']).map((entry) => entry['name'])
   if (!names.includes(tool)) return { text: `There is no tool ${tool}. The tools are: ${names.join(', ') || 'none'}.` }
   const input = parseBody(Buffer.from(json ?? '{}'))
@@ -127,18 +93,14 @@ function toAnswer(body: JsonObject): Answer {
 
 function toText(content: unknown): string {
   if (typeof content === 'string') return content
-  return toObjects(content)
-    .map((block) => (typeof block['text'] === 'string' ? block['text'] : `[${String(block['type'])}]`))
-    .join('\n')
+  return toObjects(content).map((block) => (typeof block['text'] === 'string' ? block['text'] : `[${String(block['type'])}]`)).join('\n')
 }
 
 function toObjects(value: unknown): JsonObject[] {
-  return Array.isArray(value)
-    ? (value.filter((entry) => typeof entry === 'object' && entry !== null) as JsonObject[])
-    : []
+  return Array.isArray(value) ? value.filter((entry) => typeof entry === 'object' && entry !== null) as JsonObject[] : []
 }
 
-function parseBody(bytes: Buffer | undefined): JsonObject | undefined {
+function parseBody(bytes: Buffer | string | undefined): JsonObject | undefined {
   try {
     const value: unknown = JSON.parse(String(bytes))
     return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as JsonObject) : undefined
@@ -152,11 +114,8 @@ function toError(type: string, message: string): JsonObject {
 }
 
 function toJson(status: number, body: JsonObject): Upstream {
-  return {
-    status,
-    headers: { 'content-type': 'application/json' },
-    body: Readable.from([Buffer.from(JSON.stringify(body))], { objectMode: false }),
-  }
+  const bytes = Buffer.from(JSON.stringify(body))
+  return { status, headers: { 'content-type': 'application/json' }, body: Readable.from([bytes], { objectMode: false }) }
 }
 
 function toFrame(event: JsonObject): string {

@@ -19,8 +19,8 @@ function readCode(cause: unknown): string {
 export function explain(cause: unknown, id: string, host: string): DarioError {
   if (cause instanceof DarioError) return cause
   const code = readCode(cause)
-  if (code.startsWith('HPE_')) {
-    const words = code === 'HPE_HEADER_OVERFLOW' ? 'too many headers' : 'something that is not HTTP'
+  if (code.startsWith('HTTP_')) {
+    const words = code === 'HTTP_HEADER_OVERFLOW' ? 'too many headers' : 'something that is not HTTP'
     const message = `${host} sent ${words} (${code}); check backends.${id}.baseUrl`
     return new DarioError('upstream_protocol', message, { cause })
   }

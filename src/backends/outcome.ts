@@ -82,13 +82,24 @@ function readAdvice(text: string, now: number): number | undefined {
 export function readLimits(headers: IncomingHttpHeaders): Limit[] {
   const limits: Limit[] = []
   for (const name in headers) {
-    if (!name.includes('ratelimit-') || !name.includes('remaining')) continue
-    const read = (word: string): string => String(headers[name.replace('remaining', word)] ?? '')
-    const remaining = read('remaining')
-    if (!/^\d+(\.\d+)?$/.test(remaining)) continue
-    limits.push({ limit: Number(read('limit')) || undefined, remaining: Number(remaining), reset: read('reset') })
+    const names = toLimitNames(name)
+    const remaining = names && String(headers[name])
+    if (remaining === undefined || !/^\d+(\.\d+)?$/.test(remaining)) continue
+    limits.push({ limit: Number(headers[names!.limit] ?? '') || undefined, remaining: Number(remaining), reset: String(headers[names!.reset] ?? '') })
   }
   return limits
+}
+
+const limitNames = new Map<string, { limit: string; reset: string } | undefined>()
+
+/** Where the rest of the limit stands of which this header may be a part; kept, since all answers have the same names. */
+function toLimitNames(name: string): { limit: string; reset: string } | undefined {
+  if (limitNames.has(name)) return limitNames.get(name)
+  const isLimit = name.includes('ratelimit-') && name.includes('remaining')
+  const names = isLimit ? { limit: name.replace('remaining', 'limit'), reset: name.replace('remaining', 'reset') } : undefined
+  if (limitNames.size > 1000) limitNames.clear() // upstreams choose them
+  limitNames.set(name, names)
+  return names
 }
 
 const UNIT = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const
@@ -101,12 +112,17 @@ export function readTime(text: string, now: number): number | undefined {
     if (number > 1e11) return Math.max(0, number - now)
     return Math.max(0, number > 1e8 ? number * 1000 - now : number * 1000)
   }
+  if (/^\d{4}-\d\d-\d\d/.test(value)) return readDate(value, now)
   const parts = [...value.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h|d)/g)]
   if (parts.length > 0 && parts.map(([part]) => part).join('') === value) {
     return parts.reduce((sum, [, amount, unit]) => sum + Number(amount) * UNIT[unit as keyof typeof UNIT], 0)
   }
   if (!/[a-z]/i.test(value)) return undefined
   // The oldest of HTTP's three date forms (asctime) names no zone, and means UTC like the others.
-  const date = Date.parse(/^[a-z]{3} [a-z]{3} .*\d$/i.test(value) ? `${value} GMT` : value)
+  return readDate(/^[a-z]{3} [a-z]{3} .*\d$/i.test(value) ? `${value} GMT` : value, now)
+}
+
+function readDate(text: string, now: number): number | undefined {
+  const date = Date.parse(text)
   return Number.isNaN(date) ? undefined : Math.max(0, date - now)
 }

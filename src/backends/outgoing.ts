@@ -3,6 +3,7 @@
  * https://docs.anthropic.com/en/api/versioning, https://platform.openai.com/docs/api-reference/authentication
  * @module
  */
+import { DarioError } from '../errors.ts'
 import type { DialectName } from '../hub/types.ts'
 import type { Call, Key } from './backend.ts'
 import { mergeBetas, toHeaderValue } from './headers.ts'
@@ -35,7 +36,7 @@ const ANTHROPIC_VERSION = '2023-06-01'
  * a root that ends in its version (`/v1`, Gemini's `/v1beta/openai`), Anthropic's is one without; both are understood.
  * An http upstream behind a proxy is asked for by its whole URL.
  */
-export function createPathRule(
+function createPathRule(
   type: HttpBackendOptions['type'], base: URL, absolute: boolean,
 ): (path: string) => string {
   const root = base.pathname.replace(/\/+$/, '')
@@ -44,38 +45,60 @@ export function createPathRule(
   return (path) => prefix + (versioned ? path.slice('/v1'.length) : path)
 }
 
-/** Request headers as Node's flat list: half the cost of an object, which Node would copy into a map first. */
-export function createHeaderRule(
+/** What may stand in a head: a line break would begin a header, or a request, of somebody else's making. */
+const NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
+const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/
+const TARGET = /^[\x21-\x7e\x80-\xff]+$/
+
+/**
+ * The head of a request as it goes over the wire, up to its blank line. https://www.rfc-editor.org/rfc/rfc9112#section-3
+ * The returned function throws DarioError `invalid_request` or `config_invalid` for what HTTP does not allow.
+ */
+export function createHeadRule(
   options: HttpBackendOptions, base: URL, proxy: URL | undefined,
-): (call: Call, key: Key | undefined) => string[] {
-  const configured = Object.entries(options.headers)
-  const own = new Map(configured.map(([name, value]) => [name.toLowerCase(), toHeaderValue(value)]))
+): (call: Call, key: Key | undefined) => string {
+  const toPath = createPathRule(options.type, base, proxy !== undefined)
+  const own = new Map(Object.entries(options.headers).map(([name, value]) => [name.toLowerCase(), toHeaderValue(value)]))
   const ownBetas = own.get('anthropic-beta')
   own.delete('anthropic-beta')
-  // identity: what comes is what the client gets, byte for byte, and readers have nothing to undo (pitfalls X1, X2).
-  const fixed = ['host', base.host, 'accept-encoding', 'identity', ...[...own].flat()]
   const authorization = proxy === undefined ? undefined : toProxyAuthorization(proxy)
-  if (authorization !== undefined) fixed.push('proxy-authorization', authorization)
+  const isValid = [...own.keys()].every((name) => NAME.test(name))
+  const fixed = [
+    // identity: what comes is what the client gets, byte for byte, and readers have nothing to undo (pitfalls X1, X2).
+    ['host', base.host], ['connection', 'keep-alive'], ['accept-encoding', 'identity'], ...own,
+    ...(authorization === undefined ? [] : [['proxy-authorization', authorization]]),
+  ].map(([name, value]) => `${name}: ${value}\r\n`).join('')
+
+  function line(name: string, value: string): string {
+    if (VALUE.test(value)) return `${name}: ${value}\r\n`
+    throw toFault()
+  }
+  /** Without the value: it may be the key. */
+  function toFault(): DarioError {
+    return new DarioError('config_invalid', `the key or a header of backends.${options.id} holds a character that HTTP does not allow`)
+  }
+
   return (call, key) => {
-    const headers = fixed.slice()
+    const path = toPath(call.path)
+    if (!isValid) throw toFault()
+    if (!TARGET.test(path)) throw new DarioError('invalid_request', 'the path of the request holds a character that HTTP does not allow')
+    let head = `${call.method} ${path} HTTP/1.1\r\n${fixed}`
     for (const name in call.headers) {
-      if (name === 'user-agent' || name === 'anthropic-beta' || own.has(name)) continue
-      headers.push(name, call.headers[name] as string)
+      if (name !== 'user-agent' && name !== 'anthropic-beta' && !own.has(name)) head += line(name, call.headers[name]!)
     }
-    if (!own.has('user-agent')) headers.push('user-agent', toUserAgent(options.version, call.headers['user-agent']))
+    if (!own.has('user-agent')) head += line('user-agent', toUserAgent(options.version, call.headers['user-agent']))
     if (call.dialect === 'anthropic') {
       const betas = mergeBetas(call.headers['anthropic-beta'], ownBetas, options.dropBetas)
-      if (betas !== undefined) headers.push('anthropic-beta', betas)
+      if (betas !== undefined) head += line('anthropic-beta', betas)
       if (call.headers['anthropic-version'] === undefined && !own.has('anthropic-version')) {
-        headers.push('anthropic-version', ANTHROPIC_VERSION)
+        head += line('anthropic-version', ANTHROPIC_VERSION)
       }
     }
     if (key !== undefined && key.value !== '') {
-      if (options.type === 'anthropic') headers.push('x-api-key', key.value)
-      else headers.push('authorization', `Bearer ${key.value}`)
+      head += options.type === 'anthropic' ? line('x-api-key', key.value) : line('authorization', `Bearer ${key.value}`)
     }
-    if (call.body !== undefined) headers.push('content-length', String(call.body.length))
-    return headers
+    if (call.body !== undefined || call.method === 'POST') head += `content-length: ${Buffer.byteLength(call.body ?? '')}\r\n`
+    return `${head}\r\n`
   }
 }
 

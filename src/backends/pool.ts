@@ -5,7 +5,8 @@
  */
 import { createHash } from 'node:crypto'
 import { readLimits, readTime } from './outcome.ts'
-import { rank } from './rendezvous.ts'
+import { createRanking } from './rendezvous.ts'
+import type { Node } from './rendezvous.ts'
 import type { Backend, Key } from './backend.ts'
 import type { Verdict } from './outcome.ts'
 import type { IncomingHttpHeaders } from 'node:http'
@@ -90,6 +91,7 @@ const LIMITS_BY_MODEL = /(^|\.)(anthropic\.com|openai\.com|groq\.com|googleapis\
 
 export function createPool(now: () => number, random: () => number = Math.random): Pool {
   const nodeIds = new WeakMap<Key, string>()
+  const rankings = new WeakMap<readonly Key[], (conversation: string) => readonly (Node & { key: Key })[]>()
   const rests = new Map<string, Rest>()
   const headrooms = new Map<string, { share: number; until: number }>()
   const moved = new Map<string, { nodeId: string; used: number }>()
@@ -102,13 +104,18 @@ export function createPool(now: () => number, random: () => number = Math.random
       { backend, key, model, nodeId, limitId: nodeId + family, restingUntil: 0, conversation, isHome })
     if (keys.length < 2) return [toCandidate(keys[0], nodeIdOf(backend, keys[0]), undefined, true)]
     const conversation = `${backend.id} ${affinity()}`
-    const ranked = rank(conversation, keys.map((key) => ({ id: nodeIdOf(backend, key), weight: key.weight, key })))
-      .map(({ id, key }, index) => toCandidate(key, id, conversation, index === 0))
+    const ranked = rankKeys(backend, conversation).map(({ id, key }, index) => toCandidate(key, id, conversation, index === 0))
     const home = moved.get(conversation)
     const at = home === undefined || now() - home.used > MOVED_IDLE ? -1 : ranked.findIndex(({ nodeId }) => nodeId === home.nodeId)
     if (at !== -1) return [...ranked.splice(at, 1), ...ranked]
     // A running conversation stays where its cache is; only a new one looks for room.
     return isLow(ranked[0]!) && isNew() ? [...ranked.filter((one) => !isLow(one)), ...ranked.filter(isLow)] : ranked
+  }
+
+  function rankKeys(backend: Backend, conversation: string): readonly (Node & { key: Key })[] {
+    const ranking = rankings.get(backend.keys) ?? createRanking(backend.keys.map((key) => ({ id: nodeIdOf(backend, key), weight: key.weight, key })))
+    rankings.set(backend.keys, ranking)
+    return ranking(conversation)
   }
 
   /** From the credential itself, so that processes with other labels or another order agree. */

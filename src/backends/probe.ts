@@ -16,30 +16,12 @@ const PATHS: readonly (readonly [DialectName, string])[] = [
   ['anthropic', '/v1/messages'],
 ]
 
-const KNOWN: Readonly<Record<string, readonly DialectName[]>> = {
-  'api.anthropic.com': ['anthropic'],
-  'api.openai.com': ['responses', 'chat'],
-  'openrouter.ai': ['chat', 'responses', 'anthropic'],
-  'api.x.ai': ['chat', 'responses'],
-  'api.groq.com': ['chat'],
-  'api.deepseek.com': ['chat'],
-  'api.mistral.ai': ['chat'],
-  'generativelanguage.googleapis.com': ['chat'],
-}
-
-/** The dialects of a well-known host, best first; undefined for others: ask them. */
-export function knownSpeaks(host: string): readonly DialectName[] | undefined {
-  return Object.hasOwn(KNOWN, host) ? KNOWN[host] : undefined
-}
-
 /**
  * The dialects that a server has, best first; empty when it has none. Each is asked for an answer to `{}`, which must
  * fail for a reason other than "no such path".
  * @throws DarioError `authentication` when every path refuses the key: then nothing is known. What `send` throws.
  */
-export async function probeDialects(
-  backend: Sender, key: Key | undefined, signal: AbortSignal,
-): Promise<DialectName[]> {
+export async function probeDialects(backend: Sender, key: Key | undefined, signal: AbortSignal): Promise<DialectName[]> {
   const answers = await Promise.all(PATHS.map(([dialect, path]) => ask(backend, dialect, path, key, signal)))
   if (answers.every((answer) => answer === 'refused')) {
     throw new DarioError('authentication', 'the server refuses the key, so what it speaks is unknown; check the key')
@@ -55,17 +37,14 @@ async function ask(
   const text = await readText(upstream, 65_536)
   switch (upstream.status) {
     case 401:
-    case 403:
-      return 'refused'
-    case 404:
-      // "model '' not found" is the answer of a path that exists.
+    case 403: return 'refused'
+    case 404: // "model '' not found" is the answer of a path that exists
       return /\bmodel\b/i.test(text) ? 'spoken' : 'unknown'
     case 405:
     case 501:
     case 502:
     case 503:
-    case 504:
-      return 'unknown'
+    case 504: return 'unknown'
     default:
       // Nobody can answer `{}`: a 2xx is a catch-all page, or LM Studio, which says 200 to paths that it does not have.
       return upstream.status >= 400 ? 'spoken' : 'unknown'

@@ -19,6 +19,21 @@ export function rank<Ranked extends Node>(key: string, nodes: readonly Ranked[])
     .map(({ node }) => node)
 }
 
+/** Rankings kept per set of nodes: a conversation has many turns, and hashing is most of what choosing a key costs. */
+const MOST_KEPT = 4000
+
+/** `rank` for nodes that stay the same. */
+export function createRanking<Ranked extends Node>(nodes: readonly Ranked[]): (key: string) => readonly Ranked[] {
+  const kept = new Map<string, readonly Ranked[]>()
+  return (key) => {
+    let ranked = kept.get(key)
+    if (ranked !== undefined) return ranked
+    if (kept.size >= MOST_KEPT) kept.clear()
+    kept.set(key, ranked = rank(key, nodes))
+    return ranked
+  }
+}
+
 function scoreOf(key: string, node: Node): number {
   // One call with hex output costs a fifth of createHash: this runs per key of a pool in every request.
   const bits = parseInt(hash('sha256', `${key}\0${node.id}`, 'hex').slice(0, 12), 16)

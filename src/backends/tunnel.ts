@@ -5,20 +5,23 @@
  * @module
  */
 import { once } from 'node:events'
-import type { Agent, ClientRequestArgs } from 'node:http'
 import { connect as connectTcp, isIP } from 'node:net'
 import type { Socket } from 'node:net'
-import type { Duplex } from 'node:stream'
 import { connect as connectTls } from 'node:tls'
 import { DarioError } from '../errors.ts'
 import { BRACKETS, showProxy, toProxyAuthorization } from './proxies.ts'
 
 /** A proxy's answer to CONNECT is a few hundred bytes; more is not a proxy. */
 const MAX_CONNECT_HEAD = 16_384
+/** TCP probes keep address translators from forgetting a connection while a model thinks for minutes; in ms. */
+const PROBES = { keepAlive: true, keepAliveInitialDelay: 30_000 }
 
 export interface Connector {
-  /** For `createConnection` of an agent or a request: calls back once, when TCP, CONNECT and TLS are done. */
-  connect(request: ClientRequestArgs, callback: (error: Error | null, socket: Duplex) => void): undefined
+  /**
+   * Resolves when TCP, CONNECT and TLS are done, so that requests on a kept-alive socket pay for no connect timer.
+   * Rejects with Node's own error, or a DarioError `upstream_timeout`, `upstream_unreachable`.
+   */
+  connect(): Promise<Socket>
   /** Ends the attempts under way. */
   close(): void
 }
@@ -26,58 +29,68 @@ export interface Connector {
 export interface ConnectorOptions {
   target: URL
   proxy: URL | undefined
-  /** Its own way to connect is kept: of https.Agent it brings the cache of TLS sessions. */
-  agent: Agent
   /** Milliseconds for TCP, CONNECT and TLS together. */
   timeout: number
   /** Name of the backend, for messages. */
   id: string
 }
 
-/**
- * Because a socket is handed over only when it is ready, requests on a kept-alive one pay for no connect timer.
- * A socket whose request was aborted meanwhile goes to the agent's free ones, for the next request.
- */
-export function createConnector({ target, proxy, agent, timeout, id }: ConnectorOptions): Connector {
+export function createConnector({ target, proxy, timeout, id }: ConnectorOptions): Connector {
   const secure = target.protocol === 'https:'
-  const direct = agent.createConnection.bind(agent)
-  const opening = new Set<Duplex>()
+  const host = target.hostname.replace(BRACKETS, '')
+  const address = { host, port: Number(target.port || (secure ? 443 : 80)) }
+  const opening = new Set<Socket>()
+  let session: Buffer | undefined
 
-  async function open(request: ClientRequestArgs, track: (socket: Duplex) => Duplex): Promise<Duplex> {
-    const plain = { ...request, path: null } // `path` would be read as that of a local socket
-    if (proxy === undefined) return ready(track(direct(plain) as Duplex), secure)
+  /** Directly, or inside of what a proxy opened. */
+  function start(tunnel: Socket | undefined): Socket {
+    if (!secure) return connectTcp({ ...address, ...PROBES, noDelay: true })
+    const name = isIP(host) === 0 ? { servername: host } : {}
+    const way = tunnel === undefined ? { ...address, ...PROBES, noDelay: true } : { socket: tunnel }
+    const socket = connectTls({ ...way, ...name, host, ALPNProtocols: ['http/1.1'], ...(session && { session }) })
+    socket.on('session', (fresh) => {
+      session = fresh // saves the next handshake a round trip
+    })
+    return socket.once('error', () => {
+      session = undefined
+    })
+  }
+
+  async function open(track: (socket: Socket) => Socket): Promise<Socket> {
+    if (proxy === undefined) return ready(track(start(undefined)), secure)
     const toProxy = track(connectProxy(proxy))
     await ready(toProxy, proxy.protocol === 'https:').catch((cause: unknown) => {
       if (cause instanceof DarioError) throw cause
       throw proxyError(proxy, `cannot be reached (${(cause as NodeJS.ErrnoException).code ?? 'unknown error'})`)
     })
     if (!secure) return toProxy
-    await askTunnel(toProxy, proxy, `${target.hostname}:${target.port || 443}`)
-    return ready(track(direct({ ...plain, socket: toProxy } as ClientRequestArgs) as Duplex), true)
+    await askTunnel(toProxy, proxy, `${target.hostname}:${address.port}`)
+    return ready(track(start(toProxy)), true)
   }
 
   return {
-    connect(request, callback) {
-      let current: Duplex | undefined
+    async connect() {
+      let current: Socket | undefined
       const timer = setTimeout(() => {
         const via = proxy === undefined ? '' : ` through ${showProxy(proxy)}`
         const message = `no connection to ${target.host}${via} within ${timeout} ms (backends.${id}.timeouts.connect)`
         current?.destroy(new DarioError('upstream_timeout', message))
       }, timeout)
-      const settle = (error: Error | null): void => {
-        clearTimeout(timer)
-        if (current === undefined) return
-        opening.delete(current)
-        if (error !== null) current.destroy()
-        callback(error, current)
-      }
-      const track = (socket: Duplex): Duplex => {
+      const track = (socket: Socket): Socket => {
         if (current !== undefined) opening.delete(current)
         opening.add(socket)
         current = socket
         return socket.on('error', () => {}) // one that comes late has no one to tell
       }
-      open(request, track).then(() => settle(null), settle)
+      try {
+        return await open(track)
+      } catch (error) {
+        current?.destroy()
+        throw error
+      } finally {
+        clearTimeout(timer)
+        if (current !== undefined) opening.delete(current)
+      }
     },
     close() {
       for (const socket of opening) socket.destroy(new DarioError('upstream_unreachable', `backend ${id} was closed`))
@@ -85,7 +98,7 @@ export function createConnector({ target, proxy, agent, timeout, id }: Connector
   }
 }
 
-async function ready(socket: Duplex, secure: boolean): Promise<Duplex> {
+async function ready(socket: Socket, secure: boolean): Promise<Socket> {
   await once(socket, secure ? 'secureConnect' : 'connect')
   return socket
 }
@@ -93,7 +106,7 @@ async function ready(socket: Duplex, secure: boolean): Promise<Duplex> {
 function connectProxy(proxy: URL): Socket {
   const host = proxy.hostname.replace(BRACKETS, '')
   const secure = proxy.protocol === 'https:'
-  const options = { host, port: Number(proxy.port || (secure ? 443 : 80)), noDelay: true, keepAlive: true }
+  const options = { host, port: Number(proxy.port || (secure ? 443 : 80)), noDelay: true, ...PROBES }
   return secure ? connectTls(isIP(host) === 0 ? { ...options, servername: host } : options) : connectTcp(options)
 }
 
@@ -102,7 +115,7 @@ function proxyError(proxy: URL, problem: string): DarioError {
   return new DarioError('upstream_unreachable', message)
 }
 
-function askTunnel(socket: Duplex, proxy: URL, authority: string): Promise<void> {
+function askTunnel(socket: Socket, proxy: URL, authority: string): Promise<void> {
   const authorization = toProxyAuthorization(proxy)
   const credentials = authorization === undefined ? '' : `proxy-authorization: ${authorization}\r\n`
   return new Promise((resolve, reject) => {

@@ -4,16 +4,14 @@
  */
 import { homedir } from 'node:os'
 import { join } from 'node:path'
-import { defaultConfigPath } from '../config/parse.ts'
+import { defaultConfigPath, isUnconfigured } from '../config/parse.ts'
 import type { Config, ParsedConfig } from '../config/types.ts'
 import type { Environment } from '../config/values.ts'
 import { readConfig } from '../config/file.ts'
 import type { ConfigSource } from '../config/file.ts'
-import { isUnconfigured, mergeDiscovered } from '../config/discovery.ts'
 import type { Discovered } from '../config/discovery.ts'
 import { DarioError } from '../errors.ts'
 import type { BackendStatus } from '../proxy.ts'
-import { surveyMachine } from '../survey.ts'
 import { cleanText } from './output.ts'
 import type { PlanWindows } from './plan.ts'
 import type { Output } from './output.ts'
@@ -76,8 +74,9 @@ export async function assemble(context: CommandContext, parsed: ParsedConfig = l
   const { config } = parsed
   const { file } = toSource(context)
   if (!isUnconfigured(config)) return { config, discovered: undefined, file }
+  const { surveyMachine } = await import('../survey.ts') // who has a configuration starts without it
   const discovered = await surveyMachine(context.environment, config.port)
-  return { config: mergeDiscovered(config, discovered), discovered, file }
+  return { config: { ...config, backends: discovered.backends }, discovered, file }
 }
 
 type Told = Pick<BackendStatus, 'id' | 'keys'> & { windows?: PlanWindows }

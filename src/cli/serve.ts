@@ -12,12 +12,10 @@ import type { Level, Log } from '../observe/log.ts'
 import { createRedactor } from '../observe/redact.ts'
 import { createProxy } from '../proxy.ts'
 import type { Proxy } from '../proxy.ts'
-import { askClaude } from '../survey.ts'
 import { readVersion } from '../version.ts'
 import { assemble, createUsageError, text, toSource, toUsageFolder, warn } from './command.ts'
 import type { Assembled, Command, CommandContext } from './command.ts'
 import { cleanText } from './output.ts'
-import { describePlan } from './plan.ts'
 
 const GRACE = 10_000 // ms for streams to finish
 const MOMENT = 20 // ms, less than a person sees
@@ -114,6 +112,8 @@ function printBanner({ output }: CommandContext, url: string, { config, discover
 /** After the banner: the program takes half a second to say who it is. */
 async function tellPlans(context: CommandContext, { config }: Assembled): Promise<void> {
   const plans = Object.entries(config.backends).filter(([, { type }]) => type === 'claude-code')
+  if (plans.length === 0) return
+  const [{ askClaude }, { describePlan }] = await Promise.all([import('../survey.ts'), import('./plan.ts')])
   await Promise.all(plans.map(async ([name, backend]) => {
     const status = await askClaude(context.environment, backend)
     context.output.note(cleanText(`${name}: ${describePlan(status)}`))

@@ -5,7 +5,7 @@
 import { createBackendConfig } from './backend.ts'
 import { readBaseUrl } from './values.ts'
 import type { Environment } from './values.ts'
-import type { BackendConfig, Config } from './types.ts'
+import type { BackendConfig } from './types.ts'
 import type { DialectName } from '../hub/types.ts'
 import { KNOWN_BACKENDS } from './known.ts'
 import type { KnownBackend } from './known.ts'
@@ -74,14 +74,4 @@ export function isOurselves(baseUrl: string, port: number): boolean {
   if (!URL.canParse(baseUrl)) return false
   const url = new URL(baseUrl)
   return /^(?:localhost|127(?:\.\d+){3}|\[::1\]|0\.0\.0\.0)$/.test(url.hostname) && url.port === String(port)
-}
-
-/** Adds what was found when the user wrote no backend of their own; a configuration that names some is the whole truth. */
-export function mergeDiscovered(config: Config, discovered: Discovered): Config {
-  if (!isUnconfigured(config)) return config
-  return { ...config, backends: discovered.backends }
-}
-
-export function isUnconfigured(config: Config): boolean {
-  return Object.values(config.backends).every((backend) => backend.discovered)
 }

@@ -77,6 +77,11 @@ export function defaultConfigPath(environment: Environment, home: string): strin
   return environment['DARIO_CONFIG']?.trim() || join(home, '.dario', 'config.json')
 }
 
+/** The user wrote no backend of their own, so dario looks around; a configuration that names some is the whole truth. */
+export function isUnconfigured(config: Config): boolean {
+  return Object.values(config.backends).every((backend) => backend.discovered)
+}
+
 /** The first that is set of flag, variable and file, with the name to blame. Text of flags and variables is trimmed (W14). */
 function pick(name: 'host' | 'port', flags: ConfigFlags, environment: Environment, json: unknown): [unknown, string] {
   const variable = `DARIO_${name.toUpperCase()}`

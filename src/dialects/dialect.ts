@@ -57,8 +57,8 @@ export interface ToolIdentity {
 
 /** What an encoder of answers must know of the request that it answers. */
 export interface ReplyContext {
-  /** The client's own request, decoded. */
-  request: HubRequest
+  /** Of the client's own request, decoded; not its turns, which would stay in memory while a model answers for minutes. */
+  request: Pick<HubRequest, 'streamUsage' | 'extra'>
   /** The model as the client wrote it (pitfall M5: echoed in the body). */
   model: string
   /** Unix time in seconds, for `created`. */
@@ -108,6 +108,8 @@ export interface Dialect {
   readRepairs(error: DarioError, model: string): Repair[]
   /** A request in this dialect with what was refused taken out, for the relay; absent where nothing can be done. */
   repairBody?(body: JsonObject, repairs: ReadonlySet<Repair>): JsonObject
+  /** Whether the target's streams tell their usage only when asked, and it may be asked; absent: they tell. */
+  mustAskUsage?(target: Target): boolean
   /** Usage in one stream event's data or a whole answer; undefined when it has none. Snapshots, not increments. */
   readUsage(data: JsonObject): Partial<Usage> | undefined
   /** Whether a stream event is only preamble: nothing of it is content yet, so failover is still possible. */

@@ -67,7 +67,8 @@ export function createAttempt(tools: AttemptTools): Attempt {
   return async function attempt(job, candidate, isOnly) {
     let leave: (() => void) | undefined
     try {
-      leave = await tools.gate(candidate.backend.id)?.enter(job.signal)
+      const gate = tools.gate(candidate.backend.id)
+      if (gate !== undefined) leave = await gate.enter(job.signal)
     } catch (error) {
       if (job.signal.aborted || !(error instanceof DarioError)) throw error
       return close(open(job, candidate), 'queue_full', undefined, { error, candidate })
@@ -112,7 +113,7 @@ export function createAttempt(tools: AttemptTools): Attempt {
     record.dropped = []
     if (encoded !== undefined) {
       Object.assign(headers, encoded.headers)
-      record.dropped = [...new Set([...job.decoded().warnings, ...encoded.warnings].map(({ path }) => path))]
+      record.dropped = [...new Set(encoded.warnings.map(({ path }) => path))]
     }
     if (from.name === 'anthropic') preparer.trimBetas(job, candidate, headers)
     const upstream = await backend.send({
@@ -123,7 +124,7 @@ export function createAttempt(tools: AttemptTools): Attempt {
       model,
       stream: encoded === undefined ? job.stream : true,
       headers,
-      body: encoded === undefined ? preparer.relay(job, candidate, repairs) : Buffer.from(JSON.stringify(encoded.body)),
+      body: encoded === undefined ? preparer.relay(job, candidate, repairs) : encoded.body,
       session: job.session,
       loopback: incoming.loopback,
     }, key, job.signal)

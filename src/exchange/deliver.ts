@@ -12,10 +12,10 @@ import { SSE_HEADERS } from './reply.ts'
 import { createAnswer } from './translate.ts'
 import type { Upstream } from '../backends/backend.ts'
 import type { Candidate } from '../backends/pool.ts'
-import type { Dialect, EncodedRequest, Repair, ReplyContext } from '../dialects/dialect.ts'
+import type { Dialect, Repair, ReplyContext } from '../dialects/dialect.ts'
 import type { HubEvent } from '../hub/types.ts'
 import type { Job } from './job.ts'
-import type { Preparer } from './prepare.ts'
+import type { Encoded, Preparer } from './prepare.ts'
 import type { Relayed } from './relay.ts'
 import type { Answer } from './translate.ts'
 import type { OutgoingHttpHeaders } from 'node:http'
@@ -27,7 +27,7 @@ export interface Sent {
   /** The dialect of the upstream's answer. */
   from: Dialect
   /** undefined when the client's own bytes were sent. */
-  encoded: EncodedRequest | undefined
+  encoded: Encoded | undefined
   headers: Readonly<Record<string, string>>
   /** What was left out of the request, as the backend was seen to refuse it. */
   repairs: ReadonlySet<Repair>
@@ -66,7 +66,7 @@ export function createDeliver(tools: DeliverTools): Deliver {
   async function translate(job: Job, candidate: Candidate, sent: Sent, upstreamStreams: boolean): Promise<Relayed> {
     const { upstream, from, encoded } = sent
     const context: ReplyContext = {
-      request: job.decoded().request,
+      request: encoded?.request ?? job.decoded().request,
       model: job.record.model,
       created: Math.floor(job.incoming.received / 1000),
       newId: tools.newId,
@@ -129,7 +129,7 @@ async function read(job: Job, upstream: Upstream, answer: Answer, sink: Sink, up
 }
 
 interface Sink {
-  readonly committed: boolean
+  committed: boolean
   /** Text waits until there is content: until then another candidate may still answer. */
   pass(text: string): Promise<void> | void
   flush(): Promise<void> | void
@@ -138,29 +138,27 @@ interface Sink {
 
 function createSink(job: Job, answer: Answer, open: (headers: OutgoingHttpHeaders) => void): Sink {
   let held = ''
-  let committed = false
   function flush(): Promise<void> | void {
-    if (!committed) open(SSE_HEADERS)
-    committed = true
+    if (!sink.committed) open(SSE_HEADERS)
+    sink.committed = true
     const text = held
     held = ''
     if (text !== '' && !job.reply.write(text)) return job.reply.drained()
   }
-  return {
-    get committed() {
-      return committed
-    },
+  const sink: Sink = {
+    committed: false,
     pass(text) {
       held += text
-      if (job.stream && held !== '' && (committed || answer.content || held.length > MAX_PREAMBLE_BYTES)) return flush()
+      if (job.stream && held !== '' && (sink.committed || answer.content || held.length > MAX_PREAMBLE_BYTES)) return flush()
     },
     flush,
     whole(text) {
       open({ 'content-type': 'application/json' })
-      committed = true
+      sink.committed = true
       if (!job.reply.write(text)) return job.reply.drained()
     },
   }
+  return sink
 }
 
 function note(job: Job, event: HubEvent): void {

@@ -9,6 +9,7 @@ import { describe } from './describe.ts'
 import { answerFailure, pickFailure } from './failure.ts'
 import { createOpen } from './open.ts'
 import { parseBody } from './prepare.ts'
+import { createInFlight } from '../hub/in-flight.ts'
 import type { Backend } from '../backends/backend.ts'
 import type { Gate } from '../backends/gate.ts'
 import type { Pool } from '../backends/pool.ts'
@@ -53,14 +54,14 @@ export interface ExchangeTools {
   admit: <Hop extends { backend: Backend; model: string }>(record: RequestRecord, chain: readonly Hop[]) => readonly Hop[]
   costOf: (record: RequestRecord) => RequestRecord['cost']
   /** Tokens of an Anthropic request, where no backend counts them. */
-  estimateTokens: (body: JsonObject) => number
+  estimateTokens: (body: JsonObject) => Promise<number>
   keepAlive: number
   stalledReader: number
 }
 
 export function createExchange(tools: ExchangeTools): Exchange {
   const { pool, observer, now } = tools
-  const running = new Set<Cancel>()
+  const running = createInFlight<Cancel>()
   const uncounted = new Set<string>()
   const open = createOpen(tools)
   const attempt = createAttempt({
@@ -101,11 +102,12 @@ export function createExchange(tools: ExchangeTools): Exchange {
     const resolution = resolve(job, settings)
     job.record.route = resolution.route
     job.suffix = resolution.suffix
-    const chain = resolution.chain.flatMap(({ backend, model }) => {
+    const chain: { backend: Backend; model: string }[] = []
+    for (const { backend, model } of resolution.chain) {
       const found = settings.backends.get(backend)
       // The program behind a plan takes the suffix itself; everyone else would not know the name.
-      return found === undefined ? [] : [{ backend: found, model: found.type === 'claude-code' ? model + resolution.suffix : model }]
-    })
+      if (found !== undefined) chain.push({ backend: found, model: found.type === 'claude-code' ? model + resolution.suffix : model })
+    }
     if (job.incoming.operation === 'count_tokens') return countTokens(job, chain)
     const usable = job.incoming.operation === 'generate' ? chain : chain.filter(({ backend }) => backend.speaks.includes(job.client.name))
     const failures: Failure[] = []
@@ -146,7 +148,7 @@ export function createExchange(tools: ExchangeTools): Exchange {
     if (first !== undefined && failure === undefined) return
     // A client asks before every turn: a server without the endpoint is not asked again (pitfall N3).
     if (first !== undefined && (failure?.error.status === 404 || failure?.error.status === 405)) uncounted.add(first.backend.id)
-    const tokens = tools.estimateTokens(parseBody(job.incoming.body))
+    const tokens = await tools.estimateTokens(parseBody(job.incoming.body))
     job.record.status = 200
     job.record.end = 'complete'
     job.reply.head(200, { ...describe(job, undefined), 'content-type': 'application/json', 'dario-estimated': 'true' })
@@ -169,7 +171,7 @@ export function createExchange(tools: ExchangeTools): Exchange {
   return {
     handle,
     endAll(error) {
-      for (const cancel of running) cancel.abort(error)
+      for (const cancel of running.list()) cancel.abort(error)
     },
   }
 }

@@ -32,8 +32,10 @@ export interface Job {
   suffix: string
   /** Hashing a long prompt is not free, so it is asked only where there is a choice. */
   affinity: () => string
-  /** The client's body in hub form, decoded once and never changed: every attempt encodes afresh from it (pitfall F9). */
+  /** The client's body in hub form, never changed: every attempt encodes afresh from it (pitfall F9). */
   decoded: () => Decoded
+  /** Forgets the hub form: the body's bytes are enough while a model answers, and a rare next attempt decodes them again. */
+  release: () => void
 }
 
 export interface Decoded {

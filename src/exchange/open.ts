@@ -57,6 +57,9 @@ export function createOpen(tools: OpenTools): Open {
       incoming, client, reply, peeked, stream, signal, record, session, suffix: '', notes: {},
       affinity: () => affinity ??= readAffinity(headers, peeked),
       decoded: () => decoded ??= tools.preparer.decode(incoming, client),
+      release() {
+        if (client.name !== 'responses') decoded = undefined // its answers are kept together with their requests
+      },
     }
     return { job, fault }
   }

@@ -28,6 +28,8 @@ const OPEN_OBJECT = 123, CLOSE_OBJECT = 125, OPEN_ARRAY = 91, CLOSE_ARRAY = 93
 const SCALAR = /^(?:-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null)$/
 /** Levels: what parses, checks or writes the value later is recursive. Vendors refuse far fewer. */
 const MAX_DEPTH = 1000
+/** Looked up once: every string with quotations in it asks for each of them. */
+const find = Buffer.prototype.indexOf
 /** Up to here a loop finds a quotation mark sooner than a call into native code does. */
 const NEAR = 48
 
@@ -177,7 +179,7 @@ function skipString(body: Buffer, at: number): number {
     next += byte === BACKSLASH ? 2 : 1
   }
   for (let quote = next - 1; ;) {
-    quote = body.indexOf(QUOTE, quote + 1)
+    quote = find.call(body, QUOTE, quote + 1)
     if (quote === -1) throw notJson(at, 'this string does not end')
     let before = quote - 1
     while (before >= next && body[before] === BACKSLASH) before--

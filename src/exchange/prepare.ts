@@ -3,15 +3,14 @@
  * @module
  */
 import { mergeBetas } from '../backends/headers.ts'
-import { toFamily } from '../dialects/chat/families.ts'
-import { expandInput } from '../dialects/responses/decode-request.ts'
+import { expandInput } from '../dialects/responses/items.ts'
 import { DarioError } from '../errors.ts'
 import { repairToolTurns } from '../hub/repair.ts'
 import { createReasoningStore } from './reasoning-store.ts'
 import { createRepairs } from './repairs.ts'
 import { createResponseStore } from './response-store.ts'
 import type { Candidate } from '../backends/pool.ts'
-import type { Dialect, EncodedRequest, Repair } from '../dialects/dialect.ts'
+import type { Dialect, EncodedRequest, Repair, ReplyContext } from '../dialects/dialect.ts'
 import type { DialectName, HubEvent, JsonObject } from '../hub/types.ts'
 import type { Sent } from './deliver.ts'
 import type { Incoming } from './incoming.ts'
@@ -22,7 +21,7 @@ export interface Preparer {
   decode(incoming: Incoming, client: Dialect): Decoded
   /** What the backend was seen to refuse of such a request, as known now. */
   known(job: Job, candidate: Candidate): ReadonlySet<Repair>
-  encode(job: Job, target: Dialect, candidate: Candidate, known: ReadonlySet<Repair>): EncodedRequest
+  encode(job: Job, target: Dialect, candidate: Candidate, known: ReadonlySet<Repair>): Encoded
   /** The client's own bytes, changed only where the route renames the model or a refusal taught to. */
   relay(job: Job, candidate: Candidate, known: ReadonlySet<Repair>): Buffer | undefined
   /** Takes refused betas off, adds what the model's suffix asks for. */
@@ -32,6 +31,12 @@ export interface Preparer {
   watch(job: Job): (event: HubEvent) => void
   /** Keeps a finished answer for `previous_response_id`. */
   keep(job: Job, answer: JsonObject): void
+}
+
+/** A translated request as it is sent, and what its answer is read and told by. */
+export interface Encoded extends Pick<EncodedRequest, 'headers' | 'warnings' | 'toolNames'> {
+  body: string
+  request: ReplyContext['request']
 }
 
 export interface PreparerLimits {
@@ -80,9 +85,9 @@ export function createPreparer(limits: PreparerLimits): Preparer {
     return repairs.of(backend.id, model, job.affinity)
   }
 
-  function encode(job: Job, target: Dialect, { backend, model }: Candidate, known: ReadonlySet<Repair>): EncodedRequest {
-    const { request } = job.decoded()
-    const encoded = target.encodeRequest({ ...request, model, stream: true }, {
+  function encode(job: Job, target: Dialect, { backend, model }: Candidate, known: ReadonlySet<Repair>): Encoded {
+    const { request, warnings: lost } = job.decoded()
+    const { body, headers, toolNames, warnings } = target.encodeRequest({ ...request, model, stream: true }, {
       model,
       host: backend.host,
       repairs: known,
@@ -90,16 +95,18 @@ export function createPreparer(limits: PreparerLimits): Preparer {
       maxOutputTokens: limits.maxOutputTokens(backend.id, model),
     })
     const words = WORDS[job.client.name]
-    const warnings = encoded.warnings.map(({ path, reason }) => ({ path: path.replace(/^\w+/, (word) => words[word] ?? word), reason }))
-    return { ...encoded, warnings }
+    const named = warnings.map(({ path, reason }) => ({ path: path.replace(/^\w+/, (word) => words[word] ?? word), reason }))
+    job.release()
+    const { streamUsage, extra } = request
+    return { body: JSON.stringify(body), headers, toolNames, warnings: [...lost, ...named], request: { streamUsage, extra } }
   }
 
   function relay(job: Job, { backend, model }: Candidate, known: ReadonlySet<Repair>): Buffer | undefined {
     const { incoming, peeked, client } = job
     if (peeked === undefined) return incoming.body.length === 0 && incoming.method !== 'POST' ? undefined : incoming.body
     const body = model === peeked.model || peeked.model === '' ? incoming.body : peeked.withModel(model)
-    job.hidesUsage = limits.countsUsage() && client.name === 'chat' && job.stream && !known.has('no_stream_options')
-      && peeked.read('stream_options') === undefined && toFamily({ model, host: backend.host, repairs: known }).openFields
+    job.hidesUsage = limits.countsUsage() && job.stream && !known.has('no_stream_options')
+      && peeked.read('stream_options') === undefined && client.mustAskUsage?.({ model, host: backend.host, repairs: known }) === true
     const asked = job.hidesUsage ? withUsage(body) : body
     const refers = client.name === 'responses' &&
       (typeof peeked.read('previous_response_id') === 'string' || incoming.body.includes('"item_reference"'))

@@ -61,7 +61,7 @@ export function createReasoningStore(maxEntries = 2000, maxChars = 16_777_216): 
       }
     },
     restore(turns, owner) {
-      return turns.map((turn) => {
+      return kept.size === 0 ? [...turns] : turns.map((turn) => {
         if (turn.role !== 'assistant' || turn.blocks.some(({ type }) => type === 'thinking')) return turn
         const call = turn.blocks.flatMap((block) => block.type === 'tool_use' ? [toKey(block, owner)] : []).find((key) => kept.has(key))
         const entry = call === undefined ? undefined : kept.get(call)

@@ -133,22 +133,22 @@ function withoutUsage(events: Buffer): Buffer {
 function createPreamble({ client }: Job): {
   look(events: Buffer): 'preamble' | 'content' | 'error'
   take(): Buffer
-  readonly size: number
-  readonly error: DarioError | undefined
+  size: number
+  error: DarioError | undefined
 } {
   const decoder = createSseDecoder()
   let held: Buffer[] = []
-  let size = 0
-  let error: DarioError | undefined
-  return {
+  const preamble: ReturnType<typeof createPreamble> = {
+    size: 0,
+    error: undefined,
     look(events) {
       held.push(events)
-      size += events.length
+      preamble.size += events.length
       // In small steps: once content is found the rest of a burst need not be decoded.
       for (let from = 0; from < events.length; from += 1024) {
         for (const event of decoder.push(events.toString('latin1', from, from + 1024))) {
           if (client.endOf(event) === 'error') {
-            error = client.decodeError(200, Buffer.from(event.data, 'latin1').toString())
+            preamble.error = client.decodeError(200, Buffer.from(event.data, 'latin1').toString())
             return 'error'
           }
           if (!client.isPreamble(event)) return 'content'
@@ -161,13 +161,8 @@ function createPreamble({ client }: Job): {
       held = []
       return all
     },
-    get size() {
-      return size
-    },
-    get error() {
-      return error
-    },
   }
+  return preamble
 }
 
 /** Cuts the byte stream behind its last blank line; the stump waits for its end. */

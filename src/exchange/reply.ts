@@ -18,8 +18,9 @@ export interface ReplyOptions {
 }
 
 export interface Reply {
-  readonly headSent: boolean
-  readonly bytes: number
+  headSent: boolean
+  /** Of bodies. */
+  bytes: number
   head(status: number, headers: OutgoingHttpHeaders): void
   /** False when the client cannot take more now; then `drained` tells when it can. */
   write(chunk: Buffer | string): boolean
@@ -39,7 +40,6 @@ export const SSE_HEADERS: OutgoingHttpHeaders = {
 
 export function createReply(response: ServerResponse, options: ReplyOptions): Reply {
   const { dialect, stream, requestId } = options
-  let bytes = 0
   let active = performance.now()
   let waiting = false
   const timer = stream ? setInterval(beat, options.keepAlive / 3).unref() : undefined
@@ -48,24 +48,22 @@ export function createReply(response: ServerResponse, options: ReplyOptions): Re
     const silent = performance.now() - active
     if (waiting && silent > options.stalledReader) response.destroy()
     if (waiting || silent < options.keepAlive) return // only whole events are ever written, so this stands between two
-    if (!response.headersSent) response.writeHead(200, { ...SSE_HEADERS, 'dario-request-id': requestId })
+    reply.head(200, { ...SSE_HEADERS, 'dario-request-id': requestId })
     reply.write(dialect.keepAlive)
   }
 
   const reply: Reply = {
-    get headSent() {
-      return response.headersSent
-    },
-    get bytes() {
-      return bytes
-    },
+    headSent: false,
+    bytes: 0,
     head(status, headers) {
       // A keep-alive may have opened the stream already; then the status is 200 and stays so (pitfall S20).
-      if (!response.headersSent && !response.destroyed) response.writeHead(status, headers)
+      if (reply.headSent || response.destroyed) return
+      reply.headSent = true
+      response.writeHead(status, headers)
     },
     write(chunk) {
       if (response.destroyed || response.writableEnded) return true // the client left: its close event ends the upstream
-      bytes += chunk.length
+      reply.bytes += chunk.length
       active = performance.now()
       return response.write(chunk)
     },
@@ -84,15 +82,15 @@ export function createReply(response: ServerResponse, options: ReplyOptions): Re
       })
     },
     end(chunk) {
-      if (chunk !== undefined) bytes += chunk.length
+      if (chunk !== undefined) reply.bytes += chunk.length
       if (!response.destroyed && !response.writableEnded) response.end(chunk)
     },
     fail(error, headers) {
       if (response.destroyed || response.writableEnded) return
-      if (!response.headersSent) {
+      if (!reply.headSent) {
         const { status, body } = dialect.encodeError(error, requestId)
         const text = JSON.stringify(body)
-        response.writeHead(status, { ...headers, ...retryAfter(error), 'content-type': 'application/json' })
+        reply.head(status, { ...headers, ...retryAfter(error), 'content-type': 'application/json' })
         reply.end(text)
       } else if (stream) {
         reply.end(dialect.encodeStreamError(error, requestId))

@@ -3,8 +3,8 @@
  * keeps none (pitfall R18). Bounded; the one used longest ago goes first; gone when the process ends.
  * @module
  */
-import { toItems } from '../dialects/responses/decode-request.ts'
-import type { StoredResponse } from '../dialects/responses/decode-request.ts'
+import { toItems } from '../dialects/responses/items.ts'
+import type { StoredResponse } from '../dialects/responses/items.ts'
 import type { JsonObject } from '../hub/types.ts'
 import { isObject } from '../dialects/read.ts'
 

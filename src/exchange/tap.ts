@@ -17,30 +17,29 @@ const TELLING: Record<DialectName, RegExp> = {
 export interface Tap {
   /** Whole events only. */
   push(events: Buffer): void
-  readonly usage: Partial<Usage> | undefined
-  readonly end: 'complete' | 'error' | undefined
+  usage: Partial<Usage> | undefined
+  end: 'complete' | 'error' | undefined
 }
 
 export function createTap(dialect: Dialect): Tap {
   const words = TELLING[dialect.name]
-  let usage: Partial<Usage> | undefined
-  let end: 'complete' | 'error' | undefined
-
   function read(line: string): void {
     if (!line.startsWith('data:')) return
     const data = line.slice(5).trim()
     // An error stays one; a complete answer stays complete, though some vendors send usage after the finish reason.
-    if (end !== 'error') end = dialect.endOf({ event: undefined, data }) ?? end
+    if (tap.end !== 'error') tap.end = dialect.endOf({ event: undefined, data }) ?? tap.end
     if (data === '[DONE]') return
     try {
       const seen = dialect.readUsage(JSON.parse(data) as JsonObject)
-      if (seen !== undefined) usage = { ...usage, ...seen } // snapshots, not increments: overwrite, never add (pitfall U1)
+      if (seen !== undefined) tap.usage = { ...tap.usage, ...seen } // snapshots, not increments: overwrite, never add (pitfall U1)
     } catch {
       // A malformed line is the client's to judge: its bytes pass on untouched (pitfall S24).
     }
   }
 
-  return {
+  const tap: Tap = {
+    usage: undefined,
+    end: undefined,
     push(events) {
       const text = events.toString('latin1') // one character per byte, so that offsets are the same
       words.lastIndex = 0
@@ -52,13 +51,8 @@ export function createTap(dialect: Dialect): Tap {
         words.lastIndex = lineEnd
       }
     },
-    get usage() {
-      return usage
-    },
-    get end() {
-      return end
-    },
   }
+  return tap
 }
 
 /** Vendors write `"usage":null` and `"finish_reason":null` into every chunk. */

@@ -13,7 +13,7 @@ import type { HubEvent, HubReply } from '../hub/types.ts'
 export interface AnswerOptions {
   from: Dialect
   to: Dialect
-  encoded: EncodedRequest | undefined
+  encoded: Pick<EncodedRequest, 'toolNames'> | undefined
   context: ReplyContext
   /** The client reads server-sent events; else the answer is folded into one JSON body. */
   stream: boolean
@@ -28,10 +28,10 @@ export interface Answer {
   push(bytes: Buffer): string
   /** The upstream's end. Returns the rest, or the whole JSON body. */
   finish(): string
-  readonly content: boolean
+  content: boolean
   /** Set once the answer broke; the text so far is honest up to here. */
-  readonly error: DarioError | undefined
-  readonly complete: boolean
+  error: DarioError | undefined
+  complete: boolean
   /** Ends a stream that broke: closes what is open, then the error. */
   fail(error: DarioError): string
   /** The whole answer. @throws DarioError when it is not complete. */
@@ -52,21 +52,18 @@ export function createAnswer(options: AnswerOptions): Answer {
   const fold = stream ? undefined : createFold()
   const json: string[] = []
   let jsonChars = 0
-  let content = false
-  let error: DarioError | undefined
-  let complete = false
 
   function take(events: readonly HubEvent[]): string {
     let out = ''
     for (const event of events) {
-      if (error !== undefined || complete) break
+      if (answer.error !== undefined || answer.complete) break
       options.watch(event)
       if (event.type === 'error') {
-        error = event.error
+        answer.error = event.error
         break // its text is the reply's matter: before content it may become another candidate's turn
       }
-      content ||= isContent(event)
-      complete = event.type === 'end'
+      answer.content ||= isContent(event)
+      answer.complete = event.type === 'end'
       fold?.push(event)
       if (encode !== undefined) out += encode(event)
     }
@@ -83,7 +80,10 @@ export function createAnswer(options: AnswerOptions): Answer {
     return take([{ type: 'error', error: new DarioError('upstream_protocol', 'the upstream answered 200 with something that is no JSON answer') }])
   }
 
-  return {
+  const answer: Answer = {
+    content: false,
+    error: undefined,
+    complete: false,
     push(bytes) {
       const piece = text.write(bytes)
       if (!options.upstreamStreams) {
@@ -107,21 +107,13 @@ export function createAnswer(options: AnswerOptions): Answer {
       }
       return out
     },
-    get content() {
-      return content
-    },
-    get error() {
-      return error
-    },
-    get complete() {
-      return complete
-    },
     fail: (error) => encode?.({ type: 'error', error }) ?? '',
     reply() {
       if (fold === undefined) throw new DarioError('internal', 'a streamed answer was not folded')
       return fold.result()
     },
   }
+  return answer
 }
 
 function isContent(event: HubEvent): boolean {

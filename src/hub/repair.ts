@@ -41,6 +41,7 @@ function matchCalls(turns: readonly Turn[], warnings: Warning[]): { calls: Map<B
   const latest = new Map<string, Call>()
   const skipped = new Set<string>() // ids of nameless calls
   const kept = turns.map((turn): Turn => {
+    if (!turn.blocks.some(isCallOrResult)) return turn // most of them, and conversations are long
     const blocks = turn.blocks.flatMap((block): Block[] => {
       const path = turn.path ?? 'messages'
       if (block.type === 'tool_use') {
@@ -70,6 +71,8 @@ function matchCalls(turns: readonly Turn[], warnings: Warning[]): { calls: Map<B
   })
   return { calls, kept }
 }
+
+const isCallOrResult = ({ type }: Block): boolean => type === 'tool_use' || type === 'tool_result'
 
 function takeCall(
   block: BlockOf<'tool_use'>, latest: Map<string, Call>, path: string, warnings: Warning[],

@@ -4,7 +4,7 @@
  * @module
  */
 import { mkdir, writeFile } from 'node:fs/promises'
-import type { IncomingHttpHeaders, ServerResponse } from 'node:http'
+import type { IncomingHttpHeaders, OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import { join } from 'node:path'
 import { Transform, pipeline } from 'node:stream'
 import type { Backend, Call, Signal } from '../backends/backend.ts'
@@ -62,7 +62,7 @@ export function createCapture({ folder, redact, now, complain }: CaptureOptions)
     if (request === undefined) return await backend.send(call, ...rest)
     const { folder: place } = request
     const name = `2-upstream-${++request.attempts}`
-    save(place, `${name}-request.txt`, `${call.method} ${call.path} to ${backend.id}\n${renderHeaders(call.headers)}`, toText(call.body))
+    save(place, `${name}-request.txt`, `${call.method} ${call.path} to ${backend.id}\n${renderHeaders(call.headers)}`, toText(Buffer.from(call.body ?? '')))
     const upstream = await backend.send(call, ...rest)
     const taken = createTaken()
     const body = new Transform({
@@ -78,10 +78,10 @@ export function createCapture({ folder, redact, now, complain }: CaptureOptions)
   }
 
   return {
-    client({ id, method, path, headers, body }, response) {
+    client({ id, method, path, headers: asked, body }, response) {
       const place = join(folder, `${new Date(now()).toISOString().replaceAll(/[:.]/g, '-')} ${id}`)
       open.set(id, { folder: place, attempts: 0 })
-      save(place, '1-client-request.txt', `${method} ${path}\n${renderHeaders(headers)}`, toText(body))
+      save(place, '1-client-request.txt', `${method} ${path}\n${renderHeaders(asked)}`, toText(body))
       const taken = createTaken()
       for (const name of ['write', 'end'] as const) {
         const original = response[name] as (...args: unknown[]) => unknown
@@ -90,11 +90,14 @@ export function createCapture({ folder, redact, now, complain }: CaptureOptions)
           return original.call(response, chunk, ...rest)
         }) as never
       }
+      const writeHead = response.writeHead.bind(response)
+      let headers: OutgoingHttpHeaders = {} // `getHeaders` knows only what was set one by one
+      response.writeHead = ((status: number, all: OutgoingHttpHeaders = {}) => writeHead(status, headers = all)) as never
       response.once('close', () => {
         open.delete(id)
         const whole = response.writableFinished ? '' : ' (cut: the connection closed before its end)'
-        save(place, '3-client-answer.txt', `${response.statusCode}${whole}\n${renderHeaders(response.getHeaders())}`,
-          taken.text(response.getHeader('content-encoding')))
+        save(place, '3-client-answer.txt', `${response.statusCode}${whole}\n${renderHeaders({ ...response.getHeaders(), ...headers })}`,
+          taken.text(headers['content-encoding']))
       })
     },
     backend: (backend) => ({ ...backend, send: (call, key, signal) => send(backend, call, key, signal) }),

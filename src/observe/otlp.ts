@@ -7,7 +7,6 @@
  */
 import { request as requestHttp } from 'node:http'
 import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http'
-import { request as requestHttps } from 'node:https'
 import { unescape } from 'node:querystring'
 import { DarioError } from '../errors.ts'
 import type { AttemptRecord, Observer, RequestRecord } from '../hub/record.ts'
@@ -157,8 +156,9 @@ export function createOtlp({ environment, metrics, version, now, newId, log, int
 const createTrace = (traceId: string): Trace => ({ traceId, spanId: traceId.slice(16), parentSpanId: '', sampled: true })
 
 /** Resolves with the status. Not `fetch`: to load it takes as long as a hundred requests. */
-function send(url: string, headers: OutgoingHttpHeaders, body: Buffer, patience: number): Promise<number> {
-  return new Promise((resolve, reject) => {
+async function send(url: string, headers: OutgoingHttpHeaders, body: Buffer, patience: number): Promise<number> {
+  const { request: requestHttps } = await import('node:https') // not before: most have no collector
+  return await new Promise((resolve, reject) => {
     const request = url.startsWith('https:') ? requestHttps : requestHttp
     request(url, { method: 'POST', headers: { ...headers, 'content-length': body.length }, agent: false, signal: AbortSignal.timeout(patience) }, (response) => {
       response.resume().on('error', reject).on('end', () => resolve(response.statusCode ?? 0))

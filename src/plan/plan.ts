@@ -189,7 +189,7 @@ export function createPlanBackend(options: PlanOptions): PlanBackend {
           const sentence = `the plan has no ${call.method} ${path ?? ''}; use /v1/messages`
           return toUpstream(404, encodeFailure('not_found_error', sentence))
         }
-        const request = readRequest(call.body ?? Buffer.alloc(0), call.model)
+        const request = readRequest(call.body ?? '', call.model)
         const upstream = await answer(request, signal)
         if (options.warm && upstream.status === 200) warming = warming.then(() => keepWarm(request)).catch(() => {})
         return upstream

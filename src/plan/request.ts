@@ -52,7 +52,7 @@ const UNDERSTOOD = new Set([
 const UNDERSTOOD_OF_TOOL = new Set(['name', 'description', 'input_schema', 'type'])
 
 /** @throws DarioError `invalid_json`, `invalid_request` */
-export function readRequest(bytes: Buffer, model: string): PlanRequest {
+export function readRequest(bytes: Buffer | string, model: string): PlanRequest {
   const body = readJson(bytes)
   const dropped = Object.keys(body).filter((name) => !UNDERSTOOD.has(name) && body[name] != null)
   if (body['thread'] != null) {
@@ -88,7 +88,7 @@ export function readRequest(bytes: Buffer, model: string): PlanRequest {
   }
 }
 
-function readJson(bytes: Buffer): JsonObject {
+function readJson(bytes: Buffer | string): JsonObject {
   let body: unknown
   try {
     body = JSON.parse(bytes.toString())

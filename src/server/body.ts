@@ -93,7 +93,8 @@ function collect(request: IncomingMessage, limitBytes: number, stallMs: number):
         request.pause()
         return reject(error)
       }
-      resolve(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks, size))
+      const pieces = chunks.splice(0) // the listeners would keep them as long as the request lives
+      resolve(pieces.length === 1 && pieces[0] !== undefined ? pieces[0] : Buffer.concat(pieces, size))
     }
     function onData(chunk: Buffer): void {
       if (settled) return

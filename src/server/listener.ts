@@ -9,6 +9,7 @@ import { createServer as createNetServer } from 'node:net'
 import type { AddressInfo, Server as NetServer } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { DarioError } from '../errors.ts'
+import { createInFlight } from '../hub/in-flight.ts'
 import type { Exchange } from '../exchange/exchange.ts'
 import { isLoopbackAddress, toPrintable } from './guard.ts'
 
@@ -126,30 +127,30 @@ interface Connections {
 /** Node's own list leaves out connections in memory, and cannot tell an open dashboard from a running answer. */
 function trackConnections(server: Server): Connections {
   const sockets = new Set<Duplex>()
-  const open = new Map<ServerResponse, Duplex>()
-  const running = new Set<ServerResponse>()
+  const open = createInFlight<{ response: ServerResponse; socket: Duplex; isAwaited: boolean }>()
   let closing = false
   let onFinished: (() => void) | undefined
+  const isAwaiting = (): boolean => open.list().some(({ isAwaited }) => isAwaited)
   server.on('connection', (socket: Duplex) => {
     sockets.add(socket)
     socket.once('close', () => sockets.delete(socket))
   })
   server.on('request', ({ method, socket }: IncomingMessage, response: ServerResponse) => {
-    open.set(response, socket)
     // Shutting down waits for answers of models; a GET (a list, an open dashboard) can be asked for again.
-    if (method !== 'GET') running.add(response)
+    const one = { response, socket, isAwaited: method !== 'GET' }
+    open.add(one)
     response.once('close', () => {
-      open.delete(response)
-      running.delete(response)
-      if (closing) socket.end(() => socket.destroy())
-      if (running.size === 0) onFinished?.()
+      open.delete(one)
+      if (!closing) return
+      socket.end(() => socket.destroy())
+      if (!isAwaiting()) onFinished?.()
     })
   })
   return {
     refuse(socket, status, message) {
       if (!socket.writable) return // refused already
       // Nothing may be written into an answer that has begun, and it need not be the last of those that were asked for.
-      for (const [response, its] of open) if (its === socket && response.headersSent) return void socket.destroy()
+      for (const one of open.list()) if (one.socket === socket && one.response.headersSent) return void socket.destroy()
       socket.on('error', () => socket.destroy()) // after CONNECT nobody else listens, and it would end the process
       const body = JSON.stringify({ type: 'error', error: { type: 'invalid_request_error', message } })
       socket.end(`HTTP/1.1 ${status}\r\ncontent-type: application/json\r\nconnection: close\r\n`
@@ -159,12 +160,12 @@ function trackConnections(server: Server): Connections {
     },
     closeIdle() {
       closing = true
-      const busy = new Set(open.values())
+      const busy = new Set(open.list().map(({ socket }) => socket))
       for (const socket of sockets) if (!busy.has(socket)) socket.destroy()
     },
     finished(ms) {
       return new Promise((resolve) => {
-        if (running.size === 0) return resolve()
+        if (!isAwaiting()) return resolve()
         const timer = setTimeout(resolve, ms)
         onFinished = () => {
           clearTimeout(timer)

@@ -23,7 +23,7 @@ export interface HandlerOptions {
   models: () => Promise<readonly ModelEntry[]>
   /** `authorised` is false for a caller without the access key: it may learn that dario runs, and nothing else. */
   health: (authorised: boolean) => JsonObject | Promise<JsonObject>
-  dialectOf: (name: DialectName) => Pick<Dialect, 'encodeError'>
+  dialectOf: (name: DialectName) => Pick<Dialect, 'encodeError'> | Promise<Pick<Dialect, 'encodeError'>>
   /** Further GET paths (`/`, `/metrics`). */
   pages: Readonly<Record<string, Page>>
   newId: (prefix: string) => string
@@ -66,14 +66,15 @@ const ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>([
 ])
 /** What nearly every client asks for; the rules below would find nothing to change. */
 const PLAIN_PATH = /^\/v1(?:\/[a-z_]+)+$/
+const ID_HEADER = 'dario-request-id'
 const PAGE: Route = { methods: GET, operation: 'own' }
 
 /** Returns the listener for `request` events of a node:http server. */
 export function createHandler(options: HandlerOptions): (request: IncomingMessage, response: ServerResponse) => void {
   return function handle(request, response) {
     const id = options.newId('req_')
-    response.setHeader('dario-request-id', id)
     serve(options, request, response, id).catch((thrown: unknown) => fail(options, request, response, id, thrown))
+      .catch(() => response.destroy()) // not even the words for an error could be loaded; the log has it
   }
 }
 
@@ -84,10 +85,13 @@ async function serve(
   const { guard, exchange } = options
   const { loopback, origin, preflight } = guard.checkSource(request)
   if (origin !== undefined) allowOrigin(request, response, origin)
-  if (preflight) return void response.writeHead(204).end()
+  // The exchange names its answers itself: a header set apart makes Node take the slow way through all of them.
+  const name = (): unknown => response.setHeader(ID_HEADER, id)
+  if (preflight) return void response.writeHead(204, { [ID_HEADER]: id }).end()
   const { path, query } = parseTarget(request.url ?? '')
   const method = request.method ?? ''
   if (path === '/health' && GET.includes(method)) {
+    name()
     return respond(request, response, 200, await options.health(isAuthorised(guard, request)))
   }
   const page = options.pages[path]
@@ -102,8 +106,9 @@ async function serve(
     response.setHeader('allow', allow)
     throw new DarioError('method_not_allowed', `${toPrintable(path)} takes ${allow}, not ${toPrintable(method)}`)
   }
-  if (page !== undefined) return page.serve(request, response)
   const { operation, dialect = readDialect(request) } = route
+  if (operation === 'own') name()
+  if (page !== undefined) return page.serve(request, response)
   if (operation === 'own') return respond(request, response, 200, await answerModels(options, request, path, query))
   const body = await readBody(request, options.settings().maxBodyBytes)
   const { headers } = request
@@ -202,9 +207,9 @@ function readDialect(request: IncomingMessage): DialectName {
   return 'anthropic-version' in request.headers ? 'anthropic' : 'chat'
 }
 
-function fail(
+async function fail(
   options: HandlerOptions, request: IncomingMessage, response: ServerResponse, id: string, thrown: unknown,
-): void {
+): Promise<void> {
   const error = toDarioError(thrown)
   if (error.code === 'client_closed' || response.destroyed) return
   // The client gets one sentence; what really happened is for the log alone (pitfall E10).
@@ -213,7 +218,8 @@ function fail(
   const what = toPrintable(`${request.method} ${path}`)
   options.log(`${id} ${what} refused: ${error.status} ${error.code}: ${error.message}${cause}`)
   if (response.headersSent) return void response.destroy()
+  response.setHeader(ID_HEADER, id)
   if (error.retryAfterMs !== undefined) response.setHeader('retry-after', Math.ceil(error.retryAfterMs / 1000))
-  const { status, body } = options.dialectOf(readDialect(request)).encodeError(error, id)
+  const { status, body } = (await options.dialectOf(readDialect(request))).encodeError(error, id)
   respond(request, response, status, body)
 }

@@ -224,7 +224,6 @@ function limitCacheMarks(body: JsonObject): void {
 }
 
 function encodeBetas(messages: Message[]): Record<string, string> {
-  const sources = messages.flatMap((message) => message.content.map((block) => block['source']))
-  const hasFile = sources.some((source) => isObject(source) && source['type'] === 'file')
-  return hasFile ? { 'anthropic-beta': 'files-api-2025-04-14' } : {}
+  const isFile = ({ source }: JsonObject): boolean => isObject(source) && source['type'] === 'file'
+  return messages.some(({ content }) => content.some(isFile)) ? { 'anthropic-beta': 'files-api-2025-04-14' } : {}
 }

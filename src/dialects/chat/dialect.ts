@@ -10,6 +10,7 @@ import { createStreamDecoder, decodeReply, endOf, isPreamble } from './decode-st
 import { encodeRequest, repairBody } from './encode-request.ts'
 import { createStreamEncoder, encodeReply } from './encode-stream.ts'
 import { decodeError, encodeError, encodeStreamError, readRepairs } from './error.ts'
+import { toFamily } from './families.ts'
 import { readUsage } from './wire.ts'
 
 export const chatDialect: Dialect = {
@@ -19,5 +20,6 @@ export const chatDialect: Dialect = {
   createStreamEncoder, encodeReply,
   encodeError, encodeStreamError, keepAlive: KEEP_ALIVE,
   decodeError, readRepairs, repairBody,
+  mustAskUsage: (target) => toFamily(target).openFields,
   readUsage, isPreamble, endOf,
 }

@@ -21,39 +21,6 @@ const KNOWN = new Set([
   'service_tier', 'stream', 'stream_options', 'store', 'include', 'metadata', 'client_metadata', 'truncation',
 ])
 
-export interface StoredResponse {
-  /** The request's input items, history included. */
-  input: JsonObject[]
-  /** The answer's items. */
-  output: JsonObject[]
-}
-
-/** A bare string is one user message. */
-export function toItems(input: unknown): Json[] {
-  if (typeof input === 'string') return [{ type: 'message', role: 'user', content: input }]
-  return optionalArr(input) ?? []
-}
-
-type Find = (id: string) => JsonObject | undefined
-
-/**
- * The same request without `previous_response_id`: the stored history stands before its input, and references to
- * stored items are replaced by them (pitfall R18); `find` knows those of other answers. Instructions are not
- * inherited, as the API has it.
- */
-export function expandInput(body: JsonObject, stored: StoredResponse | undefined, find: Find = () => undefined): JsonObject {
-  const history = stored === undefined ? [] : [...stored.input, ...stored.output]
-  const byId = new Map(history.map((item) => [item['id'], item]))
-  const items = toItems(body['input'])
-  const input = items.map((item) => {
-    if (!isObject(item) || item['type'] !== 'item_reference') return item
-    return byId.get(item['id']) ?? find(optionalStr(item['id']) ?? '') ?? item
-  })
-  if (stored === undefined) return input.every((item, index) => item === items[index]) ? body : { ...body, input }
-  const { previous_response_id: _, ...rest } = body
-  return { ...rest, input: [...history, ...input] }
-}
-
 export function decodeRequest(body: JsonObject): { request: HubRequest; warnings: Warning[] } {
   refuseServerHeld(body)
   const warnings: Warning[] = []

@@ -1,0 +1,191 @@
+/**
+ * Connections to one upstream: each carries one request at a time, and is kept for the next one.
+ * https://www.rfc-editor.org/rfc/rfc9112#section-9.3
+ * @module
+ */
+import type { IncomingHttpHeaders } from 'node:http'
+import type { Socket } from 'node:net'
+import { createResponseParser } from './response-parser.ts'
+import type { Connector } from './tunnel.ts'
+
+/** Who waits for an answer. After `end` or `fail` nothing more is told. */
+export interface Waiting {
+  head(status: number, headers: IncomingHttpHeaders): void
+  /** False: enough for now, until `resume`. */
+  body(bytes: Buffer): boolean
+  end(): void
+  /** Node's error, the parser's, or one with the code ECONNRESET for a connection that was closed. */
+  fail(cause: unknown): void
+}
+
+export interface Connection {
+  /** It carried a request before, so its other side may have hung up meanwhile. */
+  readonly isReused: boolean
+  /** `head` ends with its blank line. */
+  send(method: string, head: string, body: Buffer | string | undefined, waiting: Waiting): void
+  resume(): void
+  /** Ends it and tells nobody. */
+  destroy(): void
+  /** Keeps it for another request: nothing was sent on it. */
+  release(): void
+}
+
+export interface Connections {
+  /** A kept one, or undefined. */
+  take(): Connection | undefined
+  /** Rejects with why there is no connection. */
+  open(): Promise<Connection>
+  close(): void
+}
+
+/** Up to this size head and body are copied into one buffer: a second one costs a system call's worth. */
+const SMALL_BODY = 65_536
+const MOST_KEPT = 256
+/** Of a server that says how long it keeps its end; its clock runs while that travels. In ms. */
+const LONGEST_IDLE = 60_000
+const HINT_MARGIN = 1000
+
+interface Kept extends Connection {
+  /** `performance.now()` after which it is not used again. */
+  until: number
+}
+
+/** @param idle milliseconds that a connection is kept without a request, where the other side does not say */
+export function createConnections(connector: Connector, idle: number): Connections {
+  const kept: Kept[] = []
+  const all = new Set<Connection>()
+  let sweeper: NodeJS.Timeout | undefined
+  let isClosed = false
+
+  function sweep(): void {
+    const time = performance.now()
+    for (const connection of [...kept]) if (connection.until <= time) connection.destroy()
+    if (kept.length > 0) return
+    clearInterval(sweeper)
+    sweeper = undefined
+  }
+
+  function keep(connection: Kept, ms: number): void {
+    if (isClosed || ms <= 0) return connection.destroy()
+    connection.until = performance.now() + ms
+    kept.push(connection)
+    if (kept.length > MOST_KEPT) kept.shift()!.destroy()
+    sweeper ??= setInterval(sweep, idle / 4).unref()
+  }
+
+  function create(socket: Socket): Kept {
+    const parser = createResponseParser()
+    let waiting: Waiting | undefined
+    let keepFor = idle
+    let isPaused = false
+
+    function fail(cause: unknown): void {
+      const told = waiting
+      waiting = undefined
+      forget()
+      socket.destroy()
+      told?.fail(cause)
+    }
+    function forget(): void {
+      all.delete(connection)
+      const at = kept.indexOf(connection)
+      if (at !== -1) kept.splice(at, 1)
+    }
+    function hungUp(): void {
+      if (waiting === undefined || !parser.finish()) fail(Object.assign(new Error('closed'), { code: 'ECONNRESET' }))
+    }
+
+    const reader = {
+      head(status: number, headers: IncomingHttpHeaders): void {
+        const [, seconds] = /timeout=(\d{1,5})/i.exec(String(headers['keep-alive'] ?? '')) ?? []
+        keepFor = seconds === undefined ? idle : Math.min(LONGEST_IDLE, Number(seconds) * 1000 - HINT_MARGIN)
+        waiting?.head(status, headers)
+      },
+      body(bytes: Buffer): void {
+        if (waiting?.body(bytes) !== false) return
+        isPaused = true
+        socket.pause()
+      },
+      end(persists: boolean): void {
+        const told = waiting
+        waiting = undefined
+        connection.resume() // to see when the other side hangs up
+        connection.isReused = true
+        // An answer before the whole request is told, but what is left of that cannot be taken back.
+        if (persists && socket.writableLength === 0 && !socket.destroyed) connection.release()
+        else connection.destroy()
+        told?.end()
+      },
+    }
+
+    const connection: Kept & { isReused: boolean } = {
+      isReused: false,
+      until: 0,
+      send(method, head, body, told) {
+        waiting = told
+        parser.expect(method, reader)
+        write(socket, head, body)
+      },
+      resume() {
+        if (isPaused) socket.resume()
+        isPaused = false
+      },
+      destroy() {
+        waiting = undefined
+        forget()
+        socket.destroy()
+      },
+      release() {
+        keep(connection, keepFor)
+      },
+    }
+    all.add(connection)
+    socket.unref() // it is the requests that keep a process alive
+    socket.on('data', (bytes: Buffer) => {
+      try {
+        parser.push(bytes)
+      } catch (fault) {
+        fail(fault)
+      }
+    })
+    socket.on('error', fail).on('end', hungUp).on('close', hungUp)
+    return connection
+  }
+
+  return {
+    take() {
+      const time = performance.now()
+      // The last one first: the others may then rest until they are closed.
+      for (let last = kept.pop(); last !== undefined; last = kept.pop()) {
+        if (last.until > time) return last
+        last.destroy()
+      }
+      return undefined
+    },
+    open: async () => create(await connector.connect()),
+    close() {
+      isClosed = true
+      connector.close()
+      clearInterval(sweeper)
+      for (const connection of all) connection.destroy()
+    },
+  }
+}
+
+function write(socket: Socket, head: string, body: Buffer | string | undefined): void {
+  if (body === undefined || body.length === 0) {
+    socket.write(head, 'latin1')
+  } else if (body.length <= SMALL_BODY) {
+    const size = Buffer.byteLength(body)
+    const bytes = Buffer.allocUnsafe(head.length + size)
+    bytes.write(head, 'latin1')
+    if (typeof body === 'string') bytes.write(body, head.length)
+    else body.copy(bytes, head.length)
+    socket.write(bytes)
+  } else {
+    socket.cork()
+    socket.write(head, 'latin1')
+    socket.write(body)
+    socket.uncork()
+  }
+}
