@@ -5,8 +5,8 @@
 
 export interface InFlight<Item> {
   add(item: Item): void
-  /** An item that is not there makes no difference. */
-  delete(item: Item): void
+  /** Whether it was there. */
+  delete(item: Item): boolean
   has(item: Item): boolean
   count(): number
   /** In no order; a copy, so that items may leave meanwhile. */
@@ -26,9 +26,10 @@ export function createInFlight<Item>(): InFlight<Item> {
     },
     delete(item) {
       const at = items.indexOf(item)
-      if (at === -1) return
+      if (at === -1) return false
       const last = items.pop()!
       if (last !== item) items[at] = last
+      return true
     },
     has: (item) => items.includes(item),
     count: () => items.length,

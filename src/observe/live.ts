@@ -3,6 +3,7 @@
  * `dario watch`. Whoever subscribes gets the whole state each time, so that a missed one costs nothing.
  * @module
  */
+import { createInFlight } from '../hub/in-flight.ts'
 import type { KeyState } from '../backends/pool.ts'
 import type { Observer, RequestRecord } from '../hub/record.ts'
 import type { Usage } from '../hub/types.ts'
@@ -84,7 +85,7 @@ const BEAT = 250 // ms
 const MAX_NAME = 200 // clients choose names, and may choose long ones
 
 export function createLive({ now, version, backends, history }: LiveOptions): Live {
-  const running = new Set<Readonly<RequestRecord>>()
+  const running = createInFlight<Readonly<RequestRecord>>()
   const finished: Readonly<RequestRecord>[] = []
   const errors: Readonly<RequestRecord>[] = []
   const born = now()
@@ -139,9 +140,9 @@ export function createLive({ now, version, backends, history }: LiveOptions): Li
     read() {
       const time = now()
       const { hours, days, sources } = begin()
-      const all = [...finished, ...running].slice(-MOST_REQUESTS)
+      const all = [...finished, ...running.list().sort((a, b) => a.time - b.time)].slice(-MOST_REQUESTS)
       return {
-        time, version, running: running.size,
+        time, version, running: running.count(),
         requests: all.reverse().map((record) => toRequest(record, running.has(record), time)),
         errors: errors.map((record) => toRequest(record, false, time)).reverse(),
         hours: fill([...hours, ...own.hours], Array.from({ length: HOURS }, (_, index) => startOfHour(time) - (HOURS - 1 - index) * HOUR)),
