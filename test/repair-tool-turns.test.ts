@@ -35,6 +35,13 @@ test('R7: a result with an empty id becomes user text', () => {
   ])
 })
 
+test('R7: calls with an empty id get ids of their own, and each keeps its result', () => {
+  const turns = [assistant(call('')), user(result('', 'one')), assistant(call('', '{"n":2}')), user(result('', 'two'))]
+  deepStrictEqual(shape(repairToolTurns(turns).turns), [
+    ['assistant', 'call call_without_id'], ['user', 'result call_without_id'], ['assistant', 'call call_without_id_2'], ['user', 'result call_without_id_2'],
+  ])
+})
+
 test('A2: a call without a result gets one that says so, in call order', () => {
   const { turns, warnings } = repairToolTurns([assistant(call('a'), call('b')), user(result('b'), text('go on'))])
   deepStrictEqual(shape(turns), [['assistant', 'call a', 'call b'], ['user', 'result a', 'result b'], ['user', 'go on']])

@@ -86,8 +86,9 @@ function takeCall(
     warnings.push({ path, reason: `a second call ${block.id} is left out` })
     return undefined
   }
+  const id = block.id === '' ? 'call_without_id' : block.id // vendors refuse an empty one
   // Some local servers count their ids anew in every answer; each vendor wants them unique.
-  const uses = before === undefined ? block.id : nextId(before.block.id, block.id)
+  const uses = before === undefined ? id : nextId(before.block.id, id)
   const call: Call = { block: uses === block.id ? block : { ...block, id: uses }, wireId: block.id }
   latest.set(block.id, call)
   return call
