@@ -9,6 +9,7 @@ import { describe } from './describe.ts'
 import { answerFailure, pickFailure } from './failure.ts'
 import { createOpen } from './open.ts'
 import { parseBody } from './prepare.ts'
+import { createDeadlines } from '../hub/deadlines.ts'
 import { createInFlight } from '../hub/in-flight.ts'
 import type { Backend } from '../backends/backend.ts'
 import type { Gate } from '../backends/gate.ts'
@@ -59,9 +60,12 @@ export interface ExchangeTools {
   stalledReader: number
 }
 
+const DEADLINE_STEP = 100 // ms by which one may be noticed too late
+
 export function createExchange(tools: ExchangeTools): Exchange {
   const { pool, observer, now } = tools
   const running = createInFlight<Cancel>()
+  const deadlines = createDeadlines(DEADLINE_STEP)
   const uncounted = new Set<string>()
   const open = createOpen(tools)
   const attempt = createAttempt({
@@ -76,8 +80,12 @@ export function createExchange(tools: ExchangeTools): Exchange {
     const leave = (): void => {
       if (running.has(cancel)) cancel.abort(new DarioError('client_closed', 'the client closed the connection'))
     }
-    const late = setTimeout(() => cancel.abort(new DarioError('upstream_timeout', `no answer within the deadline of ${settings.deadline} ms; ` +
-      'the setting deadline changes it')), settings.deadline)
+    const deadline = {
+      until: performance.now() + settings.deadline,
+      late: () => cancel.abort(new DarioError('upstream_timeout', `no answer within the deadline of ${settings.deadline} ms; ` +
+        'the setting deadline changes it')),
+    }
+    deadlines.add(deadline)
     running.add(cancel)
     response.on('close', leave)
     if (response.destroyed) leave() // it left while its body was unpacked: that event is over
@@ -88,7 +96,7 @@ export function createExchange(tools: ExchangeTools): Exchange {
     } catch (thrown) {
       settle(job, thrown)
     } finally {
-      clearTimeout(late)
+      deadlines.delete(deadline)
       running.delete(cancel)
       job.reply.close()
     }

@@ -84,13 +84,16 @@ export async function relayBody(job: Job, upstream: Upstream, commit: () => void
   const seen: Buffer[] = []
   let size = 0
   let committed = false
-  const isJson = (upstream.headers['content-type'] ?? '').includes('json') && upstream.headers['content-encoding'] === undefined
+  const isPlain = upstream.headers['content-encoding'] === undefined
+  const isJson = isPlain && (upstream.headers['content-type'] ?? '').includes('json')
+  const length = isPlain ? Number(upstream.headers['content-length']) : NaN
   try {
     await pump(upstream.body, job.signal, (bytes) => {
       if (!committed) commit()
       committed = true
       size += bytes.length
       if (isJson && size <= MAX_LOOK_BYTES) seen.push(bytes)
+      if (size === length) return reply.end(bytes) // one write less than with an end apart
       return reply.write(bytes) ? undefined : reply.drained()
     })
   } catch (error) {

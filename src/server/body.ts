@@ -7,6 +7,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { promisify } from 'node:util'
 import * as zlib from 'node:zlib'
 import { DarioError } from '../errors.ts'
+import { createDeadlines } from '../hub/deadlines.ts'
 import type { JsonObject } from '../hub/types.ts'
 
 type Decompress = (bytes: Buffer, options: { maxOutputLength: number }) => Promise<Buffer>
@@ -37,6 +38,7 @@ function readZstd(library: object): [string, Decompress][] {
   return [['zstd', promisify<Buffer, zlib.ZlibOptions, Buffer>(library.zstdDecompress as typeof zlib.gunzip)]]
 }
 
+const patience = createDeadlines(250)
 let expanding: Promise<unknown> = Promise.resolve()
 
 /**
@@ -82,13 +84,15 @@ function collect(request: IncomingMessage, limitBytes: number, stallMs: number):
     const chunks: Buffer[] = []
     let size = 0
     let settled = false
-    const timer = setTimeout(() => {
-      settle(new DarioError('timeout', `No byte of the request body came for ${stallMs} ms; send the request again`))
-    }, stallMs)
+    const deadline = {
+      until: performance.now() + stallMs,
+      late: () => settle(new DarioError('timeout', `No byte of the request body came for ${stallMs} ms; send the request again`)),
+    }
+    patience.add(deadline)
     function settle(error: DarioError | undefined): void {
       if (settled) return
       settled = true // the listeners stay: taking them off costs more than late calls
-      clearTimeout(timer)
+      patience.delete(deadline)
       if (error !== undefined) {
         request.pause()
         return reject(error)
@@ -101,7 +105,7 @@ function collect(request: IncomingMessage, limitBytes: number, stallMs: number):
       size += chunk.length
       if (size > limitBytes) return settle(tooLarge(limitBytes))
       chunks.push(chunk)
-      timer.refresh()
+      deadline.until = performance.now() + stallMs
     }
     function onEnd(): void {
       settle(undefined)

@@ -139,7 +139,7 @@ function trackConnections(server: Server): Connections {
     // Shutting down waits for answers of models; a GET (a list, an open dashboard) can be asked for again.
     const one = { response, socket, isAwaited: method !== 'GET' }
     open.add(one)
-    response.once('close', () => {
+    response.on('close', () => {
       open.delete(one)
       if (!closing) return
       socket.end(() => socket.destroy())
