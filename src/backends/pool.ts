@@ -131,6 +131,11 @@ export function createPool(now: () => number, random: () => number = Math.random
     return headroom !== undefined && headroom.until > now() && headroom.share < LOW_HEADROOM
   }
 
+  /** What may rest: the backend, the key, the key for one family of models. Mostly nothing does. */
+  function namesOf({ backend, nodeId, limitId }: Candidate): readonly string[] {
+    return rests.size === 0 ? [] : [backend.id, nodeId, limitId]
+  }
+
   function restOf(candidate: Candidate): number {
     let until = 0
     for (const name of namesOf(candidate)) until = Math.max(until, rests.get(name)?.until ?? 0)
@@ -145,11 +150,10 @@ export function createPool(now: () => number, random: () => number = Math.random
   function take(waiting: Candidate[], isFirst: boolean): Candidate | undefined {
     let best = -1
     let soonest = Infinity
-    for (const [index, candidate] of waiting.entries()) {
-      const until = restOf(candidate)
-      if (until >= soonest || (until > 0 && !isFirst && retriesLeft(candidate.nodeId) < 1)) continue
-      best = index
-      soonest = until
+    for (let index = 0; index < waiting.length; index++) {
+      const until = restOf(waiting[index]!)
+      if (until >= soonest || (until > 0 && !isFirst && retriesLeft(waiting[index]!.nodeId) < 1)) continue
+      [best, soonest] = [index, until]
       if (until === 0) break
     }
     const [taken] = best === -1 ? [] : waiting.splice(best, 1)
@@ -235,10 +239,6 @@ function remember<Value>(map: Map<string, Value>, name: string, value: Value): v
   if (oldest !== undefined) map.delete(oldest)
 }
 
-/** What may rest: the backend, the key, the key for one family of models. */
-function namesOf({ backend, nodeId, limitId }: Candidate): string[] {
-  return [backend.id, nodeId, limitId]
-}
 
 /**
  * '' where the whole key is limited. `claude-opus-5-20260101` and `claude-opus-5-latest` share their limits: a date or

@@ -78,7 +78,8 @@ export function createExchange(tools: ExchangeTools): Exchange {
     const settings = tools.settings()
     const cancel = createCancel()
     const leave = (): void => {
-      if (running.has(cancel)) cancel.abort(new DarioError('client_closed', 'the client closed the connection'))
+      // A response closes after its last byte too.
+      if (running.has(cancel) && !response.writableFinished) cancel.abort(new DarioError('client_closed', 'the client closed the connection'))
     }
     const deadline = {
       until: performance.now() + settings.deadline,

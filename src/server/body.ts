@@ -119,7 +119,8 @@ function collect(request: IncomingMessage, limitBytes: number, stallMs: number):
 
 /** In the order in which to take them off. */
 function readLayers(header: string | undefined): [string, Decompress][] {
-  const names = (header ?? '').toLowerCase().split(',').map((name) => name.trim())
+  if (header === undefined) return []
+  const names = header.toLowerCase().split(',').map((name) => name.trim())
     .filter((name) => name !== '' && name !== 'identity')
   const layers = names.flatMap((name): [string, Decompress][] => {
     const decompress = DECOMPRESS.get(name)
