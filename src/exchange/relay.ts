@@ -15,6 +15,8 @@ import type { Job } from './job.ts'
 /** Held back until the first real event, so that an error before it can still become another candidate's turn. */
 export const MAX_PREAMBLE_BYTES = 262_144
 const MAX_EVENT_BYTES = 16_777_216
+/** Any client takes this much at once, so nobody need wait until it is read. */
+const SMALL_BODY = 16_384
 /** A JSON answer of up to this size is looked at for its usage. */
 const MAX_LOOK_BYTES = 8_388_608
 
@@ -93,7 +95,7 @@ export async function relayBody(job: Job, upstream: Upstream, commit: () => void
       committed = true
       size += bytes.length
       if (isJson && size <= MAX_LOOK_BYTES) seen.push(bytes)
-      if (size === length) return reply.end(bytes) // one write less than with an end apart
+      if (size === length && size <= SMALL_BODY) return reply.end(bytes) // one write less than with an end apart
       return reply.write(bytes) ? undefined : reply.drained()
     })
   } catch (error) {
