@@ -126,6 +126,8 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
     dialect: dialects.get,
     gate: (backend) => house.gates.get(backend),
     preparer: createPreparer({
+      maxStoredAnswers: config.maxStoredAnswers,
+      maxStoredBytes: config.maxStoredBytes,
       countsUsage: observation.countsUsage,
       maxOutputTokens: (backend, model) => house.known.get(`${backend}:${model}`)?.maxOutputTokens,
     }),

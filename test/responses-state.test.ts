@@ -84,3 +84,11 @@ test('state: a broken answer is not kept', async (context) => {
   const id = JSON.parse(/"resp_[\w-]+"/.exec(text)![0]) as string
   strictEqual((await ask(url, 'responses', 'chat/m', { previous_response_id: id })).status, 400)
 })
+
+test('state: with maxStoredAnswers 0 nothing is kept, and the refusal says what to send instead', async (context) => {
+  const { url } = await start(context, { maxStoredAnswers: 0 })
+  const first = await readId(await ask(url, 'responses', 'chat/m', { input: 'first question' }))
+  const refused = await ask(url, 'responses', 'chat/m', { input: 'second question', previous_response_id: first })
+  strictEqual(refused.status, 400)
+  match(await refused.text(), /previous_response_id.*whole conversation as input/)
+})

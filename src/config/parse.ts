@@ -12,7 +12,7 @@ import type { AccessKeyConfig, BackendConfig, BudgetConfig, Config, ConfigFlags,
 import { memberPath } from './json-text.ts'
 import { nearest } from './nearest.ts'
 
-const TOP = ['host', 'port', 'accessKeys', 'allowedHosts', 'allowedOrigins', 'maxBodyBytes', 'deadline', 'attempts',
+const TOP = ['host', 'port', 'accessKeys', 'allowedHosts', 'allowedOrigins', 'maxBodyBytes', 'maxStoredAnswers', 'maxStoredBytes', 'deadline', 'attempts',
   'backends', 'routes', 'aliases', 'budgets', 'usageDays'] as const
 
 function readRoute(value: unknown, path: string, backends: Record<string, BackendConfig>): RouteConfig {
@@ -124,6 +124,8 @@ export function parseConfig(json: unknown, environment: Environment = {}, flags:
     allowedHosts: readList(given.allowedHosts ?? [], 'allowedHosts', readText),
     allowedOrigins: readList(given.allowedOrigins ?? [], 'allowedOrigins', readText),
     maxBodyBytes: readNumber(given.maxBodyBytes ?? 67_108_864, 'maxBodyBytes', 1024, 1_073_741_824),
+    maxStoredAnswers: readNumber(given.maxStoredAnswers ?? 4000, 'maxStoredAnswers', 0, 1_000_000),
+    maxStoredBytes: readNumber(given.maxStoredBytes ?? 67_108_864, 'maxStoredBytes', 0, 1e12),
     deadline: readNumber(given.deadline ?? 3_600_000, 'deadline', 1, MAX_TIMER),
     attempts: readNumber(given.attempts ?? 8, 'attempts', 1, 100),
     backends,

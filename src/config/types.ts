@@ -91,6 +91,9 @@ export interface Config {
   allowedOrigins: string[]
   /** Bytes; default 64 MiB. */
   maxBodyBytes: number
+  /** Answers and their items kept in memory for `previous_response_id`, and their bytes; default 4,000 and 64 MiB. As of the start. */
+  maxStoredAnswers: number
+  maxStoredBytes: number
   /** Milliseconds for a whole request, all attempts together; default 3,600,000. */
   deadline: number
   /** Upstream attempts per request; default 8. */
@@ -115,6 +118,8 @@ export interface ConfigInput {
   allowedHosts?: string[]
   allowedOrigins?: string[]
   maxBodyBytes?: number
+  maxStoredAnswers?: number
+  maxStoredBytes?: number
   deadline?: number
   attempts?: number
   backends?: Record<string, Partial<Omit<BackendConfig, 'type' | 'keys' | 'timeouts' | 'discovered'>> & {

@@ -40,6 +40,9 @@ export interface Encoded extends Pick<EncodedRequest, 'headers' | 'warnings' | '
 }
 
 export interface PreparerLimits {
+  /** Of what is kept for `previous_response_id`. */
+  maxStoredAnswers: number
+  maxStoredBytes: number
   /** Somebody counts tokens. */
   countsUsage: () => boolean
   maxOutputTokens: (backend: string, model: string) => number | undefined
@@ -61,7 +64,7 @@ const WORDS: Record<DialectName, Readonly<Record<string, string>>> = {
 export function createPreparer(limits: PreparerLimits): Preparer {
   const repairs = createRepairs()
   const reasoning = createReasoningStore()
-  const responses = createResponseStore()
+  const responses = createResponseStore(limits.maxStoredAnswers, limits.maxStoredBytes)
 
   /** With what is kept of answers of ours in place; a vendor's own are the vendor's to know, and stay as they are. */
   function expand(body: JsonObject, owner: string | undefined): JsonObject {
