@@ -94,3 +94,14 @@ test('connections: a kept connection does not keep a program alive, a request do
   equal(code, 0)
   match(output, /"late":true/)
 })
+
+test('connections: a kept one that breaks inside the head of an answer is an error: the request was read, and is not sent twice', async (t) => {
+  const raw = await startRaw(t, (socket) => {
+    socket.write(FINE)
+    socket.once('data', () => socket.end('HTTP/1.1 200 O'))
+  })
+  const backend = startBackend(t, raw.url)
+  await readText(await backend.send(makeCall(), KEY, never()))
+  await rejects(backend.send(makeCall(), KEY, never()), { name: 'DarioError', code: 'upstream_unreachable' })
+  equal(raw.sockets.length, 1)
+})

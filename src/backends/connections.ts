@@ -14,8 +14,11 @@ export interface Waiting {
   /** False: enough for now, until `resume`. */
   body(bytes: Buffer): boolean
   end(): void
-  /** Node's error, the parser's, or one with the code ECONNRESET for a connection that was closed. */
-  fail(cause: unknown): void
+  /**
+   * Node's error, the parser's, or one with the code ECONNRESET for a connection that was closed. `wasHeard`: something
+   * of an answer had come, so the request was read.
+   */
+  fail(cause: unknown, wasHeard: boolean): void
 }
 
 export interface Connection {
@@ -78,13 +81,14 @@ export function createConnections(connector: Connector, idle: number): Connectio
     let waiting: Waiting | undefined
     let keepFor = idle
     let isPaused = false
+    let isHeard = false
 
     function fail(cause: unknown): void {
       const told = waiting
       waiting = undefined
       forget()
       socket.destroy()
-      told?.fail(cause)
+      told?.fail(cause, isHeard)
     }
     function forget(): void {
       all.delete(connection)
@@ -123,6 +127,7 @@ export function createConnections(connector: Connector, idle: number): Connectio
       until: 0,
       send(method, head, body, told) {
         waiting = told
+        isHeard = false
         parser.expect(method, reader)
         write(socket, head, body)
       },
@@ -142,6 +147,7 @@ export function createConnections(connector: Connector, idle: number): Connectio
     all.add(connection)
     socket.unref() // it is the requests that keep a process alive
     socket.on('data', (bytes: Buffer) => {
+      isHeard = true
       try {
         parser.push(bytes)
       } catch (fault) {

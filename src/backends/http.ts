@@ -102,8 +102,8 @@ export function createHttpBackend(options: HttpBackendOptions): Backend {
           deadlines.delete(deadline)
           body?.push(null)
         },
-        fail(cause) {
-          if (body === undefined && kept !== undefined && isStale(cause, started)) {
+        fail(cause, wasHeard) {
+          if (!wasHeard && kept !== undefined && isStale(cause, started)) {
             finish()
             resolve('stale')
           } else stop((body === undefined ? explain : explainBreak)(cause, id, base.host))
