@@ -59,13 +59,8 @@ export function findProgram(
   const path = environment['PATH'] ?? environment['Path'] ?? ''
   const folders = bare ? path.split(windows ? ';' : delimiter).filter((folder) => folder !== '') : ['']
   const endings = windows && !/\.(exe|com|cmd|bat)$/i.test(name) ? ['.exe', '.com', '.cmd', '.bat'] : ['']
-  for (const folder of folders) {
-    for (const ending of endings) {
-      const file = (folder === '' ? name : join(folder, name)) + ending
-      if (isRunnable(file)) return file
-    }
-  }
-  return undefined
+  const files = folders.flatMap((folder) => endings.map((ending) => (folder === '' ? name : join(folder, name)) + ending))
+  return files.find(isRunnable)
 }
 
 function isRunnable(file: string): boolean {
@@ -90,33 +85,31 @@ export function toArguments(settings: Settings, files: RunFiles): string[] {
 }
 
 /** What every call of the program gets; `extra` (the backend's `env`) wins. */
-export function toEnvironment(
-  environment: Environment, configDir: string | undefined, extra: Environment,
-): Record<string, string> {
-  const env: Record<string, string> = {}
-  for (const [name, value] of Object.entries(environment)) {
-    if (value !== undefined && PASSED.has(name.toUpperCase())) env[name] = value
-  }
+export function toEnvironment(environment: Environment, configDir: string | undefined, extra: Environment): Environment {
   // The bridge is on loopback: added, never overwritten (X7).
-  const direct = environment['NO_PROXY'] ?? environment['no_proxy']
-  env['NO_PROXY'] = env['no_proxy'] = direct === undefined || direct === '' ? '127.0.0.1' : `${direct},127.0.0.1`
-  Object.assign(env, SWITCHES)
-  if (configDir !== undefined) env['CLAUDE_CONFIG_DIR'] = configDir
-  for (const [name, value] of Object.entries(extra)) if (value !== undefined) env[name] = value
-  return env
+  const others = environment['NO_PROXY'] || environment['no_proxy']
+  const direct = others ? `${others},127.0.0.1` : '127.0.0.1'
+  return {
+    ...Object.fromEntries(Object.entries(environment).filter(([name]) => PASSED.has(name.toUpperCase()))),
+    NO_PROXY: direct, no_proxy: direct,
+    ...SWITCHES,
+    ...(configDir === undefined ? {} : { CLAUDE_CONFIG_DIR: configDir }),
+    ...extra,
+  }
 }
 
 /** What one run gets besides. */
-export function toRunEnvironment(settings: Settings, files: RunFiles): Record<string, string> {
+export function toRunEnvironment(settings: Settings, files: RunFiles): Environment {
+  const temp = join(files.folder, 'tmp')
   return {
-    TMPDIR: join(files.folder, 'tmp'), TMP: join(files.folder, 'tmp'), TEMP: join(files.folder, 'tmp'),
-    XDG_CACHE_HOME: join(files.folder, 'cache'),
-    ...(settings.maxTokens === undefined ? {} : { CLAUDE_CODE_MAX_OUTPUT_TOKENS: String(settings.maxTokens) }),
-    ...(settings.thinking === undefined ? {} : { MAX_THINKING_TOKENS: settings.thinking }),
-    ...(files.history === undefined ? {} : { CLAUDE_CODE_RESUME_INTERRUPTED_TURN: '1' }),
+    TMPDIR: temp, TMP: temp, TEMP: temp, XDG_CACHE_HOME: join(files.folder, 'cache'),
+    CLAUDE_CODE_MAX_OUTPUT_TOKENS: settings.maxTokens?.toString(),
+    MAX_THINKING_TOKENS: settings.thinking,
+    CLAUDE_CODE_RESUME_INTERRUPTED_TURN: files.history && '1',
   }
 }
 
+/** @throws Error of the file system; nothing is left then. */
 export async function writeFiles(
   temp: string, system: string, door: { url: string; bearer: string } | undefined, transcript: string | undefined,
 ): Promise<RunFiles> {
@@ -126,15 +119,19 @@ export async function writeFiles(
     return join(folder, name)
   }
   // Without the time a call fails after 60 s, and after 300 s without progress: a person may be asked for permission.
-  const headers = { authorization: `Bearer ${door?.bearer ?? ''}` }
-  const server = door && { type: 'http', url: door.url, headers, timeout: 86_400_000 }
-  const [systemFile, mcp, history] = await Promise.all([
-    write('system.txt', system),
-    write('mcp.json', JSON.stringify({ mcpServers: server === undefined ? {} : { dario: server } })),
-    transcript === undefined ? undefined : write('history.jsonl', transcript),
-    mkdir(join(folder, 'tmp')), mkdir(join(folder, 'cache')),
-  ])
-  return { folder, system: systemFile, mcp, history }
+  const server = door && { type: 'http', url: door.url, headers: { authorization: `Bearer ${door.bearer}` }, timeout: 86_400_000 }
+  try {
+    const [systemFile, mcp, history] = await Promise.all([
+      write('system.txt', system),
+      write('mcp.json', JSON.stringify({ mcpServers: { dario: server } })),
+      transcript === undefined ? undefined : write('history.jsonl', transcript),
+      mkdir(join(folder, 'tmp')), mkdir(join(folder, 'cache')),
+    ])
+    return { folder, system: systemFile, mcp, history }
+  } catch (cause) {
+    await removeFiles(folder)
+    throw cause
+  }
 }
 
 /** What cannot be deleted (a virus scanner holds it) stays in the system's temporary folder. */

@@ -6,27 +6,27 @@
 import { Readable } from 'node:stream'
 import type { Signal, Upstream } from '../backends/backend.ts'
 import { DarioError } from '../errors.ts'
+import { toFields } from '../hub/json.ts'
 import type { JsonObject } from '../hub/types.ts'
 import { createAnswer, encodeMessage } from './answer.ts'
 import type { Answer } from './answer.ts'
-import type { Bridge, Door } from './bridge.ts'
+import type { Bridge } from './bridge.ts'
 import { startClaude } from './claude.ts'
-import type { Claude, ClaudeEvents } from './claude.ts'
-import { EMPTY_CHAIN, callsOf, chainTurn, isObject } from './history.ts'
+import { EMPTY_CHAIN, callsOf, chainTurn } from './history.ts'
 import { encodeLimits, encodeRetryAfter, readLimits } from './limits.ts'
 import type { PlanLimits } from './limits.ts'
 import { removeFiles, toArguments, toRunEnvironment, writeFiles } from './program.ts'
-import type { Settings } from './request.ts'
-import { encodeContent } from './transcript.ts'
+import type { Environment } from './program.ts'
+import type { PlanRequest } from './request.ts'
+import { encodeContent, isResult } from './transcript.ts'
 
 /** `result` comes a few milliseconds after the answer; without it the run is stuck. */
 const SETTLE_MS = 5_000
-const EVENTS = 'text/event-stream; charset=utf-8'
 
 /** What all runs of a backend share. */
 export interface RunContext {
   file: string
-  env: Record<string, string>
+  env: Environment
   cwd: string
   temp: string
   secrets: string[]
@@ -46,19 +46,19 @@ export interface RunContext {
 export interface Ask {
   /** Hash of the conversation with the user turn that is to be answered. */
   chain: string
-  /** A user turn for stdin, the results of the parked calls, or nothing where a transcript says it all. */
-  input: { blocks: JsonObject[] } | { results: Map<string, JsonObject> } | undefined
   stop: readonly string[]
   stream: boolean
   headers: Record<string, string>
   signal: Signal
 }
 
+/** A user turn for stdin, the results of the parked calls, or nothing where a transcript says it all. */
+export type Input = { blocks: JsonObject[] } | { results: Map<string, JsonObject> } | undefined
+
 /** `gone`: the program ended before the first event; nothing was spent and the turn may be asked elsewhere. */
 export type Asked = { upstream: Upstream } | { gone: string }
 
 export interface Run {
-  readonly id: string
   readonly key: string
   /** `busy` is set by whoever picks the run, before anything is awaited. */
   state: 'busy' | 'idle' | 'parked' | 'over'
@@ -67,7 +67,7 @@ export interface Run {
   before: string
   calls: readonly string[]
   usedAt: number
-  ask(ask: Ask): Promise<Asked>
+  ask(ask: Ask, input: Input): Promise<Asked>
   /** Resolves when the process has ended and its files are deleted. */
   readonly over: Promise<void>
   /** Kills the process; resolves with `over`. */
@@ -85,51 +85,41 @@ interface Open {
 
 /** Starts the program. With a transcript it begins to answer at once, so `ask` must follow without another wait. */
 export async function createRun(
-  context: RunContext, id: string, settings: Settings, key: string, transcript: string | undefined,
+  context: RunContext, id: string, { settings, key }: PlanRequest, transcript: string | undefined,
 ): Promise<Run> {
-  const door = settings.tools.length === 0 ? undefined : await context.bridge.open(settings.tools)
-  const files = await writeFiles(context.temp, settings.system, door, transcript)
-  const names = new Map(settings.tools.map((tool) => [tool.sent, tool.name]))
-  const made = { id, key, model: settings.model, door, names, folder: files.folder }
-  return openRun(context, made, (events) => startClaude({
-    file: context.file, args: toArguments(settings, files), cwd: context.cwd,
-    env: { ...toRunEnvironment(settings, files), ...context.env }, folder: files.folder,
-    secrets: [...context.secrets, door?.bearer ?? ''],
-  }, events))
-}
-
-interface Made {
-  id: string
-  key: string
-  model: string
-  door: Door | undefined
-  names: Map<string, string>
-  folder: string
-}
-
-function openRun(context: RunContext, made: Made, start: (events: ClaudeEvents) => Claude): Run {
+  const { model, tools } = settings
+  const door = tools.length === 0 ? undefined : await context.bridge.open(tools)
+  const files = await writeFiles(context.temp, settings.system, door, transcript).catch((cause: unknown) => {
+    door?.close()
+    throw cause
+  })
+  const names = new Map(tools.map((tool) => [tool.sent, tool.name]))
+  const delivered = new Set<string>()
   let open: Open | undefined
   let timer: NodeJS.Timeout | undefined
   let settled = Promise.resolve()
   let settle = (): void => {}
   let cleaned = (): void => {}
   const over = new Promise<void>((resolve) => { cleaned = resolve })
-  const delivered = new Set<string>()
   let spoiled = false
   const run: Run = {
-    id: made.id, key: made.key, state: 'idle', chain: EMPTY_CHAIN, before: EMPTY_CHAIN, calls: [],
-    usedAt: context.now(), ask, over, end,
+    key, state: 'idle', chain: EMPTY_CHAIN, before: EMPTY_CHAIN, calls: [], usedAt: context.now(), ask, over, end,
   }
-  const claude = start({ line, exit })
+  const claude = startClaude({
+    file: context.file, args: toArguments(settings, files), cwd: context.cwd,
+    env: { ...toRunEnvironment(settings, files), ...context.env }, folder: files.folder,
+    secrets: [...context.secrets, door?.bearer ?? ''],
+  }, { line, exit })
   rest('idle')
   return run
 
   function line(message: JsonObject): void {
-    if (open !== undefined) clearTimeout(timer) // it is alive: from here the caller's own deadlines count
     const limits = message['type'] === 'rate_limit_event' ? readLimits(message) : undefined
     if (limits !== undefined) context.told(limits)
-    const model = message['subtype'] === 'init' ? message['model'] : undefined
-    if (typeof model === 'string') context.named(made.model, model)
+    const named = message['subtype'] === 'init' ? message['model'] : undefined
+    if (typeof named === 'string') context.named(model, named)
+    if (run.state === 'over') return // what was still in the pipe: to read it slowly would keep the dead process
+    if (open !== undefined) clearTimeout(timer) // it is alive: from here the caller's own deadlines count
     if (message['type'] === 'user' && answersItself(message)) spoiled = true
     if (spoiled && run.state === 'parked') void end('the program answered a call by itself')
     if (message['type'] === 'result' && open === undefined) settle()
@@ -139,35 +129,38 @@ function openRun(context: RunContext, made: Made, start: (events: ClaudeEvents) 
 
   /** A tool unknown to the program, or an input that it refuses: its conversation is no longer the client's. */
   function answersItself(message: JsonObject): boolean {
-    const content = isObject(message['message']) ? message['message']['content'] : undefined
-    return Array.isArray(content) && content.some((block) =>
-      isObject(block) && block['type'] === 'tool_result' && !delivered.has(String(block['tool_use_id'])))
+    const content = toFields(message['message'])['content']
+    return Array.isArray(content) && content.map(toFields).some((block) =>
+      isResult(block) && !delivered.has(String(block['tool_use_id'])))
   }
 
   function advance(turn: Open, message: JsonObject): void {
-    if (message['type'] === 'result' && Array.isArray(message['errors']) && !turn.answer.started) {
+    const { answer, body } = turn
+    if (message['type'] === 'result' && Array.isArray(message['errors']) && !answer.started) {
       turn.resolve({ gone: message['errors'].join('; ') }) // a transcript that it refuses, before any request
       return void finish('it refused its start')
     }
-    const waiting = !turn.answer.started
-    const text = turn.answer.push(message)
-    const end = turn.answer.end
-    const streams = turn.ask.stream && turn.answer.started
-    if (streams) {
-      if (text !== '' && !turn.body.push(text)) claude.pause()
-      if (waiting) turn.resolve({ upstream: { status: 200, headers: headersOf(turn, EVENTS), body: turn.body } })
-    }
-    if (end === undefined) return
-    if (end.type === 'whole') conclude(turn, end.over)
-    else void finish('the turn failed')
+    const isFirst = !answer.started
+    const text = answer.push(message)
+    const ending = answer.end
+    const streams = turn.ask.stream && answer.started
+    if (streams && text !== '' && !body.push(text)) claude.pause()
+    if (streams && isFirst) reply(turn, 200, 'text/event-stream; charset=utf-8')
+    if (ending === undefined) return
+    const failed = ending.type === 'failed'
+    if (failed) void finish('the turn failed')
+    else conclude(turn, ending.over)
     if (!streams) {
-      const status = end.type === 'failed' ? end.status : 200
-      turn.body.push(JSON.stringify(end.type === 'failed' ? end.body : encodeMessage(turn.answer)))
-      const retry = status === 429 ? encodeRetryAfter(context.limits(), context.now()) : {}
-      const headers = { ...headersOf(turn, 'application/json'), ...retry }
-      turn.resolve({ upstream: { status, headers, body: turn.body } })
+      body.push(JSON.stringify(failed ? ending.body : encodeMessage(answer)))
+      reply(turn, failed ? ending.status : 200, 'application/json')
     }
-    turn.body.push(null)
+    body.push(null)
+  }
+
+  function reply({ ask: { headers }, body, resolve }: Open, status: number, type: string): void {
+    const retry = status === 429 ? encodeRetryAfter(context.limits(), context.now()) : {}
+    const told = { 'content-type': type, ...encodeLimits(context.limits()), ...headers, ...retry }
+    resolve({ upstream: { status, headers: told, body } })
   }
 
   function conclude(turn: Open, ends: boolean): void {
@@ -193,55 +186,46 @@ function openRun(context: RunContext, made: Made, start: (events: ClaudeEvents) 
     run.usedAt = context.now()
     clearTimeout(timer)
     timer = setTimeout(() => void end('idle'), context.idleMs).unref()
+    claude.unref()
     context.changed()
   }
 
-  function headersOf(turn: Open, type: string): Record<string, string> {
-    return { 'content-type': type, ...encodeLimits(context.limits()), ...turn.ask.headers }
-  }
-
-  async function ask(given: Ask): Promise<Asked> {
+  async function ask(given: Ask, input: Input): Promise<Asked> {
     clearTimeout(timer)
+    claude.ref()
     run.before = given.chain
     timer = setTimeout(() => void end('no result after the answer'), SETTLE_MS).unref()
     await settled
     clearTimeout(timer)
-    if (isOver()) return { gone: 'it ended while it waited for this turn' }
+    if (run.state === 'over') return { gone: 'it ended while it waited for this turn' }
     if (given.signal.aborted) {
       void end('the client left')
       throw given.signal.reason
     }
     return await new Promise<Asked>((resolve, reject) => {
-      const leave = (): void => void end('the client left')
       const body = new Readable({
         read: () => claude.resume(),
         destroy(error, done) {
-          if (open?.body === body) leave()
+          if (open?.body === body) void finish('the client left')
           done(error)
         },
       })
       body.on('error', () => {}) // it may break before anyone listens; whoever reads later is still told
-      open = { ask: given, answer: createAnswer(given.stop, made.names), body, resolve, reject }
+      open = { ask: given, answer: createAnswer(given.stop, names), body, resolve, reject }
       given.signal.addEventListener('abort', () => {
         if (open?.body !== body) return
-        open = undefined
         reject(given.signal.reason)
         body.destroy(given.signal.reason instanceof Error ? given.signal.reason : undefined)
-        leave()
       }, { once: true })
-      send(given.input)
+      send(input)
     })
   }
 
-  function isOver(): boolean {
-    return run.state === 'over'
-  }
-
-  function send(input: Ask['input']): void {
+  function send(input: Input): void {
     if (input !== undefined && 'results' in input) {
       for (const [id, result] of input.results) {
         delivered.add(id)
-        made.door?.deliver(id, result)
+        door?.deliver(id, result)
       }
       return
     }
@@ -256,26 +240,25 @@ function openRun(context: RunContext, made: Made, start: (events: ClaudeEvents) 
   }
 
   function end(reason: string): Promise<void> {
-    if (run.state !== 'over') context.log(`run ${run.id} ends: ${reason}`)
-    run.state = 'over'
-    clearTimeout(timer)
-    settle()
+    leave(`ends: ${reason}`)
     claude.kill()
     return over
   }
 
   function exit(reason: string): void {
-    if (run.state !== 'over') context.log(`run ${run.id} ended by itself: ${reason}`)
+    leave(`ended by itself: ${reason}`)
+    door?.close()
+    if (open !== undefined) breakOff(open, reason)
+    open = undefined
+    void removeFiles(files.folder).then(cleaned)
+  }
+
+  /** Nobody picks it from now on. */
+  function leave(words: string): void {
+    if (run.state !== 'over') context.log(`run ${id} ${words}`)
     run.state = 'over'
     clearTimeout(timer)
     settle()
-    made.door?.close()
-    if (open !== undefined) breakOff(open, reason)
-    open = undefined
-    void removeFiles(made.folder).then(() => {
-      cleaned()
-      context.changed()
-    })
   }
 
   function breakOff(turn: Open, reason: string): void {

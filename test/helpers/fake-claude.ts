@@ -194,6 +194,10 @@ async function turn() {
       print({ type: 'assistant', message: { model: '<synthetic>', content: [{ type: 'text', text: 'local answer' }] } })
       return result()
     case 'crash': begin(); event({ type: 'content_block_start', index: 0, content_block: { type: 'text', text: '' } }); await sleep(20); process.stderr.write('boom sk-ant-secret-value-1234\n'); process.exit(7)
+    case 'heir':
+      begin(); event({ type: 'content_block_start', index: 0, content_block: { type: 'text', text: '' } })
+      record('heir', { pid: require('node:child_process').spawn('sleep', ['60'], { stdio: 'inherit' }).pid })
+      process.exit(7)
     case 'cut':
       begin(); event({ type: 'content_block_start', index: 0, content_block: { type: 'text', text: '' } })
       await fail(undefined, undefined, 'unknown', 'the connection broke', { api_error: 'connection_failed' })
