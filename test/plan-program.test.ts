@@ -113,6 +113,11 @@ test('L4: a program that exits in mid-answer breaks the stream with its last wor
   await until(() => plan.folders().length === 0)
 })
 
+test('L4: a secret on stderr that comes in two pieces is not shown in part', async (context) => {
+  const plan = await startPlan(context)
+  await rejects(plan.ask([user('mutter')]), { message: /\(exit code 7: boom \[redacted\]\)/ })
+})
+
 test('L5: a loop of many tool turns has no cap and stays in one process', async (context) => {
   const plan = await startPlan(context)
   let history = [user('call get {}')]

@@ -194,6 +194,8 @@ async function turn() {
       print({ type: 'assistant', message: { model: '<synthetic>', content: [{ type: 'text', text: 'local answer' }] } })
       return result()
     case 'crash': begin(); event({ type: 'content_block_start', index: 0, content_block: { type: 'text', text: '' } }); await sleep(20); process.stderr.write('boom sk-ant-secret-value-1234\n'); process.exit(7)
+    case 'mutter':
+      process.stderr.write('boom sk-ant-oat01-abcd'); await sleep(50); process.stderr.write('efghijkl\n'); process.exit(7)
     case 'heir':
       begin(); event({ type: 'content_block_start', index: 0, content_block: { type: 'text', text: '' } })
       record('heir', { pid: require('node:child_process').spawn('sleep', ['60'], { stdio: 'inherit' }).pid })
