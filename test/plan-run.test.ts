@@ -1,4 +1,4 @@
-import { deepStrictEqual, match, notStrictEqual, ok, strictEqual } from 'node:assert/strict'
+import { deepStrictEqual, match, notStrictEqual, ok, rejects, strictEqual } from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Upstream } from '../src/backends/backend.ts'
 import { withDeadline } from './helpers/deadline.ts'
@@ -183,6 +183,12 @@ test('plan: a client that goes on without the result of a call ends the parked r
   await plan.ask([user('call get {}'), assistant('never mind'), user('say ok')], { tools: [GET_TOOL] })
   await until(() => !isAlive(Number(parked?.pid)))
   match(plan.logs.join('\n'), /its call was abandoned/)
+})
+
+test('plan: an input that is nested too deep to be written is an error of that request alone', async (context) => {
+  const plan = await startPlan(context)
+  await rejects(plan.ask([user('deep')], { tools: [GET_TOOL], stream: false }), { code: 'upstream_protocol' })
+  strictEqual((await plan.ask([user('hello')])).status, 200)
 })
 
 test('plan: a call that the program answered by itself ends the run, and the client\'s result goes by a transcript', async (context) => {

@@ -144,7 +144,7 @@ async function readMessage(request: IncomingMessage): Promise<JsonObject | undef
 function toMcpTool(tool: PlanTool): JsonObject {
   return {
     name: tool.sent,
-    ...(tool.description === undefined ? {} : { description: tool.description }),
+    description: tool.description,
     inputSchema: tool.schema,
     annotations: { readOnlyHint: true }, // with it, parallel calls come at once
     _meta: { 'anthropic/maxResultSizeChars': 500_000 },

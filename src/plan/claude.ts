@@ -21,14 +21,8 @@ export interface Claude {
   unref(): void
   /** SIGKILL to the process and all it started. */
   kill(): void
-  /** Last lines of stderr, redacted; '' when there were none. */
-  lastWords(): string
-}
-
-export interface ClaudeEvents {
-  line(line: JsonObject): void
-  /** Called once, also when it could not be started. */
-  exit(reason: string): void
+  /** Resolves when it has ended, also when it could not be started. `words`: its last ones on stderr, redacted. */
+  readonly over: Promise<{ reason: string; words: string }>
 }
 
 export interface Start {
@@ -37,7 +31,7 @@ export interface Start {
   env: Environment
   cwd: string
   folder: string
-  /** Never to be seen in what `lastWords` returns. */
+  /** Never to be seen in its last words. */
   secrets: string[]
 }
 
@@ -45,26 +39,20 @@ export interface Start {
 const MAX_WORDS = 65_536
 
 /** Starts it, with a guard that ends it and deletes `folder` when this process dies, however it dies. */
-export function startClaude(start: Start, events: ClaudeEvents): Claude {
+export function startClaude(start: Start, take: (line: JsonObject) => void): Claude {
   const child = launch(start.file, start.args, start.env, start.cwd)
-  let words = ''
-  let over = false
   const guard = child.pid === undefined ? undefined : startGuard(child.pid, start.folder)
-  const end = (reason: string): void => {
-    if (over) return
-    over = true
-    guard?.kill('SIGKILL')
-    events.exit(reason)
-  }
-  child.on('error', (error) => end(`could not be started: ${error.message}`)) // L3: unheard, it would end dario
-  child.on('exit', () => killGroup(child)) // what it started may hold its output, and `close` waits for that
-  child.on('close', (code, signal) => end(signal === null ? `exit code ${code ?? '?'}` : `signal ${signal}`))
-  child.stdin?.on('error', () => {}) // it closed its end: `close` follows and says why
-  child.stderr?.setEncoding('utf8').on('data', (text: string) => { words = (words + text).slice(-MAX_WORDS) })
   const pipes = [child.stdin, child.stdout, child.stderr] as unknown as (Socket | undefined)[]
   const ref = (): void => { for (const handle of [child, ...pipes]) handle?.ref() }
-  const push = createLineReader(events.line)
-  child.stdout?.setEncoding('utf8').on('data', push)
+  let words = ''
+  const ended = new Promise<string>((resolve) => {
+    child.on('error', (error) => resolve(`could not be started: ${error.message}`)) // L3: unheard, it would end dario
+    child.on('exit', () => killGroup(child)) // what it started may hold its output, and `close` waits for that
+    child.on('close', (code, signal) => resolve(signal === null ? `exit code ${code ?? '?'}` : `signal ${signal}`))
+  })
+  child.stdin?.on('error', () => {}) // it closed its end: `close` follows and says why
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => { words = (words + text).slice(-MAX_WORDS) })
+  child.stdout?.setEncoding('utf8').on('data', createLineReader(take))
   return {
     write: (line) => { child.stdin?.write(`${JSON.stringify(line)}\n`) },
     pause: () => { child.stdout?.pause() },
@@ -72,11 +60,14 @@ export function startClaude(start: Start, events: ClaudeEvents): Claude {
     ref,
     unref: () => { for (const handle of [child, ...pipes]) handle?.unref() },
     kill() {
-      if (!over) killGroup(child)
+      if (child.exitCode === null && child.signalCode === null) killGroup(child)
       ref()
       child.stdout?.resume() // `close` waits for the end of output, paused or not
     },
-    lastWords: () => toLastWords(words, start.secrets),
+    over: ended.then((reason) => {
+      guard?.kill('SIGKILL')
+      return { reason, words: toLastWords(words, start.secrets) }
+    }),
   }
 }
 

@@ -5,6 +5,7 @@
  */
 import { createHash } from 'node:crypto'
 import { DarioError } from '../errors.ts'
+import { isObject } from '../hub/json.ts'
 import type { Json, JsonObject } from '../hub/types.ts'
 
 export interface Turn {
@@ -20,9 +21,7 @@ export const EMPTY_CHAIN = ''
  * `dropped` collects the JSON paths of what was lost. @throws DarioError `invalid_request`
  */
 export function readTurns(messages: Json | undefined, dropped: string[]): Turn[] {
-  if (!Array.isArray(messages) || messages.length === 0) {
-    throw refuse('messages', 'send a list with at least one message')
-  }
+  if (!Array.isArray(messages) || messages.length === 0) throw refuse('messages', 'send a list with at least one message')
   const turns: Turn[] = []
   for (const [index, message] of messages.entries()) {
     const path = `messages[${index}]`
@@ -81,10 +80,6 @@ export function textOf(blocks: readonly JsonObject[]): string {
 /** The error for a value that is not as it must be, by its JSON path. */
 export function refuse(path: string, remedy: string): DarioError {
   return new DarioError('invalid_request', `${path}: ${remedy}`, { path })
-}
-
-export function isObject(value: unknown): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 function toEssence(block: JsonObject): Json {

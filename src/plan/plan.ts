@@ -22,8 +22,9 @@ import { createQueue } from './queue.ts'
 import { readRequest } from './request.ts'
 import type { PlanRequest } from './request.ts'
 import { createRun } from './run.ts'
-import type { Ask, Input, Run, RunContext } from './run.ts'
+import type { Input, Run, RunContext, Told } from './run.ts'
 import { encodeTranscript, isResult, quoteHistory } from './transcript.ts'
+import type { Ask } from './turn.ts'
 
 export interface PlanOptions {
   id: string
@@ -71,8 +72,7 @@ export function createPlanBackend(options: PlanOptions): PlanBackend {
   const queue = createQueue({ runs, max: maxProcesses, maxWaiting: options.maxQueue })
   const env = toEnvironment(environment, options.configDir, options.env)
   const find = (): string | undefined => findProgram(command, environment, process.platform)
-  const models = new Map<string, string>()
-  let limits: PlanLimits | undefined
+  const told: Told = { limits: undefined, models: new Map() }
   let warming = Promise.resolve()
   let starting: Promise<unknown> = Promise.resolve()
   let closed = false
@@ -83,9 +83,7 @@ export function createPlanBackend(options: PlanOptions): PlanBackend {
     return {
       file, env, bridge, now, log, cwd: await createPlace(environment, options.id), temp: environment['TMPDIR'] ?? tmpdir(),
       secrets: Object.values(options.env), idleMs: options.idleMs, startMs: options.startMs ?? 30_000,
-      limits: () => limits, changed: queue.pump,
-      told: (told) => { limits = told },
-      named: (asked, model) => { if (asked !== model) models.set(asked, model) },
+      told, changed: queue.pump,
     }
   }
 
@@ -125,13 +123,13 @@ export function createPlanBackend(options: PlanOptions): PlanBackend {
     if (asked !== undefined && 'upstream' in asked) return asked.upstream
     const blocks = turns.at(-1)?.blocks ?? []
     const resumed = turns.length > 1 || blocks.some(isResult)
-    const transcript = resumed ? encodeTranscript(turns, models.get(model) ?? model, now(), randomUUID) : undefined
+    const transcript = resumed ? encodeTranscript(turns, told.models.get(model) ?? model, now(), randomUUID) : undefined
     asked = await (await start(request, signal, transcript)).ask(ask, resumed ? undefined : { blocks })
     // A refused transcript: once, never blindly again (L6).
     if ('gone' in asked && resumed) {
       log(`a transcript was refused (${asked.gone}); the history goes as quoted text`)
-      const told = { ...ask, headers: { ...headers, 'dario-plan-history': 'quoted' } }
-      asked = await (await start(request, signal, undefined)).ask(told, { blocks: quoteHistory(turns) })
+      const quoted = { ...ask, headers: { ...headers, 'dario-plan-history': 'quoted' } }
+      asked = await (await start(request, signal, undefined)).ask(quoted, { blocks: quoteHistory(turns) })
     }
     if ('upstream' in asked) return asked.upstream
     const sentence = `the claude program ended before it answered (${asked.gone}); run "dario doctor"`
@@ -192,11 +190,11 @@ export function createPlanBackend(options: PlanOptions): PlanBackend {
         if (error.code === 'permission' || (error.status >= 500 && error.code !== 'overloaded')) throw error
         const type = error.code === 'overloaded' ? 'overloaded_error' : 'invalid_request_error'
         const more = error.details === undefined ? {} : { details: error.details as JsonObject }
-        return toUpstream(error.status, encodeFailure(type, error.message, more), encodeLimits(limits))
+        return toUpstream(error.status, encodeFailure(type, error.message, more), encodeLimits(told.limits))
       }
     },
     check: createCheck({ find, env, command, now }),
-    limits: () => limits,
+    limits: () => told.limits,
     async close() {
       closed = true
       await endAll()

@@ -3,22 +3,20 @@
  * be trusted to hold what the client saw.
  * @module
  */
-import { Readable } from 'node:stream'
-import type { Signal, Upstream } from '../backends/backend.ts'
 import { DarioError } from '../errors.ts'
 import { toFields } from '../hub/json.ts'
 import type { JsonObject } from '../hub/types.ts'
-import { createAnswer, encodeMessage } from './answer.ts'
-import type { Answer } from './answer.ts'
 import type { Bridge } from './bridge.ts'
 import { startClaude } from './claude.ts'
 import { EMPTY_CHAIN, callsOf, chainTurn } from './history.ts'
-import { encodeLimits, encodeRetryAfter, readLimits } from './limits.ts'
+import { readLimits } from './limits.ts'
 import type { PlanLimits } from './limits.ts'
 import { removeFiles, toArguments, toRunEnvironment, writeFiles } from './program.ts'
 import type { Environment } from './program.ts'
 import type { PlanRequest } from './request.ts'
 import { encodeContent, isResult } from './transcript.ts'
+import { createTurn } from './turn.ts'
+import type { Ask, Asked, Turn } from './turn.ts'
 
 /** `result` comes a few milliseconds after the answer; without it the run is stuck. */
 const SETTLE_MS = 5_000
@@ -35,28 +33,20 @@ export interface RunContext {
   startMs: number
   now: () => number
   log(line: string): void
-  limits(): PlanLimits | undefined
+  told: Told
   /** The run's state changed: a place may be free. */
   changed(): void
-  told(limits: PlanLimits): void
-  /** The program's full name of the model that was asked for: `sonnet` is `claude-sonnet-…`. */
-  named(asked: string, model: string): void
 }
 
-export interface Ask {
-  /** Hash of the conversation with the user turn that is to be answered. */
-  chain: string
-  stop: readonly string[]
-  stream: boolean
-  headers: Record<string, string>
-  signal: Signal
+/** What the program last said of the plan, in any run. */
+export interface Told {
+  limits: PlanLimits | undefined
+  /** Its full name of a model that was asked for: `sonnet` is `claude-sonnet-…`. */
+  models: Map<string, string>
 }
 
 /** A user turn for stdin, the results of the parked calls, or nothing where a transcript says it all. */
 export type Input = { blocks: JsonObject[] } | { results: Map<string, JsonObject> } | undefined
-
-/** `gone`: the program ended before the first event; nothing was spent and the turn may be asked elsewhere. */
-export type Asked = { upstream: Upstream } | { gone: string }
 
 export interface Run {
   readonly key: string
@@ -74,19 +64,11 @@ export interface Run {
   end(reason: string): Promise<void>
 }
 
-interface Open {
-  ask: Ask
-  answer: Answer
-  body: Readable
-  /** Settles `ask`; the first call counts. */
-  resolve(asked: Asked): void
-  reject(reason: unknown): void
-}
-
 /** Starts the program. With a transcript it begins to answer at once, so `ask` must follow without another wait. */
 export async function createRun(
   context: RunContext, id: string, { settings, key }: PlanRequest, transcript: string | undefined,
 ): Promise<Run> {
+  const { told, now } = context
   const { model, tools } = settings
   const door = tools.length === 0 ? undefined : await context.bridge.open(tools)
   const files = await writeFiles(context.temp, settings.system, door, transcript).catch((cause: unknown) => {
@@ -95,29 +77,27 @@ export async function createRun(
   })
   const names = new Map(tools.map((tool) => [tool.sent, tool.name]))
   const delivered = new Set<string>()
-  let open: Open | undefined
+  let open: Turn | undefined
   let timer: NodeJS.Timeout | undefined
   let settled = Promise.resolve()
   let settle = (): void => {}
-  let cleaned = (): void => {}
-  const over = new Promise<void>((resolve) => { cleaned = resolve })
   let spoiled = false
-  const run: Run = {
-    key, state: 'idle', chain: EMPTY_CHAIN, before: EMPTY_CHAIN, calls: [], usedAt: context.now(), ask, over, end,
-  }
   const claude = startClaude({
     file: context.file, args: toArguments(settings, files), cwd: context.cwd,
     env: { ...toRunEnvironment(settings, files), ...context.env }, folder: files.folder,
     secrets: [...context.secrets, door?.bearer ?? ''],
-  }, { line, exit })
+  }, line)
+  const over = claude.over.then(exit)
+  const run: Run = {
+    key, state: 'idle', chain: EMPTY_CHAIN, before: EMPTY_CHAIN, calls: [], usedAt: now(), ask, over, end,
+  }
   rest('idle')
   return run
 
   function line(message: JsonObject): void {
-    const limits = message['type'] === 'rate_limit_event' ? readLimits(message) : undefined
-    if (limits !== undefined) context.told(limits)
+    told.limits = readLimits(message) ?? told.limits
     const named = message['subtype'] === 'init' ? message['model'] : undefined
-    if (typeof named === 'string') context.named(model, named)
+    if (typeof named === 'string' && named !== model) told.models.set(model, named)
     if (run.state === 'over') return // what was still in the pipe: to read it slowly would keep the dead process
     if (open !== undefined) clearTimeout(timer) // it is alive: from here the caller's own deadlines count
     if (message['type'] === 'user' && answersItself(message)) spoiled = true
@@ -134,38 +114,19 @@ export async function createRun(
       isResult(block) && !delivered.has(String(block['tool_use_id'])))
   }
 
-  function advance(turn: Open, message: JsonObject): void {
-    const { answer, body } = turn
+  function advance(turn: Turn, message: JsonObject): void {
+    const { answer } = turn
     if (message['type'] === 'result' && Array.isArray(message['errors']) && !answer.started) {
-      turn.resolve({ gone: message['errors'].join('; ') }) // a transcript that it refuses, before any request
+      turn.breakOff(message['errors'].join('; ')) // a transcript that it refuses, before any request
       return void finish('it refused its start')
     }
-    const isFirst = !answer.started
-    const text = answer.push(message)
-    const ending = answer.end
-    const streams = turn.ask.stream && answer.started
-    if (streams && text !== '' && !body.push(text)) claude.pause()
-    if (streams && isFirst) reply(turn, 200, 'text/event-stream; charset=utf-8')
-    if (ending === undefined) return
-    const failed = ending.type === 'failed'
-    if (failed) void finish('the turn failed')
-    else conclude(turn, ending.over)
-    if (!streams) {
-      body.push(JSON.stringify(failed ? ending.body : encodeMessage(answer)))
-      reply(turn, failed ? ending.status : 200, 'application/json')
-    }
-    body.push(null)
+    if (!turn.push(message)) claude.pause()
+    if (answer.end?.type === 'failed') void finish('the turn failed')
+    if (answer.end?.type === 'whole') conclude(turn, answer.end.over)
   }
 
-  function reply({ ask: { headers }, body, resolve }: Open, status: number, type: string): void {
-    const retry = status === 429 ? encodeRetryAfter(context.limits(), context.now()) : {}
-    const told = { 'content-type': type, ...encodeLimits(context.limits()), ...headers, ...retry }
-    resolve({ upstream: { status, headers: told, body } })
-  }
-
-  function conclude(turn: Open, ends: boolean): void {
-    const { blocks } = turn.answer
-    run.chain = chainTurn(turn.ask.chain, { role: 'assistant', blocks })
+  function conclude({ chain, answer: { blocks } }: Turn, ends: boolean): void {
+    run.chain = chainTurn(chain, { role: 'assistant', blocks })
     run.calls = callsOf(blocks)
     if (ends || spoiled) return void finish('the program would go on by itself')
     open = undefined
@@ -183,7 +144,7 @@ export async function createRun(
 
   function rest(state: 'idle' | 'parked'): void {
     run.state = state
-    run.usedAt = context.now()
+    run.usedAt = now()
     clearTimeout(timer)
     timer = setTimeout(() => void end('idle'), context.idleMs).unref()
     claude.unref()
@@ -202,23 +163,13 @@ export async function createRun(
       void end('the client left')
       throw given.signal.reason
     }
-    return await new Promise<Asked>((resolve, reject) => {
-      const body = new Readable({
-        read: () => claude.resume(),
-        destroy(error, done) {
-          if (open?.body === body) void finish('the client left')
-          done(error)
-        },
-      })
-      body.on('error', () => {}) // it may break before anyone listens; whoever reads later is still told
-      open = { ask: given, answer: createAnswer(given.stop, names), body, resolve, reject }
-      given.signal.addEventListener('abort', () => {
-        if (open?.body !== body) return
-        reject(given.signal.reason)
-        body.destroy(given.signal.reason instanceof Error ? given.signal.reason : undefined)
-      }, { once: true })
-      send(input)
-    })
+    const left = (): void => {
+      if (open === turn) void finish('the client left')
+    }
+    const turn = createTurn(given, { names, limits: () => told.limits, now, resume: claude.resume, left })
+    open = turn
+    send(input)
+    return await turn.asked
   }
 
   function send(input: Input): void {
@@ -234,7 +185,7 @@ export async function createRun(
     }
     timer = setTimeout(() => {
       const silence = `the claude program printed nothing for ${context.startMs} ms; run "dario doctor"`
-      open?.reject(new DarioError('upstream_timeout', silence))
+      open?.fail(new DarioError('upstream_timeout', silence))
       void finish('silent at its start')
     }, context.startMs).unref()
   }
@@ -245,12 +196,12 @@ export async function createRun(
     return over
   }
 
-  function exit(reason: string): void {
+  async function exit({ reason, words }: { reason: string; words: string }): Promise<void> {
     leave(`ended by itself: ${reason}`)
     door?.close()
-    if (open !== undefined) breakOff(open, reason)
+    open?.breakOff(words === '' ? reason : `${reason}: ${words}`)
     open = undefined
-    void removeFiles(files.folder).then(cleaned)
+    await removeFiles(files.folder)
   }
 
   /** Nobody picks it from now on. */
@@ -259,15 +210,5 @@ export async function createRun(
     run.state = 'over'
     clearTimeout(timer)
     settle()
-  }
-
-  function breakOff(turn: Open, reason: string): void {
-    const words = claude.lastWords()
-    const why = words === '' ? reason : `${reason}: ${words}`
-    if (!turn.answer.started) return turn.resolve({ gone: why })
-    const sentence = `the claude program ended in mid-answer (${why}); send the request again`
-    const error = new DarioError('upstream_unreachable', sentence)
-    turn.reject(error)
-    turn.body.destroy(error)
   }
 }

@@ -1,0 +1,105 @@
+/**
+ * One turn of a run: the program's lines become the answer that the client reads.
+ * @module
+ */
+import { Readable } from 'node:stream'
+import type { Signal, Upstream } from '../backends/backend.ts'
+import { DarioError } from '../errors.ts'
+import type { JsonObject } from '../hub/types.ts'
+import { createAnswer, encodeMessage } from './answer.ts'
+import type { Answer, AnswerEnd } from './answer.ts'
+import { encodeLimits, encodeRetryAfter } from './limits.ts'
+import type { PlanLimits } from './limits.ts'
+
+export interface Ask {
+  /** Hash of the conversation with the user turn that is to be answered. */
+  chain: string
+  stop: readonly string[]
+  stream: boolean
+  headers: Record<string, string>
+  signal: Signal
+}
+
+/** `gone`: the program ended before the first event; nothing was spent and the turn may be asked elsewhere. */
+export type Asked = { upstream: Upstream } | { gone: string }
+
+export interface Turn {
+  readonly chain: string
+  readonly answer: Answer
+  /** The first that settles it counts: the answer's head, `breakOff`, `fail`, the client that left. */
+  readonly asked: Promise<Asked>
+  /** Takes one line; false when its reader has enough for now. */
+  push(line: JsonObject): boolean
+  /** The program ended. */
+  breakOff(why: string): void
+  fail(reason: unknown): void
+}
+
+export interface TurnContext {
+  /** The client's name of each tool by the one that was sent. */
+  names: ReadonlyMap<string, string>
+  limits(): PlanLimits | undefined
+  now: () => number
+  /** The reader wants more. */
+  resume(): void
+  /** Nobody reads any longer, which is also so when all was read. */
+  left(): void
+}
+
+export function createTurn({ chain, stop, stream, headers, signal }: Ask, context: TurnContext): Turn {
+  const answer = createAnswer(stop, context.names)
+  const body = new Readable({
+    read: context.resume,
+    destroy(error, done) {
+      context.left()
+      done(error)
+    },
+  })
+  body.on('error', () => {}) // it may break before anyone listens; whoever reads later is still told
+  let resolve = (_asked: Asked): void => {}
+  let fail = (_reason: unknown): void => {}
+  const asked = new Promise<Asked>((settled, failed) => { [resolve, fail] = [settled, failed] })
+  signal.addEventListener('abort', () => {
+    if (answer.end !== undefined) return
+    fail(signal.reason)
+    body.destroy(signal.reason instanceof Error ? signal.reason : undefined)
+  }, { once: true })
+
+  function reply(status: number, type: string): void {
+    const retry = status === 429 ? encodeRetryAfter(context.limits(), context.now()) : {}
+    const told = { 'content-type': type, ...encodeLimits(context.limits()), ...headers, ...retry }
+    resolve({ upstream: { status, headers: told, body } })
+  }
+
+  function replyWhole(end: AnswerEnd): void {
+    const failed = end.type === 'failed'
+    try {
+      body.push(JSON.stringify(failed ? end.body : encodeMessage(answer)))
+      reply(failed ? end.status : 200, 'application/json')
+    } catch (cause) {
+      fail(new DarioError('upstream_protocol', 'the answer is nested too deep to be written; ask for a stream', { cause }))
+    }
+  }
+
+  return {
+    chain, answer, asked, fail,
+    push(line) {
+      const isFirst = !answer.started
+      const text = answer.push(line)
+      const streams = stream && answer.started
+      const goesOn = !streams || text === '' || body.push(text)
+      if (streams && isFirst) reply(200, 'text/event-stream; charset=utf-8')
+      if (answer.end === undefined) return goesOn
+      if (!streams) replyWhole(answer.end)
+      body.push(null)
+      return goesOn
+    },
+    breakOff(why) {
+      if (!answer.started) return resolve({ gone: why })
+      const sentence = `the claude program ended in mid-answer (${why}); send the request again`
+      const error = new DarioError('upstream_unreachable', sentence)
+      fail(error)
+      body.destroy(error)
+    },
+  }
+}
