@@ -6,7 +6,7 @@
 import { DarioError } from '../errors.ts'
 import type { DialectName } from '../hub/types.ts'
 import type { Call, Key } from './backend.ts'
-import { mergeBetas, toHeaderValue } from './headers.ts'
+import { WRITABLE, mergeBetas, toHeaderValue } from './headers.ts'
 import { toProxyAuthorization } from './proxies.ts'
 import type { Environment } from './proxies.ts'
 
@@ -47,7 +47,6 @@ function createPathRule(
 
 /** What may stand in a head: a line break would begin a header, or a request, of somebody else's making. */
 const NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
-const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/
 const TARGET = /^[\x21-\x7e\x80-\xff]+$/
 
 /**
@@ -70,7 +69,7 @@ export function createHeadRule(
   ].map(([name, value]) => `${name}: ${value}\r\n`).join('')
 
   function line(name: string, value: string): string {
-    if (VALUE.test(value)) return `${name}: ${value}\r\n`
+    if (WRITABLE.test(value)) return `${name}: ${value}\r\n`
     throw toFault()
   }
   /** Without the value: it may be the key. */
