@@ -5,11 +5,6 @@
  */
 import { DarioError } from '../errors.ts'
 
-const CERTIFICATE: ReadonlySet<string> = new Set([
-  'UNABLE_TO_VERIFY_LEAF_SIGNATURE', 'UNABLE_TO_GET_ISSUER_CERT', 'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
-  'SELF_SIGNED_CERT_IN_CHAIN', 'DEPTH_ZERO_SELF_SIGNED_CERT',
-])
-
 function readCode(cause: unknown): string {
   const code = typeof cause === 'object' && cause !== null && 'code' in cause ? cause.code : undefined
   return typeof code === 'string' ? code : 'unknown error'
@@ -33,31 +28,21 @@ export function explainBreak(cause: unknown, id: string, host: string): DarioErr
   return new DarioError('upstream_unreachable', `${host} broke off in the middle of its answer; ask again`, { cause })
 }
 
+/** By Node's error code, the first that matches. */
+const SENTENCES: readonly [RegExp, (host: string, setting: string) => string][] = [
+  [/^(UNABLE_TO_VERIFY_LEAF_SIGNATURE|UNABLE_TO_GET_ISSUER_CERT(_LOCALLY)?|SELF_SIGNED_CERT_IN_CHAIN|DEPTH_ZERO_SELF_SIGNED_CERT)$/,
+    (host) => `the certificate of ${host} is signed by an authority that Node does not know; if it is your company's, `
+      + 'start dario with NODE_EXTRA_CA_CERTS=its-certificate.pem'],
+  [/^CERT_/, (host) => `the certificate of ${host} is not valid; have it renewed, or see NODE_EXTRA_CA_CERTS`],
+  [/^ERR_TLS_CERT_ALTNAME_INVALID$/, (host, setting) => `the certificate of ${host} is for another name; correct ${setting}`],
+  [/^(EPROTO$|ERR_SSL_)/, (host, setting) => `${host} does not speak TLS; correct the scheme or port in ${setting}`],
+  [/^(ENOTFOUND|EAI_AGAIN)$/, (host, setting) => `the name of ${host} cannot be resolved; check ${setting} and the network`],
+  [/^ECONNREFUSED$/, (host, setting) => `nothing listens at ${host}; start that server or correct ${setting}`],
+  [/^(ECONNRESET|EPIPE)$/, (host) => `${host} closed the connection; try again, and see its log if it happens often`],
+]
+
 function toSentence(code: string, id: string, host: string): string {
   const setting = `backends.${id}.baseUrl`
-  if (CERTIFICATE.has(code)) {
-    return `the certificate of ${host} is signed by an authority that Node does not know; if it is your company's, `
-      + 'start dario with NODE_EXTRA_CA_CERTS=its-certificate.pem'
-  }
-  if (code.startsWith('CERT_')) {
-    return `the certificate of ${host} is not valid; have it renewed, or see NODE_EXTRA_CA_CERTS`
-  }
-  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') {
-    return `the certificate of ${host} is for another name; correct ${setting}`
-  }
-  if (code === 'EPROTO' || code.startsWith('ERR_SSL_')) {
-    return `${host} does not speak TLS; correct the scheme or port in ${setting}`
-  }
-  switch (code) {
-    case 'ENOTFOUND':
-    case 'EAI_AGAIN':
-      return `the name of ${host} cannot be resolved; check ${setting} and the network`
-    case 'ECONNREFUSED':
-      return `nothing listens at ${host}; start that server or correct ${setting}`
-    case 'ECONNRESET':
-    case 'EPIPE':
-      return `${host} closed the connection; try again, and see its log if it happens often`
-    default:
-      return `${host} cannot be reached; check ${setting} and the network`
-  }
+  const [, explain] = SENTENCES.find(([pattern]) => pattern.test(code)) ?? []
+  return explain?.(host, setting) ?? `${host} cannot be reached; check ${setting} and the network`
 }

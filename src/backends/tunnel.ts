@@ -9,12 +9,12 @@ import { connect as connectTcp, isIP } from 'node:net'
 import type { Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import { DarioError } from '../errors.ts'
-import { BRACKETS, showProxy, toProxyAuthorization } from './proxies.ts'
+import { showProxy, toAddress, toProxyAuthorization } from './proxies.ts'
 
 /** A proxy's answer to CONNECT is a few hundred bytes; more is not a proxy. */
 const MAX_CONNECT_HEAD = 16_384
 /** TCP probes keep address translators from forgetting a connection while a model thinks for minutes; in ms. */
-const PROBES = { keepAlive: true, keepAliveInitialDelay: 30_000 }
+const SOCKET = { keepAlive: true, keepAliveInitialDelay: 30_000, noDelay: true }
 
 export interface Connector {
   /**
@@ -37,17 +37,15 @@ export interface ConnectorOptions {
 
 export function createConnector({ target, proxy, timeout, id }: ConnectorOptions): Connector {
   const secure = target.protocol === 'https:'
-  const host = target.hostname.replace(BRACKETS, '')
-  const address = { host, port: Number(target.port || (secure ? 443 : 80)) }
+  const address = { ...toAddress(target), ...SOCKET }
   const opening = new Set<Socket>()
   let session: Buffer | undefined
 
   /** Directly, or inside of what a proxy opened. */
   function start(tunnel: Socket | undefined): Socket {
-    if (!secure) return connectTcp({ ...address, ...PROBES, noDelay: true })
-    const name = isIP(host) === 0 ? { servername: host } : {}
-    const way = tunnel === undefined ? { ...address, ...PROBES, noDelay: true } : { socket: tunnel }
-    const socket = connectTls({ ...way, ...name, host, ALPNProtocols: ['http/1.1'], ...(session && { session }) })
+    if (!secure) return connectTcp(address)
+    const way = tunnel === undefined ? address : { socket: tunnel, host: address.host }
+    const socket = connectTls({ ...way, ...toServerName(address.host), ALPNProtocols: ['http/1.1'], ...(session && { session }) })
     socket.on('session', (fresh) => {
       session = fresh // saves the next handshake a round trip
     })
@@ -104,10 +102,13 @@ async function ready(socket: Socket, secure: boolean): Promise<Socket> {
 }
 
 function connectProxy(proxy: URL): Socket {
-  const host = proxy.hostname.replace(BRACKETS, '')
-  const secure = proxy.protocol === 'https:'
-  const options = { host, port: Number(proxy.port || (secure ? 443 : 80)), noDelay: true, ...PROBES }
-  return secure ? connectTls(isIP(host) === 0 ? { ...options, servername: host } : options) : connectTcp(options)
+  const address = { ...toAddress(proxy), ...SOCKET }
+  return proxy.protocol === 'https:' ? connectTls({ ...address, ...toServerName(address.host) }) : connectTcp(address)
+}
+
+/** A certificate is asked for by name; an address is none. */
+function toServerName(host: string): { servername?: string } {
+  return isIP(host) === 0 ? { servername: host } : {}
 }
 
 function proxyError(proxy: URL, problem: string): DarioError {
