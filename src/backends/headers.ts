@@ -44,7 +44,7 @@ const mayGoUpstream = (name: string): boolean =>
 const mayGoToAnthropic = createMemo((name) => mayGoUpstream(name) && !name.startsWith('openai-'))
 const mayGoToOthers = createMemo((name) => mayGoUpstream(name) && !name.startsWith('anthropic-'))
 const mayGoToClient = createMemo((name) => !NOT_CLIENT.has(name) && !NOT_CLIENT_PREFIX.test(name))
-const mayGoDecoded = createMemo((name) => mayGoToClient(name) && name !== 'content-length' && name !== 'content-encoding')
+const mayGoDecoded = createMemo((name) => mayGoToClient(name) && !/^content-(length|encoding)$/.test(name))
 
 /** Headers that `connection` names belong to that connection only; undefined when it names none, the usual case. */
 function namedByConnection(connection: string | undefined): ReadonlySet<string> | undefined {

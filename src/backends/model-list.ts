@@ -112,18 +112,15 @@ export interface ModelCatalog {
   read(): Promise<{ models: Map<string, ModelInfo[]>; failures: Map<string, string> }>
 }
 
-export interface CatalogOptions {
-  /** Milliseconds that a list is kept; default 600,000. A failure is kept for a twentieth of it. */
-  keep?: number
-  /** Milliseconds for one backend's answer; default 5,000. */
-  limit?: number
-}
-
-/** Calls that come while a list is on its way share it. */
+/**
+ * Calls that come while a list is on its way share it.
+ * @param keep milliseconds that a list is kept; a failure is kept for a twentieth of it
+ * @param limit milliseconds for one backend's answer
+ */
 export function createModelCatalog(
-  backends: readonly Backend[], now: () => number, options: CatalogOptions = {},
+  backends: readonly Backend[], now: () => number,
+  { keep = 600_000, limit = 5_000 }: { keep?: number; limit?: number } = {},
 ): ModelCatalog {
-  const { keep = 600_000, limit = 5_000 } = options
   const entries = new Map<string, { until: number; result: Promise<ModelInfo[] | string> }>()
 
   function ask(backend: Backend): Promise<ModelInfo[] | string> {

@@ -44,8 +44,10 @@ export function createConnector({ target, proxy, timeout, id }: ConnectorOptions
   /** Directly, or inside of what a proxy opened. */
   function start(tunnel: Socket | undefined): Socket {
     if (!secure) return connectTcp(address)
-    const way = tunnel === undefined ? address : { socket: tunnel, host: address.host }
-    const socket = connectTls({ ...way, ...toServerName(address.host), ALPNProtocols: ['http/1.1'], ...(session && { session }) })
+    const { host } = address
+    const way = tunnel === undefined ? address : { socket: tunnel, host }
+    const known = session && { session }
+    const socket = connectTls({ ...way, ...toServerName(host), ALPNProtocols: ['http/1.1'], ...known })
     socket.on('session', (fresh) => {
       session = fresh // saves the next handshake a round trip
     })

@@ -107,7 +107,8 @@ export function createAnswer(stop: readonly string[], names: ReadonlyMap<string,
   function close(index: number): string {
     const block = answer.blocks[index]
     const input = inputs.get(index)
-    if (block !== undefined && input !== undefined && input !== '') block['input'] = parseObject(input) ?? {} // cut by max_tokens
+    // What max_tokens has cut is no JSON.
+    if (block !== undefined && input) block['input'] = parseObject(input) ?? {}
     if (held === '' || block === undefined) return ''
     const text = held
     held = ''

@@ -47,7 +47,8 @@ export function createBridge(version: string): Bridge {
       const session = sessions.get(digest(request.url, request.headers.authorization))
       if (session === undefined) response.writeHead(404).end()
       else if (request.method !== 'POST') response.writeHead(405, { allow: 'POST' }).end() // we push nothing
-      else answer(session, version, request, response).catch(() => response.writeHead(400).end()) // too deep to be written
+      // Rejects where an answer is nested too deep to be written.
+      else answer(session, version, request, response).catch(() => response.writeHead(400).end())
     })
     created.requestTimeout = 0
     created.on('connection', (socket) => socket.unref()) // whether this process lives on is the run's to say

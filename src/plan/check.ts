@@ -4,6 +4,7 @@
  */
 import { parseObject } from '../hub/json.ts'
 import { askClaude } from './claude.ts'
+import { findProgram } from './program.ts'
 import type { Environment } from './program.ts'
 
 export interface PlanStatus {
@@ -25,9 +26,10 @@ const LOWEST_VERSION = '2.1.330'
 const CACHE_MS = 60_000
 
 interface CheckOptions {
-  find(): string | undefined
-  env: Environment
   command: string | undefined
+  environment: Environment
+  /** What the program gets of it. */
+  env: Environment
   now: () => number
 }
 
@@ -40,9 +42,9 @@ export function createCheck(options: CheckOptions): () => Promise<PlanStatus> {
   }
 }
 
-async function look({ find, env, command }: CheckOptions): Promise<PlanStatus> {
+async function look({ command, environment, env }: CheckOptions): Promise<PlanStatus> {
   const none = { program: undefined, version: undefined, loggedIn: undefined, login: undefined, ok: false }
-  const program = find()
+  const program = findProgram(command, environment)
   if (program === undefined) {
     return { ...none, hint: `${command ?? 'claude'} was not found; install Claude Code or set the backend's "command"` }
   }
@@ -53,7 +55,8 @@ async function look({ find, env, command }: CheckOptions): Promise<PlanStatus> {
   if (version === undefined) {
     return { ...none, program, hint: `${program} --version did not answer with a version; reinstall Claude Code` }
   }
-  const { loggedIn, authMethod } = parseObject(loginText) ?? {} // nothing of an older program: the first request will tell
+  // Nothing of an older program: the first request will tell.
+  const { loggedIn, authMethod } = parseObject(loginText) ?? {}
   const found = {
     program, version,
     loggedIn: typeof loggedIn === 'boolean' ? loggedIn : undefined,

@@ -17,8 +17,7 @@ export interface Claude {
   pause(): void
   resume(): void
   /** Whether this process stays alive for it; at first it does, and once it is killed. */
-  ref(): void
-  unref(): void
+  hold(holds: boolean): void
   /** SIGKILL to the process and all it started. */
   kill(): void
   /** Resolves when it has ended, also when it could not be started. `words`: its last ones on stderr, redacted. */
@@ -43,7 +42,7 @@ export function startClaude(start: Start, take: (line: JsonObject) => void): Cla
   const child = launch(start.file, start.args, start.env, start.cwd)
   const guard = child.pid === undefined ? undefined : startGuard(child.pid, start.folder)
   const pipes = [child.stdin, child.stdout, child.stderr] as unknown as (Socket | undefined)[]
-  const ref = (): void => { for (const handle of [child, ...pipes]) handle?.ref() }
+  const hold = (holds: boolean): void => { for (const handle of [child, ...pipes]) handle?.[holds ? 'ref' : 'unref']() }
   let words = ''
   const ended = new Promise<string>((resolve) => {
     child.on('error', (error) => resolve(`could not be started: ${error.message}`)) // L3: unheard, it would end dario
@@ -57,11 +56,10 @@ export function startClaude(start: Start, take: (line: JsonObject) => void): Cla
     write: (line) => { child.stdin?.write(`${JSON.stringify(line)}\n`) },
     pause: () => { child.stdout?.pause() },
     resume: () => { child.stdout?.resume() },
-    ref,
-    unref: () => { for (const handle of [child, ...pipes]) handle?.unref() },
+    hold,
     kill() {
       if (child.exitCode === null && child.signalCode === null) killGroup(child)
-      ref()
+      hold(true)
       child.stdout?.resume() // `close` waits for the end of output, paused or not
     },
     over: ended.then((reason) => {

@@ -69,21 +69,20 @@ export function createPlanBackend(options: PlanOptions): PlanBackend {
   const { environment, command, maxProcesses, now, log } = options
   const runs = new Set<Run>()
   const bridge = createBridge(options.version)
-  const queue = createQueue({ runs, max: maxProcesses, maxWaiting: options.maxQueue })
+  const queue = createQueue(runs, maxProcesses, options.maxQueue)
   const env = toEnvironment(environment, options.configDir, options.env)
-  const find = (): string | undefined => findProgram(command, environment, process.platform)
   const told: Told = { limits: undefined, models: new Map() }
   let warming = Promise.resolve()
   let starting: Promise<unknown> = Promise.resolve()
   let closed = false
 
   async function createContext(): Promise<RunContext> {
-    const file = find()
+    const file = findProgram(command, environment)
     if (file === undefined) throw missingProgram(command)
     return {
-      file, env, bridge, now, log, cwd: await createPlace(environment, options.id), temp: environment['TMPDIR'] ?? tmpdir(),
-      secrets: Object.values(options.env), idleMs: options.idleMs, startMs: options.startMs ?? 30_000,
-      told, changed: queue.pump,
+      file, env, bridge, now, log, told, changed: queue.pump, secrets: Object.values(options.env),
+      cwd: await createPlace(environment, options.id), temp: environment['TMPDIR'] ?? tmpdir(),
+      idleMs: options.idleMs, startMs: options.startMs ?? 30_000,
     }
   }
 
@@ -115,7 +114,8 @@ export function createPlanBackend(options: PlanOptions): PlanBackend {
   async function answer(request: PlanRequest, signal: Signal): Promise<Upstream> {
     const { turns, settings: { model }, stop, stream } = request
     const chains = hashTurns(turns)
-    const headers: Record<string, string> = request.dropped.length === 0 ? {} : { 'dario-dropped': toHeader(request.dropped) }
+    const dropped = toHeader(request.dropped)
+    const headers: Record<string, string> = dropped === '' ? {} : { 'dario-dropped': dropped }
     const ask: Ask = { chain: chains.at(-1) ?? EMPTY_CHAIN, stop, stream, headers, signal }
     const live = pick(request, chains.at(-2) ?? EMPTY_CHAIN)
     endAbandoned(new Set(chains))
@@ -164,11 +164,13 @@ export function createPlanBackend(options: PlanOptions): PlanBackend {
   }
 
   async function reply(call: Call, signal: Signal): Promise<Upstream> {
-    if (!call.loopback) throw new DarioError('permission', 'a Claude plan serves only its own machine; call dario over loopback')
+    const rule = 'a Claude plan serves only its own machine; call dario over loopback'
+    if (!call.loopback) throw new DarioError('permission', rule)
     const path = call.path.split('?')[0]
     if (call.method === 'GET' && path === '/v1/models') return toUpstream(200, MODELS)
     if (call.method !== 'POST' || path !== '/v1/messages') {
-      return toUpstream(404, encodeFailure('not_found_error', `the plan has no ${call.method} ${path}; use /v1/messages`))
+      const sentence = `the plan has no ${call.method} ${path}; use /v1/messages`
+      return toUpstream(404, encodeFailure('not_found_error', sentence))
     }
     const request = readRequest(call.body ?? '', call.model)
     const upstream = await answer(request, signal)
@@ -193,7 +195,7 @@ export function createPlanBackend(options: PlanOptions): PlanBackend {
         return toUpstream(error.status, encodeFailure(type, error.message, more), encodeLimits(told.limits))
       }
     },
-    check: createCheck({ find, env, command, now }),
+    check: createCheck({ command, environment, env, now }),
     limits: () => told.limits,
     async close() {
       closed = true

@@ -17,16 +17,10 @@ interface Queue {
   pump(): void
 }
 
-interface QueueOptions {
-  runs: ReadonlySet<Run>
-  max: number
-  maxWaiting: number
-}
-
 /** Longest wait for a place, in ms: a route's next backend should get its chance before the client gives up. */
 const MAX_WAIT_MS = 120_000
 
-export function createQueue({ runs, max, maxWaiting }: QueueOptions): Queue {
+export function createQueue(runs: ReadonlySet<Run>, max: number, maxWaiting: number): Queue {
   const waiting = new Set<() => void>()
   /** One at a time: each start blocks the event loop for some milliseconds, and others need their turns in between. */
   let entering = false

@@ -70,8 +70,9 @@ export async function createRun(
 ): Promise<Run> {
   const { told, now } = context
   const { model, tools } = settings
+  const resumes = transcript !== undefined
   const door = tools.length === 0 ? undefined : await context.bridge.open(tools)
-  const files = await writeFiles(context.temp, settings.system, door, transcript).catch((cause: unknown) => {
+  const folder = await writeFiles(context.temp, settings.system, door, transcript).catch((cause: unknown) => {
     door?.close()
     throw cause
   })
@@ -83,8 +84,8 @@ export async function createRun(
   let settle = (): void => {}
   let spoiled = false
   const claude = startClaude({
-    file: context.file, args: toArguments(settings, files), cwd: context.cwd,
-    env: { ...toRunEnvironment(settings, files), ...context.env }, folder: files.folder,
+    file: context.file, args: toArguments(settings, folder, resumes), cwd: context.cwd, folder,
+    env: { ...toRunEnvironment(settings, folder, resumes), ...context.env },
     secrets: [...context.secrets, door?.bearer ?? ''],
   }, line)
   const over = claude.over.then(exit)
@@ -147,13 +148,13 @@ export async function createRun(
     run.usedAt = now()
     clearTimeout(timer)
     timer = setTimeout(() => void end('idle'), context.idleMs).unref()
-    claude.unref()
+    claude.hold(false)
     context.changed()
   }
 
   async function ask(given: Ask, input: Input): Promise<Asked> {
     clearTimeout(timer)
-    claude.ref()
+    claude.hold(true)
     run.before = given.chain
     timer = setTimeout(() => void end('no result after the answer'), SETTLE_MS).unref()
     await settled
@@ -201,7 +202,7 @@ export async function createRun(
     door?.close()
     open?.breakOff(words === '' ? reason : `${reason}: ${words}`)
     open = undefined
-    await removeFiles(files.folder)
+    await removeFiles(folder)
   }
 
   /** Nobody picks it from now on. */

@@ -77,7 +77,8 @@ export function createTurn({ chain, stop, stream, headers, signal }: Ask, contex
       body.push(JSON.stringify(failed ? end.body : encodeMessage(answer)))
       reply(failed ? end.status : 200, 'application/json')
     } catch (cause) {
-      fail(new DarioError('upstream_protocol', 'the answer is nested too deep to be written; ask for a stream', { cause }))
+      const sentence = 'the answer is nested too deep to be written; ask for a stream'
+      fail(new DarioError('upstream_protocol', sentence, { cause }))
     }
   }
 
