@@ -164,10 +164,9 @@ export async function createRun(
       void end('the client left')
       throw given.signal.reason
     }
-    const left = (): void => {
+    const turn = createTurn(given, names, context, claude.resume, () => {
       if (open === turn) void finish('the client left')
-    }
-    const turn = createTurn(given, { names, limits: () => told.limits, now, resume: claude.resume, left })
+    })
     open = turn
     send(input)
     return await turn.asked

@@ -35,23 +35,20 @@ export interface Turn {
   fail(reason: unknown): void
 }
 
-export interface TurnContext {
-  /** The client's name of each tool by the one that was sent. */
-  names: ReadonlyMap<string, string>
-  limits(): PlanLimits | undefined
-  now: () => number
-  /** The reader wants more. */
-  resume(): void
-  /** Nobody reads any longer, which is also so when all was read. */
-  left(): void
-}
-
-export function createTurn({ chain, stop, stream, headers, signal }: Ask, context: TurnContext): Turn {
-  const answer = createAnswer(stop, context.names)
+/**
+ * @param names the client's name of each tool by the one that was sent
+ * @param resume the reader wants more
+ * @param left nobody reads any longer, which is also so when all was read
+ */
+export function createTurn(
+  { chain, stop, stream, headers, signal }: Ask, names: ReadonlyMap<string, string>,
+  { told, now }: { told: { limits: PlanLimits | undefined }; now: () => number }, resume: () => void, left: () => void,
+): Turn {
+  const answer = createAnswer(stop, names)
   const body = new Readable({
-    read: context.resume,
+    read: resume,
     destroy(error, done) {
-      context.left()
+      left()
       done(error)
     },
   })
@@ -66,9 +63,9 @@ export function createTurn({ chain, stop, stream, headers, signal }: Ask, contex
   }, { once: true })
 
   function reply(status: number, type: string): void {
-    const retry = status === 429 ? encodeRetryAfter(context.limits(), context.now()) : {}
-    const told = { 'content-type': type, ...encodeLimits(context.limits()), ...headers, ...retry }
-    resolve({ upstream: { status, headers: told, body } })
+    const retry = status === 429 ? encodeRetryAfter(told.limits, now()) : {}
+    const all = { 'content-type': type, ...encodeLimits(told.limits), ...headers, ...retry }
+    resolve({ upstream: { status, headers: all, body } })
   }
 
   function replyWhole(end: AnswerEnd): void {
