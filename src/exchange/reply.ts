@@ -2,8 +2,9 @@
  * The client's side of one answer: its head, its chunks, keep-alives during silence, and an honest end.
  * @module
  */
+import { ServerResponse } from 'node:http'
 import { DarioError } from '../errors.ts'
-import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
+import type { OutgoingHttpHeaders } from 'node:http'
 import type { Dialect } from '../dialects/dialect.ts'
 
 export interface ReplyOptions {
@@ -40,6 +41,8 @@ export const SSE_HEADERS: OutgoingHttpHeaders = {
 
 /** Copying a chunk into its frame pays up to here. */
 const SMALL_CHUNK = 16_384
+/** What stands in its place (a capture, an embedder's compression) wants the bytes without their frame. */
+const WRITE = ServerResponse.prototype.write
 
 export function createReply(response: ServerResponse, options: ReplyOptions): Reply {
   const { dialect, stream, requestId } = options
@@ -68,7 +71,8 @@ export function createReply(response: ServerResponse, options: ReplyOptions): Re
       if (response.destroyed || response.writableEnded) return true // the client left: its close event ends the upstream
       reply.bytes += chunk.length
       active = performance.now()
-      if (!response.chunkedEncoding || chunk.length === 0 || chunk.length > SMALL_CHUNK) return response.write(chunk)
+      const isPlain = response.chunkedEncoding && response.write === WRITE
+      if (!isPlain || chunk.length === 0 || chunk.length > SMALL_CHUNK) return response.write(chunk)
       // Node hands a chunk, its length and two line ends to the system in four pieces; one costs a quarter less.
       response.chunkedEncoding = false
       const hasRoom = response.write(toChunk(chunk))
