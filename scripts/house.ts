@@ -124,9 +124,9 @@ export const LAYERS: Readonly<Record<string, LayerRule>> = {
   },
   plan: {
     files: ['src/plan/*'],
-    may: [...HUB, 'src/sse.ts', 'src/config/types.ts', 'src/backends/backend.ts'],
+    may: [...HUB, 'src/sse.ts', 'src/config/types.ts', 'src/backends/backend.ts', 'src/backends/source.ts'],
     own: true,
-    node: ['child_process', 'crypto', 'events', 'fs', 'fs/promises', 'http', 'os', 'path', 'stream', 'readline', 'string_decoder', 'util', 'url'],
+    node: ['child_process', 'crypto', 'events', 'fs', 'fs/promises', 'http', 'os', 'path'],
   },
   'shared by dialects': { files: ['src/dialects/*.ts'], may: SHARED_BY_DIALECTS, node: [] },
   anthropic: { files: ['src/dialects/anthropic/*'], may: SHARED_BY_DIALECTS, own: true, node: [] },

@@ -5,8 +5,8 @@
  */
 import { randomUUID } from 'node:crypto'
 import { tmpdir } from 'node:os'
-import { Readable } from 'node:stream'
 import type { Backend, Call, Signal, Upstream } from '../backends/backend.ts'
+import { createBody } from '../backends/source.ts'
 import { DarioError, toDarioError } from '../errors.ts'
 import type { JsonObject } from '../hub/types.ts'
 import { encodeFailure } from './answer.ts'
@@ -221,7 +221,7 @@ function toResults(run: Run, blocks: readonly JsonObject[]): Input {
 
 function toUpstream(status: number, body: JsonObject, headers: Record<string, string> = {}): Upstream {
   const bytes = Buffer.from(JSON.stringify(body))
-  return { status, headers: { 'content-type': 'application/json', ...headers }, body: Readable.from([bytes]) }
+  return { status, headers: { 'content-type': 'application/json', ...headers }, body: createBody(bytes) }
 }
 
 /** A long conversation has a mark per turn: the header names the first of them and counts the rest. */

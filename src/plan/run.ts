@@ -164,12 +164,10 @@ export async function createRun(
       void end('the client left')
       throw given.signal.reason
     }
-    const turn = createTurn(given, names, context, claude.resume, () => {
-      if (open === turn) void finish('the client left')
-    })
-    open = turn
+    open = createTurn(given, names, context, claude.resume, () => void finish('the client left'))
+    const { asked } = open
     send(input)
-    return await turn.asked
+    return await asked
   }
 
   function send(input: Input): void {
@@ -199,8 +197,9 @@ export async function createRun(
   async function exit({ reason, words }: { reason: string; words: string }): Promise<void> {
     leave(`ended by itself: ${reason}`)
     door?.close()
-    open?.breakOff(words === '' ? reason : `${reason}: ${words}`)
+    const turn = open
     open = undefined
+    turn?.breakOff(words === '' ? reason : `${reason}: ${words}`)
     await removeFiles(folder)
   }
 

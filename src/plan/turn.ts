@@ -2,8 +2,8 @@
  * One turn of a run: the program's lines become the answer that the client reads.
  * @module
  */
-import { Readable } from 'node:stream'
 import type { Signal, Upstream } from '../backends/backend.ts'
+import { createSource } from '../backends/source.ts'
 import { DarioError } from '../errors.ts'
 import type { JsonObject } from '../hub/types.ts'
 import { createAnswer, encodeMessage } from './answer.ts'
@@ -38,28 +38,25 @@ export interface Turn {
 /**
  * @param names the client's name of each tool by the one that was sent
  * @param resume the reader wants more
- * @param left nobody reads any longer, which is also so when all was read
+ * @param left the reader went before the answer had come to its end
  */
 export function createTurn(
   { chain, stop, stream, headers, signal }: Ask, names: ReadonlyMap<string, string>,
   { told, now }: { told: { limits: PlanLimits | undefined }; now: () => number }, resume: () => void, left: () => void,
 ): Turn {
   const answer = createAnswer(stop, names)
-  const body = new Readable({
-    read: resume,
-    destroy(error, done) {
-      left()
-      done(error)
-    },
+  const body = createSource(resume, () => {
+    if (answer.end === undefined) left()
   })
-  body.on('error', () => {}) // it may break before anyone listens; whoever reads later is still told
   let resolve = (_asked: Asked): void => {}
   let fail = (_reason: unknown): void => {}
   const asked = new Promise<Asked>((settled, failed) => { [resolve, fail] = [settled, failed] })
   signal.addEventListener('abort', () => {
     if (answer.end !== undefined) return
-    fail(signal.reason)
-    body.destroy(signal.reason instanceof Error ? signal.reason : undefined)
+    const { reason } = signal
+    fail(reason)
+    if (reason instanceof Error) body.fail(reason, true)
+    else body.destroy()
   }, { once: true })
 
   function reply(status: number, type: string): void {
@@ -71,7 +68,7 @@ export function createTurn(
   function replyWhole(end: AnswerEnd): void {
     const failed = end.type === 'failed'
     try {
-      body.push(JSON.stringify(failed ? end.body : encodeMessage(answer)))
+      body.push(Buffer.from(JSON.stringify(failed ? end.body : encodeMessage(answer))))
       reply(failed ? end.status : 200, 'application/json')
     } catch (cause) {
       const sentence = 'the answer is nested too deep to be written; ask for a stream'
@@ -85,11 +82,11 @@ export function createTurn(
       const isFirst = !answer.started
       const text = answer.push(line)
       const streams = stream && answer.started
-      const goesOn = !streams || text === '' || body.push(text)
+      const goesOn = !streams || text === '' || body.push(Buffer.from(text))
       if (streams && isFirst) reply(200, 'text/event-stream; charset=utf-8')
       if (answer.end === undefined) return goesOn
       if (!streams) replyWhole(answer.end)
-      body.push(null)
+      body.end()
       return goesOn
     },
     breakOff(why) {
@@ -97,7 +94,7 @@ export function createTurn(
       const sentence = `the claude program ended in mid-answer (${why}); send the request again`
       const error = new DarioError('upstream_unreachable', sentence)
       fail(error)
-      body.destroy(error)
+      body.fail(error)
     },
   }
 }
