@@ -26,16 +26,21 @@ function isLoopback(host: string): boolean {
   return host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))
 }
 
-function matchesNoProxy(entry: string, host: string, port: number): boolean {
-  const [address = '', prefix] = entry.split('/')
-  if (prefix !== undefined) {
-    const family = isIP(address) === 6 ? 'ipv6' : 'ipv4'
-    const bits = family === 'ipv6' ? 128 : 32
-    if (isIP(address) === 0 || isIP(host) !== isIP(address) || !(Number(prefix) <= bits)) return false
-    const range = new BlockList()
-    range.addSubnet(address, Number(prefix), family)
-    return range.check(host, family)
+/** `10.0.0.0/8`. What is no range holds nothing. */
+function isInRange(range: string, host: string): boolean {
+  const [address = '', prefix] = range.split('/')
+  const family = isIP(address) === 6 ? 'ipv6' : 'ipv4'
+  const list = new BlockList()
+  try {
+    list.addSubnet(address, Number(prefix || NaN), family)
+  } catch {
+    return false
   }
+  return isIP(host) === isIP(address) && list.check(host, family)
+}
+
+function matchesNoProxy(entry: string, host: string, port: number): boolean {
+  if (entry.includes('/')) return isInRange(entry, host)
   const withPort = /^(?<name>.*?):(?<port>\d+)$/.exec(isIP(entry) === 6 ? `[${entry}]` : entry)?.groups
   if (withPort !== undefined && Number(withPort['port']) !== port) return false
   const name = (withPort?.['name'] ?? entry).replace(/^\*?\./, '').replace(BRACKETS, '').toLowerCase()
