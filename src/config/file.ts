@@ -3,8 +3,8 @@
  * @module
  */
 import {
-  chmodSync, closeSync, fsyncSync, mkdirSync, openSync, readFileSync, realpathSync, renameSync, rmSync, statSync,
-  watch, writeFileSync,
+  chmodSync, closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, realpathSync, renameSync, rmSync, statSync, watch,
+  writeFileSync,
 } from 'node:fs'
 import { basename, dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -80,7 +80,8 @@ function fixModes(file: string): string[] {
  * @throws DarioError `config_invalid`, `conflict` when another process holds the lock for 10 s
  */
 export async function editConfig(source: ConfigSource, edit: (json: JsonObject) => void): Promise<ParsedConfig> {
-  const file = resolveLink(source.file)
+  // People link it into a folder of dotfiles; a rename would replace the link.
+  const file = existsSync(source.file) ? realpathSync(source.file) : source.file
   mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
   const release = await lock(`${file}.lock`)
   try {
@@ -94,15 +95,6 @@ export async function editConfig(source: ConfigSource, edit: (json: JsonObject) 
     return parsed
   } finally {
     release()
-  }
-}
-
-/** People link it into a folder of dotfiles; a rename would replace the link. */
-function resolveLink(file: string): string {
-  try {
-    return realpathSync(file)
-  } catch {
-    return file
   }
 }
 
@@ -208,7 +200,7 @@ export function watchConfig(
     watcher = watch(dirname(source.file), { persistent: false }, soon)
     watcher.on('error', () => watcher?.close())
   } catch {
-    watcher = undefined
+    // The folder is not there yet.
   }
   return {
     close() {

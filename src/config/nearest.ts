@@ -14,6 +14,15 @@ export function nearest(word: string, known: readonly string[]): string | undefi
   return best
 }
 
+/** The problem with a way out: the known word that is near, else what `otherwise` says, if anything. */
+export function suggest(
+  problem: string, word: string, known: readonly string[], otherwise?: string, show: (near: string) => string = (near) => `"${near}"`,
+): string {
+  const near = nearest(word, known)
+  const hint = near === undefined ? otherwise : `did you mean ${show(near)}?`
+  return hint === undefined ? problem : `${problem}; ${hint}`
+}
+
 function distance(from: string, to: string): number {
   let before: number[] = []
   let last = Array.from({ length: to.length + 1 }, (_, index) => index)
