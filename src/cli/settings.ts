@@ -6,7 +6,7 @@
 import { positionAt, scanJson } from '../config/json-text.ts'
 import type { JsonNode } from '../config/json-text.ts'
 import { DarioError } from '../errors.ts'
-import type { SettingsFile, Template } from './tools.ts'
+import type { SettingsFile, Template } from './tool.ts'
 
 const MARKS = ['# >>> dario (dario setup --undo takes this out) >>>', '# <<< dario <<<'] as const
 const MARKED = /^[ \t]*# >>> dario .*\n[^]*?# <<< dario <<<\n?/gm
