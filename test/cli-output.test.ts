@@ -1,11 +1,14 @@
 import { deepStrictEqual, doesNotMatch, match, ok, strictEqual } from 'node:assert/strict'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { test } from 'node:test'
-import { hidePassword } from '../src/cli/doctor.ts'
+import { checkTools, hidePassword } from '../src/cli/doctor.ts'
 import { createVariables, renderVariables } from '../src/cli/environment.ts'
 import { cleanText, createOutput } from '../src/cli/output.ts'
 import type { Output } from '../src/cli/output.ts'
 import { nearest } from '../src/config/nearest.ts'
 import { checkNode } from '../src/version.ts'
+import { createHome } from './helpers/command.ts'
 
 function capture(stream: { isTTY?: boolean; columns?: number }, environment: Record<string, string> = {}): { output: Output; text: () => string } {
   let written = ''
@@ -74,4 +77,12 @@ test('env: values are quoted for each shell', () => {
 test('env: a key that is there is left alone, one that is missing is a placeholder', () => {
   const { OPENAI_API_KEY, ANTHROPIC_API_KEY } = createVariables('http://localhost:1', undefined, { OPENAI_API_KEY: 'mine' })
   deepStrictEqual([OPENAI_API_KEY, ANTHROPIC_API_KEY], [undefined, 'dario'])
+})
+
+test('doctor: an empty CLAUDE_CONFIG_DIR is the usual folder', (t) => {
+  const home = createHome(t)
+  mkdirSync(join(home, '.claude'))
+  writeFileSync(join(home, '.claude', 'settings.json'), '{ "env": { "ANTHROPIC_BASE_URL": "https://elsewhere.example" } }')
+  const [check] = checkTools({ HOME: home, CLAUDE_CONFIG_DIR: '', CODEX_HOME: '' }, 3456)
+  strictEqual(check?.name, 'claude code')
 })

@@ -39,15 +39,12 @@ function renderTopic(topic: string): Arguments {
 function parseOptions(name: string, spec: CommandSpec, args: readonly string[]): Arguments {
   const hint = `Usage: ${renderUsage(name)} [options]; more: dario ${name} --help`
   const usage = (problem: string): Arguments => ({ kind: 'usage', problem, hint })
-  const { tokens } = parseArgs({ args: [...args], options: spec.options, strict: false, allowPositionals: true, tokens: true })
-  const values: Values = {}
-  const positionals: string[] = []
+  const parse = (list: readonly string[]) => parseArgs({ args: [...list], options: spec.options, strict: false, allowPositionals: true, tokens: true })
   // What follows the command is the command's own: `dario run claude -p hello`.
-  const end = WRAPPERS.has(name) ? tokens.find(({ kind }) => kind === 'positional')?.index ?? Infinity : Infinity
-  if (end !== Infinity) positionals.push(...args.slice(end))
+  const command = WRAPPERS.has(name) ? parse(args).tokens.find(({ kind }) => kind === 'positional')?.index : undefined
+  const { tokens, values, positionals } = parse(args.slice(0, command))
+  if (command !== undefined) positionals.push(...args.slice(command))
   for (const token of tokens) {
-    if (token.index >= end) break
-    if (token.kind === 'positional') positionals.push(token.value)
     if (token.kind !== 'option') continue
     const option = Object.hasOwn(spec.options, token.name) ? spec.options[token.name] : undefined
     if (option === undefined) {
@@ -55,12 +52,11 @@ function parseOptions(name: string, spec: CommandSpec, args: readonly string[]):
     }
     if (option.type === 'boolean' && token.value !== undefined) return usage(`${token.rawName} takes no value`)
     if (option.type === 'string' && !token.value) return usage(`${token.rawName} needs a value: ${option.value}`)
-    values[token.name] = option.type === 'boolean' ? true : token.value
   }
   const [least, most] = spec.takes ?? [0, 0]
   if (positionals.length < least) return usage(`dario ${name} needs ${spec.usage}`)
   if (positionals.length > most) return usage(`one word too many: ${positionals[most]}`)
-  return { kind: 'command', spec, positionals, values }
+  return { kind: 'command', spec, positionals, values: values as Values }
 }
 
 function wrongCommand([group = '', word]: readonly string[]): Arguments {

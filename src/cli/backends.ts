@@ -8,6 +8,7 @@ import { text as readAll } from 'node:stream/consumers'
 import { BACKEND_NAME } from '../config/backend.ts'
 import { editConfig } from '../config/file.ts'
 import { KNOWN_BACKENDS } from '../config/known.ts'
+import type { KnownBackend } from '../config/known.ts'
 import { suggest } from '../config/nearest.ts'
 import type { BackendConfig, Config } from '../config/types.ts'
 import { readBaseUrl } from '../config/values.ts'
@@ -19,8 +20,7 @@ import type { BackendStatus } from '../proxy.ts'
 import { askClaude, askServer } from '../survey.ts'
 import { answer, assemble, createUsageError, findName, findRunning, text, toSource, warn, words } from './command.ts'
 import type { Command, CommandContext } from './command.ts'
-import { cleanText } from './output.ts'
-import { describePlan } from './plan.ts'
+import { cleanText, describePlan } from './output.ts'
 
 const PROBE_MS = 5_000 // a server may have to wake up first
 
@@ -49,7 +49,7 @@ export const addBackend: Command = async (context) => {
   if (!BACKEND_NAME.test(name)) {
     throw createUsageError(`"${name}" cannot be a name: use lower-case letters, digits, - and _, beginning with a letter or digit`)
   }
-  const known = KNOWN_BACKENDS[name]
+  const known = Object.hasOwn(KNOWN_BACKENDS, name) ? KNOWN_BACKENDS[name] : undefined
   const type = text(context, 'type') ?? (name === 'plan' ? 'claude-code' : name === 'echo' ? 'echo' : known?.type ?? 'openai')
   const local = type === 'claude-code' || type === 'echo'
   const given = text(context, 'base-url')
@@ -58,11 +58,12 @@ export const addBackend: Command = async (context) => {
     const problem = `${name} is not a known name, so it needs --base-url=URL`
     throw createUsageError(suggest(problem, name, Object.keys(KNOWN_BACKENDS), undefined, (near) => near))
   }
-  const key = local ? undefined : await readKey(context, known !== undefined && known.variable === undefined)
+  const key = local ? undefined : await readKey(context, known)
   const speaks = local ? undefined : await readSpeaks(context, type, baseUrl, key)
   const backend: JsonObject = { type, ...(!local && baseUrl && { baseUrl }), ...(key && { keys: [key] }), ...(speaks && { speaks }) }
   const { config, warnings } = await editConfig(toSource(context), (json) => {
     const present = (json['backends'] ??= {}) as JsonObject
+    if (typeof present !== 'object') return // which is then refused with its place
     if (Object.keys(present).length === 0) noteEndOfDiscovery(context, name)
     present[name] = { ...(present[name] as JsonObject | undefined), ...backend }
   })
@@ -86,7 +87,7 @@ function noteEndOfDiscovery({ environment, output }: CommandContext, added: stri
 }
 
 /** As it goes into the file: a literal, `env:NAME` or `file:PATH`; undefined for none. */
-async function readKey(context: CommandContext, needsNone: boolean): Promise<string | undefined> {
+async function readKey(context: CommandContext, known: KnownBackend | undefined): Promise<string | undefined> {
   const { values, environment, output, positionals: [name = ''] } = context
   const [literal, variable] = [text(context, 'key'), text(context, 'key-env')]
   if (literal !== undefined && variable !== undefined) throw createUsageError('--key and --key-env exclude each other')
@@ -97,8 +98,8 @@ async function readKey(context: CommandContext, needsNone: boolean): Promise<str
     }
     return literal
   }
-  if (values['no-key'] === true || needsNone) return undefined
-  const usual = KNOWN_BACKENDS[name]?.variable
+  const usual = known?.variable
+  if (values['no-key'] === true || (known !== undefined && usual === undefined)) return undefined
   if (process.stdin.isTTY && usual !== undefined && environment[usual]?.trim()) return `env:${usual}`
   const question = `Key for ${name} (not shown; empty for none): `
   const typed = process.stdin.isTTY ? await askHidden(question) : await readAll(process.stdin)

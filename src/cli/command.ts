@@ -15,8 +15,7 @@ import { DarioError } from '../errors.ts'
 import type { Json, JsonObject } from '../hub/types.ts'
 import type { BackendStatus } from '../proxy.ts'
 import { cleanText } from './output.ts'
-import type { Output } from './output.ts'
-import type { PlanWindows } from './plan.ts'
+import type { Output, PlanWindows } from './output.ts'
 
 export interface CommandContext {
   positionals: readonly string[]

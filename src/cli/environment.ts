@@ -38,23 +38,16 @@ export function createVariables(url: string, key: string | undefined, environmen
   return variables
 }
 
-const SHELLS = {
-  bash: {
-    set: (name: string, value: string) => `export ${name}='${value.replaceAll("'", "'\\''")}'`,
-    unset: (name: string) => `unset ${name}`,
-  },
-  fish: {
-    set: (name: string, value: string) => `set -gx ${name} '${value.replace(/[\\']/g, '\\$&')}'`,
-    unset: (name: string) => `set -e ${name}`,
-  },
+type Shell = 'bash' | 'fish' | 'powershell' | 'cmd'
+const SHELLS: Record<Shell, { set(name: string, value: string): string; unset(name: string): string }> = {
+  bash: { set: (name, value) => `export ${name}='${value.replaceAll("'", "'\\''")}'`, unset: (name) => `unset ${name}` },
+  fish: { set: (name, value) => `set -gx ${name} '${value.replace(/[\\']/g, '\\$&')}'`, unset: (name) => `set -e ${name}` },
   powershell: {
-    set: (name: string, value: string) => `$env:${name} = '${value.replaceAll("'", "''")}'`,
-    unset: (name: string) => `Remove-Item Env:${name} -ErrorAction SilentlyContinue`,
+    set: (name, value) => `$env:${name} = '${value.replaceAll("'", "''")}'`,
+    unset: (name) => `Remove-Item Env:${name} -ErrorAction SilentlyContinue`,
   },
-  cmd: { set: (name: string, value: string) => `set "${name}=${value}"`, unset: (name: string) => `set "${name}="` },
-} as const
-
-type Shell = keyof typeof SHELLS
+  cmd: { set: (name, value) => `set "${name}=${value}"`, unset: (name) => `set "${name}="` },
+}
 
 /** Lines for the user's shell to evaluate. */
 export function renderVariables(variables: Variables, shell: Shell): string[] {

@@ -15,7 +15,7 @@ import type { Proxy } from '../proxy.ts'
 import { readVersion } from '../version.ts'
 import { assemble, createUsageError, text, toSource, toUsageFolder, warn } from './command.ts'
 import type { Assembled, Command, CommandContext } from './command.ts'
-import { cleanText } from './output.ts'
+import { cleanText, describePlan } from './output.ts'
 
 const GRACE = 10_000 // ms for streams to finish
 const MOMENT = 20 // ms, less than a person sees
@@ -89,7 +89,8 @@ function follow(context: CommandContext, { config }: Assembled, use: (next: Conf
     const moved = next.port !== config.port || next.host !== config.host
     context.output.note(`configuration read again${moved ? '; host and port change with the next start' : ''}`)
   }
-  return watchConfig(toSource(context), (parsed) => void take(parsed).catch(complain), complain)
+  let last = Promise.resolve() // to look around takes a while: what was edited later must not be overtaken
+  return watchConfig(toSource(context), (parsed) => { last = last.then(() => take(parsed)).catch(complain) }, complain)
 }
 
 function printBanner({ output }: CommandContext, url: string, { config, discovered, file }: Assembled): void {
@@ -113,7 +114,7 @@ function printBanner({ output }: CommandContext, url: string, { config, discover
 async function tellPlans(context: CommandContext, { config }: Assembled): Promise<void> {
   const plans = Object.entries(config.backends).filter(([, { type }]) => type === 'claude-code')
   if (plans.length === 0) return
-  const [{ askClaude }, { describePlan }] = await Promise.all([import('../survey.ts'), import('./plan.ts')])
+  const { askClaude } = await import('../survey.ts')
   await Promise.all(plans.map(async ([name, backend]) => {
     const status = await askClaude(context.environment, backend)
     context.output.note(cleanText(`${name}: ${describePlan(status)}`))

@@ -58,13 +58,14 @@ export function isNative(command: string, environment: Environment): boolean {
 }
 
 function readHead(file: string): Buffer {
-  const handle = openSync(file, 'r')
+  let handle: number | undefined
   try {
+    handle = openSync(file, 'r')
     const bytes = Buffer.alloc(4096)
-    return bytes.subarray(0, readSync(handle, bytes, 0, bytes.length, 0))
+    return bytes.subarray(0, readSync(handle, bytes))
   } catch {
-    return Buffer.alloc(0) // a folder; the system has the right words for it
+    return Buffer.alloc(0) // a folder, or not ours to read; the system has the right words for it
   } finally {
-    closeSync(handle)
+    if (handle !== undefined) closeSync(handle)
   }
 }

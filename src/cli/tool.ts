@@ -63,6 +63,7 @@ export function fill(template: Template, values: Values): Template | undefined {
   return Object.fromEntries(members.filter((member) => !member.includes(undefined))) as Template
 }
 
+const MODEL_NAME = /^[\w.:@/+[\]-]+$/
 /** What a tool without models of its own is told to ask for, best first; anything listed is better than nothing. */
 const PREFERRED = [/^claude.*sonnet/, /^claude/, /^gpt-5/, /^gpt/, /^(?!echo\b)/, /^echo$/]
 
@@ -74,12 +75,12 @@ const PREFERRED = [/^claude.*sonnet/, /^claude/, /^gpt-5/, /^gpt/, /^(?!echo\b)/
 export async function chooseModel(
   ask: (request: Request) => Promise<Response>, root: string, key: string | undefined, asked: string | undefined, own: boolean,
 ): Promise<string | undefined> {
-  if (asked !== undefined && !/^[\w.:@/+[\]-]+$/.test(asked)) throw createUsageError(`--model ${JSON.stringify(asked)} cannot be the name of a model`)
+  if (asked !== undefined && !MODEL_NAME.test(asked)) throw createUsageError(`--model ${JSON.stringify(asked)} cannot be the name of a model`)
   if (asked !== undefined || own) return asked
   const headers = key === undefined ? {} : { authorization: `Bearer ${key}` }
-  const answer = await ask(new Request(`${root}/v1/models`, { headers, signal: AbortSignal.timeout(15_000) }))
-  const list = ((await answer.json()) as { data?: { id?: unknown }[] } | null)?.data ?? []
-  const names = list.map(({ id }) => String(id)).filter((id) => /^[\w.:@/+[\]-]+$/.test(id))
+  const request = new Request(`${root}/v1/models`, { headers, signal: AbortSignal.timeout(15_000) })
+  const list = await ask(request).then((answer) => answer.json() as Promise<{ data?: { id?: unknown }[] } | null>).catch(() => null)
+  const names = (list?.data ?? []).map(({ id }) => String(id)).filter((id) => MODEL_NAME.test(id))
   return PREFERRED.flatMap((pattern) => names.find((name) => pattern.test(name)) ?? []).at(0) ?? 'claude-sonnet-4-5'
 }
 

@@ -57,21 +57,19 @@ function parseText(text: string, { file, environment, flags }: ConfigSource): Pa
 /** Keys are in there: only the owner may read it (pitfall Z12). Windows has no modes. */
 function fixModes(file: string): string[] {
   if (process.platform === 'win32') return []
-  const warnings: string[] = []
   const folder = dirname(file)
   // Only our own folder: a file named by DARIO_CONFIG may be in a shared one.
-  const wanted: [string, number][] = basename(folder) === '.dario' ? [[folder, 0o700], [file, 0o600]] : [[file, 0o600]]
-  for (const [path, mode] of wanted) {
+  return (basename(folder) === '.dario' ? [folder, file] : [file]).flatMap((path) => {
     const found = statSync(path).mode & 0o777
-    if ((found & 0o077) === 0) continue
+    if ((found & 0o077) === 0) return []
+    const mode = path === file ? '600' : '700'
     try {
       chmodSync(path, mode)
-      warnings.push(`${path} was open to others (mode ${found.toString(8)}); it is now ${mode.toString(8)}`)
+      return `${path} was open to others (mode ${found.toString(8)}); it is now ${mode}`
     } catch {
-      warnings.push(`${path} is open to others (mode ${found.toString(8)}); run: chmod ${mode.toString(8)} ${path}`)
+      return `${path} is open to others (mode ${found.toString(8)}); run: chmod ${mode} ${path}`
     }
-  }
-  return warnings
+  })
 }
 
 /**
@@ -82,9 +80,10 @@ function fixModes(file: string): string[] {
 export async function editConfig(source: ConfigSource, edit: (json: JsonObject) => void): Promise<ParsedConfig> {
   // People link it into a folder of dotfiles; a rename would replace the link.
   const file = existsSync(source.file) ? realpathSync(source.file) : source.file
-  mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
-  const release = await lock(`${file}.lock`)
+  let release: (() => void) | undefined
   try {
+    mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
+    release = await lock(`${file}.lock`)
     const text = readText(file)
     const json = text === undefined ? {} : parseJsonText(text, file)
     if (typeof json === 'object' && json !== null && !Array.isArray(json)) edit(json as JsonObject)
@@ -93,8 +92,12 @@ export async function editConfig(source: ConfigSource, edit: (json: JsonObject) 
     const parsed = parseText(next, { ...source, file })
     replaceFile(file, next)
     return parsed
+  } catch (error) {
+    const { code, syscall } = error as NodeJS.ErrnoException
+    if (syscall === undefined) throw error
+    throw new DarioError('config_invalid', `${file} cannot be written (${code}); check who owns it and its folder`, { cause: error })
   } finally {
-    release()
+    release?.()
   }
 }
 
