@@ -94,17 +94,15 @@ export interface Assembled {
   config: Config
   /** What was looked for; undefined when the user wrote backends of their own. */
   discovered: Discovered | undefined
-  file: string
 }
 
 /** The configuration that dario would serve now: the user's, or what is found on this machine. */
 export async function assemble(context: CommandContext, parsed: ParsedConfig = loadConfig(context)): Promise<Assembled> {
   const { config } = parsed
-  const { file } = toSource(context)
-  if (!isUnconfigured(config)) return { config, discovered: undefined, file }
+  if (!isUnconfigured(config)) return { config, discovered: undefined }
   const { surveyMachine } = await import('../survey.ts') // who has a configuration starts without it
   const discovered = await surveyMachine(context.environment, config.port)
-  return { config: { ...config, backends: discovered.backends }, discovered, file }
+  return { config: { ...config, backends: discovered.backends }, discovered }
 }
 
 type Told = Pick<BackendStatus, 'id' | 'keys'> & { windows?: PlanWindows }
@@ -126,13 +124,10 @@ export async function findRunning(port: number, environment: Environment = {}): 
   try {
     const headers: Record<string, string> = key ? { 'x-api-key': key } : {}
     const response = await fetch(`${url}/health`, { headers, signal: AbortSignal.timeout(1_000), redirect: 'error' })
-    const body = (await response.json()) as { name?: unknown; version?: unknown; backends?: Told[] } | null
-    if (body?.name !== 'dario') return undefined
-    const { version, backends = [] } = body
-    return {
-      url, version: cleanText(String(version)),
-      keys: new Map(backends.map(({ id, keys }) => [id, keys])), windows: new Map(backends.map(({ id, windows }) => [id, windows])),
-    }
+    const { name, version, backends = [] } = (await response.json()) as { name?: unknown; version?: unknown; backends?: Told[] }
+    if (name !== 'dario') return undefined
+    const keys = new Map(backends.map((backend) => [backend.id, backend.keys]))
+    return { url, version: cleanText(String(version)), keys, windows: new Map(backends.map(({ id, windows }) => [id, windows])) }
   } catch {
     return undefined
   }

@@ -11,12 +11,11 @@ import type { ParsedConfig } from '../config/types.ts'
 import type { Environment } from '../config/values.ts'
 import type { BackendStatus } from '../proxy.ts'
 import { askClaude } from '../survey.ts'
-import { checkNode, readVersion } from '../version.ts'
+import { readVersion } from '../version.ts'
 import { askBackends } from './backends.ts'
 import { answer, assemble, findRunning, toSource } from './command.ts'
 import type { Command, CommandContext, Running } from './command.ts'
 import { cleanText, describePlan } from './output.ts'
-import type { PlanWindows } from './output.ts'
 import { findProgram, locate } from './tool.ts'
 import { TOOLS } from './tools.ts'
 
@@ -42,7 +41,7 @@ export const doctor: Command = async (context) => {
   const running = await findRunning(port, environment)
   const backends = parsed === undefined ? [] : await askBackends((await assemble(context, parsed)).config, environment)
   const checks = [
-    checkNodeVersion(process.versions.node),
+    ok('node', process.versions.node), // an old one does not get as far as here
     ...configChecks,
     await checkPort(port, running),
     ...backends.map((backend) => checkBackend(backend, running)),
@@ -61,11 +60,6 @@ export const doctor: Command = async (context) => {
     }
   })
   return failed ? 1 : 0
-}
-
-function checkNodeVersion(found: string): Check {
-  const remedy = checkNode(found)
-  return remedy === undefined ? ok('node', found) : { name: 'node', state: 'fail', found, remedy }
 }
 
 function checkConfig(context: CommandContext): [ParsedConfig | undefined, Check[]] {
@@ -95,7 +89,10 @@ async function checkPort(port: number, running: Running | undefined): Promise<Ch
 
 function checkBackend({ id, type, speaks, keys, models, problem, plan }: BackendStatus, running: Running | undefined): Check {
   const name = `backend ${id}`
-  if (plan !== undefined) return checkPlan(name, plan, running?.windows.get(id))
+  if (plan !== undefined) {
+    const found = describePlan(plan, running?.windows.get(id))
+    return plan.hint === undefined ? ok(name, found) : { name, state: plan.ok ? 'warn' : 'fail', found, remedy: plan.hint }
+  }
   const refused = keys.filter(({ state }) => state === 'refused')
   if (refused.length > 0) {
     const found = `the key ${refused.map(({ label }) => label).join(', ')} is refused`
@@ -105,18 +102,12 @@ function checkBackend({ id, type, speaks, keys, models, problem, plan }: Backend
   return ok(name, `${type}, speaks ${speaks.join(', ')}${models === undefined ? '' : `, ${models} models`}`)
 }
 
-function checkPlan(name: string, plan: NonNullable<BackendStatus['plan']>, windows: PlanWindows | undefined): Check {
-  const found = describePlan(plan, windows)
-  return plan.hint === undefined ? ok(name, found) : { name, state: plan.ok ? 'warn' : 'fail', found, remedy: plan.hint }
-}
-
 /** A program that no backend uses: it may be wanted. */
 async function checkClaude(environment: Environment): Promise<Check> {
   const status = await askClaude(environment)
-  const { program, ok: ready, hint } = status
-  if (program === undefined) return ok('claude', 'no claude program; the plan backend is off')
+  if (status.program === undefined) return ok('claude', 'no claude program; the plan backend is off')
   const found = describePlan(status)
-  return ready ? ok('claude', found) : { name: 'claude', state: 'warn', found, remedy: hint ?? 'run: claude auth login' }
+  return status.ok ? ok('claude', found) : { name: 'claude', state: 'warn', found, remedy: status.hint ?? 'run: claude auth login' }
 }
 
 /** `http://user:***@host:8080`: the password is nobody's business (pitfall X6). */
@@ -156,6 +147,10 @@ function checkContainer(environment: Environment, port: number): Check[] {
   return [{ name: container ? 'container' : 'wsl', state: 'warn', found, remedy }]
 }
 
+function findSettings(tool: string, environment: Environment): string {
+  return TOOLS[tool]?.settings?.flatMap((settings) => locate(settings, environment))[0] ?? ''
+}
+
 function readIfThere(file: string): string {
   try {
     return readFileSync(file, 'utf8')
@@ -164,17 +159,11 @@ function readIfThere(file: string): string {
   }
 }
 
-/** The file that a tool keeps its settings in, as far as there is one. */
-function readSettings(tool: string, environment: Environment): [file: string, text: string] {
-  const [file = ''] = TOOLS[tool]?.settings?.flatMap((settings) => locate(settings, environment)) ?? []
-  return [file, readIfThere(file)]
-}
-
 /** Settings of tools that win over the variables which `dario env` and `dario run` set (pitfalls W1, W2). */
 export function checkTools(environment: Environment, port: number): Check[] {
-  const checks = [...checkClaudeSettings(environment, port)]
-  const [codex, toml] = readSettings('codex', environment)
-  const codexUrls = [...toml.matchAll(/^\s*(?:openai_)?base_url\s*=\s*["']([^"'\n]*)["']/gm)].map((match) => match[1] ?? '')
+  const checks = checkClaudeSettings(environment, port)
+  const codex = findSettings('codex', environment)
+  const codexUrls = [...readIfThere(codex).matchAll(/^\s*(?:openai_)?base_url\s*=\s*["']([^"'\n]*)["']/gm)].map((match) => match[1] ?? '')
   const elsewhere = codexUrls.find((url) => !isOurselves(url, port))
   if (elsewhere !== undefined) {
     const remedy = `set base_url = "http://localhost:${port}/v1" there, or remove the line`
@@ -199,10 +188,10 @@ function listTools(environment: Environment, port: number): Check[] {
 }
 
 function checkClaudeSettings(environment: Environment, port: number): Check[] {
-  const [file, text] = readSettings('claude', environment)
+  const file = findSettings('claude', environment)
   let env: Record<string, unknown>
   try {
-    env = ((JSON.parse(text || '{}') as { env?: Record<string, unknown> } | null)?.env ?? {})
+    env = ((JSON.parse(readIfThere(file) || '{}') as { env?: Record<string, unknown> } | null)?.env ?? {})
   } catch {
     return [{ name: 'claude code', state: 'warn', found: `${file} is not valid JSON`, remedy: 'correct it; Claude Code ignores it now' }]
   }

@@ -2,6 +2,7 @@
  * Every command in one table: what it takes, what it is for, examples. Parsing, `--help` and suggestions all read it.
  * @module
  */
+import { KNOWN_BACKENDS } from '../config/known.ts'
 import type { Command } from './command.ts'
 
 export interface OptionSpec {
@@ -50,8 +51,8 @@ export const COMMANDS: Readonly<Record<string, CommandSpec>> = {
   },
   'backend add': {
     load: async () => (await import('./backends.ts')).addBackend, usage: 'NAME', takes: [1, 1],
-    help: 'Add or change a backend. Known names need no URL: anthropic, openai, openrouter, groq, gemini, deepseek, '
-      + 'mistral, xai, ollama, lmstudio; plan is the claude program. Without --key or --key-env the key is read from stdin.',
+    help: `Add or change a backend. Known names need no URL: ${Object.keys(KNOWN_BACKENDS).join(', ')}; plan is the claude program. `
+      + 'Without --key or --key-env the key is read from stdin.',
     options: {
       ...FILE_OPTIONS,
       'base-url': { type: 'string', value: 'URL', help: 'root of the API, with or without /v1' },

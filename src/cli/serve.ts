@@ -63,7 +63,6 @@ function createBatch(write: (lines: string) => void): (line: string) => void {
 }
 
 function openLog(context: CommandContext, secrets: Iterable<string>): Log {
-  const { output } = context
   const level = text(context, 'log-level') ?? 'info'
   if (!(LEVELS as readonly string[]).includes(level)) throw createUsageError(`--log-level must be one of ${LEVELS.join(', ')}`)
   const colours = { debug: 'dim', info: undefined, warn: 'yellow', error: 'red' } as const
@@ -74,7 +73,7 @@ function openLog(context: CommandContext, secrets: Iterable<string>): Log {
     file: text(context, 'log-file'),
     redact: createRedactor(() => secrets),
     clean: cleanText,
-    paint: (of, line) => (colours[of] === undefined ? line : output.style(colours[of], line)),
+    paint: (of, line) => (colours[of] === undefined ? line : context.output.style(colours[of], line)),
     now: Date.now,
   })
 }
@@ -93,21 +92,18 @@ function follow(context: CommandContext, { config }: Assembled, use: (next: Conf
   return watchConfig(toSource(context), (parsed) => { last = last.then(() => take(parsed)).catch(complain) }, complain)
 }
 
-function printBanner({ output }: CommandContext, url: string, { config, discovered, file }: Assembled): void {
+function printBanner(context: CommandContext, url: string, { config, discovered }: Assembled): void {
+  const { output } = context
   const names = discovered?.found ?? Object.keys(config.backends)
-  output.line(`${output.style('bold', `dario ${readVersion()}`)} listens on ${output.style('cyan', url)}`)
-  output.line()
+  output.line(`${output.style('bold', `dario ${readVersion()}`)} listens on ${output.style('cyan', url)}\n`)
   output.line(`  backends: ${names.map(cleanText).join(', ')}`)
-  if (discovered === undefined) output.line(output.style('dim', `  from ${file}`))
+  if (discovered === undefined) output.line(output.style('dim', `  from ${toSource(context).file}`))
   else if (discovered.missing.length > 0) output.line(output.style('dim', `  looked for and not found: ${discovered.missing.join(', ')}`))
   if (discovered?.backends['plan'] !== undefined && discovered.backends['anthropic'] !== undefined) {
     output.line('  claude models go to the plan; anthropic/MODEL uses the key')
   }
-  output.line()
-  output.line('Point a tool at it with these lines, or start the tool with: dario run -- COMMAND')
-  output.line(`  export ANTHROPIC_BASE_URL=${url}`)
-  output.line(`  export OPENAI_BASE_URL=${url}/v1`)
-  output.line()
+  output.line('\nPoint a tool at it with these lines, or start the tool with: dario run -- COMMAND')
+  output.line(`  export ANTHROPIC_BASE_URL=${url}\n  export OPENAI_BASE_URL=${url}/v1\n`)
 }
 
 /** After the banner: the program takes half a second to say who it is. */
@@ -125,13 +121,11 @@ async function tellPlans(context: CommandContext, { config }: Assembled): Promis
 /** The first signal lets streams finish, the second one does not wait. */
 async function untilSignal({ output }: CommandContext, proxy: Proxy): Promise<number> {
   return await new Promise((resolve, reject) => {
-    let closing = false
-    function stop(): void {
-      if (closing) return resolve(1)
-      closing = true
+    let stop = (): void => {
+      stop = () => resolve(1)
       output.note(`closing; answers under way have ${GRACE / 1000} s to finish, a second signal ends them now`)
       proxy.close(GRACE).then(() => resolve(0), reject)
     }
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, stop)
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stop())
   })
 }

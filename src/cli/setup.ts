@@ -181,8 +181,8 @@ async function confirm({ output }: CommandContext): Promise<boolean> {
 /** Changed lines with two around them; a key in them is not for the screen. */
 function diff(before: string, after: string): string[] {
   const [a, b] = [before, after].map((text) => (text === '' ? [] : text.replace(/\n$/, '').split('\n').map(hideKeys))) as [string[], string[]]
-  const same = a.findIndex((line, index) => line !== b[index])
-  const head = a.splice(0, b.splice(0, same === -1 ? Math.min(a.length, b.length) : same).length)
+  const differs = b.findIndex((line, index) => line !== a[index])
+  const head = a.splice(0, b.splice(0, differs === -1 ? b.length : differs).length)
   const tail: string[] = []
   while (a.length > 0 && a.at(-1) === b.at(-1)) tail.unshift(a.pop() ?? ''), b.pop()
   const rows = a.length * b.length > 4e6 ? [] : a // two files that have nothing in common need no finer comparison

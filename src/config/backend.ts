@@ -3,7 +3,7 @@
  * @module
  */
 import type { DialectName } from '../hub/types.ts'
-import { hostSpeaks } from './known.ts'
+import { KNOWN_BACKENDS, hostSpeaks } from './known.ts'
 import type { BackendConfig, ModelConfig } from './types.ts'
 import {
   MAX_TIMER, createSecretReader, fail, listOf, numberFrom, oneOf, optional, readAny, readBaseUrl, readFlag, readText, recordOf, shape,
@@ -15,9 +15,6 @@ import type { Environment, ReadSecret } from './values.ts'
 export const BACKEND_NAME: RegExp = /^[a-z0-9][a-z0-9_-]*$/
 const TYPES = ['anthropic', 'openai', 'claude-code', 'echo'] as const
 const DIALECTS = ['anthropic', 'chat', 'responses'] as const
-const BASE_URLS = {
-  anthropic: 'https://api.anthropic.com', openai: 'https://api.openai.com', 'claude-code': undefined, echo: undefined,
-}
 
 const tokens = numberFrom(1, 1e9)
 const dollars = numberFrom(0, 1e6, false)
@@ -65,7 +62,7 @@ export function readBackend(value: unknown, path: string, id: string, secret: Re
     maxProcesses: withDefault(10, numberFrom(1, 1000)),
     warm: withDefault(false, readFlag),
   })(value, path)
-  const baseUrl = given.baseUrl ?? BASE_URLS[given.type]
+  const baseUrl = given.baseUrl ?? KNOWN_BACKENDS[given.type]?.baseUrl
   const speaks = given.speaks ?? (given.type === 'openai' ? hostSpeaks(baseUrl) : ['anthropic'])
   if (speaks.length === 0) fail(`${path}.speaks`, `must name at least one of ${DIALECTS.join(', ')}`)
   return {

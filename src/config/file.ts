@@ -124,7 +124,7 @@ export function replaceFile(file: string, text: string, mode = 0o600): void {
 }
 
 async function lock(path: string): Promise<() => void> {
-  for (let waited = 0; ; ) {
+  for (const end = performance.now() + LOCK_WAIT; ; await sleep(10 + Math.random() * 20)) {
     try {
       writeFileSync(path, String(process.pid), { flag: 'wx', mode: 0o600 })
       return () => rmSync(path, { force: true })
@@ -132,13 +132,9 @@ async function lock(path: string): Promise<() => void> {
       const { code } = error as NodeJS.ErrnoException
       if (code !== 'EEXIST' && code !== 'EPERM') throw error // EPERM: Windows, while it is being deleted
     }
-    if (breakStale(path)) continue
-    if (waited > LOCK_WAIT) {
+    if (!breakStale(path) && performance.now() > end) {
       throw new DarioError('conflict', `another dario is writing the configuration; if none runs, delete ${path}`)
     }
-    const pause = 10 + Math.floor(Math.random() * 20)
-    await sleep(pause)
-    waited += pause
   }
 }
 
@@ -161,8 +157,7 @@ function breakStale(path: string): boolean {
 
 function isAlive(pid: number): boolean {
   try {
-    process.kill(pid, 0)
-    return true
+    return process.kill(pid, 0)
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === 'EPERM'
   }
