@@ -8,7 +8,6 @@ import type { Environment } from './values.ts'
 import type { BackendConfig } from './types.ts'
 import type { DialectName } from '../hub/types.ts'
 import { KNOWN_BACKENDS } from './known.ts'
-import type { KnownBackend } from './known.ts'
 
 export interface DiscoverOptions {
   environment: Environment
@@ -46,27 +45,20 @@ export async function discover({ environment, findClaude, probe, port }: Discove
     ...entries.map(([, { variable, baseUrl }]) => variable === undefined ? probe(baseUrl, PROBE_MS).catch(() => undefined) : undefined),
   ])
   note('plan', 'claude program, logged in', claude === undefined ? undefined : { type: 'claude-code' })
-  for (const [index, [name, known]] of entries.entries()) {
-    const { type, baseUrl, variable } = known
-    const speaks = spoken[index]
+  for (const [index, [name, { type, baseUrl, speaks, variable, address = '' }]] of entries.entries()) {
     if (variable === undefined) {
-      note(name, new URL(baseUrl).host, speaks && { type, baseUrl, speaks })
+      const said = spoken[index]
+      note(name, new URL(baseUrl).host, said && { type, baseUrl, speaks: said })
     } else {
       const key = environment[variable]?.trim()
-      note(name, variable, !key || key === PLACEHOLDER_KEY ? undefined
-        : { type, ...address(name, known, environment, port), key: `env:${variable}` })
+      const given = environment[address]?.trim()
+      note(name, variable, !key || key === PLACEHOLDER_KEY ? undefined : {
+        type, key: `env:${variable}`, ...(!given || isOurselves(given, port) ? { baseUrl, speaks } : { baseUrl: readBaseUrl(given, address) }),
+      })
     }
   }
   note('echo', 'built in', { type: 'echo' })
   return { backends, found, missing }
-}
-
-/** The vendors' own variables for another address (a company's gateway) hold for the key beside them. */
-function address(name: string, known: KnownBackend, environment: Environment, port: number): { baseUrl: string; speaks?: DialectName[] } {
-  const variable = name === 'anthropic' || name === 'openai' ? `${name.toUpperCase()}_BASE_URL` : undefined
-  const given = variable === undefined ? undefined : environment[variable]?.trim()
-  if (!given || isOurselves(given, port)) return { baseUrl: known.baseUrl, speaks: known.speaks }
-  return { baseUrl: readBaseUrl(given, variable ?? name) }
 }
 
 export function isOurselves(baseUrl: string, port: number): boolean {
