@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { checkTools, hidePassword } from '../src/cli/doctor.ts'
 import { createVariables, renderVariables } from '../src/cli/environment.ts'
-import { cleanText, createOutput } from '../src/cli/output.ts'
+import { cleanText, createOutput, describePlan } from '../src/cli/output.ts'
 import type { Output } from '../src/cli/output.ts'
 import { nearest } from '../src/config/nearest.ts'
 import { checkNode } from '../src/version.ts'
@@ -37,6 +37,21 @@ test('output: colours only on a terminal, never with NO_COLOR or a dumb one', ()
   strictEqual(capture({}).output.style('red', 'x'), 'x')
   strictEqual(capture({ isTTY: true }, { NO_COLOR: '1' }).output.style('red', 'x'), 'x')
   strictEqual(capture({ isTTY: true }, { TERM: 'dumb' }).output.style('red', 'x'), 'x')
+})
+
+test('output: notes have colours only where they go to a terminal themselves', () => {
+  for (const [isTTY, expected] of [[false, 'x\n'], [true, '\u001b[31mx\u001b[39m\n']] as const) {
+    let written = ''
+    const output = createOutput({ isTTY: true, write: () => {} }, { isTTY, write: (part: string) => { written += part } }, {})
+    output.note(output.style('red', 'x'))
+    strictEqual(written, expected)
+  }
+})
+
+test('output: a plan that does not say when a limit ends is told without a date', () => {
+  const windows = [{ name: '5 hours', used: 0.25, resetsAt: null as unknown as undefined }] // as JSON carries it
+  strictEqual(describePlan({ ok: true, program: 'claude', version: '2', loggedIn: true, login: undefined, hint: undefined }, windows),
+    'claude 2, logged in; 25 % of 5 hours used')
 })
 
 test('output: text from an upstream cannot steer the terminal', () => {

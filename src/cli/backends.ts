@@ -92,12 +92,10 @@ async function readKey(context: CommandContext, known: KnownBackend | undefined)
   const [literal, variable] = [text(context, 'key'), text(context, 'key-env')]
   if (literal !== undefined && variable !== undefined) throw createUsageError('--key and --key-env exclude each other')
   if (variable !== undefined) return `env:${variable.replace(/^\$/, '')}`
-  if (literal !== undefined) {
-    if (!/^(?:env|file):/.test(literal)) {
-      output.note('note: other programs can see arguments; next time give the key on stdin or with --key-env')
-    }
-    return literal
+  if (literal !== undefined && !/^(?:env|file):/.test(literal)) {
+    output.note('note: other programs can see arguments; next time give the key on stdin or with --key-env')
   }
+  if (literal !== undefined) return literal
   const usual = known?.variable
   if (values['no-key'] === true || (known !== undefined && usual === undefined)) return undefined
   if (process.stdin.isTTY && usual !== undefined && environment[usual]?.trim()) return `env:${usual}`

@@ -117,8 +117,7 @@ export function parseConfig(json: unknown, environment: Environment = {}, flags:
   const { backends, aliases, budgets } = given
   backends['echo'] ??= createBackendConfig('echo', { type: 'echo' })
   for (const [alias, model] of Object.entries(aliases)) {
-    if (aliases[model] === undefined) continue
-    warnings.push(`${memberPath('aliases', alias)}: "${model}" is an alias too; dario follows one step only`)
+    if (aliases[model] !== undefined) warnings.push(`${memberPath('aliases', alias)}: "${model}" is an alias too; dario follows one step only`)
   }
   const [hostValue, hostName] = pick('host', flags, environment, given.host)
   const host = hostValue === undefined ? undefined : readText(hostValue, hostName).trim().replace(/^\[(.*)\]$/, '$1')
