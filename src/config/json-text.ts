@@ -109,7 +109,7 @@ export function scanJson(text: string, loose = false): { root: JsonNode; errorAt
     for (let more = !take(close); more;) {
       const member = begin()
       const name = close === ']' ? String(members.size) : JSON.parse(skip(STRING) ?? fail()) as string
-      if (close === '}' && !take(':') || loose && members.has(name)) fail()
+      if ((loose && members.has(name)) || (close === '}' && !take(':'))) fail()
       members.set(name, member)
       member.start = begin().start
       fill(member)
