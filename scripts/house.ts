@@ -71,7 +71,7 @@ export const FILES: Readonly<Record<string, FileRule>> = {
   'src/cli/run.ts': { effects: ['spawns', 'writes files'], note: 'starts the tool; its temporary settings' },
   'src/cli/setup.ts': { effects: ['reads files', 'writes files'], note: 'settings of tools, after a yes' },
   'src/cli/shim.ts': { effects: ['reads files'], note: 'the first bytes of the program' },
-  'src/cli/tools.ts': { lines: 300, effects: ['reads files'], note: 'looks which programs are there' },
+  'src/cli/tool.ts': { effects: ['reads files'], note: 'looks which programs are there' },
   'src/shim/*': {},
   'src/shim/install.ts': { effects: ['network', 'reads environment'], note: 'the very requests that it replaces' },
   'src/shim/preload.cts': { effects: ['reads environment'] },

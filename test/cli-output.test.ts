@@ -1,11 +1,14 @@
 import { deepStrictEqual, doesNotMatch, match, ok, strictEqual } from 'node:assert/strict'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { test } from 'node:test'
-import { hidePassword } from '../src/cli/doctor.ts'
+import { checkTools, hidePassword } from '../src/cli/doctor.ts'
 import { createVariables, renderVariables } from '../src/cli/environment.ts'
-import { cleanText, createOutput } from '../src/cli/output.ts'
+import { cleanText, createOutput, describePlan } from '../src/cli/output.ts'
 import type { Output } from '../src/cli/output.ts'
 import { nearest } from '../src/config/nearest.ts'
 import { checkNode } from '../src/version.ts'
+import { createHome } from './helpers/command.ts'
 
 function capture(stream: { isTTY?: boolean; columns?: number }, environment: Record<string, string> = {}): { output: Output; text: () => string } {
   let written = ''
@@ -34,6 +37,21 @@ test('output: colours only on a terminal, never with NO_COLOR or a dumb one', ()
   strictEqual(capture({}).output.style('red', 'x'), 'x')
   strictEqual(capture({ isTTY: true }, { NO_COLOR: '1' }).output.style('red', 'x'), 'x')
   strictEqual(capture({ isTTY: true }, { TERM: 'dumb' }).output.style('red', 'x'), 'x')
+})
+
+test('output: notes have colours only where they go to a terminal themselves', () => {
+  for (const [isTTY, expected] of [[false, 'x\n'], [true, '\u001b[31mx\u001b[39m\n']] as const) {
+    let written = ''
+    const output = createOutput({ isTTY: true, write: () => {} }, { isTTY, write: (part: string) => { written += part } }, {})
+    output.note(output.style('red', 'x'))
+    strictEqual(written, expected)
+  }
+})
+
+test('output: a plan that does not say when a limit ends is told without a date', () => {
+  const windows = [{ name: '5 hours', used: 0.25, resetsAt: null as unknown as undefined }] // as JSON carries it
+  strictEqual(describePlan({ ok: true, program: 'claude', version: '2', loggedIn: true, login: undefined, hint: undefined }, windows),
+    'claude 2, logged in; 25 % of 5 hours used')
 })
 
 test('output: text from an upstream cannot steer the terminal', () => {
@@ -74,4 +92,12 @@ test('env: values are quoted for each shell', () => {
 test('env: a key that is there is left alone, one that is missing is a placeholder', () => {
   const { OPENAI_API_KEY, ANTHROPIC_API_KEY } = createVariables('http://localhost:1', undefined, { OPENAI_API_KEY: 'mine' })
   deepStrictEqual([OPENAI_API_KEY, ANTHROPIC_API_KEY], [undefined, 'dario'])
+})
+
+test('doctor: an empty CLAUDE_CONFIG_DIR is the usual folder', (t) => {
+  const home = createHome(t)
+  mkdirSync(join(home, '.claude'))
+  writeFileSync(join(home, '.claude', 'settings.json'), '{ "env": { "ANTHROPIC_BASE_URL": "https://elsewhere.example" } }')
+  const [check] = checkTools({ HOME: home, CLAUDE_CONFIG_DIR: '', CODEX_HOME: '' }, 3456)
+  strictEqual(check?.name, 'claude code')
 })

@@ -10,6 +10,7 @@ import { COMMANDS } from '../src/cli/help.ts'
 import { readVersion } from '../src/version.ts'
 import { createHome, runDario, startDario } from './helpers/command.ts'
 import { withDeadline } from './helpers/deadline.ts'
+import { until } from './helpers/until.ts'
 import { sendJson, startUpstream } from './helpers/upstream.ts'
 
 const SECRET = 'sk-do-not-print-me'
@@ -109,6 +110,28 @@ test('cli: backend add changes an existing entry and keeps its other settings', 
   writeConfig(home, { backends: { openai: { type: 'openai', maxQueue: 3, keys: ['old'] } } })
   await runDario(t, home, ['backend', 'add', 'openai', '--key', 'new'])
   deepStrictEqual(readBackends(home)['openai'], { type: 'openai', maxQueue: 3, keys: ['new'], baseUrl: 'https://api.openai.com' })
+})
+
+test('cli: backend add takes the key of a backend that is called like a member of Object', async (t) => {
+  const home = createHome(t)
+  await runDario(t, home, ['backend', 'add', 'constructor', '--base-url=http://127.0.0.1:1', '--speaks', 'chat'], { input: SECRET })
+  deepStrictEqual(readBackends(home)['constructor']?.['keys'], [SECRET])
+})
+
+test('cli: backend add says what is wrong with the backends that are there', async (t) => {
+  const home = createHome(t)
+  writeConfig(home, '{\n  "backends": 5\n}')
+  const { code, stderr } = await runDario(t, home, ['backend', 'add', 'openai', '--key', SECRET])
+  strictEqual(code, 1)
+  match(stderr, /config\.json:2:3: backends: must be an object/)
+})
+
+test('cli: a configuration that cannot be written is named with the reason', async (t) => {
+  const home = createHome(t)
+  writeFileSync(join(home, 'file'), '')
+  const { code, stderr } = await runDario(t, home, ['key', 'add', 'me', '--config', join(home, 'file', 'config.json')])
+  strictEqual(code, 1)
+  match(stderr, /config\.json cannot be written \((?:ENOTDIR|EEXIST)\); check who owns it and its folder/)
 })
 
 test('cli: backend add asks an unknown server what it speaks, and writes that', async (t) => {
@@ -215,6 +238,22 @@ test('serve: W4: an edit is taken, a bad one is reported and the old configurati
   await started.says(/configuration read again/)
   started.child.kill('SIGINT')
   strictEqual((await started.finished).code, 0)
+})
+
+test('serve: of two edits the later one holds, however long the first one takes', async (t) => {
+  const home = createHome(t)
+  const file = writeConfig(home, { backends: { a: { type: 'echo' } } })
+  const marker = join(home, 'asked')
+  writeFileSync(join(home, 'claude'), `#!/bin/sh\ntouch '${marker}'\nsleep 1\n`, { mode: 0o755 })
+  const started = startDario(t, home, [...PLAIN], { environment: { PATH: `${home}:${process.env['PATH']}` } })
+  const [, url = ''] = await started.says(/listens on (http:\/\/localhost:\d+)/)
+  await started.says(/export OPENAI_BASE_URL/)
+  writeFileSync(file, '{}')
+  await until(() => existsSync(marker))
+  writeFileSync(file, '{ "backends": { "b": { "type": "echo" } } }')
+  await started.says(/configuration read again\n(?:.*\n)*configuration read again/)
+  const { backends } = (await (await fetch(`${url}/health`)).json()) as { backends: { id: string }[] }
+  deepStrictEqual(backends.map(({ id }) => id), ['b', 'echo'])
 })
 
 test('serve: an answer under way delays the end, a second signal does not wait for it', async (t) => {

@@ -132,3 +132,11 @@ function checkRecord({ model, backend, servedModel, key, status, end, usage, att
   ok(firstByteMs !== undefined && responseBytes > 50)
   if (expected !== 'chat') deepStrictEqual([usage?.input, usage?.output], [3, 2])
 }
+
+test('createProxy: options may say all that the file may: names of models, budgets of everything', async (context) => {
+  const proxy = createProxy({
+    environment: {}, backends: { mine: { type: 'openai', models: ['a', { id: 'b', maxInputTokens: 5 }] } }, budgets: [{ per: 'day', tokens: 5 }],
+  })
+  context.after(() => proxy.close(0))
+  strictEqual(proxy.explain('mine:a').chain[0]?.backend, 'mine')
+})

@@ -43,6 +43,10 @@ test('json text: what is missing is found at its parent', () => {
   strictEqual(locatePath('{"a": {}}', 'b'), undefined)
 })
 
+test('json text: a name with brackets has a place, and so has what is below it', () => {
+  deepStrictEqual(locatePath('{\n"a[b": {} }', '["a[b"].c'), { line: 2, column: 1 })
+})
+
 test('json text: whatever is not valid is reported inside the text', async () => {
   const alphabet = ['{', '}', '[', ']', ',', ':', '"a"', '"\\n"', '"', '1', '-', '0', '.5', 'e', 'true', 'null', ' ', '\n', '\\']
   await forAll((random) => Array.from({ length: 1 + random(9) }, () => alphabet[random(alphabet.length)]).join(''), (text) => {

@@ -4,6 +4,7 @@
  */
 import { deepStrictEqual, doesNotMatch, match, ok, strictEqual } from 'node:assert/strict'
 import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { copyFileSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -270,6 +271,14 @@ test('shim: native binaries are recognised, also behind the scripts of npm', (t)
   strictEqual(isNative(put('shell', script('tool')), environment), true)
   strictEqual(isNative(put('shell', `#!/bin/sh\nexec node  "$basedir/cli.js" "$@"\n`), environment), false)
   strictEqual(isNative(put('t.cmd', '@ECHO off\r\n"%dp0%\\tool"   %*\r\n'), environment), true)
+})
+
+test('shim: a program that cannot be read is not judged', async (t) => {
+  const home = createHome(t)
+  const socket = createServer().listen(join(home, 'socket')) // to open it is ENXIO, whoever asks
+  await once(socket, 'listening')
+  t.after(() => socket.close())
+  strictEqual(isNative(join(home, 'socket'), { PATH: home }), false)
 })
 
 test('shim: a native tool is refused with the way that works', async (t) => {

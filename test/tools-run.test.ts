@@ -3,12 +3,16 @@
  * @module
  */
 import { deepStrictEqual, doesNotMatch, match, ok, strictEqual } from 'node:assert/strict'
+import { once } from 'node:events'
 import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
-import { TOOLS, fill, findTool } from '../src/cli/tools.ts'
-import type { Tool } from '../src/cli/tools.ts'
+import { fill } from '../src/cli/tool.ts'
+import type { Tool } from '../src/cli/tool.ts'
+import { TOOLS, findTool } from '../src/cli/tools.ts'
 import { buildDario } from './helpers/built.ts'
 import { createHome, runDario as runCommand } from './helpers/command.ts'
 import type { CommandOptions, Finished } from './helpers/command.ts'
@@ -174,4 +178,19 @@ test('tools: what needs a model goes when there is none', () => {
   const values = { root: 'http://x', key: 'k', model: undefined }
   deepStrictEqual(fill({ a: '{v1}', b: '{model}', c: ['{model}'], '{model}': 1 }, values), { a: 'http://x/v1' })
   strictEqual(fill('a\nmodel {model}\nb {key}\n', values), 'a\nb k\n')
+})
+
+test('run: a dario that lists no models leaves a tool with the usual one', async (t) => {
+  const home = createHome(t)
+  writeFileSync(join(home, 'qwen'), TELL, { mode: 0o755 })
+  const server = createServer(({ url }, response) => {
+    if (url === '/health') response.end('{"name":"dario","version":"1"}')
+    else response.destroy()
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.after(() => server.close())
+  const { port } = server.address() as AddressInfo
+  const { code, stdout, stderr } = await runDario(t, home, ['run', '--port', String(port), join(home, 'qwen')])
+  strictEqual(code, 0, stderr)
+  strictEqual((JSON.parse(stdout) as Told).env['OPENAI_MODEL'], 'claude-sonnet-4-5')
 })

@@ -3,9 +3,9 @@
  * @module
  */
 import { parseArgs } from 'node:util'
-import { nearest } from '../config/nearest.ts'
+import { suggest } from '../config/nearest.ts'
 import { readVersion } from '../version.ts'
-import { COMMANDS, renderHelp } from './help.ts'
+import { COMMANDS, renderHelp, renderUsage } from './help.ts'
 import type { CommandSpec } from './help.ts'
 
 /** They start a command. */
@@ -14,7 +14,7 @@ const WRAPPERS = new Set(['run', 'shim'])
 type Values = Record<string, string | boolean | undefined>
 
 export type Arguments =
-  | { kind: 'command'; name: string; spec: CommandSpec; positionals: string[]; values: Values }
+  | { kind: 'command'; spec: CommandSpec; positionals: string[]; values: Values }
   | { kind: 'text'; text: string }
   | { kind: 'usage'; problem: string; hint: string }
 
@@ -37,44 +37,37 @@ function renderTopic(topic: string): Arguments {
 }
 
 function parseOptions(name: string, spec: CommandSpec, args: readonly string[]): Arguments {
-  const hint = `Usage: dario ${name}${spec.usage === '' ? '' : ` ${spec.usage}`} [options]; more: dario ${name} --help`
+  const hint = `Usage: ${renderUsage(name)} [options]; more: dario ${name} --help`
   const usage = (problem: string): Arguments => ({ kind: 'usage', problem, hint })
-  const { tokens } = parseArgs({ args: [...args], options: spec.options, strict: false, allowPositionals: true, tokens: true })
-  const values: Values = {}
-  const positionals: string[] = []
+  const parse = (list: readonly string[]) => parseArgs({ args: [...list], options: spec.options, strict: false, allowPositionals: true, tokens: true })
   // What follows the command is the command's own: `dario run claude -p hello`.
-  const end = WRAPPERS.has(name) ? tokens.find(({ kind }) => kind === 'positional')?.index ?? Infinity : Infinity
-  if (end !== Infinity) positionals.push(...args.slice(end))
+  const command = WRAPPERS.has(name) ? parse(args).tokens.find(({ kind }) => kind === 'positional')?.index : undefined
+  const { tokens, values, positionals } = parse(args.slice(0, command))
+  if (command !== undefined) positionals.push(...args.slice(command))
   for (const token of tokens) {
-    if (token.index >= end) break
-    if (token.kind === 'positional') positionals.push(token.value)
     if (token.kind !== 'option') continue
     const option = Object.hasOwn(spec.options, token.name) ? spec.options[token.name] : undefined
     if (option === undefined) {
-      const near = nearest(token.name, Object.keys(spec.options))
-      return usage(`no option ${token.rawName}${near === undefined ? '' : `; did you mean --${near}?`}`)
+      return usage(suggest(`no option ${token.rawName}`, token.name, Object.keys(spec.options), undefined, (near) => `--${near}`))
     }
     if (option.type === 'boolean' && token.value !== undefined) return usage(`${token.rawName} takes no value`)
     if (option.type === 'string' && !token.value) return usage(`${token.rawName} needs a value: ${option.value}`)
-    values[token.name] = option.type === 'boolean' ? true : token.value
   }
-  const [least, most] = spec.takes
+  const [least, most] = spec.takes ?? [0, 0]
   if (positionals.length < least) return usage(`dario ${name} needs ${spec.usage}`)
   if (positionals.length > most) return usage(`one word too many: ${positionals[most]}`)
-  return { kind: 'command', name, spec, positionals, values }
+  return { kind: 'command', spec, positionals, values: values as Values }
 }
 
-function wrongCommand(words: readonly string[]): Arguments {
-  const [group = '', word] = words
+function wrongCommand([group = '', word]: readonly string[]): Arguments {
   const names = Object.keys(COMMANDS)
-  const inGroup = names.filter((name) => name.startsWith(`${group} `))
-  if (inGroup.length > 0) {
-    const near = word === undefined ? undefined : nearest(word, inGroup.map((name) => name.slice(group.length + 1)))
-    const problem = word === undefined ? `dario ${group} needs one more word` : `no command "dario ${group} ${word}"`
-    const suggestion = near === undefined ? '' : `; did you mean "dario ${group} ${near}"?`
-    return { kind: 'usage', problem: problem + suggestion, hint: renderHelp(group) }
+  const inGroup = names.filter((name) => name.startsWith(`${group} `)).map((name) => name.slice(group.length + 1))
+  if (inGroup.length === 0) {
+    const first = new Set(names.map((name) => name.split(' ', 1)[0] ?? ''))
+    const problem = suggest(`no command "dario ${group}"`, group, [...first], undefined, (near) => `"dario ${near}"`)
+    return { kind: 'usage', problem, hint: 'All commands: dario --help' }
   }
-  const near = nearest(group, [...new Set(names.map((name) => name.split(' ', 1)[0] ?? ''))])
-  const problem = `no command "dario ${group}"${near === undefined ? '' : `; did you mean "dario ${near}"?`}`
-  return { kind: 'usage', problem, hint: 'All commands: dario --help' }
+  const problem = word === undefined ? `dario ${group} needs one more word`
+    : suggest(`no command "dario ${group} ${word}"`, word, inGroup, undefined, (near) => `"dario ${group} ${near}"`)
+  return { kind: 'usage', problem, hint: renderHelp(group) }
 }

@@ -5,27 +5,27 @@
 import { existsSync } from 'node:fs'
 import { readConfig } from '../config/file.ts'
 import { DarioError } from '../errors.ts'
-import { toSource, warn } from './command.ts'
+import { answer, toSource, warn } from './command.ts'
 import type { Command } from './command.ts'
 
-export const config: Command = async (context) => {
-  const { output, values, name } = context
+export const printPath: Command = async (context) => {
+  const { file } = toSource(context)
+  answer(context, { file, exists: existsSync(file) }, () => context.output.line(file))
+}
+
+export const checkConfig: Command = async (context) => {
+  const { output, values } = context
   const source = toSource(context)
   const { file } = source
   const exists = existsSync(file)
-  if (name === 'config path') {
-    if (values['json'] === true) output.json({ file, exists })
-    else output.line(file)
-    return 0
-  }
   try {
-    const { config: { backends, routes }, warnings } = readConfig(source)
-    const count = { backends: Object.values(backends).filter(({ discovered }) => !discovered).length, routes: routes.length }
-    if (values['json'] === true) output.json({ file, exists, valid: true, warnings, ...count })
-    else {
+    const { config, warnings } = readConfig(source)
+    const backends = Object.values(config.backends).filter(({ discovered }) => !discovered).length
+    const routes = config.routes.length
+    answer(context, { file, exists, valid: true, warnings, backends, routes }, () => {
       for (const warning of warnings) warn(context, warning)
-      output.line(exists ? `${file} is valid: ${count.backends} backends, ${count.routes} routes` : `${file} does not exist; dario uses what it finds`)
-    }
+      output.line(exists ? `${file} is valid: ${backends} backends, ${routes} routes` : `${file} does not exist; dario uses what it finds`)
+    })
     return 0
   } catch (error) {
     if (values['json'] !== true || !(error instanceof DarioError)) throw error

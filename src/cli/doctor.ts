@@ -4,24 +4,22 @@
  */
 import { existsSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
-import { homedir, networkInterfaces, release } from 'node:os'
-import { join } from 'node:path'
+import { networkInterfaces, release } from 'node:os'
+import { PLACEHOLDER_KEY, isOurselves } from '../config/discovery.ts'
+import { readConfig } from '../config/file.ts'
 import type { ParsedConfig } from '../config/types.ts'
 import type { Environment } from '../config/values.ts'
-import { readConfig } from '../config/file.ts'
-import { PLACEHOLDER_KEY, isOurselves } from '../config/discovery.ts'
-import { createProxy } from '../proxy.ts'
 import type { BackendStatus } from '../proxy.ts'
 import { askClaude } from '../survey.ts'
-import { checkNode, readVersion } from '../version.ts'
-import { assemble, findRunning, toSource } from './command.ts'
+import { readVersion } from '../version.ts'
+import { askBackends } from './backends.ts'
+import { answer, assemble, findRunning, toSource } from './command.ts'
 import type { Command, CommandContext, Running } from './command.ts'
-import { cleanText } from './output.ts'
-import { describePlan } from './plan.ts'
-import type { PlanWindows } from './plan.ts'
-import { TOOLS, findProgram, locate } from './tools.ts'
+import { cleanText, describePlan } from './output.ts'
+import { findProgram, locate } from './tool.ts'
+import { TOOLS } from './tools.ts'
 
-export interface Check {
+interface Check {
   name: string
   state: 'ok' | 'warn' | 'fail'
   /** What is so, in one sentence. */
@@ -34,33 +32,34 @@ function ok(name: string, found: string): Check {
   return { name, state: 'ok', found }
 }
 
+const COLOURS = { ok: 'green', warn: 'yellow', fail: 'red' } as const
+
 export const doctor: Command = async (context) => {
-  const { output, values, environment } = context
-  const checks: Check[] = [checkNodeVersion()]
+  const { output, environment } = context
   const [parsed, configChecks] = checkConfig(context)
-  checks.push(...configChecks)
   const port = parsed?.config.port ?? 3456
   const running = await findRunning(port, environment)
-  checks.push(await checkPort(port, running))
-  const backends = parsed === undefined ? [] : await readBackends(context, parsed)
-  checks.push(...backends.map((backend) => checkBackend(backend, running)))
-  if (backends.every(({ plan }) => plan === undefined)) checks.push(await checkClaude(environment))
-  checks.push(...checkProxyVariables(environment), ...checkCertificates(environment))
-  checks.push(...checkContainer(environment, port), ...checkTools(environment, port), ...listTools(environment, port))
+  const backends = parsed === undefined ? [] : await askBackends((await assemble(context, parsed)).config, environment)
+  const checks = [
+    ok('node', process.versions.node), // an old one does not get as far as here
+    ...configChecks,
+    await checkPort(port, running),
+    ...backends.map((backend) => checkBackend(backend, running)),
+    ...(backends.every(({ plan }) => plan === undefined) ? [await checkClaude(environment)] : []),
+    checkProxyVariables(environment),
+    ...checkCertificates(environment),
+    ...checkContainer(environment, port),
+    ...checkTools(environment, port),
+    ...listTools(environment, port),
+  ]
   const failed = checks.some(({ state }) => state === 'fail')
-  if (values['json'] === true) return output.json({ version: readVersion(), ok: !failed, checks }), failed ? 1 : 0
-  const colours = { ok: 'green', warn: 'yellow', fail: 'red' } as const
-  for (const { name, state, found, remedy } of checks) {
-    output.line(`${output.style(colours[state], state.padEnd(4))}  ${cleanText(name)}: ${cleanText(found)}`)
-    if (remedy !== undefined) output.line(`      ${output.style('dim', `-> ${cleanText(remedy)}`)}`)
-  }
+  answer(context, { version: readVersion(), ok: !failed, checks }, () => {
+    for (const { name, state, found, remedy } of checks) {
+      output.line(`${output.style(COLOURS[state], state.padEnd(4))}  ${cleanText(name)}: ${cleanText(found)}`)
+      if (remedy !== undefined) output.line(`      ${output.style('dim', `-> ${cleanText(remedy)}`)}`)
+    }
+  })
   return failed ? 1 : 0
-}
-
-function checkNodeVersion(): Check {
-  const problem = checkNode(process.versions.node)
-  if (problem === undefined) return ok('node', process.versions.node)
-  return { name: 'node', state: 'fail', found: process.versions.node, remedy: problem }
 }
 
 function checkConfig(context: CommandContext): [ParsedConfig | undefined, Check[]] {
@@ -88,17 +87,12 @@ async function checkPort(port: number, running: Running | undefined): Promise<Ch
   return { name: 'port', state: 'fail', found, remedy: `take another: dario --port ${port + 1}` }
 }
 
-async function readBackends(context: CommandContext, parsed: ParsedConfig): Promise<BackendStatus[]> {
-  const { config } = await assemble(context, parsed)
-  const proxy = createProxy({ config, environment: context.environment })
-  const { backends } = await proxy.status()
-  await proxy.close(0)
-  return backends
-}
-
 function checkBackend({ id, type, speaks, keys, models, problem, plan }: BackendStatus, running: Running | undefined): Check {
   const name = `backend ${id}`
-  if (plan !== undefined) return checkPlan(name, plan, running?.windows.get(id))
+  if (plan !== undefined) {
+    const found = describePlan(plan, running?.windows.get(id))
+    return plan.hint === undefined ? ok(name, found) : { name, state: plan.ok ? 'warn' : 'fail', found, remedy: plan.hint }
+  }
   const refused = keys.filter(({ state }) => state === 'refused')
   if (refused.length > 0) {
     const found = `the key ${refused.map(({ label }) => label).join(', ')} is refused`
@@ -108,18 +102,12 @@ function checkBackend({ id, type, speaks, keys, models, problem, plan }: Backend
   return ok(name, `${type}, speaks ${speaks.join(', ')}${models === undefined ? '' : `, ${models} models`}`)
 }
 
-function checkPlan(name: string, plan: NonNullable<BackendStatus['plan']>, windows: PlanWindows | undefined): Check {
-  const found = describePlan(plan, windows)
-  return plan.hint === undefined ? ok(name, found) : { name, state: plan.ok ? 'warn' : 'fail', found, remedy: plan.hint }
-}
-
 /** A program that no backend uses: it may be wanted. */
 async function checkClaude(environment: Environment): Promise<Check> {
   const status = await askClaude(environment)
-  const { program, ok: ready, hint } = status
-  if (program === undefined) return ok('claude', 'no claude program; the plan backend is off')
+  if (status.program === undefined) return ok('claude', 'no claude program; the plan backend is off')
   const found = describePlan(status)
-  return ready ? ok('claude', found) : { name: 'claude', state: 'warn', found, remedy: hint ?? 'run: claude auth login' }
+  return status.ok ? ok('claude', found) : { name: 'claude', state: 'warn', found, remedy: status.hint ?? 'run: claude auth login' }
 }
 
 /** `http://user:***@host:8080`: the password is nobody's business (pitfall X6). */
@@ -127,24 +115,23 @@ export function hidePassword(value: string): string {
   return value.replace(/^((?:[a-z][\w+.-]*:\/\/)?[^@/:]*):.*@/i, '$1:***@')
 }
 
-function checkProxyVariables(environment: Environment): Check[] {
+function checkProxyVariables(environment: Environment): Check {
   const names = ['HTTPS_PROXY', 'HTTP_PROXY', 'ALL_PROXY', 'NO_PROXY'].flatMap((name) => [name, name.toLowerCase()])
-  const set = names.filter((name) => environment[name]?.trim())
-  if (set.length === 0) return [ok('proxy variables', 'none set; backends are reached directly')]
-  const shown = set.map((name) => `${name}=${hidePassword(environment[name] ?? '')}`).join(' ')
-  return [ok('proxy variables', `${shown}; loopback is always direct`)]
+  const set = names.filter((name) => environment[name]?.trim()).map((name) => `${name}=${hidePassword(environment[name] ?? '')}`)
+  return ok('proxy variables', set.length === 0 ? 'none set; backends are reached directly' : `${set.join(' ')}; loopback is always direct`)
 }
 
 function checkCertificates(environment: Environment): Check[] {
+  const name = 'certificates'
   const file = environment['NODE_EXTRA_CA_CERTS']?.trim()
   const checks: Check[] = []
-  if (file && existsSync(file)) checks.push(ok('certificates', `NODE_EXTRA_CA_CERTS=${file}`))
-  else if (file) {
-    checks.push({ name: 'certificates', state: 'fail', found: `NODE_EXTRA_CA_CERTS names ${file}, which is not there`, remedy: 'correct or unset it' })
+  if (file) {
+    checks.push(existsSync(file) ? ok(name, `NODE_EXTRA_CA_CERTS=${file}`)
+      : { name, state: 'fail', found: `NODE_EXTRA_CA_CERTS names ${file}, which is not there`, remedy: 'correct or unset it' })
   }
   if (environment['NODE_TLS_REJECT_UNAUTHORIZED'] === '0') {
     const remedy = 'unset it and name your authority in NODE_EXTRA_CA_CERTS'
-    checks.push({ name: 'certificates', state: 'warn', found: 'NODE_TLS_REJECT_UNAUTHORIZED=0 accepts any server', remedy })
+    checks.push({ name, state: 'warn', found: 'NODE_TLS_REJECT_UNAUTHORIZED=0 accepts any server', remedy })
   }
   return checks
 }
@@ -160,6 +147,10 @@ function checkContainer(environment: Environment, port: number): Check[] {
   return [{ name: container ? 'container' : 'wsl', state: 'warn', found, remedy }]
 }
 
+function findSettings(tool: string, environment: Environment): string {
+  return TOOLS[tool]?.settings?.flatMap((settings) => locate(settings, environment))[0] ?? ''
+}
+
 function readIfThere(file: string): string {
   try {
     return readFileSync(file, 'utf8')
@@ -170,17 +161,15 @@ function readIfThere(file: string): string {
 
 /** Settings of tools that win over the variables which `dario env` and `dario run` set (pitfalls W1, W2). */
 export function checkTools(environment: Environment, port: number): Check[] {
-  const home = environment['HOME'] ?? environment['USERPROFILE'] ?? homedir()
-  const checks = [...checkClaudeSettings(join(environment['CLAUDE_CONFIG_DIR'] ?? join(home, '.claude'), 'settings.json'), port)]
-  const codex = join(environment['CODEX_HOME'] ?? join(home, '.codex'), 'config.toml')
+  const checks = checkClaudeSettings(environment, port)
+  const codex = findSettings('codex', environment)
   const codexUrls = [...readIfThere(codex).matchAll(/^\s*(?:openai_)?base_url\s*=\s*["']([^"'\n]*)["']/gm)].map((match) => match[1] ?? '')
   const elsewhere = codexUrls.find((url) => !isOurselves(url, port))
   if (elsewhere !== undefined) {
     const remedy = `set base_url = "http://localhost:${port}/v1" there, or remove the line`
     checks.push({ name: 'codex', state: 'warn', found: `${codex} sends Codex to ${hidePassword(elsewhere)}`, remedy })
   }
-  const both = ['ANTHROPIC_API_KEY', 'ANTHROPIC_AUTH_TOKEN'].every((name) => environment[name]?.trim())
-  if (both) {
+  if (environment['ANTHROPIC_API_KEY']?.trim() && environment['ANTHROPIC_AUTH_TOKEN']?.trim()) {
     const found = 'ANTHROPIC_API_KEY and ANTHROPIC_AUTH_TOKEN are both set; Claude Code complains of that'
     checks.push({ name: 'auth variables', state: 'warn', found, remedy: 'unset ANTHROPIC_AUTH_TOKEN' })
   }
@@ -198,7 +187,8 @@ function listTools(environment: Environment, port: number): Check[] {
   })
 }
 
-function checkClaudeSettings(file: string, port: number): Check[] {
+function checkClaudeSettings(environment: Environment, port: number): Check[] {
+  const file = findSettings('claude', environment)
   let env: Record<string, unknown>
   try {
     env = ((JSON.parse(readIfThere(file) || '{}') as { env?: Record<string, unknown> } | null)?.env ?? {})

@@ -5,7 +5,7 @@
 import { basename } from 'node:path'
 import type { Environment } from '../config/values.ts'
 import { PLACEHOLDER_KEY } from '../config/discovery.ts'
-import { createUsageError, loadConfig, text } from './command.ts'
+import { answer, createUsageError, loadConfig, text, toAccessKey } from './command.ts'
 import type { Command } from './command.ts'
 
 /** Variables to set; undefined: to remove. */
@@ -38,23 +38,16 @@ export function createVariables(url: string, key: string | undefined, environmen
   return variables
 }
 
-const SHELLS = {
-  bash: {
-    set: (name: string, value: string) => `export ${name}='${value.replaceAll("'", "'\\''")}'`,
-    unset: (name: string) => `unset ${name}`,
-  },
-  fish: {
-    set: (name: string, value: string) => `set -gx ${name} '${value.replace(/[\\']/g, '\\$&')}'`,
-    unset: (name: string) => `set -e ${name}`,
-  },
+type Shell = 'bash' | 'fish' | 'powershell' | 'cmd'
+const SHELLS: Record<Shell, { set(name: string, value: string): string; unset(name: string): string }> = {
+  bash: { set: (name, value) => `export ${name}='${value.replaceAll("'", "'\\''")}'`, unset: (name) => `unset ${name}` },
+  fish: { set: (name, value) => `set -gx ${name} '${value.replace(/[\\']/g, '\\$&')}'`, unset: (name) => `set -e ${name}` },
   powershell: {
-    set: (name: string, value: string) => `$env:${name} = '${value.replaceAll("'", "''")}'`,
-    unset: (name: string) => `Remove-Item Env:${name} -ErrorAction SilentlyContinue`,
+    set: (name, value) => `$env:${name} = '${value.replaceAll("'", "''")}'`,
+    unset: (name) => `Remove-Item Env:${name} -ErrorAction SilentlyContinue`,
   },
-  cmd: { set: (name: string, value: string) => `set "${name}=${value}"`, unset: (name: string) => `set "${name}="` },
-} as const
-
-type Shell = keyof typeof SHELLS
+  cmd: { set: (name, value) => `set "${name}=${value}"`, unset: (name) => `set "${name}="` },
+}
 
 /** Lines for the user's shell to evaluate. */
 export function renderVariables(variables: Variables, shell: Shell): string[] {
@@ -69,13 +62,11 @@ function detectShell(environment: Environment, platform: NodeJS.Platform): Shell
 }
 
 export const environment: Command = async (context) => {
-  const { output, values } = context
-  const asked = text(context, 'shell')?.replace(/^(?:zsh|sh|dash|ksh)$/, 'bash').replace(/^pwsh$/, 'powershell')
+  const asked = text(context, 'shell')?.replace(/^(?:zsh|sh|dash|ksh)$/, 'bash').replace(/^pwsh$/, 'powershell') as Shell | undefined
   if (asked !== undefined && !Object.hasOwn(SHELLS, asked)) throw createUsageError(`--shell must be one of ${Object.keys(SHELLS).join(', ')}`)
   const { config } = loadConfig(context)
-  const key = context.environment['DARIO_ACCESS_KEY']?.trim() || undefined
-  const variables = createVariables(`http://localhost:${config.port}`, key, context.environment)
-  if (values['json'] === true) output.json(variables)
-  else for (const line of renderVariables(variables, (asked as Shell) ?? detectShell(context.environment, process.platform))) output.line(line)
-  return 0
+  const variables = createVariables(`http://localhost:${config.port}`, toAccessKey(context), context.environment)
+  answer(context, variables, () => {
+    for (const line of renderVariables(variables, asked ?? detectShell(context.environment, process.platform))) context.output.line(line)
+  })
 }

@@ -2,6 +2,8 @@
  * Every command in one table: what it takes, what it is for, examples. Parsing, `--help` and suggestions all read it.
  * @module
  */
+import { KNOWN_BACKENDS } from '../config/known.ts'
+import type { Command } from './command.ts'
 
 export interface OptionSpec {
   type: 'string' | 'boolean'
@@ -12,14 +14,14 @@ export interface OptionSpec {
 }
 
 export interface CommandSpec {
-  /** File in this folder that runs it. */
-  module: 'serve' | 'backends' | 'routes' | 'doctor' | 'environment' | 'run' | 'setup' | 'shim' | 'config' | 'usage' | 'keys' | 'watch'
-  /** What follows the name, for people. */
-  usage: string
+  /** Loaded when it is called: an old Node must get as far as a sentence, and `--help` should not wait for a proxy to load. */
+  load: () => Promise<Command>
+  /** What follows the name, for people; undefined for nothing. */
+  usage?: string
   help: string
   options: Readonly<Record<string, OptionSpec>>
-  /** Least and most positionals after the command's name. */
-  takes: readonly [number, number]
+  /** Least and most positionals after the command's name; none where nothing is said. */
+  takes?: readonly [number, number]
   examples: readonly string[]
 }
 
@@ -32,7 +34,8 @@ const FILE_OPTIONS = { config: CONFIG, json: JSON_OUTPUT }
 
 export const COMMANDS: Readonly<Record<string, CommandSpec>> = {
   proxy: {
-    module: 'serve', usage: '', takes: [0, 0], help: 'Start the endpoint. This is also what dario does without a command.',
+    load: async () => (await import('./serve.ts')).serve,
+    help: 'Start the endpoint. This is also what dario does without a command.',
     options: {
       port: PORT, host: HOST, config: CONFIG,
       'log-level': { type: 'string', value: 'LEVEL', help: 'debug, info, warn or error (default info)' },
@@ -42,14 +45,14 @@ export const COMMANDS: Readonly<Record<string, CommandSpec>> = {
     examples: ['dario', 'dario proxy --port 8080', 'dario proxy --log-file dario.log'],
   },
   'backend list': {
-    module: 'backends', usage: '', takes: [0, 0], help: 'List the configured backends, or those found on this machine.',
-    options: FILE_OPTIONS,
-    examples: ['dario backend list', 'dario backend list --json'],
+    load: async () => (await import('./backends.ts')).listBackends,
+    help: 'List the configured backends, or those found on this machine.',
+    options: FILE_OPTIONS, examples: ['dario backend list', 'dario backend list --json'],
   },
   'backend add': {
-    module: 'backends', usage: 'NAME', takes: [1, 1],
-    help: 'Add or change a backend. Known names need no URL: anthropic, openai, openrouter, groq, gemini, deepseek, '
-      + 'mistral, xai, ollama, lmstudio; plan is the claude program. Without --key or --key-env the key is read from stdin.',
+    load: async () => (await import('./backends.ts')).addBackend, usage: 'NAME', takes: [1, 1],
+    help: `Add or change a backend. Known names need no URL: ${Object.keys(KNOWN_BACKENDS).join(', ')}; plan is the claude program. `
+      + 'Without --key or --key-env the key is read from stdin.',
     options: {
       ...FILE_OPTIONS,
       'base-url': { type: 'string', value: 'URL', help: 'root of the API, with or without /v1' },
@@ -66,34 +69,39 @@ export const COMMANDS: Readonly<Record<string, CommandSpec>> = {
     ],
   },
   'backend remove': {
-    module: 'backends', usage: 'NAME', takes: [1, 1], help: 'Remove a backend from the configuration.', options: FILE_OPTIONS,
-    examples: ['dario backend remove groq'],
+    load: async () => (await import('./backends.ts')).removeBackend, usage: 'NAME', takes: [1, 1],
+    help: 'Remove a backend from the configuration.',
+    options: FILE_OPTIONS, examples: ['dario backend remove groq'],
   },
   'backend test': {
-    module: 'backends', usage: '[NAME]', takes: [0, 1], help: 'Ask one backend, or all, whether they answer and accept the key.',
-    options: FILE_OPTIONS,
-    examples: ['dario backend test', 'dario backend test openai --json'],
+    load: async () => (await import('./backends.ts')).testBackends, usage: '[NAME]', takes: [0, 1],
+    help: 'Ask one backend, or all, whether they answer and accept the key.',
+    options: FILE_OPTIONS, examples: ['dario backend test', 'dario backend test openai --json'],
   },
   'route list': {
-    module: 'routes', usage: '', takes: [0, 0], help: 'List the routes in the order in which they are tried.', options: FILE_OPTIONS,
-    examples: ['dario route list'],
+    load: async () => (await import('./routes.ts')).listRoutes,
+    help: 'List the routes in the order in which they are tried.',
+    options: FILE_OPTIONS, examples: ['dario route list'],
   },
   'route add': {
-    module: 'routes', usage: 'MODEL TO...', takes: [2, 50],
+    load: async () => (await import('./routes.ts')).addRoute, usage: 'MODEL TO...', takes: [2, 50],
     help: 'Send models that match a pattern to a chain of backends; backend:model also renames. Replaces a route of the same pattern.',
     options: { ...FILE_OPTIONS, first: { type: 'boolean', help: 'put it in front of the others' } },
     examples: ["dario route add 'claude-*' plan anthropic", 'dario route add fast groq:llama-3.3-70b-versatile'],
   },
   'route remove': {
-    module: 'routes', usage: 'MODEL', takes: [1, 1], help: 'Remove the route of this pattern.', options: FILE_OPTIONS,
-    examples: ["dario route remove 'claude-*'"],
+    load: async () => (await import('./routes.ts')).removeRoute, usage: 'MODEL', takes: [1, 1],
+    help: 'Remove the route of this pattern.',
+    options: FILE_OPTIONS, examples: ["dario route remove 'claude-*'"],
   },
   'route explain': {
-    module: 'routes', usage: 'MODEL', takes: [1, 1], help: 'Say where a model goes, and why.', options: FILE_OPTIONS,
+    load: async () => (await import('./routes.ts')).explainRoute, usage: 'MODEL', takes: [1, 1],
+    help: 'Say where a model goes, and why.', options: FILE_OPTIONS,
     examples: ['dario route explain claude-sonnet-4-5', 'dario route explain groq:llama-3.3-70b-versatile'],
   },
   usage: {
-    module: 'usage', usage: '', takes: [0, 0], help: 'Show requests, tokens and estimated cost: today, 7 days, 30 days, and by name.',
+    load: async () => (await import('./usage.ts')).usage,
+    help: 'Show requests, tokens and estimated cost: today, 7 days, 30 days, and by name.',
     options: {
       since: { type: 'string', value: 'WHEN', help: 'a date (2026-11-01) or days (7d); default 30d' },
       by: { type: 'string', value: 'NAME', help: 'model, backend, tool, key, route or day' },
@@ -103,37 +111,40 @@ export const COMMANDS: Readonly<Record<string, CommandSpec>> = {
     examples: ['dario usage', 'dario usage --by tool --since 7d', 'dario usage --by day --csv'],
   },
   'key list': {
-    module: 'keys', usage: '', takes: [0, 0], help: 'List the access keys that clients of this dario may use.', options: FILE_OPTIONS,
-    examples: ['dario key list'],
+    load: async () => (await import('./keys.ts')).listKeys,
+    help: 'List the access keys that clients of this dario may use.',
+    options: FILE_OPTIONS, examples: ['dario key list'],
   },
   'key add': {
-    module: 'keys', usage: 'NAME', takes: [1, 1],
+    load: async () => (await import('./keys.ts')).addKey, usage: 'NAME', takes: [1, 1],
     help: 'Make an access key for a tool or a colleague. It is shown once and kept as a hash; usage and budgets go by its name.',
     options: { ...FILE_OPTIONS, route: { type: 'string', value: 'LIST', help: 'routes that it may use, comma-separated (default: all)' } },
     examples: ['dario key add laptop', "dario key add ci --route 'fast,gpt-*'"],
   },
   'key remove': {
-    module: 'keys', usage: 'NAME', takes: [1, 1], help: 'Remove an access key; who has it is refused from then on.', options: FILE_OPTIONS,
-    examples: ['dario key remove ci'],
+    load: async () => (await import('./keys.ts')).removeKey, usage: 'NAME', takes: [1, 1],
+    help: 'Remove an access key; who has it is refused from then on.',
+    options: FILE_OPTIONS, examples: ['dario key remove ci'],
   },
   doctor: {
-    module: 'doctor', usage: '', takes: [0, 0], help: 'Check this machine and the configuration; every problem comes with a remedy.',
-    options: { ...FILE_OPTIONS, port: PORT },
-    examples: ['dario doctor', 'dario doctor --json'],
+    load: async () => (await import('./doctor.ts')).doctor,
+    help: 'Check this machine and the configuration; every problem comes with a remedy.',
+    options: { ...FILE_OPTIONS, port: PORT }, examples: ['dario doctor', 'dario doctor --json'],
   },
   env: {
-    module: 'environment', usage: '', takes: [0, 0], help: 'Print the variables that point tools at dario.',
+    load: async () => (await import('./environment.ts')).environment,
+    help: 'Print the variables that point tools at dario.',
     options: { ...FILE_OPTIONS, port: PORT, shell: { type: 'string', value: 'NAME', help: 'bash, fish, powershell or cmd (default: yours)' } },
     examples: ['eval "$(dario env)"', 'dario env --shell fish | source', 'dario env --shell powershell | Invoke-Expression'],
   },
   run: {
-    module: 'run', usage: 'TOOL|COMMAND [ARGUMENT...]', takes: [1, Infinity],
+    load: async () => (await import('./run.ts')).run, usage: 'TOOL|COMMAND [ARGUMENT...]', takes: [1, Infinity],
     help: 'Run a tool, or any command, pointed at dario; starts dario for as long as it runs if none does. No file of yours is changed.',
     options: { config: CONFIG, port: PORT, model: MODEL },
     examples: ['dario run claude', 'dario run --model gpt-5 claude', 'dario run -- python agent.py'],
   },
   setup: {
-    module: 'setup', usage: '[TOOL]', takes: [0, 1],
+    load: async () => (await import('./setup.ts')).setup, usage: '[TOOL]', takes: [0, 1],
     help: 'Point a tool at dario for good: shows the change to its settings, asks, keeps a copy. Without TOOL: what is known.',
     options: {
       ...FILE_OPTIONS, port: PORT, model: MODEL,
@@ -144,61 +155,60 @@ export const COMMANDS: Readonly<Record<string, CommandSpec>> = {
     examples: ['dario setup', 'dario setup codex', 'dario setup codex --undo'],
   },
   shim: {
-    module: 'shim', usage: 'COMMAND [ARGUMENT...]', takes: [1, Infinity],
+    load: async () => (await import('./shim.ts')).shim, usage: 'COMMAND [ARGUMENT...]', takes: [1, Infinity],
     help: 'Run a Node program that asks dario inside its own process: no port, nothing listens.',
     options: { config: CONFIG, hosts: { type: 'string', value: 'LIST', help: 'hosts to answer for (default api.anthropic.com,api.openai.com)' } },
     examples: ['dario shim -- node agent.js', 'dario shim -- qwen'],
   },
   watch: {
-    module: 'watch', usage: '', takes: [0, 0],
+    load: async () => (await import('./watch.ts')).watch,
     help: 'Show what the running dario does, live. In a pipe: one line per request. DARIO_ACCESS_KEY is sent where it is set.',
     options: { config: CONFIG, port: { ...PORT, help: 'port of the running dario (or DARIO_PORT; default 3456)' }, url: { type: 'string', value: 'URL', help: 'another machine: http://host:3456' } },
     examples: ['dario watch', 'dario watch --url http://build-box:3456', 'dario watch | grep claude'],
   },
   'config path': {
-    module: 'config', usage: '', takes: [0, 0], help: 'Print where the configuration file is.', options: FILE_OPTIONS,
-    examples: ['dario config path'],
+    load: async () => (await import('./config.ts')).printPath,
+    help: 'Print where the configuration file is.',
+    options: FILE_OPTIONS, examples: ['dario config path'],
   },
   'config check': {
-    module: 'config', usage: '', takes: [0, 0], help: 'Check the configuration; names file, line and column of a mistake.',
-    options: FILE_OPTIONS,
-    examples: ['dario config check', 'dario config check --config ./dario.json'],
+    load: async () => (await import('./config.ts')).checkConfig,
+    help: 'Check the configuration; names file, line and column of a mistake.',
+    options: FILE_OPTIONS, examples: ['dario config check', 'dario config check --config ./dario.json'],
   },
+}
+
+/** `dario backend add NAME` */
+export function renderUsage(name: string): string {
+  return ['dario', name, COMMANDS[name]?.usage].filter((part) => part !== undefined).join(' ')
 }
 
 /** `name` may be a group (`backend`): its commands are listed. */
 export function renderHelp(name: string | undefined): string {
   const spec = name === undefined ? undefined : COMMANDS[name]
-  if (spec === undefined) return renderList(name)
+  if (name === undefined || spec === undefined) return renderList(name)
   const options = Object.entries({ ...spec.options, help: { type: 'boolean', short: 'h', help: 'this text' } as OptionSpec })
   const rows = options.map(([option, { short, value, help }]) =>
     [`  ${short === undefined ? '    ' : `-${short}, `}--${option}${value === undefined ? '' : ` ${value}`}`, help] as const)
   return [
-    `Usage: dario ${name}${spec.usage === '' ? '' : ` ${spec.usage}`} [options]`, '', ...wrap(spec.help, 78), '',
+    `Usage: ${renderUsage(name)} [options]`, '', ...spec.help.match(/\S.{0,77}(?= |$)/g) ?? [], '',
     'Options:', ...align(rows), '', 'Examples:', ...spec.examples.map((example) => `  ${example}`),
   ].join('\n')
 }
 
 function renderList(group: string | undefined): string {
   const rows = Object.entries(COMMANDS).filter(([name]) => group === undefined || name.startsWith(`${group} `))
-    .map(([name, { usage, help }]) => [`  dario ${name}${usage === '' ? '' : ` ${usage}`}`, `${help.split(/[.:;] |\.$/, 1)[0]}.`] as const)
-  const about = ['dario: one local endpoint for every LLM tool on this machine.', '']
-  const rest = ['', 'Examples:', '  dario', '  dario backend add groq --key-env GROQ_API_KEY', '  dario run -- claude', '',
-    'Every command has --help. Exit codes: 0 done, 1 failed, 2 wrong usage.']
-  return [...(group === undefined ? about : []), 'Usage:', ...align(rows), ...(group === undefined ? rest : [])].join('\n')
+    .map(([name, { help }]) => [`  ${renderUsage(name)}`, `${help.split(/[.:;] |\.$/, 1)[0]}.`] as const)
+  const list = ['Usage:', ...align(rows)]
+  if (group !== undefined) return list.join('\n')
+  return [
+    'dario: one local endpoint for every LLM tool on this machine.', '', ...list, '',
+    'Examples:', '  dario', '  dario backend add groq --key-env GROQ_API_KEY', '  dario run -- claude', '',
+    'Every command has --help. Exit codes: 0 done, 1 failed, 2 wrong usage.',
+  ].join('\n')
 }
 
 function align(rows: readonly (readonly [string, string])[]): string[] {
   const width = Math.max(...rows.map(([left]) => left.length))
   return rows.map(([left, right]) => `${left.padEnd(width)}  ${right}`)
-}
-
-function wrap(text: string, width: number): string[] {
-  const lines = ['']
-  for (const word of text.split(' ')) {
-    const last = lines.at(-1) ?? ''
-    if (last !== '' && last.length + word.length >= width) lines.push(word)
-    else lines[lines.length - 1] = last === '' ? word : `${last} ${word}`
-  }
-  return lines
 }

@@ -1,29 +1,8 @@
 /**
  * The command line: arguments to a command, its answer to an exit code (0 done, 1 failed, 2 wrong usage).
- * Commands are loaded when they are called: an old Node must get as far as the sentence below, and `--help` should not
- * wait for a proxy to load.
  * @module
  */
 import { checkNode } from '../version.ts'
-import type { Command } from './command.ts'
-import type { CommandSpec } from './help.ts'
-
-async function loadCommand(module: CommandSpec['module']): Promise<Command> {
-  switch (module) {
-    case 'serve': return (await import('./serve.ts')).serve
-    case 'backends': return (await import('./backends.ts')).backends
-    case 'routes': return (await import('./routes.ts')).routes
-    case 'doctor': return (await import('./doctor.ts')).doctor
-    case 'environment': return (await import('./environment.ts')).environment
-    case 'run': return (await import('./run.ts')).run
-    case 'watch': return (await import('./watch.ts')).watch
-    case 'setup': return (await import('./setup.ts')).setup
-    case 'shim': return (await import('./shim.ts')).shim
-    case 'usage': return (await import('./usage.ts')).usage
-    case 'keys': return (await import('./keys.ts')).keys
-    case 'config': return (await import('./config.ts')).config
-  }
-}
 
 async function main(argv: readonly string[]): Promise<number> {
   const { createOutput, cleanText } = await import('./output.ts')
@@ -38,8 +17,8 @@ async function main(argv: readonly string[]): Promise<number> {
   }
   const { DarioError } = await import('../errors.ts')
   try {
-    const command = await loadCommand(parsed.spec.module)
-    return await command({ ...parsed, environment: process.env, output })
+    const command = await parsed.spec.load()
+    return await command({ ...parsed, environment: process.env, output }) ?? 0
   } catch (error) {
     if (!(error instanceof DarioError)) throw error
     output.note(output.style('red', `dario: ${cleanText(error.message)}`))

@@ -3,7 +3,8 @@
  * from an upstream that could steer a terminal.
  * @module
  */
-import { styleText } from 'node:util'
+import { stripVTControlCharacters, styleText } from 'node:util'
+import type { BackendStatus } from '../proxy.ts'
 
 export type Style = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan'
 
@@ -43,7 +44,7 @@ export function createOutput(
   return {
     style,
     line: (text = '') => void stdout.write(`${text}\n`),
-    note: (text) => void stderr.write(`${text}\n`),
+    note: (text) => void stderr.write(`${stderr.isTTY === true ? text : stripVTControlCharacters(text)}\n`),
     json: (value) => void stdout.write(`${JSON.stringify(value, null, 2)}\n`),
     table(rows) {
       const cells = rows.map((row) => row.map(cleanText))
@@ -55,4 +56,18 @@ export function createOutput(
       }
     },
   }
+}
+
+type Plan = NonNullable<BackendStatus['plan']>
+export type PlanWindows = Plan['windows']
+
+/** A plan in words: `claude 2.1.330, logged in (claude.ai); 25 % of 5 hours used until 2026-11-22T14:00Z` */
+export function describePlan({ program, version, loggedIn, login }: Omit<Plan, 'windows'>, windows: PlanWindows = []): string {
+  if (program === undefined) return 'no claude program'
+  const state = loggedIn === undefined ? 'login unknown' : loggedIn ? 'logged in' : 'not logged in'
+  const how = loggedIn === true && login !== undefined ? ` (${login})` : ''
+  return [`claude ${version ?? 'of unknown version'}, ${state}${how}`, ...windows.map(({ name, used, resetsAt }) => {
+    const until = typeof resetsAt !== 'number' ? '' : ` until ${new Date(resetsAt).toISOString().slice(0, 16)}Z`
+    return `${Math.round(used * 100)} % of ${name} used${until}`
+  })].join('; ')
 }

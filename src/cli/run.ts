@@ -12,11 +12,12 @@ import { hashKey } from '../config/parse.ts'
 import type { Environment } from '../config/values.ts'
 import { PLACEHOLDER_KEY } from '../config/discovery.ts'
 import { createProxy } from '../proxy.ts'
-import { assemble, chooseModel, createUsageError, findRunning, loadConfig, text, toUsageFolder } from './command.ts'
+import { assemble, createUsageError, findRunning, loadConfig, text, toAccessKey, toUsageFolder } from './command.ts'
 import type { Command, CommandContext } from './command.ts'
 import { createVariables } from './environment.ts'
-import { TOOLS, fill, findTool } from './tools.ts'
-import type { Tool, Values } from './tools.ts'
+import { chooseModel, fill } from './tool.ts'
+import type { Tool, Values } from './tool.ts'
+import { TOOLS, findTool } from './tools.ts'
 
 interface Endpoint {
   url: string
@@ -74,7 +75,7 @@ function writeFiles(tool: Tool | undefined, values: Required<Values>): void {
 /** The dario that runs, else one of our own on a free port, with a key that only the child knows. */
 async function findEndpoint(context: CommandContext): Promise<Endpoint> {
   const parsed = loadConfig(context)
-  const own = context.environment['DARIO_ACCESS_KEY']?.trim() || undefined
+  const own = toAccessKey(context)
   if (parsed.config.accessKeys.length === 0 || own !== undefined) {
     const running = await findRunning(parsed.config.port)
     if (running !== undefined) return { url: running.url, key: own, close: async () => {} }

@@ -15,7 +15,7 @@ import type { Proxy } from '../proxy.ts'
 import { readVersion } from '../version.ts'
 import { assemble, createUsageError, text, toSource, toUsageFolder, warn } from './command.ts'
 import type { Assembled, Command, CommandContext } from './command.ts'
-import { cleanText } from './output.ts'
+import { cleanText, describePlan } from './output.ts'
 
 const GRACE = 10_000 // ms for streams to finish
 const MOMENT = 20 // ms, less than a person sees
@@ -63,7 +63,6 @@ function createBatch(write: (lines: string) => void): (line: string) => void {
 }
 
 function openLog(context: CommandContext, secrets: Iterable<string>): Log {
-  const { output } = context
   const level = text(context, 'log-level') ?? 'info'
   if (!(LEVELS as readonly string[]).includes(level)) throw createUsageError(`--log-level must be one of ${LEVELS.join(', ')}`)
   const colours = { debug: 'dim', info: undefined, warn: 'yellow', error: 'red' } as const
@@ -74,7 +73,7 @@ function openLog(context: CommandContext, secrets: Iterable<string>): Log {
     file: text(context, 'log-file'),
     redact: createRedactor(() => secrets),
     clean: cleanText,
-    paint: (of, line) => (colours[of] === undefined ? line : output.style(colours[of], line)),
+    paint: (of, line) => (colours[of] === undefined ? line : context.output.style(colours[of], line)),
     now: Date.now,
   })
 }
@@ -89,31 +88,29 @@ function follow(context: CommandContext, { config }: Assembled, use: (next: Conf
     const moved = next.port !== config.port || next.host !== config.host
     context.output.note(`configuration read again${moved ? '; host and port change with the next start' : ''}`)
   }
-  return watchConfig(toSource(context), (parsed) => void take(parsed).catch(complain), complain)
+  let last = Promise.resolve() // to look around takes a while: what was edited later must not be overtaken
+  return watchConfig(toSource(context), (parsed) => { last = last.then(() => take(parsed)).catch(complain) }, complain)
 }
 
-function printBanner({ output }: CommandContext, url: string, { config, discovered, file }: Assembled): void {
+function printBanner(context: CommandContext, url: string, { config, discovered }: Assembled): void {
+  const { output } = context
   const names = discovered?.found ?? Object.keys(config.backends)
-  output.line(`${output.style('bold', `dario ${readVersion()}`)} listens on ${output.style('cyan', url)}`)
-  output.line()
+  output.line(`${output.style('bold', `dario ${readVersion()}`)} listens on ${output.style('cyan', url)}\n`)
   output.line(`  backends: ${names.map(cleanText).join(', ')}`)
-  if (discovered === undefined) output.line(output.style('dim', `  from ${file}`))
+  if (discovered === undefined) output.line(output.style('dim', `  from ${toSource(context).file}`))
   else if (discovered.missing.length > 0) output.line(output.style('dim', `  looked for and not found: ${discovered.missing.join(', ')}`))
   if (discovered?.backends['plan'] !== undefined && discovered.backends['anthropic'] !== undefined) {
     output.line('  claude models go to the plan; anthropic/MODEL uses the key')
   }
-  output.line()
-  output.line('Point a tool at it with these lines, or start the tool with: dario run -- COMMAND')
-  output.line(`  export ANTHROPIC_BASE_URL=${url}`)
-  output.line(`  export OPENAI_BASE_URL=${url}/v1`)
-  output.line()
+  output.line('\nPoint a tool at it with these lines, or start the tool with: dario run -- COMMAND')
+  output.line(`  export ANTHROPIC_BASE_URL=${url}\n  export OPENAI_BASE_URL=${url}/v1\n`)
 }
 
 /** After the banner: the program takes half a second to say who it is. */
 async function tellPlans(context: CommandContext, { config }: Assembled): Promise<void> {
   const plans = Object.entries(config.backends).filter(([, { type }]) => type === 'claude-code')
   if (plans.length === 0) return
-  const [{ askClaude }, { describePlan }] = await Promise.all([import('../survey.ts'), import('./plan.ts')])
+  const { askClaude } = await import('../survey.ts')
   await Promise.all(plans.map(async ([name, backend]) => {
     const status = await askClaude(context.environment, backend)
     context.output.note(cleanText(`${name}: ${describePlan(status)}`))
@@ -124,13 +121,11 @@ async function tellPlans(context: CommandContext, { config }: Assembled): Promis
 /** The first signal lets streams finish, the second one does not wait. */
 async function untilSignal({ output }: CommandContext, proxy: Proxy): Promise<number> {
   return await new Promise((resolve, reject) => {
-    let closing = false
-    function stop(): void {
-      if (closing) return resolve(1)
-      closing = true
+    let stop = (): void => {
+      stop = () => resolve(1)
       output.note(`closing; answers under way have ${GRACE / 1000} s to finish, a second signal ends them now`)
       proxy.close(GRACE).then(() => resolve(0), reject)
     }
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, stop)
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stop())
   })
 }

@@ -3,19 +3,11 @@
  * a file that is not understood is left alone.
  * @module
  */
+import { positionAt, scanJson } from '../config/json-text.ts'
+import type { JsonNode } from '../config/json-text.ts'
 import { DarioError } from '../errors.ts'
-import type { SettingsFile, Template } from './tools.ts'
+import type { SettingsFile, Template } from './tool.ts'
 
-interface JsonNode {
-  start: number
-  end: number
-  value: unknown
-  /** Of an object. */
-  members?: ReadonlyMap<string, JsonNode>
-}
-
-const SPACE = /(?:\s|\/\/.*|\/\*[^]*?\*\/)*/y
-const SCALAR = /"(?:[^"\\\n]|\\.)*"|[\w.+-]+/y
 const MARKS = ['# >>> dario (dario setup --undo takes this out) >>>', '# <<< dario <<<'] as const
 const MARKED = /^[ \t]*# >>> dario .*\n[^]*?# <<< dario <<<\n?/gm
 
@@ -44,7 +36,7 @@ function editJson(text: string, change: Template): string {
     for (const [name, value] of Object.entries(wanted)) {
       const member = node.members?.get(name)
       if (member === undefined) fresh.push(`\n${unit.repeat(depth)}${JSON.stringify(name)}: ${render(value, depth)}`)
-      else if (member.members !== undefined && isObject(value)) merge(member, value, depth + 1, mine || name === 'dario')
+      else if (isObject(member.value) && isObject(value)) merge(member, value, depth + 1, mine || name === 'dario')
       else {
         // Ours first; an older one of ours goes.
         const others = Array.isArray(value) && Array.isArray(member.value) && !mine ? member.value.filter((item) => !/"dario"/i.test(JSON.stringify(item))) : []
@@ -56,11 +48,11 @@ function editJson(text: string, change: Template): string {
     // In front of the others: behind them there may be a comment, or a comma that need not be there.
     if (fresh.length > 0) edits.push([node.start + 1, node.start + 1, fresh.join(',') + after])
   }
-  const root = parseJsonc(text)
-  if (root.members === undefined) throw new SyntaxError('it holds no JSON object')
+  const root = scan(text)
+  if (!isObject(root.value)) throw new SyntaxError('it holds no JSON object')
   merge(root, change as Record<string, unknown>, 1, false)
   const edited = edits.sort(([a], [b]) => b - a).reduce((whole, [start, end, part]) => whole.slice(0, start) + part + whole.slice(end), text)
-  parseJsonc(edited)
+  scan(edited)
   return edited
 }
 
@@ -68,55 +60,10 @@ function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-/** JSON with comments and commas too many, as editors keep their settings; with the places of everything. */
-function parseJsonc(text: string): JsonNode {
-  let cursor = 0
-  function skip(pattern: RegExp): string {
-    pattern.lastIndex = cursor
-    const found = pattern.exec(text)?.[0] ?? ''
-    cursor += found.length
-    return found
-  }
-  function fail(): never {
-    throw new SyntaxError(`line ${text.slice(0, cursor).split('\n').length} is not valid JSON`)
-  }
-  function scalar(): unknown {
-    try {
-      return JSON.parse(skip(SCALAR))
-    } catch {
-      return fail()
-    }
-  }
-  function value(): JsonNode {
-    skip(SPACE)
-    const start = cursor
-    const open = text[cursor]
-    if (open !== '{' && open !== '[') return { start, value: scalar(), end: cursor }
-    const close = open === '{' ? '}' : ']'
-    const members = new Map<string, JsonNode>()
-    const items: unknown[] = []
-    cursor += 1
-    for (skip(SPACE); text[cursor] !== close; skip(SPACE)) {
-      if (items.length > 0 || members.size > 0) text[cursor] === ',' ? cursor += 1 : fail()
-      skip(SPACE)
-      if (text[cursor] === close) break
-      if (open === '[') {
-        items.push(value().value)
-        continue
-      }
-      const name = scalar()
-      if (typeof name !== 'string' || members.has(name)) fail()
-      skip(SPACE)
-      text[cursor] === ':' ? cursor += 1 : fail()
-      members.set(name, value())
-    }
-    cursor += 1
-    if (open === '[') return { start, end: cursor, value: items }
-    return { start, end: cursor, members, value: Object.fromEntries([...members].map(([name, node]) => [name, node.value])) }
-  }
-  const node = value()
-  skip(SPACE)
-  return cursor === text.length ? node : fail()
+function scan(text: string): JsonNode {
+  const { root, errorAt, cause } = scanJson(text, true)
+  if (errorAt === undefined) return root
+  throw cause instanceof RangeError ? cause : new SyntaxError(`line ${positionAt(text, errorAt).line} is not valid JSON`)
 }
 
 /** TOML or YAML: ours between marks; a line of the user's for the same key becomes a comment. */

@@ -9,14 +9,15 @@ import { createInterface } from 'node:readline'
 import { replaceFile } from '../config/file.ts'
 import { PLACEHOLDER_KEY } from '../config/discovery.ts'
 import { DarioError } from '../errors.ts'
-import { nearest } from '../config/nearest.ts'
+import { suggest } from '../config/nearest.ts'
 import { createProxy } from '../proxy.ts'
-import { assemble, chooseModel, createUsageError, findRunning, loadConfig, text, warn } from './command.ts'
+import { answer, assemble, createUsageError, findRunning, loadConfig, text, toAccessKey, warn } from './command.ts'
 import type { Command, CommandContext } from './command.ts'
 import { cleanText } from './output.ts'
 import { editSettings } from './settings.ts'
-import { TOOLS, fill, findTool, locate } from './tools.ts'
-import type { SettingsFile, Tool, Values } from './tools.ts'
+import { chooseModel, fill, locate } from './tool.ts'
+import type { SettingsFile, Template, Tool, Values } from './tool.ts'
+import { TOOLS, findTool } from './tools.ts'
 
 /** One file before and after; undefined: not there. */
 interface Change { file: string; before: string | undefined; after: string | undefined }
@@ -32,62 +33,51 @@ const NONE = '.before-dario-absent'
 const MAX_BYTES = 262_144
 
 export const setup: Command = async (context) => {
-  const [name] = context.positionals
+  const { output, positionals: [name] } = context
   if (name === undefined) return listTools(context)
   const tool = findTool(name)
-  if (tool === undefined) {
-    const near = nearest(name, Object.keys(TOOLS))
-    throw createUsageError(`no tool "${name}" is known${near === undefined ? '; dario setup lists them' : `; did you mean ${near}?`}`)
-  }
-  const { values: { undo, print, yes }, output } = context
-  const values = undo === true ? undefined : await readValues(context, tool)
+  if (tool === undefined) throw createUsageError(suggest(`no tool "${name}" is known`, name, Object.keys(TOOLS), 'dario setup lists them', (near) => near))
+  const [undo, print, yes] = ['undo', 'print', 'yes'].map((option) => context.values[option] === true)
+  const values = undo ? undefined : await readValues(context, tool)
   const files = (tool.settings ?? []).map((settings) => ({ settings, file: find(settings, context) }))
   const changes = files.flatMap(({ settings, file }) => (values === undefined ? planUndo(file) : planChange(file, settings, values)))
-  for (const { file, before, after } of changes) {
-    output.line(output.style('bold', cleanText(file)))
-    show(context, diff(before ?? '', after ?? ''))
-  }
-  if (changes.length === 0 && files.length > 0) output.line(undo === true ? `nothing to undo: ${name} was not set up from here` : `${name} is set up already`)
-  const edited = undo === true ? changes.filter(isEdited) : []
-  for (const { file, before } of edited) {
-    output.line(output.style('bold', `${cleanText(file)} was changed since it was set up:`))
-    show(context, diff(read(file + WRITTEN) ?? '', before ?? ''))
-  }
-  if (edited.length > 0 && print !== true && yes !== true) {
+  for (const { file, before, after } of changes) show(context, cleanText(file), before, after)
+  if (changes.length === 0 && files.length > 0) output.line(undo ? `nothing to undo: ${name} was not set up from here` : `${name} is set up already`)
+  const edited = undo ? changes.filter(isEdited) : []
+  for (const { file, before } of edited) show(context, `${cleanText(file)} was changed since it was set up:`, read(file + WRITTEN), before)
+  if (edited.length > 0 && !print && !yes) {
     output.note(`nothing was changed: undo would lose that; with --yes it is done, and what is there now is kept beside it as *${UNDONE}`)
     return 1
   }
-  if (changes.length > 0 && print !== true) {
-    if (yes !== true && !(await confirm(context))) return output.line('nothing was changed'), 1
-    for (const change of changes) write(change, undo === true)
-    output.line(undo === true ? 'as it was before' : `done; dario setup ${name} --undo takes it back`)
+  if (changes.length > 0 && !print) {
+    if (!yes && !(await confirm(context))) return output.line('nothing was changed'), 1
+    for (const change of changes) write(change, undo ? restore : apply)
+    output.line(undo ? 'as it was before' : `done; dario setup ${name} --undo takes it back`)
   }
   if (values !== undefined) explain(context, tool, values)
   return 0
 }
 
-function show({ output }: CommandContext, lines: readonly string[]): void {
-  for (const line of lines) output.line(output.style(line.startsWith('+') ? 'green' : line.startsWith('-') ? 'red' : 'dim', line))
+function show({ output }: CommandContext, title: string, before = '', after = ''): void {
+  output.line(output.style('bold', title))
+  for (const line of diff(before, after)) output.line(output.style(line.startsWith('+') ? 'green' : line.startsWith('-') ? 'red' : 'dim', line))
 }
 
 function isEdited({ file, before }: Change): boolean {
   return before !== undefined && before !== read(file + WRITTEN)
 }
 
-function listTools({ output, environment, values }: CommandContext): number {
-  const rows = Object.entries(TOOLS).map(([name, tool]) => ({
-    name, title: tool.title, speaks: tool.speaks, settings: tool.settings?.flatMap((settings) => locate(settings, environment)[0] ?? []) ?? [],
-    limits: tool.limits, source: tool.source,
-  }))
-  if (values['json'] === true) return output.json(rows), 0
-  output.table([['NAME', 'TOOL', 'SPEAKS', 'SETTINGS'], ...rows.map(({ name, title, speaks, settings }) => [name, title, speaks, settings.join(', ') || 'by hand'])])
-  return 0
+function listTools(context: CommandContext): void {
+  const rows = Object.entries(TOOLS).map(([name, { title, speaks, settings = [], limits, source }]) => (
+    { name, title, speaks, settings: settings.flatMap((file) => locate(file, context.environment)[0] ?? []), limits, source }))
+  answer(context, rows, () => context.output.table([
+    ['NAME', 'TOOL', 'SPEAKS', 'SETTINGS'], ...rows.map(({ name, title, speaks, settings }) => [name, title, speaks, settings.join(', ') || 'by hand'])]))
 }
 
 async function readValues(context: CommandContext, tool: Tool): Promise<Values> {
   const parsed = loadConfig(context)
   const root = `http://localhost:${parsed.config.port}`
-  const key = context.environment['DARIO_ACCESS_KEY']?.trim() || undefined
+  const key = toAccessKey(context)
   if (key === undefined && parsed.config.accessKeys.length > 0) warn(context, 'dario wants an access key; put it into DARIO_ACCESS_KEY and set the tool up again')
   const running = await findRunning(parsed.config.port)
   const { config } = running === undefined ? await assemble(context, parsed) : parsed
@@ -129,10 +119,9 @@ function read(file: string): string | undefined {
   return text
 }
 
-function planChange(file: string, { json, top, bottom }: SettingsFile, values: Values): Change[] {
-  const change = fill({ ...(json && { json }), ...(top && { top }), ...(bottom && { bottom }) }, values)
+function planChange(file: string, { file: _, ...templates }: SettingsFile, values: Values): Change[] {
   const before = read(file)
-  const after = editSettings(before ?? '', file, change as Omit<SettingsFile, 'file'>)
+  const after = editSettings(before ?? '', file, fill(templates as Template, values) as Omit<SettingsFile, 'file'>)
   return after === before ? [] : [{ file, before, after }]
 }
 
@@ -141,9 +130,9 @@ function planUndo(file: string): Change[] {
   return existsSync(file + NONE) ? [{ file, before: read(file), after: undefined }] : []
 }
 
-function write(change: Change, undo: boolean): void {
+function write(change: Change, how: (change: Change) => void): void {
   try {
-    undo ? restore(change) : apply(change)
+    how(change)
   } catch (error) {
     throw refuse(change.file, `it cannot be written (${(error as NodeJS.ErrnoException).code}); check who owns it and its folder`)
   }
@@ -192,8 +181,8 @@ async function confirm({ output }: CommandContext): Promise<boolean> {
 /** Changed lines with two around them; a key in them is not for the screen. */
 function diff(before: string, after: string): string[] {
   const [a, b] = [before, after].map((text) => (text === '' ? [] : text.replace(/\n$/, '').split('\n').map(hideKeys))) as [string[], string[]]
-  const same = a.findIndex((line, index) => line !== b[index])
-  const head = a.splice(0, b.splice(0, same === -1 ? Math.min(a.length, b.length) : same).length)
+  const differs = b.findIndex((line, index) => line !== a[index])
+  const head = a.splice(0, b.splice(0, differs === -1 ? b.length : differs).length)
   const tail: string[] = []
   while (a.length > 0 && a.at(-1) === b.at(-1)) tail.unshift(a.pop() ?? ''), b.pop()
   const rows = a.length * b.length > 4e6 ? [] : a // two files that have nothing in common need no finer comparison

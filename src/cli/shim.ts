@@ -8,12 +8,13 @@ import { basename, dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Environment } from '../config/values.ts'
 import { isOurselves } from '../config/discovery.ts'
-import { loadConfig, text, toSource } from './command.ts'
+import { loadConfig, toSource, words } from './command.ts'
 import type { Command } from './command.ts'
 import { createVariables } from './environment.ts'
 import type { Variables } from './environment.ts'
 import { runChild } from './run.ts'
-import { findProgram, findTool } from './tools.ts'
+import { findProgram } from './tool.ts'
+import { findTool } from './tools.ts'
 
 const PRELOAD = fileURLToPath(new URL('../shim/preload.cjs', import.meta.url))
 /** ELF, Mach-O in both byte orders and as a bundle for several processors, PE. */
@@ -28,11 +29,11 @@ export const shim: Command = async (context) => {
   }
   const { config } = loadConfig(context)
   const own = ['localhost', '127.0.0.1'].map((host) => `${host}:${config.port}`) // of a tool that is set up for the port
-  const hosts = (text(context, 'hosts') ?? 'api.anthropic.com,api.openai.com').split(',').map((host) => host.trim()).filter(Boolean)
+  const hosts = words(context, 'hosts') ?? ['api.anthropic.com', 'api.openai.com']
   const { ANTHROPIC_API_KEY, OPENAI_API_KEY } = createVariables('', undefined, environment) // only where there is none
   const preload = `--require "${PRELOAD.replace(/[\\"]/g, '\\$&')}"`
   const variables: Variables = {
-    ...(ANTHROPIC_API_KEY === undefined ? {} : { ANTHROPIC_API_KEY }), ...(OPENAI_API_KEY === undefined ? {} : { OPENAI_API_KEY }),
+    ...(ANTHROPIC_API_KEY && { ANTHROPIC_API_KEY }), ...(OPENAI_API_KEY && { OPENAI_API_KEY }),
     DARIO_CONFIG: resolve(toSource(context).file), DARIO_SHIM_HOSTS: [...hosts, ...own].join(','),
     NODE_OPTIONS: [environment['NODE_OPTIONS'], preload].filter(Boolean).join(' '),
   }
@@ -57,13 +58,14 @@ export function isNative(command: string, environment: Environment): boolean {
 }
 
 function readHead(file: string): Buffer {
-  const handle = openSync(file, 'r')
+  let handle: number | undefined
   try {
+    handle = openSync(file, 'r')
     const bytes = Buffer.alloc(4096)
-    return bytes.subarray(0, readSync(handle, bytes, 0, bytes.length, 0))
+    return bytes.subarray(0, readSync(handle, bytes))
   } catch {
-    return Buffer.alloc(0) // a folder; the system has the right words for it
+    return Buffer.alloc(0) // a folder, or not ours to read; the system has the right words for it
   } finally {
-    closeSync(handle)
+    if (handle !== undefined) closeSync(handle)
   }
 }

@@ -8,7 +8,6 @@ import type { Environment } from './values.ts'
 import type { BackendConfig } from './types.ts'
 import type { DialectName } from '../hub/types.ts'
 import { KNOWN_BACKENDS } from './known.ts'
-import type { KnownBackend } from './known.ts'
 
 export interface DiscoverOptions {
   environment: Environment
@@ -33,41 +32,33 @@ export const PLACEHOLDER_KEY = 'dario'
 const PROBE_MS = 300
 
 export async function discover({ environment, findClaude, probe, port }: DiscoverOptions): Promise<Discovered> {
-  const { found, missing } = { found: [] as string[], missing: [] as string[] }
   const backends: Record<string, BackendConfig> = Object.create(null)
+  const found: string[] = []
+  const missing: string[] = []
+  function note(name: string, how: string, settings: Parameters<typeof createBackendConfig>[1] | undefined): void {
+    if (settings !== undefined) backends[name] = createBackendConfig(name, settings, environment)
+    ;(settings === undefined ? missing : found).push(`${name} (${how})`)
+  }
+  const entries = Object.entries(KNOWN_BACKENDS)
   const [claude, ...spoken] = await Promise.all([
     findClaude().catch(() => undefined),
-    ...Object.values(KNOWN_BACKENDS).map((known) =>
-      known.variable === undefined ? probe(known.baseUrl, PROBE_MS).catch(() => undefined) : undefined),
+    ...entries.map(([, { variable, baseUrl }]) => variable === undefined ? probe(baseUrl, PROBE_MS).catch(() => undefined) : undefined),
   ])
-  note(claude !== undefined, 'plan', 'claude program, logged in', () => ({ type: 'claude-code' }))
-  for (const [index, [name, known]] of Object.entries(KNOWN_BACKENDS).entries()) {
-    const { type, variable } = known
+  note('plan', 'claude program, logged in', claude === undefined ? undefined : { type: 'claude-code' })
+  for (const [index, [name, { type, baseUrl, speaks, variable, address = '' }]] of entries.entries()) {
     if (variable === undefined) {
-      const speaks = spoken[index]
-      note(speaks !== undefined, name, new URL(known.baseUrl).host, () => ({ type, baseUrl: known.baseUrl, speaks: speaks ?? known.speaks }))
-      continue
+      const said = spoken[index]
+      note(name, new URL(baseUrl).host, said && { type, baseUrl, speaks: said })
+    } else {
+      const key = environment[variable]?.trim()
+      const given = environment[address]?.trim()
+      note(name, variable, !key || key === PLACEHOLDER_KEY ? undefined : {
+        type, key: `env:${variable}`, ...(!given || isOurselves(given, port) ? { baseUrl, speaks } : { baseUrl: readBaseUrl(given, address) }),
+      })
     }
-    const key = environment[variable]?.trim()
-    note(key !== undefined && key !== '' && key !== PLACEHOLDER_KEY, name, variable, () => (
-      { type, ...address(name, known, environment, port), key: `env:${variable}` }))
   }
-  backends['echo'] = createBackendConfig('echo', { type: 'echo' })
-  found.push('echo (built in)')
-
-  function note(there: boolean, name: string, how: string, settings: () => Parameters<typeof createBackendConfig>[1]): void {
-    if (there) backends[name] = createBackendConfig(name, settings(), environment)
-    ;(there ? found : missing).push(`${name} (${how})`)
-  }
+  note('echo', 'built in', { type: 'echo' })
   return { backends, found, missing }
-}
-
-/** The vendors' own variables for another address (a company's gateway) hold for the key beside them. */
-function address(name: string, known: KnownBackend, environment: Environment, port: number): { baseUrl: string; speaks?: DialectName[] } {
-  const variable = name === 'anthropic' || name === 'openai' ? `${name.toUpperCase()}_BASE_URL` : undefined
-  const given = variable === undefined ? undefined : environment[variable]?.trim()
-  if (!given || isOurselves(given, port)) return { baseUrl: known.baseUrl, speaks: known.speaks }
-  return { baseUrl: readBaseUrl(given, variable ?? name) }
 }
 
 export function isOurselves(baseUrl: string, port: number): boolean {

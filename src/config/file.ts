@@ -3,8 +3,8 @@
  * @module
  */
 import {
-  chmodSync, closeSync, fsyncSync, mkdirSync, openSync, readFileSync, realpathSync, renameSync, rmSync, statSync,
-  watch, writeFileSync,
+  chmodSync, closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, realpathSync, renameSync, rmSync, statSync, watch,
+  writeFileSync,
 } from 'node:fs'
 import { basename, dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -57,21 +57,19 @@ function parseText(text: string, { file, environment, flags }: ConfigSource): Pa
 /** Keys are in there: only the owner may read it (pitfall Z12). Windows has no modes. */
 function fixModes(file: string): string[] {
   if (process.platform === 'win32') return []
-  const warnings: string[] = []
   const folder = dirname(file)
   // Only our own folder: a file named by DARIO_CONFIG may be in a shared one.
-  const wanted: [string, number][] = basename(folder) === '.dario' ? [[folder, 0o700], [file, 0o600]] : [[file, 0o600]]
-  for (const [path, mode] of wanted) {
+  return (basename(folder) === '.dario' ? [folder, file] : [file]).flatMap((path) => {
     const found = statSync(path).mode & 0o777
-    if ((found & 0o077) === 0) continue
+    if ((found & 0o077) === 0) return []
+    const mode = path === file ? '600' : '700'
     try {
       chmodSync(path, mode)
-      warnings.push(`${path} was open to others (mode ${found.toString(8)}); it is now ${mode.toString(8)}`)
+      return `${path} was open to others (mode ${found.toString(8)}); it is now ${mode}`
     } catch {
-      warnings.push(`${path} is open to others (mode ${found.toString(8)}); run: chmod ${mode.toString(8)} ${path}`)
+      return `${path} is open to others (mode ${found.toString(8)}); run: chmod ${mode} ${path}`
     }
-  }
-  return warnings
+  })
 }
 
 /**
@@ -80,10 +78,12 @@ function fixModes(file: string): string[] {
  * @throws DarioError `config_invalid`, `conflict` when another process holds the lock for 10 s
  */
 export async function editConfig(source: ConfigSource, edit: (json: JsonObject) => void): Promise<ParsedConfig> {
-  const file = resolveLink(source.file)
-  mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
-  const release = await lock(`${file}.lock`)
+  // People link it into a folder of dotfiles; a rename would replace the link.
+  const file = existsSync(source.file) ? realpathSync(source.file) : source.file
+  let release: (() => void) | undefined
   try {
+    mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
+    release = await lock(`${file}.lock`)
     const text = readText(file)
     const json = text === undefined ? {} : parseJsonText(text, file)
     if (typeof json === 'object' && json !== null && !Array.isArray(json)) edit(json as JsonObject)
@@ -92,17 +92,12 @@ export async function editConfig(source: ConfigSource, edit: (json: JsonObject) 
     const parsed = parseText(next, { ...source, file })
     replaceFile(file, next)
     return parsed
+  } catch (error) {
+    const { code, syscall } = error as NodeJS.ErrnoException
+    if (syscall === undefined) throw error
+    throw new DarioError('config_invalid', `${file} cannot be written (${code}); check who owns it and its folder`, { cause: error })
   } finally {
-    release()
-  }
-}
-
-/** People link it into a folder of dotfiles; a rename would replace the link. */
-function resolveLink(file: string): string {
-  try {
-    return realpathSync(file)
-  } catch {
-    return file
+    release?.()
   }
 }
 
@@ -129,7 +124,7 @@ export function replaceFile(file: string, text: string, mode = 0o600): void {
 }
 
 async function lock(path: string): Promise<() => void> {
-  for (let waited = 0; ; ) {
+  for (const end = performance.now() + LOCK_WAIT; ; await sleep(10 + Math.random() * 20)) {
     try {
       writeFileSync(path, String(process.pid), { flag: 'wx', mode: 0o600 })
       return () => rmSync(path, { force: true })
@@ -137,13 +132,9 @@ async function lock(path: string): Promise<() => void> {
       const { code } = error as NodeJS.ErrnoException
       if (code !== 'EEXIST' && code !== 'EPERM') throw error // EPERM: Windows, while it is being deleted
     }
-    if (breakStale(path)) continue
-    if (waited > LOCK_WAIT) {
+    if (!breakStale(path) && performance.now() > end) {
       throw new DarioError('conflict', `another dario is writing the configuration; if none runs, delete ${path}`)
     }
-    const pause = 10 + Math.floor(Math.random() * 20)
-    await sleep(pause)
-    waited += pause
   }
 }
 
@@ -166,8 +157,7 @@ function breakStale(path: string): boolean {
 
 function isAlive(pid: number): boolean {
   try {
-    process.kill(pid, 0)
-    return true
+    return process.kill(pid, 0)
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === 'EPERM'
   }
@@ -208,7 +198,7 @@ export function watchConfig(
     watcher = watch(dirname(source.file), { persistent: false }, soon)
     watcher.on('error', () => watcher?.close())
   } catch {
-    watcher = undefined
+    // The folder is not there yet.
   }
   return {
     close() {

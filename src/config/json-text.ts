@@ -1,6 +1,6 @@
 /**
- * JSON as people edit it: parse with the line and column of a mistake, and find where in the text a JSON path is.
- * `JSON.parse` does the reading; the scan runs only when there is something to point at (V8's messages have no
+ * JSON as people edit it: parse with the line and column of a mistake, and find where in the text everything is.
+ * `JSON.parse` reads our own file; the scan runs only when there is something to point at (V8's messages have no
  * position in several cases).
  * @module
  */
@@ -8,8 +8,20 @@ import { DarioError } from '../errors.ts'
 
 /** Sticky, so that each matches exactly at the cursor. */
 const SPACE = /[ \t\r\n]*/y
+const SPACE_AND_COMMENTS = /(?:\s|\/\/.*|\/\*[^]*?\*\/)*/y
 const STRING = /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/y
 const SCALAR = /true|false|null|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y
+
+/** A value and its place in the text: from `start` to before `end`. */
+export interface JsonNode {
+  /** Where a member's name begins; of a list item the same as `start`. */
+  at: number
+  start: number
+  end: number
+  value: unknown
+  /** Of an object by name, of a list by index. */
+  members?: Map<string, JsonNode>
+}
 
 /** `backends.openai`, `aliases["gpt-4.1"]`; the root is ''. */
 export function memberPath(path: string, name: string): string {
@@ -32,9 +44,9 @@ export function parseJsonText(text: string, name: string): unknown {
   try {
     return JSON.parse(body)
   } catch (cause) {
-    const { errorAt } = scan(body)
-    const { line, column } = positionAt(body, errorAt ?? 0)
-    const found = body[errorAt ?? 0]
+    const { errorAt = 0 } = scanJson(body)
+    const { line, column } = positionAt(body, errorAt)
+    const found = body[errorAt]
     const what = found === undefined ? 'the file ends too early' : `unexpected ${JSON.stringify(found)}`
     const hint = found === '/' ? '; JSON has no comments' : /[}\]]/.test(found ?? '') ? '; is there a comma too many before it?' : ''
     // Not V8's message: it quotes the text around the mistake, which may be a key.
@@ -45,17 +57,22 @@ export function parseJsonText(text: string, name: string): unknown {
 /** Where the member (its name) or the list item at `path` begins; the nearest parent when it is not there. */
 export function locatePath(text: string, path: string): { line: number; column: number } | undefined {
   const body = text.replace(/^\uFEFF/, '')
-  const { places } = scan(body)
-  for (let at = path; at !== ''; at = at.replace(/(?:\.?[\w-]+|\[[^[]*\])$/, '')) {
-    const offset = places.get(at)
-    if (offset !== undefined) return positionAt(body, offset)
-    if (!/(?:[\w-]|\])$/.test(at)) return undefined
+  const { root } = scanJson(body)
+  let node = root
+  for (const [, quoted, plain = ''] of path.matchAll(/\[("(?:[^"\\]|\\.)*")\]|([\w-]+)/g)) {
+    const next = node.members?.get(quoted === undefined ? plain : JSON.parse(quoted) as string)
+    if (next === undefined) break
+    node = next
   }
-  return undefined
+  return node === root ? undefined : positionAt(body, node.at)
 }
 
-function scan(text: string): { places: Map<string, number>; errorAt: number | undefined } {
-  const places = new Map<string, number>()
+/**
+ * The tree as far as it can be read, and where the text stops being JSON.
+ * @param loose also comments and commas too many, as editors keep their settings; but no name twice
+ */
+export function scanJson(text: string, loose = false): { root: JsonNode; errorAt?: number; cause?: unknown } {
+  const space = loose ? SPACE_AND_COMMENTS : SPACE
   let cursor = 0
   function skip(pattern: RegExp): string | undefined {
     pattern.lastIndex = cursor
@@ -64,41 +81,50 @@ function scan(text: string): { places: Map<string, number>; errorAt: number | un
     return found
   }
   /** One character after white space; the cursor stays in front of anything else. */
-  function take(characters: string): string {
-    skip(SPACE)
-    const found = text[cursor]
-    if (found === undefined || !characters.includes(found)) throw new SyntaxError()
+  function take(character: string): boolean {
+    skip(space)
+    if (text[cursor] !== character) return false
     cursor += 1
-    return found
+    return true
   }
-  function members(path: string, open: string, close: string): void {
-    take(open)
-    skip(SPACE)
-    if (text[cursor] === close) return void take(close)
-    for (let index = 0; ; index++) {
-      skip(SPACE)
-      const start = cursor
-      let at = `${path}[${index}]`
-      if (open === '{') {
-        at = memberPath(path, JSON.parse(skip(STRING) ?? 'no string') as string)
-        take(':')
-      }
-      places.set(at, start)
-      value(at)
-      if (take(`,${close}`) === close) return
+  function fail(): never {
+    throw new SyntaxError()
+  }
+  function begin(): JsonNode {
+    skip(space)
+    return { at: cursor, start: cursor, end: cursor, value: undefined }
+  }
+  function fill(node: JsonNode): void {
+    if (take('{')) {
+      node.value = Object.fromEntries(fillMembers(node, '}'))
+    } else if (take('[')) {
+      node.value = fillMembers(node, ']').map(([, value]) => value)
+    } else {
+      node.value = JSON.parse(skip(STRING) ?? skip(SCALAR) ?? fail())
     }
+    node.end = cursor
   }
-  function value(path: string): void {
-    skip(SPACE)
-    if (text[cursor] === '{') members(path, '{', '}')
-    else if (text[cursor] === '[') members(path, '[', ']')
-    else if (skip(STRING) === undefined && !skip(SCALAR)) throw new SyntaxError()
+  function fillMembers(node: JsonNode, close: string): [string, unknown][] {
+    const members = node.members = new Map<string, JsonNode>()
+    for (let more = !take(close); more;) {
+      const member = begin()
+      const name = close === ']' ? String(members.size) : JSON.parse(skip(STRING) ?? fail()) as string
+      if ((loose && members.has(name)) || (close === '}' && !take(':'))) fail()
+      members.set(name, member)
+      member.start = begin().start
+      fill(member)
+      more = !take(close)
+      if (more && !take(',')) fail()
+      if (more && loose && take(close)) more = false
+    }
+    return Array.from(members, ([name, { value }]) => [name, value])
   }
+  const root = begin()
   try {
-    value('')
-    skip(SPACE)
-    return { places, errorAt: cursor < text.length ? cursor : undefined }
-  } catch {
-    return { places, errorAt: cursor }
+    fill(root)
+    skip(space)
+    return cursor === text.length ? { root } : fail()
+  } catch (cause) {
+    return { root, errorAt: cursor, cause }
   }
 }

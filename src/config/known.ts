@@ -11,11 +11,17 @@ export interface KnownBackend {
   speaks: DialectName[]
   /** Variable that usually holds its key; undefined for a local server, which needs none. */
   variable?: string
+  /** The vendor's own variable for another address, a company's gateway; it holds for the key in `variable`. */
+  address?: string
 }
 
 export const KNOWN_BACKENDS: Readonly<Record<string, KnownBackend>> = {
-  anthropic: { type: 'anthropic', baseUrl: 'https://api.anthropic.com', speaks: ['anthropic'], variable: 'ANTHROPIC_API_KEY' },
-  openai: { type: 'openai', baseUrl: 'https://api.openai.com', speaks: ['responses', 'chat'], variable: 'OPENAI_API_KEY' },
+  anthropic: {
+    type: 'anthropic', baseUrl: 'https://api.anthropic.com', speaks: ['anthropic'], variable: 'ANTHROPIC_API_KEY', address: 'ANTHROPIC_BASE_URL',
+  },
+  openai: {
+    type: 'openai', baseUrl: 'https://api.openai.com', speaks: ['responses', 'chat'], variable: 'OPENAI_API_KEY', address: 'OPENAI_BASE_URL',
+  },
   openrouter: {
     type: 'openai', baseUrl: 'https://openrouter.ai/api', speaks: ['chat', 'responses', 'anthropic'], variable: 'OPENROUTER_API_KEY',
   },

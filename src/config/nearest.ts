@@ -14,23 +14,24 @@ export function nearest(word: string, known: readonly string[]): string | undefi
   return best
 }
 
+/** The problem with a way out: the known word that is near, else what `otherwise` says, if anything. */
+export function suggest(
+  problem: string, word: string, known: readonly string[], otherwise?: string, show: (near: string) => string = (near) => `"${near}"`,
+): string {
+  const near = nearest(word, known)
+  const hint = near === undefined ? otherwise : `did you mean ${show(near)}?`
+  return hint === undefined ? problem : `${problem}; ${hint}`
+}
+
 function distance(from: string, to: string): number {
-  let before: number[] = []
-  let last = Array.from({ length: to.length + 1 }, (_, index) => index)
-  for (let row = 1; row <= from.length; row++) {
-    const next = [row]
-    for (let column = 1; column <= to.length; column++) {
+  const table = Array.from({ length: from.length + 1 }, (_, row) => Array.from({ length: to.length + 1 }, (_, column) => row + column))
+  for (const [row, cells] of table.entries()) {
+    for (let column = 1; row > 0 && column < cells.length; column++) {
+      const at = (up: number, left: number): number => table[row - up]?.[column - left] ?? Infinity
       const same = from[row - 1] === to[column - 1] ? 0 : 1
-      const swapped = row > 1 && column > 1 && from[row - 1] === to[column - 2] && from[row - 2] === to[column - 1]
-      next[column] = Math.min(
-        (last[column] ?? 0) + 1,
-        (next[column - 1] ?? 0) + 1,
-        (last[column - 1] ?? 0) + same,
-        swapped ? (before[column - 2] ?? 0) + 1 : Infinity,
-      )
+      const swapped = from[row - 1] === to[column - 2] && from[row - 2] === to[column - 1]
+      cells[column] = Math.min(at(1, 0) + 1, at(0, 1) + 1, at(1, 1) + same, swapped ? at(2, 2) + 1 : Infinity)
     }
-    before = last
-    last = next
   }
-  return last[to.length] ?? 0
+  return table.at(-1)?.at(-1) ?? 0
 }

@@ -111,26 +111,17 @@ export interface Config {
 export type KeyInput = string | { key: string; weight?: number }
 
 /** The configuration file's form. Everything is optional; defaults are those of Config and BackendConfig. */
-export interface ConfigInput {
-  host?: string
-  port?: number
-  accessKeys?: (string | { name?: string; key?: string; hash?: string; routes?: string[] })[]
-  allowedHosts?: string[]
-  allowedOrigins?: string[]
-  maxBodyBytes?: number
-  maxStoredAnswers?: number
-  maxStoredBytes?: number
-  deadline?: number
-  attempts?: number
-  backends?: Record<string, Partial<Omit<BackendConfig, 'type' | 'keys' | 'timeouts' | 'discovered'>> & {
-    type: BackendConfig['type']
-    keys?: KeyInput[]
-    timeouts?: Partial<Timeouts>
-  }>
-  routes?: { model: string; to: string[] }[]
-  aliases?: Record<string, string>
-  budgets?: BudgetConfig[]
-  usageDays?: number
+export interface ConfigInput extends Partial<Omit<Config, 'accessKeys' | 'backends' | 'budgets'>> {
+  accessKeys?: (string | (Partial<AccessKeyConfig> & { key?: string }))[]
+  backends?: Record<string, BackendInput>
+  budgets?: (Omit<BudgetConfig, 'scope'> & Partial<BudgetConfig>)[]
+}
+
+interface BackendInput extends Partial<Omit<BackendConfig, 'type' | 'keys' | 'timeouts' | 'models' | 'discovered'>> {
+  type: BackendConfig['type']
+  keys?: KeyInput[]
+  timeouts?: Partial<Timeouts>
+  models?: (string | ModelConfig)[]
 }
 
 /** What the command line sets; text as it was typed. */

@@ -7,47 +7,67 @@ import { readFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { DarioError } from '../errors.ts'
 import { memberPath } from './json-text.ts'
-import { nearest } from './nearest.ts'
+import { suggest } from './nearest.ts'
 
 export type Environment = Readonly<Record<string, string | undefined>>
 
 export const MAX_TIMER = 2_147_483_647 // ms; setTimeout fires at once above this
 
-type Read<Value> = (value: unknown, path: string) => Value
+/** What is not there is read as undefined. */
+export type Read<Value> = (value: unknown, path: string) => Value
 
 export function fail(path: string, problem: string): never {
   throw new DarioError('config_invalid', `${path}: ${problem}`, { path })
 }
 
-export function readObject<Name extends string>(
-  value: unknown, path: string, names: readonly Name[],
-): Partial<Record<Name, unknown>> {
-  for (const [name] of readMembers(value, path)) {
-    if ((names as readonly string[]).includes(name)) continue
-    const near = nearest(name, names)
-    const hint = near === undefined ? `known: ${names.join(', ')}` : `did you mean "${near}"?`
-    fail(memberPath(path, name), `is not a setting; ${hint}`)
+function readObject(value: unknown, path: string): Record<string, unknown> {
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>
+  return fail(path || 'the file', 'must be an object: { ... }')
+}
+
+/** An object with these members and no other. */
+export function shape<Members extends Readonly<Record<string, Read<unknown>>>>(
+  members: Members,
+): Read<{ [Name in keyof Members]: ReturnType<Members[Name]> }> {
+  const names = Object.keys(members)
+  return (value, path) => {
+    const given = readObject(value, path)
+    const unknown = Object.keys(given).find((name) => !Object.hasOwn(members, name))
+    if (unknown !== undefined) {
+      fail(memberPath(path, unknown), suggest('is not a setting', unknown, names, `known: ${names.join(', ')}`))
+    }
+    const entries = Object.entries(members).map(([name, read]) => [name, read(given[name], memberPath(path, name))])
+    return Object.fromEntries(entries) as { [Name in keyof Members]: ReturnType<Members[Name]> }
   }
-  return value as Partial<Record<Name, unknown>>
 }
 
-export function readMembers(value: unknown, path: string): [string, unknown][] {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) fail(path || 'the file', 'must be an object: { ... }')
-  return Object.entries(value)
+/** Any names. Without a prototype, so that a model or backend called `constructor` finds nothing. */
+export function recordOf<Value>(read: (value: unknown, path: string, name: string) => Value): Read<Record<string, Value>> {
+  return (value, path) => {
+    const record: Record<string, Value> = Object.create(null)
+    for (const [name, member] of Object.entries(readObject(value, path))) record[name] = read(member, memberPath(path, name), name)
+    return record
+  }
 }
 
-/** Without a prototype, so that a model or backend called `constructor` finds nothing. */
-export function readRecord<Value>(
-  value: unknown, path: string, read: (value: unknown, path: string, name: string) => Value,
-): Record<string, Value> {
-  const record: Record<string, Value> = Object.create(null)
-  for (const [name, member] of readMembers(value ?? {}, path)) record[name] = read(member, memberPath(path, name), name)
-  return record
+export function listOf<Value>(read: Read<Value>): Read<Value[]> {
+  return (value, path) => {
+    if (!Array.isArray(value)) fail(path, 'must be a list: [ ... ]')
+    return value.map((item, index) => read(item, `${path}[${index}]`))
+  }
 }
 
-export function readList<Value>(value: unknown, path: string, read: Read<Value>): Value[] {
-  if (!Array.isArray(value)) fail(path, 'must be a list: [ ... ]')
-  return value.map((item, index) => read(item, `${path}[${index}]`))
+export function optional<Value>(read: Read<Value>): Read<Value | undefined> {
+  return (value, path) => (value === undefined ? undefined : read(value, path))
+}
+
+export function withDefault<Value>(usual: unknown, read: Read<Value>): Read<Value> {
+  return (value, path) => read(value ?? usual, path)
+}
+
+/** As it is written: for what only a look at the rest can judge. */
+export function readAny(value: unknown): unknown {
+  return value
 }
 
 export function readText(value: unknown, path: string): string {
@@ -59,14 +79,15 @@ export function readFlag(value: unknown, path: string): boolean {
   return typeof value === 'boolean' ? value : fail(path, 'must be true or false')
 }
 
-export function readNumber(value: unknown, path: string, least: number, most: number, whole = true): number {
-  if (typeof value === 'number' && value >= least && value <= most && (!whole || Number.isInteger(value))) return value
-  return fail(path, `must be a ${whole ? 'whole ' : ''}number from ${least} to ${most}`)
+export function numberFrom(least: number, most: number, whole = true): Read<number> {
+  return (value, path) => {
+    if (typeof value === 'number' && value >= least && value <= most && (!whole || Number.isInteger(value))) return value
+    return fail(path, `must be a ${whole ? 'whole ' : ''}number from ${least} to ${most}`)
+  }
 }
 
-export function readWord<Word extends string>(value: unknown, path: string, words: readonly Word[]): Word {
-  const word = words.find((known) => known === value)
-  return word ?? fail(path, `must be one of ${words.join(', ')}`)
+export function oneOf<const Word extends string>(words: readonly Word[]): Read<Word> {
+  return (value, path) => words.find((word) => word === value) ?? fail(path, `must be one of ${words.join(', ')}`)
 }
 
 /** Without a trailing slash and without `/v1` at its end: people paste both forms (pitfall X10). */
@@ -79,33 +100,29 @@ export function readBaseUrl(value: unknown, path: string): string {
   return url.href.replace(/\/+$/, '').replace(/\/v1$/, '').replace(/\/+$/, '')
 }
 
-/** Reads secrets; `undefined` with a warning where one is missing, so that one lost variable does not stop the rest. */
-export function createSecretReader(environment: Environment, warnings: string[]): ReadSecret {
-  function find(text: string, path: string): string | undefined {
-    if (text.startsWith('env:')) {
-      const name = text.slice(4).trim()
-      const value = environment[name]?.trim()
-      if (!value) warnings.push(`${path}: ${name} is not set; this key is left out`)
-      return value || undefined
-    }
-    if (!text.startsWith('file:')) return text.trim()
-    const file = text.slice(5).trim().replace(/^~(?=[/\\]|$)/, environment['HOME'] ?? environment['USERPROFILE'] ?? homedir())
-    try {
-      const value = readFileSync(file, 'utf8').trim()
-      if (value !== '') return value
-      warnings.push(`${path}: ${file} is empty; this key is left out`)
-    } catch (error) {
-      warnings.push(`${path}: ${file} cannot be read (${(error as NodeJS.ErrnoException).code}); this key is left out`)
-    }
-    return undefined
-  }
-  return (text, path) => {
-    const value = find(text, path)
-    if (value !== undefined && !/^[\x21-\x7e]+$/.test(value)) {
-      fail(path, 'has a space or a character that cannot travel in a header; paste it again')
-    }
-    return value
-  }
+export function toHome(environment: Environment): string {
+  return environment['HOME'] ?? environment['USERPROFILE'] ?? homedir()
 }
 
 export type ReadSecret = (text: string, path: string) => string | undefined
+
+/** Reads secrets; `undefined` with a warning where one is missing, so that one lost variable does not stop the rest. */
+export function createSecretReader(environment: Environment, warnings: string[]): ReadSecret {
+  function find(text: string): [value: string | undefined, problem: string] {
+    const name = text.replace(/^(?:env|file):/, '').trim()
+    if (text.startsWith('env:')) return [environment[name]?.trim(), `${name} is not set`]
+    if (!text.startsWith('file:')) return [text.trim(), 'nothing is there']
+    const file = name.replace(/^~(?=[/\\]|$)/, toHome(environment))
+    try {
+      return [readFileSync(file, 'utf8').trim(), `${file} is empty`]
+    } catch (error) {
+      return [undefined, `${file} cannot be read (${(error as NodeJS.ErrnoException).code})`]
+    }
+  }
+  return (text, path) => {
+    const [value, problem] = find(text)
+    if (!value) return void warnings.push(`${path}: ${problem}; this key is left out`)
+    if (!/^[\x21-\x7e]+$/.test(value)) fail(path, 'has a space or a character that cannot travel in a header; paste it again')
+    return value
+  }
+}
