@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { defaultConfigPath, hashKey, parseConfig } from '../src/config/parse.ts'
+import { defaultConfigPath, hashKey, listSecrets, parseConfig } from '../src/config/parse.ts'
 
 const OPENAI = { type: 'openai' }
 const SECRET = 'sk-very-secret'
@@ -150,4 +150,13 @@ test('config: M8: an alias of an alias is warned of', () => {
 test('config: DARIO_CONFIG moves the file', () => {
   strictEqual(defaultConfigPath({}, '/home/a'), join('/home/a', '.dario', 'config.json'))
   strictEqual(defaultConfigPath({ DARIO_CONFIG: ' /x.json ' }, '/home/a'), '/x.json')
+})
+
+test('Z6: what is redacted are keys, and what is as long as one among headers and the environment of the plan', () => {
+  const long = 'a-value-of-16-bytes'
+  const { config } = parseConfig({ backends: {
+    o: { ...OPENAI, keys: ['sk-1'], headers: { 'x-team': 'blue', 'x-token': `${long}-h` } },
+    p: { type: 'claude-code', env: { TOKEN: `${long}-e`, MODE: 'fast' } },
+  } })
+  deepStrictEqual(listSecrets(config).sort(), [`${long}-e`, `${long}-h`, 'sk-1'])
 })

@@ -84,7 +84,7 @@ async function checkPort(port: number, running: Running | undefined): Promise<Ch
   })
   if (problem === undefined) return ok('port', `${port} is free`)
   const found = problem === 'EADDRINUSE' ? `${port} is taken by another program` : `${port} cannot be used (${problem})`
-  return { name: 'port', state: 'fail', found, remedy: `take another: dario --port ${port + 1}` }
+  return { name: 'port', state: 'fail', found, remedy: `take another: dario --port ${port < 65_535 ? port + 1 : 3456}` }
 }
 
 function checkBackend({ id, type, speaks, keys, models, problem, plan }: BackendStatus, running: Running | undefined): Check {

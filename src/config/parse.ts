@@ -55,8 +55,9 @@ function readBudget(value: unknown, path: string): BudgetConfig {
 
 /** The credentials of a configuration, for redaction. */
 export function listSecrets({ backends }: Config): string[] {
-  // A header may be a credential too; short ones are words.
-  return Object.values(backends).flatMap(({ keys, headers }) => [...keys.map(({ value }) => value), ...Object.values(headers).filter((value) => value.length > 15)])
+  // A header, or what the plan's program is given, may be a credential too; short ones are words.
+  return Object.values(backends).flatMap(({ keys, headers, env }) =>
+    [...keys.map(({ value }) => value), ...[headers, env].flatMap(Object.values<string>).filter((value) => value.length > 15)])
 }
 
 export function hashKey(key: string): string {
