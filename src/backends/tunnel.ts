@@ -7,7 +7,6 @@
 import { once } from 'node:events'
 import { connect as connectTcp, isIP } from 'node:net'
 import type { Socket } from 'node:net'
-import { connect as connectTls } from 'node:tls'
 import { DarioError } from '../errors.ts'
 import { BRACKETS, showProxy, toProxyAuthorization } from './proxies.ts'
 
@@ -15,6 +14,9 @@ import { BRACKETS, showProxy, toProxyAuthorization } from './proxies.ts'
 const MAX_CONNECT_HEAD = 16_384
 /** TCP probes keep address translators from forgetting a connection while a model thinks for minutes; in ms. */
 const PROBES = { keepAlive: true, keepAliveInitialDelay: 30_000 }
+
+/** Loaded for the first upstream that needs it: it takes 3 ms, and many upstreams are on this machine. */
+type Tls = typeof import('node:tls')
 
 export interface Connector {
   /**
@@ -40,14 +42,16 @@ export function createConnector({ target, proxy, timeout, id }: ConnectorOptions
   const host = target.hostname.replace(BRACKETS, '')
   const address = { host, port: Number(target.port || (secure ? 443 : 80)) }
   const opening = new Set<Socket>()
+  let tls: Tls | undefined
   let session: Buffer | undefined
+  let isClosed = false
 
   /** Directly, or inside of what a proxy opened. */
   function start(tunnel: Socket | undefined): Socket {
     if (!secure) return connectTcp({ ...address, ...PROBES, noDelay: true })
     const name = isIP(host) === 0 ? { servername: host } : {}
     const way = tunnel === undefined ? { ...address, ...PROBES, noDelay: true } : { socket: tunnel }
-    const socket = connectTls({ ...way, ...name, host, ALPNProtocols: ['http/1.1'], ...(session && { session }) })
+    const socket = tls!.connect({ ...way, ...name, host, ALPNProtocols: ['http/1.1'], ...(session && { session }) })
     socket.on('session', (fresh) => {
       session = fresh // saves the next handshake a round trip
     })
@@ -58,7 +62,7 @@ export function createConnector({ target, proxy, timeout, id }: ConnectorOptions
 
   async function open(track: (socket: Socket) => Socket): Promise<Socket> {
     if (proxy === undefined) return ready(track(start(undefined)), secure)
-    const toProxy = track(connectProxy(proxy))
+    const toProxy = track(connectProxy(proxy, tls))
     await ready(toProxy, proxy.protocol === 'https:').catch((cause: unknown) => {
       if (cause instanceof DarioError) throw cause
       throw proxyError(proxy, `cannot be reached (${(cause as NodeJS.ErrnoException).code ?? 'unknown error'})`)
@@ -70,6 +74,8 @@ export function createConnector({ target, proxy, timeout, id }: ConnectorOptions
 
   return {
     async connect() {
+      if (secure || proxy?.protocol === 'https:') tls ??= await import('node:tls')
+      if (isClosed) throw closedError(id)
       let current: Socket | undefined
       const timer = setTimeout(() => {
         const via = proxy === undefined ? '' : ` through ${showProxy(proxy)}`
@@ -93,7 +99,8 @@ export function createConnector({ target, proxy, timeout, id }: ConnectorOptions
       }
     },
     close() {
-      for (const socket of opening) socket.destroy(new DarioError('upstream_unreachable', `backend ${id} was closed`))
+      isClosed = true
+      for (const socket of opening) socket.destroy(closedError(id))
     },
   }
 }
@@ -103,11 +110,15 @@ async function ready(socket: Socket, secure: boolean): Promise<Socket> {
   return socket
 }
 
-function connectProxy(proxy: URL): Socket {
+function closedError(id: string): DarioError {
+  return new DarioError('upstream_unreachable', `backend ${id} was closed`)
+}
+
+function connectProxy(proxy: URL, tls: Tls | undefined): Socket {
   const host = proxy.hostname.replace(BRACKETS, '')
   const secure = proxy.protocol === 'https:'
   const options = { host, port: Number(proxy.port || (secure ? 443 : 80)), noDelay: true, ...PROBES }
-  return secure ? connectTls(isIP(host) === 0 ? { ...options, servername: host } : options) : connectTcp(options)
+  return secure ? tls!.connect(isIP(host) === 0 ? { ...options, servername: host } : options) : connectTcp(options)
 }
 
 function proxyError(proxy: URL, problem: string): DarioError {

@@ -67,7 +67,7 @@ export function makeServer(options: TestServerOptions = {}): Omit<TestServer, 'p
     },
     guard: createGuard(() => settings),
     settings: () => ({ maxBodyBytes: options.maxBodyBytes ?? 1_048_576 }),
-    models: async () => [],
+    models: async () => ({}),
     health: (authorised) => ({ status: 'ok', name: 'dario', version: '1.2.3', ...(authorised && { backends: 2 }) }),
     dialectOf: (name) => ({ encodeError: (error, requestId) => encodeError(name, error, requestId) }),
     pages: { '/': { serve: (_request, response) => void response.end('page') } },
