@@ -6,6 +6,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Socket } from 'node:net'
 import { createResponseParser } from './response-parser.ts'
+import { isLent } from './tunnel.ts'
 import type { Connector } from './tunnel.ts'
 
 /** Who waits for an answer. After `end` or `fail` nothing more is told. */
@@ -106,7 +107,7 @@ export function createConnections(connector: Connector, idle: number): Connectio
         waiting?.head(status, headers)
       },
       body(bytes: Buffer): void {
-        if (waiting?.body(bytes) !== false) return
+        if (waiting?.body(isLent(bytes) ? Buffer.from(bytes) : bytes) !== false) return
         isPaused = true
         socket.pause()
       },
