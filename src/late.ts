@@ -6,7 +6,8 @@
 import type { Backend } from './backends/backend.ts'
 import type { EchoDependencies } from './backends/echo.ts'
 import type { ModelCatalog } from './backends/model-list.ts'
-import type { Dialect } from './dialects/dialect.ts'
+import type { Dialect, RelayDialect } from './dialects/dialect.ts'
+import type { Crossing, CrossingOptions, LoadCrossing } from './exchange/crossing.ts'
 import type { Observer } from './hub/record.ts'
 import type { DialectName, JsonObject } from './hub/types.ts'
 import type { Capture, CaptureOptions } from './observe/capture.ts'
@@ -15,25 +16,30 @@ import type { Otlp, OtlpOptions } from './observe/otlp.ts'
 import type { PlanBackend, PlanOptions } from './plan/plan.ts'
 import type { ModelEntry, ModelQuery } from './server/models.ts'
 
-const LOADERS: Record<DialectName, () => Promise<Dialect>> = {
+const DIALECTS: Record<DialectName, () => Promise<Dialect>> = {
   anthropic: async () => (await import('./dialects/anthropic/dialect.ts')).anthropicDialect,
   chat: async () => (await import('./dialects/chat/dialect.ts')).chatDialect,
   responses: async () => (await import('./dialects/responses/dialect.ts')).responsesDialect,
 }
 
+const RELAYS: Record<DialectName, () => Promise<RelayDialect>> = {
+  ...DIALECTS,
+  anthropic: async () => (await import('./dialects/anthropic/relay.ts')).anthropicRelay,
+}
+
 export interface Dialects {
-  load(name: DialectName): Promise<Dialect>
+  load(name: DialectName): Promise<RelayDialect>
   /** Of those that `load` or `meet` brought. */
-  get(name: DialectName): Dialect
+  get(name: DialectName): RelayDialect
   /** Brings what a request may meet: the client's dialect, and those of backends that do not speak it. */
   meet(client: DialectName, backends: Iterable<Pick<Backend, 'speaks'>>): Promise<void> | undefined
 }
 
 export function createDialects(): Dialects {
-  const loaded: Partial<Record<DialectName, Dialect>> = {}
+  const loaded: Partial<Record<DialectName, RelayDialect>> = {}
 
-  async function load(name: DialectName): Promise<Dialect> {
-    return loaded[name] ??= await LOADERS[name]()
+  async function load(name: DialectName): Promise<RelayDialect> {
+    return loaded[name] ??= await RELAYS[name]()
   }
 
   return {
@@ -48,6 +54,19 @@ export function createDialects(): Dialects {
       return missing.length === 0 ? undefined : Promise.all(missing.map(load)).then(() => {})
     },
   }
+}
+
+export function createLateCrossing(options: CrossingOptions): LoadCrossing {
+  const loaded: Partial<Record<DialectName, Dialect>> = {}
+  let made: Crossing | undefined
+  async function load(names: DialectName[]): Promise<Crossing> {
+    const [{ createCrossing }] = await Promise.all([
+      import('./exchange/crossing.ts'),
+      ...names.map(async (name) => void (loaded[name] ??= await DIALECTS[name]())),
+    ])
+    return made ??= createCrossing(options, (name) => loaded[name]!)
+  }
+  return (...names) => made !== undefined && names.every((name) => loaded[name] !== undefined) ? made : load(names)
 }
 
 /** Tokens of a Messages request, estimated. */

@@ -6,7 +6,7 @@ import { createPool } from './backends/pool.ts'
 import { createBuilder } from './builder.ts'
 import { createExchange } from './exchange/exchange.ts'
 import { createPreparer } from './exchange/prepare.ts'
-import { createDialects, createExtras, createLatePages, encodeModels, estimateTokens } from './late.ts'
+import { createDialects, createExtras, createLateCrossing, createLatePages, encodeModels, estimateTokens } from './late.ts'
 import { createLive } from './observe/live.ts'
 import { createMetrics } from './observe/metrics.ts'
 import { createGuard } from './server/guard.ts'
@@ -117,17 +117,19 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
     modelOf: (backend, model) => house.known.get(`${backend}:${model}`),
     ask: () => void readCatalog(),
   })
+  const crossing = createLateCrossing({
+    maxStoredAnswers: config.maxStoredAnswers,
+    maxStoredBytes: config.maxStoredBytes,
+    maxOutputTokens: (backend, model) => house.known.get(`${backend}:${model}`)?.maxOutputTokens,
+    newId,
+  })
   const exchange = createExchange({
     settings: () => ({ router: house.router, backends: house.backends, deadline: house.config.deadline, attempts: house.config.attempts }),
     pool,
     dialect: dialects.get,
     gate: (backend) => house.gates.get(backend),
-    preparer: createPreparer({
-      maxStoredAnswers: config.maxStoredAnswers,
-      maxStoredBytes: config.maxStoredBytes,
-      countsUsage: observation.countsUsage,
-      maxOutputTokens: (backend, model) => house.known.get(`${backend}:${model}`)?.maxOutputTokens,
-    }),
+    preparer: createPreparer({ countsUsage: observation.countsUsage, crossing }),
+    crossing,
     ...observation, newId, now, estimateTokens, keepAlive, stalledReader,
   })
   const boundToLoopback = isLoopbackHost(config.host)

@@ -42,16 +42,17 @@ async function readLoaded(home: string, dario: Started): Promise<string[]> {
   return result.flatMap(({ url }) => url.split('/dist/')[1] ?? []).sort()
 }
 
-test('start: a relay loads its own dialect, and nothing of the plan, the echo, discovery or other commands', async (context) => {
+test('start: a relay loads what it needs of its own dialect, and nothing of translation, the plan, the echo, pages or other commands', async (context) => {
   const upstream = await startUpstream(context, (_request, response) => sendJson(response, 200, MESSAGE))
   const { url, home, dario } = await start(context, { vendor: { type: 'anthropic', baseUrl: upstream.url, keys: ['k'] } })
   match((await ask(url, '/v1/messages', { model: 'claude-x', max_tokens: 9, messages: [{ role: 'user', content: 'hello' }] })).text, /"hi"/)
   const loaded = await readLoaded(home, dario)
-  ok(loaded.includes('dialects/anthropic/dialect.js'))
-  const late = /^(?:plan|shim)\/|^dialects\/(?:chat|responses)\/dialect|^backends\/(?:echo|probe|model-list)|^config\/discovery|^survey|^observe\/history/
+  ok(loaded.includes('dialects/anthropic/relay.js'))
+  const late = new RegExp('^(?:plan|shim)/|^dialects/(?:chat|responses)/|^dialects/.*(?:dialect|encode|decode|wire|schema)|^backends/(?:echo|probe|model-list)'
+    + '|^config/discovery|^survey|^observe/(?:history|capture|otlp|dashboard)|^exchange/(?:crossing|translate|.*-store)|^hub/(?:fold|repair|seal)|^server/models')
   deepStrictEqual(loaded.filter((name) => late.test(name)), [])
   deepStrictEqual(loaded.filter((name) => name.startsWith('cli/')).map((name) => name.slice(4, -3)), ['arguments', 'command', 'help', 'main', 'output', 'serve'])
-  ok(loaded.length <= 100, `${loaded.length} files are loaded; each costs half a millisecond of processor time at every start`)
+  ok(loaded.length <= 75, `${loaded.length} files are loaded; each costs half a millisecond of processor time at every start`)
 })
 
 test('start: first requests in all dialects at once find what they need', async (context) => {

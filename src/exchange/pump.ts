@@ -98,12 +98,13 @@ function letEnd(body: Readable): void {
   body.once('close', () => clearTimeout(timer))
 }
 
-function toBroken(error: Error): DarioError {
+/** A body's error, told as the upstream's. */
+export function toBroken(error: Error | null): DarioError {
   if (error instanceof DarioError) return error
-  const { code } = toDarioError(error)
-  return code === 'internal'
+  const known = toDarioError(error)
+  return known.code === 'internal'
     ? new DarioError('upstream_protocol', 'the upstream broke the connection inside its answer; try again', { cause: error })
-    : toDarioError(error)
+    : known
 }
 
 /** Reads a body whole, at most `limit` bytes; the rest of a longer one is dropped. */
