@@ -196,10 +196,7 @@ test('http backend: no listener stays on the signal when the answer is over', as
   signal.removeEventListener = (...all: Parameters<typeof removeEventListener>) => { listeners--; removeEventListener.apply(signal, all) }
   const answer = await startBackend(t, upstream.url).send(makeCall(), KEY, signal)
   equal(listeners, 1)
-  const closed = once(answer.body, 'close')
   await readText(answer)
-  await withDeadline(closed, 2_000, 'body closes')
-  await new Promise(setImmediate)
   equal(listeners, 0)
 })
 

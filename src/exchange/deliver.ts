@@ -6,7 +6,6 @@ import { decodeBody } from '../backends/body.ts'
 import { toClientHeaders } from '../backends/headers.ts'
 import { DarioError } from '../errors.ts'
 import { describe } from './describe.ts'
-import { toBroken } from './pump.ts'
 import { relayBody, relayStream } from './relay.ts'
 import type { Upstream } from '../backends/backend.ts'
 import type { Candidate } from '../backends/pool.ts'
@@ -59,12 +58,8 @@ export function createDeliver(tools: DeliverTools): Deliver {
   }
 
   async function cross(job: Job, candidate: Candidate, sent: Sent): Promise<Relayed> {
-    const { upstream, from } = sent
-    upstream.body.on('error', () => {}) // nobody else listens while this is loaded
-    const crossing = await tools.crossing(job.client.name, from.name)
-    job.signal.throwIfAborted()
-    if (upstream.body.destroyed) return { error: toBroken(upstream.body.errored), told: false, committed: false, usage: undefined }
-    return crossing.deliver(job, candidate, sent, () => tools.served(job, candidate, upstream))
+    const crossing = await tools.crossing(job.client.name, sent.from.name)
+    return crossing.deliver(job, candidate, sent, () => tools.served(job, candidate, sent.upstream))
   }
 }
 
