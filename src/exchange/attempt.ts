@@ -206,7 +206,7 @@ export function createAttempt(tools: AttemptTools): Attempt {
 
 async function readError(job: Job, upstream: Upstream): Promise<Buffer> {
   try {
-    return await collect(decodeBody(upstream), job.signal, MAX_ERROR_BYTES)
+    return await collect(await decodeBody(upstream), job.signal, MAX_ERROR_BYTES)
   } catch (error) {
     if (job.signal.aborted) throw error
     return Buffer.alloc(0) // the status alone still says what happened

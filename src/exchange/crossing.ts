@@ -146,7 +146,7 @@ export function createCrossing(options: CrossingOptions, dialect: (name: Dialect
 /** Returns the error by which the upstream broke; throws what ended the request itself. */
 async function read(job: Job, upstream: Upstream, answer: Answer, sink: Sink, upstreamStreams: boolean): Promise<DarioError | undefined> {
   try {
-    await pump(decodeBody(upstream), job.signal, (bytes) => {
+    await pump(await decodeBody(upstream), job.signal, (bytes) => {
       const waits = sink.pass(answer.push(bytes))
       // Whatever follows the end of an answer is not read (pitfall S23).
       return waits === undefined && upstreamStreams && (answer.complete || answer.error !== undefined) ? false : waits

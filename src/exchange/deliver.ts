@@ -48,7 +48,7 @@ export function createDeliver(tools: DeliverTools): Deliver {
     // Not every server heeds `identity`. Events must be seen to be relayed whole, and not every client can unpack.
     const encoding = upstream.headers['content-encoding']
     const packed = encoding !== undefined && ((streams && isAnswer) || !job.incoming.headers['accept-encoding']?.includes(encoding))
-    const plain = packed ? { ...upstream, body: decodeBody(upstream) } : upstream
+    const plain = packed ? { ...upstream, body: await decodeBody(upstream) } : upstream
     const commit = (): void => {
       tools.served(job, candidate, upstream)
       const headers = Object.assign(toClientHeaders(upstream.headers, !packed), describe(job, candidate))
