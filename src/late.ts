@@ -125,7 +125,13 @@ export function createExtras(captureOptions: CaptureOptions | undefined, otlpOpt
     },
     wrap(backend) {
       if (captureOptions === undefined) return backend
-      return { ...backend, send: async (...call) => (await loading, capture!.backend(backend)).send(...call) }
+      return {
+        ...backend,
+        async send(...call) {
+          await loading
+          return capture!.backend(backend).send(...call)
+        },
+      }
     },
     isPatient: true,
     ...(isTraced && {

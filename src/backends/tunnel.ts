@@ -21,7 +21,7 @@ const SHARED: Buffer | undefined = process.platform === 'win32' ? undefined : Bu
 const PROBES = { keepAlive: true, keepAliveInitialDelay: 30_000 }
 
 /** Loaded for the first upstream that needs it: it takes 3 ms, and many upstreams are on this machine. */
-type Tls = typeof import('node:tls')
+type ConnectTls = typeof import('node:tls').connect
 
 export interface Connector {
   /**
@@ -48,7 +48,7 @@ export function createConnector({ target, proxy, timeout, id }: ConnectorOptions
   const host = target.hostname.replace(BRACKETS, '')
   const address = { host, port: Number(target.port || (secure ? 443 : 80)) }
   const opening = new Set<Socket>()
-  let tls: Tls | undefined
+  let connectTls: ConnectTls | undefined
   let session: Buffer | undefined
   let isClosed = false
 
@@ -59,7 +59,7 @@ export function createConnector({ target, proxy, timeout, id }: ConnectorOptions
     if (!secure) return (socket = connectTcp({ ...address, ...PROBES, ...read, noDelay: true }))
     const name = isIP(host) === 0 ? { servername: host } : {}
     const way = tunnel === undefined ? { ...address, ...PROBES, ...read, noDelay: true } : { socket: tunnel }
-    socket = tls!.connect({ ...way, ...name, host, ALPNProtocols: ['http/1.1'], ...(session && { session }) })
+    socket = connectTls!({ ...way, ...name, host, ALPNProtocols: ['http/1.1'], ...(session && { session }) })
     socket.on('session', (fresh) => {
       session = fresh // saves the next handshake a round trip
     })
@@ -70,7 +70,7 @@ export function createConnector({ target, proxy, timeout, id }: ConnectorOptions
 
   async function open(track: (socket: Socket) => Socket): Promise<Socket> {
     if (proxy === undefined) return ready(track(start(undefined)), secure)
-    const toProxy = track(connectProxy(proxy, tls))
+    const toProxy = track(connectProxy(proxy, connectTls))
     await ready(toProxy, proxy.protocol === 'https:').catch((cause: unknown) => {
       if (cause instanceof DarioError) throw cause
       throw proxyError(proxy, `cannot be reached (${(cause as NodeJS.ErrnoException).code ?? 'unknown error'})`)
@@ -82,7 +82,10 @@ export function createConnector({ target, proxy, timeout, id }: ConnectorOptions
 
   return {
     async connect() {
-      if (secure || proxy?.protocol === 'https:') tls ??= await import('node:tls')
+      if (secure || proxy?.protocol === 'https:') {
+        const { connect } = await import('node:tls')
+        connectTls = connect
+      }
       if (isClosed) throw closedError(id)
       let current: Socket | undefined
       const timer = setTimeout(() => {
@@ -133,11 +136,11 @@ function closedError(id: string): DarioError {
   return new DarioError('upstream_unreachable', `backend ${id} was closed`)
 }
 
-function connectProxy(proxy: URL, tls: Tls | undefined): Socket {
+function connectProxy(proxy: URL, connectTls: ConnectTls | undefined): Socket {
   const host = proxy.hostname.replace(BRACKETS, '')
   const secure = proxy.protocol === 'https:'
   const options = { host, port: Number(proxy.port || (secure ? 443 : 80)), noDelay: true, ...PROBES }
-  return secure ? tls!.connect(isIP(host) === 0 ? { ...options, servername: host } : options) : connectTcp(options)
+  return secure ? connectTls!(isIP(host) === 0 ? { ...options, servername: host } : options) : connectTcp(options)
 }
 
 function proxyError(proxy: URL, problem: string): DarioError {
