@@ -44,7 +44,8 @@ export interface Connections {
 
 /** Up to this size head and body are copied into one buffer: a second one costs a system call's worth. */
 const SMALL_BODY = 65_536
-const MOST_KEPT = 256
+/** A handshake costs more than an idle socket does. */
+const MOST_KEPT = 512
 /** Of a server that says how long it keeps its end; its clock runs while that travels. In ms. */
 const LONGEST_IDLE = 60_000
 const HINT_MARGIN = 1000
