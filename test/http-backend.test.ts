@@ -200,6 +200,34 @@ test('http backend: no listener stays on the signal when the answer is over', as
   equal(listeners, 0)
 })
 
+test('http backend: answers that come at the same time over many connections keep their own bytes', async (t) => {
+  const upstream = await startUpstream(t, async (request, response) => {
+    for (let piece = 0; piece < 200; piece++) {
+      response.write(`${String(request.body)}${piece} `.repeat(piece % 20 === 0 ? 2_000 : 1))
+      if (piece % 3 === 0) await new Promise(setImmediate)
+    }
+    response.end()
+  })
+  const backend = startBackend(t, upstream.url)
+  const expected = (name: string): string => Array.from({ length: 200 }, (_, piece) => `${name}${piece} `.repeat(piece % 20 === 0 ? 2_000 : 1)).join('')
+  await Promise.all(Array.from({ length: 20 }, async (_, index) => {
+    const name = `answer ${index}:`
+    const { body } = await backend.send(makeCall({ body: name }), KEY, never())
+    const pieces: Buffer[] = []
+    await new Promise<void>((resolve, reject) => body.read({
+      data(bytes) {
+        pieces.push(bytes)
+        if (pieces.length % 7 !== index % 7) return
+        body.pause()
+        setImmediate(body.resume)
+      },
+      end: resolve,
+      fail: reject,
+    }))
+    equal(Buffer.concat(pieces).toString(), expected(name))
+  }))
+})
+
 test('http backend: 3 MB of body come and go whole', async (t) => {
   const upstream = await startUpstream(t, (request, response) => { response.end(request.body) })
   const body = Buffer.alloc(3_000_000, 'abcdefg')

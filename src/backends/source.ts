@@ -126,6 +126,7 @@ export function fromReadable(readable: Readable): Body {
     flush() // what arrived before the break still counts: it may hold the end of the answer
     source.fail(error)
   }
+  readable.on('error', () => {}) // it may break before anyone reads, which must not become an uncaught error
   function onClose(): void {
     fail(new DarioError('upstream_protocol', 'the upstream closed the connection inside its answer; try again'))
   }
