@@ -140,8 +140,6 @@ function connectProxy(proxy: URL, connectTls: ConnectTls | undefined): Socket {
   const address = { ...toAddress(proxy), ...SOCKET }
   return proxy.protocol === 'https:' ? connectTls!({ ...address, ...toServerName(address.host) }) : connectTcp(address)
 }
-  return proxy.protocol === 'https:' ? connectTls({ ...address, ...toServerName(address.host) }) : connectTcp(address)
-}
 
 /** A certificate is asked for by name; an address is none. */
 function toServerName(host: string): { servername?: string } {
