@@ -1,13 +1,15 @@
 /**
- * The declarations that ship, second half of the build: with their comments, which the compiler leaves out of the
- * JavaScript, and only those that a consumer's compiler reaches from the entry points in package.json.
+ * The second half of the build. Declarations: with their comments, which the compiler leaves out of the JavaScript, and
+ * only those that a consumer's compiler reaches from the entry points in package.json. JavaScript: indented as the source
+ * is, so that the two compare line by line, and a fifteenth of the package is not spaces.
  * @module
  */
 import { spawnSync } from 'node:child_process'
-import { copyFileSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs'
+import { copyFileSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join, normalize } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { readSource } from './check/source.ts'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const DIST = join(ROOT, 'dist')
@@ -25,6 +27,14 @@ function follow(folder: string, name: string, found: Set<string>): void {
   }
 }
 
+/** The compiler's four spaces as two. A literal that goes on over a line end would change with them, so none may. */
+function indentAsSource(path: string): void {
+  const text = readFileSync(path, 'utf8')
+  const broken = readSource(text).bare.split('\n').findIndex((line) => line.split('`').length % 2 === 0)
+  if (broken !== -1) throw new Error(`${path}:${broken + 1}: a template literal goes on over the end of a line; join lines with +`)
+  writeFileSync(path, text.replace(/^ +/gm, (spaces) => spaces.slice(spaces.length / 2)))
+}
+
 const folder = mkdtempSync(join(tmpdir(), 'dario-declarations-'))
 try {
   const tsc = join(ROOT, 'node_modules/typescript/bin/tsc')
@@ -37,6 +47,7 @@ try {
   const files = readdirSync(DIST, { recursive: true, encoding: 'utf8' })
   for (const name of files) if (/\.d\.[cm]?ts$/.test(name) && !found.has(name)) rmSync(join(DIST, name))
   for (const name of found) copyFileSync(join(folder, name), join(DIST, name))
+  for (const name of files) if (/\.c?js$/.test(name)) indentAsSource(join(DIST, name))
 } finally {
   rmSync(folder, { recursive: true, force: true })
 }

@@ -6,29 +6,40 @@
 import type { Backend } from './backends/backend.ts'
 import type { EchoDependencies } from './backends/echo.ts'
 import type { ModelCatalog } from './backends/model-list.ts'
-import type { Dialect } from './dialects/dialect.ts'
+import type { Dialect, RelayDialect } from './dialects/dialect.ts'
+import type { Crossing, CrossingOptions, LoadCrossing } from './exchange/crossing.ts'
+import type { Observer } from './hub/record.ts'
 import type { DialectName, JsonObject } from './hub/types.ts'
+import type { Capture, CaptureOptions } from './observe/capture.ts'
+import type { Page, PagePath, PagesOptions } from './observe/dashboard.ts'
+import type { Otlp, OtlpOptions } from './observe/otlp.ts'
 import type { PlanBackend, PlanOptions } from './plan/plan.ts'
+import type { ModelEntry, ModelQuery } from './server/models.ts'
 
-const LOADERS: Record<DialectName, () => Promise<Dialect>> = {
+const DIALECTS: Record<DialectName, () => Promise<Dialect>> = {
   anthropic: async () => (await import('./dialects/anthropic/dialect.ts')).anthropicDialect,
   chat: async () => (await import('./dialects/chat/dialect.ts')).chatDialect,
   responses: async () => (await import('./dialects/responses/dialect.ts')).responsesDialect,
 }
 
+const RELAYS: Record<DialectName, () => Promise<RelayDialect>> = {
+  ...DIALECTS,
+  anthropic: async () => (await import('./dialects/anthropic/relay.ts')).anthropicRelay,
+}
+
 export interface Dialects {
-  load(name: DialectName): Promise<Dialect>
+  load(name: DialectName): Promise<RelayDialect>
   /** Of those that `load` or `meet` brought. */
-  get(name: DialectName): Dialect
+  get(name: DialectName): RelayDialect
   /** Brings what a request may meet: the client's dialect, and those of backends that do not speak it. */
   meet(client: DialectName, backends: Iterable<Pick<Backend, 'speaks'>>): Promise<void> | undefined
 }
 
 export function createDialects(): Dialects {
-  const loaded: Partial<Record<DialectName, Dialect>> = {}
+  const loaded: Partial<Record<DialectName, RelayDialect>> = {}
 
-  async function load(name: DialectName): Promise<Dialect> {
-    return loaded[name] ??= await LOADERS[name]()
+  async function load(name: DialectName): Promise<RelayDialect> {
+    return loaded[name] ??= await RELAYS[name]()
   }
 
   return {
@@ -45,9 +56,93 @@ export function createDialects(): Dialects {
   }
 }
 
+export function createLateCrossing(options: CrossingOptions): LoadCrossing {
+  const loaded: Partial<Record<DialectName, Dialect>> = {}
+  let made: Crossing | undefined
+  async function load(names: DialectName[]): Promise<Crossing> {
+    const [{ createCrossing }] = await Promise.all([
+      import('./exchange/crossing.ts'),
+      ...names.map(async (name) => void (loaded[name] ??= await DIALECTS[name]())),
+    ])
+    return made ??= createCrossing(options, (name) => loaded[name]!)
+  }
+  return (...names) => made !== undefined && names.every((name) => loaded[name] !== undefined) ? made : load(names)
+}
+
 /** Tokens of a Messages request, estimated. */
 export async function estimateTokens(body: JsonObject): Promise<number> {
   return (await import('./dialects/anthropic/count.ts')).estimateTokens(body)
+}
+
+export async function encodeModels(entries: readonly ModelEntry[], query: ModelQuery): Promise<JsonObject> {
+  return (await import('./server/models.ts')).encodeModels(entries, query)
+}
+
+export function createLatePages(options: PagesOptions): Record<PagePath, Page> {
+  let made: Promise<Record<PagePath, Page['serve']>> | undefined
+  const load = async (): Promise<Record<PagePath, Page['serve']>> => (await import('./observe/dashboard.ts')).createPages(options)
+  const toPage = (path: PagePath): Page => ({
+    async serve(request, response) {
+      const pages = await (made ??= load())
+      if (!response.destroyed) await pages[path](request, response) // its 'close' would not be told a second time
+    },
+  })
+  return {
+    // Open although everything behind it asks for the key (pitfall Z8): it is the same file for everybody, holds no
+    // data, and a browser has no other way to ask its user for a key than a page.
+    '/': { ...toPage('/'), open: true },
+    '/events': toPage('/events'), '/explain': toPage('/explain'), '/metrics': toPage('/metrics'),
+  }
+}
+
+/** What only an option or a variable asks for; no request is answered before it is there, so that none is missed. */
+export interface Extras extends Pick<Observer, 'isPatient' | 'attempt' | 'end'> {
+  /** undefined: there is nothing to wait for. */
+  loading(): Promise<void> | undefined
+  /** Meets a request before it is answered. */
+  enter: Capture['client']
+  /** Stands in front of each backend. */
+  wrap(backend: Backend): Backend
+  close(): Promise<void>
+}
+
+export function createExtras(captureOptions: CaptureOptions | undefined, otlpOptions: OtlpOptions): Extras {
+  let capture: Capture | undefined, otlp: Otlp | undefined
+  async function load(): Promise<void> {
+    if (captureOptions !== undefined) capture = (await import('./observe/capture.ts')).createCapture(captureOptions)
+    if (isTraced) otlp = (await import('./observe/otlp.ts')).createOtlp(otlpOptions)
+    loading = undefined
+  }
+  const isTraced = Boolean(otlpOptions.environment['OTEL_EXPORTER_OTLP_ENDPOINT'])
+  let loading = captureOptions === undefined && !isTraced ? undefined : load()
+  loading?.catch(() => {}) // every request tells it
+
+  return {
+    loading: () => loading,
+    enter(incoming, response) {
+      capture?.client(incoming, response)
+      otlp?.enter(incoming)
+    },
+    wrap(backend) {
+      if (captureOptions === undefined) return backend
+      return {
+        ...backend,
+        async send(...call) {
+          await loading
+          return capture!.backend(backend).send(...call)
+        },
+      }
+    },
+    isPatient: true,
+    ...(isTraced && {
+      attempt: (record, attempt) => otlp?.attempt?.(record, attempt),
+      end: (record) => otlp?.end?.(record),
+    } satisfies Observer),
+    async close() {
+      await loading?.catch(() => {})
+      await Promise.all([otlp?.close(), capture?.close()])
+    },
+  }
 }
 
 export function createLateEcho(id: string, newId: EchoDependencies['newId']): Backend {

@@ -6,11 +6,9 @@ import { createPool } from './backends/pool.ts'
 import { createBuilder } from './builder.ts'
 import { createExchange } from './exchange/exchange.ts'
 import { createPreparer } from './exchange/prepare.ts'
-import { createPages } from './observe/dashboard.ts'
-import { createDialects, estimateTokens } from './late.ts'
+import { createDialects, createExtras, createLateCrossing, createLatePages, encodeModels, estimateTokens } from './late.ts'
 import { createLive } from './observe/live.ts'
 import { createMetrics } from './observe/metrics.ts'
-import { createOtlp } from './observe/otlp.ts'
 import { createGuard } from './server/guard.ts'
 import { createListener, isLoopbackHost } from './server/listener.ts'
 import { createFetch, createMemoryConnection } from './server/memory.ts'
@@ -25,7 +23,6 @@ import type { Hop, Router } from './exchange/router.ts'
 import { createIds } from './hub/ids.ts'
 import type { Observer } from './hub/record.ts'
 import type { BackendState, PlanWindows } from './observe/live.ts'
-import { createCapture } from './observe/capture.ts'
 import { createObservation } from './observe/observe.ts'
 import { createRedactor } from './observe/redact.ts'
 import type { DialectName } from './hub/types.ts'
@@ -104,55 +101,58 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
   const newId = createIds()
   const pool = createPool(now)
   const dialects = createDialects()
-  const capture = captureFolder === undefined ? undefined
-    : createCapture({ folder: captureFolder, redact: createRedactor(() => listSecrets(house.config)), now, complain: log })
-  const builder = createBuilder({ environment, version, now, newId, log, wrap: capture?.backend })
+  const metrics = createMetrics(version, readBackends)
+  const extras = createExtras(captureFolder === undefined ? undefined
+    : { folder: captureFolder, redact: createRedactor(() => listSecrets(house.config)), now, complain: log },
+  { environment, metrics, version, now, newId, log })
+  const builder = createBuilder({ environment, version, now, newId, log, wrap: extras.wrap })
   let house = builder.build(config)
 
   const live = createLive({ now, version, backends: readBackends, history: usageFolder === undefined ? undefined
     : async (until) => (await import('./observe/history.ts')).readHistory(usageFolder, now(), until) })
-  const metrics = createMetrics(version, readBackends)
-  const otlp = createOtlp({ environment, metrics, version, now, newId, log })
   const observation = createObservation({
-    folder: usageFolder, observers: [live, metrics, ...(otlp === undefined ? [] : [otlp]), observer], log, now,
+    folder: usageFolder, observers: [live, metrics, extras, observer], log, now,
     config: () => house.config,
     backendOf: (id) => house.backends.get(id),
     modelOf: (backend, model) => house.known.get(`${backend}:${model}`),
     ask: () => void readCatalog(),
+  })
+  const crossing = createLateCrossing({
+    maxStoredAnswers: config.maxStoredAnswers,
+    maxStoredBytes: config.maxStoredBytes,
+    maxOutputTokens: (backend, model) => house.known.get(`${backend}:${model}`)?.maxOutputTokens,
+    newId,
   })
   const exchange = createExchange({
     settings: () => ({ router: house.router, backends: house.backends, deadline: house.config.deadline, attempts: house.config.attempts }),
     pool,
     dialect: dialects.get,
     gate: (backend) => house.gates.get(backend),
-    preparer: createPreparer({
-      maxStoredAnswers: config.maxStoredAnswers,
-      maxStoredBytes: config.maxStoredBytes,
-      countsUsage: observation.countsUsage,
-      maxOutputTokens: (backend, model) => house.known.get(`${backend}:${model}`)?.maxOutputTokens,
-    }),
+    preparer: createPreparer({ countsUsage: observation.countsUsage, crossing }),
+    crossing,
     ...observation, newId, now, estimateTokens, keepAlive, stalledReader,
   })
   const boundToLoopback = isLoopbackHost(config.host)
   const guard = createGuard(({ allowedHosts, allowedOrigins, accessKeys } = house.config) => ({ allowedHosts, allowedOrigins, accessKeys, boundToLoopback }))
   const handler = createHandler({
-    exchange: {
-      handle(incoming, response) {
-        capture?.client(incoming, response)
-        otlp?.enter(incoming)
-        return answer(incoming, response)
-      },
-    },
+    exchange: { handle: enter },
     guard, newId, now, log,
     settings: () => house.config,
-    models: listModels,
+    models: async (query) => encodeModels(await listModels(), query),
     health,
     dialectOf: dialects.load,
-    pages: createPages({ live, metrics, explain, flush: observation.flush }),
+    pages: createLatePages({ live, metrics, explain, flush: observation.flush }),
   })
   const listener = createListener({
     handler, exchange, host: config.host, port: config.port, hasAccessKey: config.accessKeys.length > 0,
   })
+
+  function enter(incoming: Incoming, response: ServerResponse): Promise<void> {
+    const loading = extras.loading()
+    if (loading !== undefined) return loading.then(() => enter(incoming, response))
+    extras.enter(incoming, response)
+    return answer(incoming, response)
+  }
 
   /** Looks again after loading: the configuration may have changed meanwhile. */
   function answer(incoming: Incoming, response: ServerResponse): Promise<void> {
@@ -204,7 +204,7 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
     async close(graceMs) {
       await listener.close(graceMs)
       await builder.close()
-      await Promise.all([observation.close(), otlp?.close(), capture?.close()])
+      await Promise.all([observation.close(), extras.close()])
     },
     update(next) {
       house = builder.build(next)

@@ -4,7 +4,8 @@
  */
 import { deepStrictEqual, strictEqual } from 'node:assert/strict'
 import { test } from 'node:test'
-import type { ModelEntry } from '../src/server/models.ts'
+import { encodeModels } from '../src/server/models.ts'
+import type { ModelEntry, ModelQuery } from '../src/server/models.ts'
 import { startServer } from './helpers/server.ts'
 
 const ENTRIES: ModelEntry[] = [
@@ -17,7 +18,7 @@ const ENTRIES: ModelEntry[] = [
   { id: 'claude-sonnet', backend: 'router', kind: 'model' },
 ]
 const ANTHROPIC = { headers: { 'anthropic-version': '2023-06-01' } }
-const handler = { models: async () => ENTRIES }
+const handler = { models: async (query: ModelQuery) => encodeModels(ENTRIES, query) }
 
 async function read(url: string, init: RequestInit = {}): Promise<{ status: number; body: unknown }> {
   const answer = await fetch(url, init)
@@ -102,9 +103,9 @@ test('models: an unknown one is a 404', async (context) => {
 })
 
 test('models: a date that is none does not break the list', async (context) => {
-  const models = async (): Promise<ModelEntry[]> => [1.7e12, Number.NaN, 1e300, 1.5].map((created, index) => (
+  const entries = [1.7e12, Number.NaN, 1e300, 1.5].map((created, index): ModelEntry => (
     { id: `m${index}`, backend: 'b', kind: 'model', info: { id: `m${index}`, created } }))
-  const { url } = await startServer(context, { handler: { models } })
+  const { url } = await startServer(context, { handler: { models: async (query) => encodeModels(entries, query) } })
   const { body } = await read(`${url}/v1/models`, ANTHROPIC)
   deepStrictEqual((body as { data: { created_at: string }[] }).data.map((model) => model.created_at.slice(0, 20)),
     ['1970-01-01T00:00:00Z', '1970-01-01T00:00:00Z', '1970-01-01T00:00:00Z', '1970-01-01T00:00:01.'])

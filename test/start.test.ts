@@ -2,8 +2,8 @@
  * What dario loads when it starts, and that what it loads later is there when it is needed.
  * @module
  */
-import { deepStrictEqual, match, ok, strictEqual } from 'node:assert/strict'
-import { readFileSync, readdirSync, writeFileSync } from 'node:fs'
+import { deepStrictEqual, match, ok, rejects, strictEqual } from 'node:assert/strict'
+import { cpSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
@@ -19,11 +19,11 @@ const MESSAGE = {
   stop_reason: 'end_turn', stop_sequence: null, usage: { input_tokens: 1, output_tokens: 1 },
 }
 
-async function start(context: TestContext, backends: object): Promise<{ url: string; home: string; dario: Started }> {
+async function start(context: TestContext, backends: object, built: string = BUILT): Promise<{ url: string; home: string; dario: Started }> {
   const home = createHome(context)
   writeFileSync(join(home, 'config.json'), JSON.stringify({ backends }), { mode: 0o600 })
   const dario = startDario(context, home, ['proxy', '--port', '0', '--config', join(home, 'config.json')],
-    { built: BUILT, environment: { NODE_V8_COVERAGE: join(home, 'coverage') } })
+    { built, environment: { NODE_V8_COVERAGE: join(home, 'coverage') } })
   const [, url = ''] = await dario.says(/listens on (http:\S+)/)
   return { url, home, dario }
 }
@@ -42,16 +42,17 @@ async function readLoaded(home: string, dario: Started): Promise<string[]> {
   return result.flatMap(({ url }) => url.split('/dist/')[1] ?? []).sort()
 }
 
-test('start: a relay loads its own dialect, and nothing of the plan, the echo, discovery or other commands', async (context) => {
+test('start: a relay loads what it needs of its own dialect, and nothing of translation, the plan, the echo, pages or other commands', async (context) => {
   const upstream = await startUpstream(context, (_request, response) => sendJson(response, 200, MESSAGE))
   const { url, home, dario } = await start(context, { vendor: { type: 'anthropic', baseUrl: upstream.url, keys: ['k'] } })
   match((await ask(url, '/v1/messages', { model: 'claude-x', max_tokens: 9, messages: [{ role: 'user', content: 'hello' }] })).text, /"hi"/)
   const loaded = await readLoaded(home, dario)
-  ok(loaded.includes('dialects/anthropic/dialect.js'))
-  const late = /^(?:plan|shim)\/|^dialects\/(?:chat|responses)\/dialect|^backends\/(?:echo|probe|model-list)|^config\/discovery|^survey|^observe\/history/
+  ok(loaded.includes('dialects/anthropic/relay.js'))
+  const late = new RegExp('^(?:plan|shim)/|^dialects/(?:chat|responses)/|^dialects/.*(?:dialect|encode|decode|wire|schema)|^backends/(?:echo|probe|model-list)'
+    + '|^config/discovery|^survey|^observe/(?:history|capture|otlp|dashboard)|^exchange/(?:crossing|translate|.*-store)|^hub/(?:fold|repair|seal)|^server/models')
   deepStrictEqual(loaded.filter((name) => late.test(name)), [])
   deepStrictEqual(loaded.filter((name) => name.startsWith('cli/')).map((name) => name.slice(4, -3)), ['arguments', 'command', 'help', 'main', 'output', 'serve'])
-  ok(loaded.length <= 100, `${loaded.length} files are loaded; each costs half a millisecond of processor time at every start`)
+  ok(loaded.length <= 78, `${loaded.length} files are loaded; each costs half a millisecond of processor time at every start`)
 })
 
 test('start: first requests in all dialects at once find what they need', async (context) => {
@@ -76,6 +77,23 @@ test('start: a first request that is refused at the door is refused in the words
   const wrong = await fetch(`${url}/v1/messages`)
   strictEqual(wrong.status, 405)
   match(await wrong.text(), /^\{"type":"error"/)
+})
+
+test('start: a part that cannot be loaded is an error answer, and dario goes on', async (context) => {
+  const broken = createHome(context)
+  cpSync(BUILT, broken, { recursive: true })
+  for (const name of ['exchange/crossing', 'observe/dashboard', 'server/models', 'dialects/responses/dialect']) rmSync(join(broken, 'dist', `${name}.js`))
+  const upstream = await startUpstream(context, (_request, response) => sendJson(response, 200, MESSAGE))
+  const { url } = await start(context, { vendor: { type: 'anthropic', baseUrl: upstream.url, keys: ['k'] } }, broken)
+  const messages = [{ role: 'user', content: 'hello' }]
+  const translated = await ask(url, '/v1/chat/completions', { model: 'claude-x', messages })
+  strictEqual(translated.status, 500)
+  match(translated.text, /^\{"error"/)
+  strictEqual(translated.text.includes('crossing'), false, 'what is missing is for the log alone')
+  for (const path of ['/metrics', '/v1/models']) strictEqual((await fetch(url + path)).status, 500)
+  // Its own words for an error are what is missing here.
+  await rejects(ask(url, '/v1/responses', { model: 'claude-x', input: 'hello' }))
+  strictEqual((await ask(url, '/v1/messages', { model: 'claude-x', max_tokens: 9, messages })).status, 200)
 })
 
 test('start: a plan that was closed before its first request starts no program', async (context) => {

@@ -85,7 +85,9 @@ if (process.platform === 'linux' && existsSync('/usr/bin/script')) {
       // What was drawn just before the resize may still arrive: the next screen must fit.
       await until(() => {
         const lines = readScreen(output)
-        return output.includes('\u001b[J') && lines.length <= rows && lines.every((line) => line.length <= columns)
+        // One that was drawn for a smaller terminal fits a larger one too, and has no room for rows.
+        const isNew = columns < 60 || lines.some((line) => line.includes(' 200 '))
+        return isNew && output.includes('\u001b[J') && lines.length <= rows && lines.every((line) => line.length <= columns)
       })
       if (columns >= 60) match(readScreen(output).find((line) => line.includes(' 200 ')) ?? '', /^\d\d:\d\d:\d\d 200 +echo +echo /)
     }

@@ -5,18 +5,21 @@
  */
 import { pipeline } from 'node:stream'
 import type { Transform } from 'node:stream'
-import * as zlib from 'node:zlib'
 import { DarioError } from '../errors.ts'
 import type { Body, Upstream } from './backend.ts'
 import { fromReadable, toReadable } from './source.ts'
 
-const DECODERS: Readonly<Record<string, (() => Transform) | undefined>> = {
-  gzip: zlib.createGunzip,
-  'x-gzip': zlib.createGunzip,
-  deflate: zlib.createInflate,
-  br: zlib.createBrotliDecompress,
-  // Newer than Node 20.
-  zstd: (zlib as { createZstdDecompress?: () => Transform }).createZstdDecompress,
+type Zlib = typeof import('node:zlib')
+
+function createDecoder(zlib: Zlib & { createZstdDecompress?: () => Transform }, encoding: string): Transform | undefined {
+  switch (encoding) {
+    case 'gzip':
+    case 'x-gzip': return zlib.createGunzip()
+    case 'deflate': return zlib.createInflate()
+    case 'br': return zlib.createBrotliDecompress()
+    case 'zstd': return zlib.createZstdDecompress?.() // newer than Node 20
+    default: return undefined
+  }
 }
 
 /**
@@ -24,19 +27,24 @@ const DECODERS: Readonly<Record<string, (() => Transform) | undefined>> = {
  * listens. Encodings are undone in reverse order of their list (pitfall X2). The reader sets the limit on its size.
  * @throws DarioError `upstream_protocol` for an encoding that this Node cannot undo.
  */
-export function decodeBody({ headers, body }: Upstream): Body {
+export function decodeBody({ headers, body }: Upstream): Body | Promise<Body> {
   const encodings = (headers['content-encoding'] ?? '').toLowerCase().split(',').map((name) => name.trim())
-  const decoders = encodings.filter((name) => name !== '' && name !== 'identity').reverse().map((name) => {
-    const create = Object.hasOwn(DECODERS, name) ? DECODERS[name] : undefined
-    if (create === undefined) {
+    .filter((name) => name !== '' && name !== 'identity').reverse()
+  return encodings.length === 0 ? body : unpack(body, encodings)
+}
+
+async function unpack(body: Body, encodings: readonly string[]): Promise<Body> {
+  const zlib = await import('node:zlib')
+  const decoders = encodings.map((name) => {
+    const decoder = createDecoder(zlib, name)
+    if (decoder === undefined) {
       body.destroy()
       const message = 'the upstream compressed its answer in a way that this version of Node cannot read'
       throw new DarioError('upstream_protocol', message)
     }
-    return explainingGarbage(create())
+    return explainingGarbage(decoder)
   })
-  const last = decoders.at(-1)
-  if (last === undefined) return body
+  const last = decoders.at(-1)!
   pipeline([toReadable(body), ...decoders], () => {}) // errors and ends go through; the last stream shows them to its reader
   return fromReadable(last)
 }
@@ -59,7 +67,7 @@ function explainingGarbage(decoder: Transform): Transform {
 export async function readText(upstream: Upstream, limit = 8_388_608): Promise<string> {
   const chunks: Buffer[] = []
   let size = 0
-  for await (const chunk of toReadable(decodeBody(upstream)) as AsyncIterable<Buffer>) {
+  for await (const chunk of toReadable(await decodeBody(upstream)) as AsyncIterable<Buffer>) {
     chunks.push(chunk)
     size += chunk.length
     if (size > limit) break

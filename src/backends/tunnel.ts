@@ -7,7 +7,6 @@
 import { once } from 'node:events'
 import { connect as connectTcp, isIP } from 'node:net'
 import type { OnReadOpts, Socket } from 'node:net'
-import { connect as connectTls } from 'node:tls'
 import { DarioError } from '../errors.ts'
 import { showProxy, toAddress, toProxyAuthorization } from './proxies.ts'
 
@@ -20,6 +19,9 @@ const MAX_CONNECT_HEAD = 16_384
 const SHARED: Buffer | undefined = process.platform === 'win32' ? undefined : Buffer.allocUnsafeSlow(65_536)
 /** TCP probes keep address translators from forgetting a connection while a model thinks for minutes; in ms. */
 const SOCKET = { keepAlive: true, keepAliveInitialDelay: 30_000, noDelay: true }
+
+/** Loaded for the first upstream that needs it: it takes 3 ms, and many upstreams are on this machine. */
+type ConnectTls = typeof import('node:tls').connect
 
 export interface Connector {
   /**
@@ -45,7 +47,9 @@ export function createConnector({ target, proxy, timeout, id }: ConnectorOptions
   const secure = target.protocol === 'https:'
   const address = { ...toAddress(target), ...SOCKET }
   const opening = new Set<Socket>()
+  let connectTls: ConnectTls | undefined
   let session: Buffer | undefined
+  let isClosed = false
 
   /** Directly, or inside of what a proxy opened. */
   function start(tunnel: Socket | undefined): Socket {
@@ -55,7 +59,7 @@ export function createConnector({ target, proxy, timeout, id }: ConnectorOptions
     if (!secure) return (socket = connectTcp({ ...address, ...read }))
     const way = tunnel === undefined ? { ...address, ...read } : { socket: tunnel, host }
     const known = session && { session }
-    socket = connectTls({ ...way, ...toServerName(host), ALPNProtocols: ['http/1.1'], ...known })
+    socket = connectTls!({ ...way, ...toServerName(host), ALPNProtocols: ['http/1.1'], ...known })
     socket.on('session', (fresh) => {
       session = fresh // saves the next handshake a round trip
     })
@@ -66,7 +70,7 @@ export function createConnector({ target, proxy, timeout, id }: ConnectorOptions
 
   async function open(track: (socket: Socket) => Socket): Promise<Socket> {
     if (proxy === undefined) return ready(track(start(undefined)), secure)
-    const toProxy = track(connectProxy(proxy))
+    const toProxy = track(connectProxy(proxy, connectTls))
     await ready(toProxy, proxy.protocol === 'https:').catch((cause: unknown) => {
       if (cause instanceof DarioError) throw cause
       throw proxyError(proxy, `cannot be reached (${(cause as NodeJS.ErrnoException).code ?? 'unknown error'})`)
@@ -78,6 +82,11 @@ export function createConnector({ target, proxy, timeout, id }: ConnectorOptions
 
   return {
     async connect() {
+      if (secure || proxy?.protocol === 'https:') {
+        const { connect } = await import('node:tls')
+        connectTls = connect
+      }
+      if (isClosed) throw closedError(id)
       let current: Socket | undefined
       const timer = setTimeout(() => {
         const via = proxy === undefined ? '' : ` through ${showProxy(proxy)}`
@@ -101,7 +110,8 @@ export function createConnector({ target, proxy, timeout, id }: ConnectorOptions
       }
     },
     close() {
-      for (const socket of opening) socket.destroy(new DarioError('upstream_unreachable', `backend ${id} was closed`))
+      isClosed = true
+      for (const socket of opening) socket.destroy(closedError(id))
     },
   }
 }
@@ -122,9 +132,13 @@ async function ready(socket: Socket, secure: boolean): Promise<Socket> {
   return socket
 }
 
-function connectProxy(proxy: URL): Socket {
+function closedError(id: string): DarioError {
+  return new DarioError('upstream_unreachable', `backend ${id} was closed`)
+}
+
+function connectProxy(proxy: URL, connectTls: ConnectTls | undefined): Socket {
   const address = { ...toAddress(proxy), ...SOCKET }
-  return proxy.protocol === 'https:' ? connectTls({ ...address, ...toServerName(address.host) }) : connectTcp(address)
+  return proxy.protocol === 'https:' ? connectTls!({ ...address, ...toServerName(address.host) }) : connectTcp(address)
 }
 
 /** A certificate is asked for by name; an address is none. */

@@ -85,17 +85,9 @@ export interface StreamDecoder {
 /** Encodes one answer; returns the SSE text for an event, '' for nothing. */
 export type StreamEncoder = (event: HubEvent) => string
 
-export interface Dialect {
+/** What a relay needs to know: errors, usage, and where a stream begins and ends. */
+export interface RelayDialect {
   readonly name: DialectName
-  /** @throws DarioError `invalid_request` with the JSON path. */
-  decodeRequest(body: JsonObject): { request: HubRequest; warnings: Warning[] }
-  /** @throws DarioError `unsupported_across_dialects` for what cannot be said in this dialect at all. */
-  encodeRequest(request: HubRequest, target: Target): EncodedRequest
-  createStreamDecoder(context: DecodeContext): StreamDecoder
-  /** A whole JSON answer, as the same events that a stream would have given. */
-  decodeReply(body: JsonObject, context: DecodeContext): HubEvent[]
-  createStreamEncoder(context: ReplyContext): StreamEncoder
-  encodeReply(reply: HubReply, context: ReplyContext): JsonObject
   /** The dialect's own envelope, status and headers for an error. */
   encodeError(error: DarioError, requestId: string): { status: number; body: JsonObject }
   /** An error inside a stream that has begun: SSE text that ends it without looking complete (pitfall S17). */
@@ -116,4 +108,17 @@ export interface Dialect {
   isPreamble(event: SseEvent): boolean
   /** Whether a stream event ends the answer well, an error, or neither. */
   endOf(event: SseEvent): 'complete' | 'error' | undefined
+}
+
+/** With what translation needs. */
+export interface Dialect extends RelayDialect {
+  /** @throws DarioError `invalid_request` with the JSON path. */
+  decodeRequest(body: JsonObject): { request: HubRequest; warnings: Warning[] }
+  /** @throws DarioError `unsupported_across_dialects` for what cannot be said in this dialect at all. */
+  encodeRequest(request: HubRequest, target: Target): EncodedRequest
+  createStreamDecoder(context: DecodeContext): StreamDecoder
+  /** A whole JSON answer, as the same events that a stream would have given. */
+  decodeReply(body: JsonObject, context: DecodeContext): HubEvent[]
+  createStreamEncoder(context: ReplyContext): StreamEncoder
+  encodeReply(reply: HubReply, context: ReplyContext): JsonObject
 }

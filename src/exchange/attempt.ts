@@ -15,9 +15,10 @@ import type { Upstream } from '../backends/backend.ts'
 import type { ErrorCode } from '../errors.ts'
 import type { Gate } from '../backends/gate.ts'
 import type { Candidate, Pool } from '../backends/pool.ts'
-import type { Dialect } from '../dialects/dialect.ts'
+import type { RelayDialect } from '../dialects/dialect.ts'
 import type { AttemptRecord } from '../hub/record.ts'
 import type { DialectName } from '../hub/types.ts'
+import type { LoadCrossing } from './crossing.ts'
 import type { Sent } from './deliver.ts'
 import type { Failure, Job } from './job.ts'
 import type { Preparer } from './prepare.ts'
@@ -25,11 +26,11 @@ import type { Relayed } from './relay.ts'
 
 export interface AttemptTools {
   pool: Pool
-  dialect: (name: DialectName) => Dialect
+  dialect: (name: DialectName) => RelayDialect
   /** undefined: no cap on concurrent requests. */
   gate: (backend: string) => Gate | undefined
   preparer: Preparer
-  newId: (prefix: string) => string
+  crossing: LoadCrossing
   now: () => number
   observe: (job: Job, attempt: AttemptRecord) => void
   firstByte: (job: Job) => void
@@ -55,8 +56,7 @@ const PATHS: Record<DialectName, string> = {
 export function createAttempt(tools: AttemptTools): Attempt {
   const { pool, preparer, now } = tools
   const deliver = createDeliver({
-    preparer,
-    newId: tools.newId,
+    crossing: tools.crossing,
     served(job, candidate, { headers }) {
       pool.served(candidate, headers, job.incoming.operation === 'generate')
       job.record.firstByteMs = now() - job.incoming.received
@@ -106,7 +106,7 @@ export function createAttempt(tools: AttemptTools): Attempt {
     const relayed = incoming.operation !== 'generate' || backend.speaks.includes(client.name)
     const from = relayed ? client : tools.dialect(backend.speaks[0]!)
     const repairs = preparer.known(job, candidate)
-    const encoded = relayed ? undefined : preparer.encode(job, from, candidate, repairs)
+    const encoded = relayed ? undefined : (await tools.crossing(client.name, from.name)).encode(job, from.name, candidate, repairs)
     const headers = toUpstreamHeaders(incoming.headers, from.name)
     if (incoming.operation !== 'passthrough') headers['content-type'] = 'application/json' // curl -d calls it a form
     job.notes = {} // an earlier attempt's say nothing of this one
@@ -124,7 +124,7 @@ export function createAttempt(tools: AttemptTools): Attempt {
       model,
       stream: encoded === undefined ? job.stream : true,
       headers,
-      body: encoded === undefined ? preparer.relay(job, candidate, repairs) : encoded.body,
+      body: encoded === undefined ? await preparer.relay(job, candidate, repairs) : encoded.body,
       session: job.session,
       loopback: incoming.loopback,
     }, key, job.signal)
@@ -206,7 +206,7 @@ export function createAttempt(tools: AttemptTools): Attempt {
 
 async function readError(job: Job, upstream: Upstream): Promise<Buffer> {
   try {
-    return await collect(decodeBody(upstream), job.signal, MAX_ERROR_BYTES)
+    return await collect(await decodeBody(upstream), job.signal, MAX_ERROR_BYTES)
   } catch (error) {
     if (job.signal.aborted) throw error
     return Buffer.alloc(0) // the status alone still says what happened
@@ -214,7 +214,7 @@ async function readError(job: Job, upstream: Upstream): Promise<Buffer> {
 }
 
 /** JSON in the vendor's own form may be passed on. A page of markup, or an overflow in other words, is told anew (E1, E8). */
-function isOwnWords(from: Dialect, error: DarioError, upstream: Upstream, text: string): boolean {
+function isOwnWords(from: RelayDialect, error: DarioError, upstream: Upstream, text: string): boolean {
   if (!(upstream.headers['content-type'] ?? '').includes('json')) return false
   return error.code !== 'context_length_exceeded' || text.includes(from.name === 'anthropic' ? 'prompt is too long' : 'context_length_exceeded')
 }

@@ -14,10 +14,11 @@ import { createInFlight } from '../hub/in-flight.ts'
 import type { Backend } from '../backends/backend.ts'
 import type { Gate } from '../backends/gate.ts'
 import type { Pool } from '../backends/pool.ts'
-import type { Dialect } from '../dialects/dialect.ts'
+import type { RelayDialect } from '../dialects/dialect.ts'
 import type { Observer, RequestRecord } from '../hub/record.ts'
 import type { DialectName, JsonObject } from '../hub/types.ts'
 import type { Cancel } from './cancel.ts'
+import type { LoadCrossing } from './crossing.ts'
 import type { Incoming } from './incoming.ts'
 import type { Failure, Job } from './job.ts'
 import type { Preparer } from './prepare.ts'
@@ -44,9 +45,10 @@ export interface ExchangeSettings {
 export interface ExchangeTools {
   settings: () => ExchangeSettings
   pool: Pool
-  dialect: (name: DialectName) => Dialect
+  dialect: (name: DialectName) => RelayDialect
   gate: (backend: string) => Gate | undefined
   preparer: Preparer
+  crossing: LoadCrossing
   observer: Observer
   newId: (prefix: string) => string
   /** Unix time in ms. */

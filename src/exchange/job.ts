@@ -4,7 +4,7 @@
  */
 import type { Signal } from '../backends/backend.ts'
 import type { Candidate } from '../backends/pool.ts'
-import type { Dialect } from '../dialects/dialect.ts'
+import type { RelayDialect } from '../dialects/dialect.ts'
 import type { DarioError } from '../errors.ts'
 import type { RequestRecord } from '../hub/record.ts'
 import type { HubRequest, JsonObject, Warning } from '../hub/types.ts'
@@ -15,7 +15,7 @@ import type { OutgoingHttpHeaders } from 'node:http'
 
 export interface Job {
   incoming: Incoming
-  client: Dialect
+  client: RelayDialect
   reply: Reply
   /** undefined for a body that is not JSON. */
   peeked: Peek | undefined
@@ -32,10 +32,11 @@ export interface Job {
   suffix: string
   /** Hashing a long prompt is not free, so it is asked only where there is a choice. */
   affinity: () => string
-  /** The client's body in hub form, never changed: every attempt encodes afresh from it (pitfall F9). */
-  decoded: () => Decoded
-  /** Forgets the hub form: the body's bytes are enough while a model answers, and a rare next attempt decodes them again. */
-  release: () => void
+  /**
+   * The client's body in hub form, while a translation needs it; never changed: every attempt encodes afresh from it
+   * (pitfall F9). Forgotten while a model answers: the body's bytes are enough, and a rare next attempt decodes them again.
+   */
+  decoded: Decoded | undefined
 }
 
 export interface Decoded {

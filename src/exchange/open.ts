@@ -7,18 +7,16 @@ import { peekForm } from './form.ts'
 import { peek } from './peek.ts'
 import { createReply } from './reply.ts'
 import type { Signal } from '../backends/backend.ts'
-import type { Dialect } from '../dialects/dialect.ts'
+import type { RelayDialect } from '../dialects/dialect.ts'
 import type { Observer, RequestRecord } from '../hub/record.ts'
 import type { DialectName } from '../hub/types.ts'
 import type { Incoming } from './incoming.ts'
-import type { Decoded, Job } from './job.ts'
+import type { Job } from './job.ts'
 import type { Peek } from './peek.ts'
-import type { Preparer } from './prepare.ts'
 import type { ServerResponse } from 'node:http'
 
 export interface OpenTools {
-  dialect: (name: DialectName) => Dialect
-  preparer: Pick<Preparer, 'decode'>
+  dialect: (name: DialectName) => RelayDialect
   observer: Observer
   keepAlive: number
   stalledReader: number
@@ -52,14 +50,9 @@ export function createOpen(tools: OpenTools): Open {
       dialect: client, stream, requestId: id, keepAlive: tools.keepAlive, stalledReader: tools.stalledReader,
     })
     let affinity: string | undefined
-    let decoded: Decoded | undefined
     const job: Job = {
-      incoming, client, reply, peeked, stream, signal, record, session, suffix: '', notes: {},
+      incoming, client, reply, peeked, stream, signal, record, session, suffix: '', notes: {}, decoded: undefined,
       affinity: () => affinity ??= readAffinity(headers, peeked),
-      decoded: () => decoded ??= tools.preparer.decode(incoming, client),
-      release() {
-        if (client.name !== 'responses') decoded = undefined // its answers are kept together with their requests
-      },
     }
     return { job, fault }
   }

@@ -5,10 +5,10 @@
 import { ServerResponse } from 'node:http'
 import { DarioError } from '../errors.ts'
 import type { OutgoingHttpHeaders } from 'node:http'
-import type { Dialect } from '../dialects/dialect.ts'
+import type { RelayDialect } from '../dialects/dialect.ts'
 
 export interface ReplyOptions {
-  dialect: Dialect
+  dialect: RelayDialect
   /** The client asked for server-sent events. */
   stream: boolean
   requestId: string

@@ -4,7 +4,7 @@
  * its quotation marks are escaped there.
  * @module
  */
-import type { Dialect } from '../dialects/dialect.ts'
+import type { RelayDialect } from '../dialects/dialect.ts'
 import type { DialectName, JsonObject, Usage } from '../hub/types.ts'
 
 /** One pattern per dialect: V8 skips ahead by its shortest word, ten times faster than a search of the bytes per word. */
@@ -21,7 +21,7 @@ export interface Tap {
   end: 'complete' | 'error' | undefined
 }
 
-export function createTap(dialect: Dialect): Tap {
+export function createTap(dialect: RelayDialect): Tap {
   const words = TELLING[dialect.name]
   function read(line: string): void {
     if (!line.startsWith('data:')) return

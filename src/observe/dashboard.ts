@@ -13,8 +13,10 @@ import type { Metrics } from './metrics.ts'
 /** `open`: needs no access key. */
 export interface Page {
   open?: boolean
-  serve(request: IncomingMessage, response: ServerResponse): void
+  serve(request: IncomingMessage, response: ServerResponse): void | Promise<void>
 }
+
+export type PagePath = '/' | '/events' | '/explain' | '/metrics'
 
 export interface PagesOptions {
   live: Live
@@ -28,7 +30,7 @@ export interface PagesOptions {
 /** Times in `now` move on, keys wake up, and a connection that is gone shows, although nothing happens. */
 const QUIET = 5_000 // ms
 
-export function createPages({ live, metrics, flush, explain }: PagesOptions): Record<string, Page> {
+export function createPages({ live, metrics, flush, explain }: PagesOptions): Record<PagePath, Page['serve']> {
   let page: { html: string; headers: Record<string, string> } | undefined
 
   function serveFeed(request: IncomingMessage, response: ServerResponse): void {
@@ -50,27 +52,18 @@ export function createPages({ live, metrics, flush, explain }: PagesOptions): Re
   }
 
   return {
-    // Open although everything behind it asks for the key (pitfall Z8): it is the same file for everybody, holds no
-    // data, and a browser has no other way to ask its user for a key than a page.
-    '/': {
-      open: true,
-      serve(_request, response) {
-        page ??= readPage()
-        response.writeHead(200, page.headers).end(page.html)
-      },
+    '/'(_request, response) {
+      page ??= readPage()
+      response.writeHead(200, page.headers).end(page.html)
     },
-    '/events': { serve: serveFeed },
-    '/explain': {
-      serve(request, response) {
-        const model = new URLSearchParams(request.url?.split('?', 2)[1]).get('model') ?? ''
-        response.writeHead(200, { 'content-type': 'application/json', 'cache-control': 'no-store' }).end(JSON.stringify({ lines: answer(model) }))
-      },
+    '/events': serveFeed,
+    '/explain'(request, response) {
+      const model = new URLSearchParams(request.url?.split('?', 2)[1]).get('model') ?? ''
+      response.writeHead(200, { 'content-type': 'application/json', 'cache-control': 'no-store' }).end(JSON.stringify({ lines: answer(model) }))
     },
-    '/metrics': {
-      serve(_request, response) {
-        flush()
-        response.writeHead(200, { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' }).end(encodePrometheus(metrics.families()))
-      },
+    '/metrics'(_request, response) {
+      flush()
+      response.writeHead(200, { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' }).end(encodePrometheus(metrics.families()))
     },
   }
 

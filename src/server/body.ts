@@ -5,12 +5,12 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { promisify } from 'node:util'
-import * as zlib from 'node:zlib'
+import type { ZlibOptions } from 'node:zlib'
 import { DarioError } from '../errors.ts'
 import { createDeadlines } from '../hub/deadlines.ts'
 import type { JsonObject } from '../hub/types.ts'
 
-type Decompress = (bytes: Buffer, options: { maxOutputLength: number }) => Promise<Buffer>
+type Decompress = (bytes: Buffer, options: ZlibOptions, done: (error: Error | null, result: Buffer) => void) => void
 
 const EMPTY: Buffer = Buffer.alloc(0)
 /** Each layer may expand a thousandfold; nobody honest sends more than one. */
@@ -19,23 +19,17 @@ const MAX_LAYERS = 3
 const DRAIN_BYTES = 67_108_864
 const DRAIN_MS = 5_000
 
-const inflate: Decompress = promisify<Buffer, zlib.ZlibOptions, Buffer>(zlib.inflate)
-const inflateRaw: Decompress = promisify<Buffer, zlib.ZlibOptions, Buffer>(zlib.inflateRaw)
-const gunzip: Decompress = promisify<Buffer, zlib.ZlibOptions, Buffer>(zlib.gunzip)
-
-const DECOMPRESS: ReadonlyMap<string, Decompress> = new Map<string, Decompress>([
-  ['gzip', gunzip],
-  ['x-gzip', gunzip],
-  // "deflate" means zlib's wrapping, and some clients send it bare: the wrapping's first byte tells.
-  ['deflate', (bytes, options) => (((bytes[0] ?? 0) & 0x0f) === 8 ? inflate : inflateRaw)(bytes, options)],
-  ['br', promisify<Buffer, zlib.BrotliOptions, Buffer>(zlib.brotliDecompress)],
-  ...readZstd(zlib),
-])
-
 /** Node has zstd from 22.15 on. */
-function readZstd(library: object): [string, Decompress][] {
-  if (!('zstdDecompress' in library)) return []
-  return [['zstd', promisify<Buffer, zlib.ZlibOptions, Buffer>(library.zstdDecompress as typeof zlib.gunzip)]]
+const ENCODINGS: readonly string[] = ['gzip', 'x-gzip', 'deflate', 'br', ...(process.versions['zstd'] === undefined ? [] : ['zstd'])]
+
+function chooseDecompress(zlib: typeof import('node:zlib') & { zstdDecompress?: Decompress }, name: string, bytes: Buffer): Decompress {
+  switch (name) {
+    // "deflate" means zlib's wrapping, and some clients send it bare: the wrapping's first byte tells.
+    case 'deflate': return ((bytes[0] ?? 0) & 0x0f) === 8 ? zlib.inflate : zlib.inflateRaw
+    case 'br': return zlib.brotliDecompress
+    case 'zstd': return zlib.zstdDecompress!
+    default: return zlib.gunzip
+  }
 }
 
 const patience = createDeadlines(250)
@@ -51,10 +45,10 @@ export async function readBody(request: IncomingMessage, limitBytes: number, sta
   const layers = readLayers(request.headers['content-encoding'])
   if (Number(request.headers['content-length']) > limitBytes) throw tooLarge(limitBytes)
   let body = await collect(request, limitBytes, stallMs)
-  for (const [name, decompress] of layers) {
+  for (const name of layers) {
     const packed = body
     // One at a time: fifty bombs at once would each grow to the limit before they are refused, to 3 GB together.
-    const expanded = expanding.then(() => expand(packed, name, decompress, limitBytes))
+    const expanded = expanding.then(() => expand(packed, name, limitBytes))
     expanding = expanded.catch(() => undefined)
     body = await expanded
   }
@@ -118,22 +112,19 @@ function collect(request: IncomingMessage, limitBytes: number, stallMs: number):
 }
 
 /** In the order in which to take them off. */
-function readLayers(header: string | undefined): [string, Decompress][] {
+function readLayers(header: string | undefined): string[] {
   if (header === undefined) return []
   const names = header.toLowerCase().split(',').map((name) => name.trim())
     .filter((name) => name !== '' && name !== 'identity')
-  const layers = names.flatMap((name): [string, Decompress][] => {
-    const decompress = DECOMPRESS.get(name)
-    return decompress === undefined ? [] : [[name, decompress]]
-  })
-  if (layers.length === names.length && layers.length <= MAX_LAYERS) return layers.reverse()
+  if (names.every((name) => ENCODINGS.includes(name)) && names.length <= MAX_LAYERS) return names.reverse()
   throw new DarioError('unsupported_media_type',
-    `dario reads request bodies in these encodings: ${[...DECOMPRESS.keys()].join(', ')}; send one of them, or none`)
+    `dario reads request bodies in these encodings: ${ENCODINGS.join(', ')}; send one of them, or none`)
 }
 
-async function expand(body: Buffer, name: string, decompress: Decompress, limitBytes: number): Promise<Buffer> {
+async function expand(body: Buffer, name: string, limitBytes: number): Promise<Buffer> {
+  const zlib = await import('node:zlib')
   try {
-    return await decompress(body, { maxOutputLength: limitBytes })
+    return await promisify<Buffer, ZlibOptions, Buffer>(chooseDecompress(zlib, name, body))(body, { maxOutputLength: limitBytes })
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') throw tooLarge(limitBytes)
     if (body[0] === 0x7b) return body // a plain `{` under a wrong label: such clients exist (pitfall X3)

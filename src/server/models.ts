@@ -16,13 +16,26 @@ export interface ModelEntry {
   kind: 'model' | 'alias' | 'route'
 }
 
+export interface ModelQuery {
+  /** Of one model; empty for the list. */
+  id: string
+  query: string
+  /** Whose shape the caller speaks. */
+  anthropic: boolean
+}
+
 /** `1970-01-01` stands for an unknown date in both shapes, as Anthropic's page allows. */
 const UNKNOWN_DATE = 0
 /** Anthropic's own ceiling of a page, and our default: most clients read one page only and would miss the rest. */
 const MAX_PAGE = 1_000
 
+/** One model, or without an `id` a page of them. @throws DarioError `model_not_found`, `invalid_request`. */
+export function encodeModels(entries: readonly ModelEntry[], { id, query, anthropic }: ModelQuery): JsonObject {
+  return id === '' ? encodeModelList(entries, new URLSearchParams(query), anthropic) : encodeModel(entries, id, anthropic)
+}
+
 /** @throws DarioError `invalid_request` for a page that does not exist. */
-export function encodeModelList(
+function encodeModelList(
   entries: readonly ModelEntry[], query: URLSearchParams, anthropic: boolean,
 ): JsonObject {
   // The same model behind two backends is one model to the client; the first one is where routing would go.
@@ -39,7 +52,7 @@ export function encodeModelList(
 }
 
 /** `backend/model` and `backend:model` are found too, as in requests. @throws DarioError `model_not_found`. */
-export function encodeModel(entries: readonly ModelEntry[], id: string, anthropic: boolean): JsonObject {
+function encodeModel(entries: readonly ModelEntry[], id: string, anthropic: boolean): JsonObject {
   const entry = entries.find((candidate) => candidate.id === id)
     ?? entries.find(({ backend, id: name, info }) => ['/', ':'].some((mark) => id === `${backend}${mark}${info?.id ?? name}`))
   if (entry === undefined) {

@@ -13,14 +13,13 @@ import type { Page } from '../observe/dashboard.ts'
 import { readBody, respond } from './body.ts'
 import { toPrintable } from './guard.ts'
 import type { Guard } from './guard.ts'
-import { encodeModel, encodeModelList } from './models.ts'
-import type { ModelEntry } from './models.ts'
+import type { ModelQuery } from './models.ts'
 
 export interface HandlerOptions {
   exchange: Pick<Exchange, 'handle'>
   guard: Guard
   settings: () => { maxBodyBytes: number }
-  models: () => Promise<readonly ModelEntry[]>
+  models: (query: ModelQuery) => Promise<JsonObject>
   /** `authorised` is false for a caller without the access key: it may learn that dario runs, and nothing else. */
   health: (authorised: boolean) => JsonObject | Promise<JsonObject>
   dialectOf: (name: DialectName) => Pick<Dialect, 'encodeError'> | Promise<Pick<Dialect, 'encodeError'>>
@@ -109,7 +108,7 @@ async function serve(
   const { operation, dialect = readDialect(request) } = route
   if (operation === 'own') name()
   if (page !== undefined) return page.serve(request, response)
-  if (operation === 'own') return respond(request, response, 200, await answerModels(options, request, path, query))
+  if (operation === 'own') return respond(request, response, 200, await options.models({ id: decode(path.slice('/models/'.length)), query, anthropic: 'anthropic-version' in request.headers }))
   const body = await readBody(request, options.settings().maxBodyBytes)
   const { headers } = request
   delete headers['content-encoding'] // the body is plain now
@@ -157,16 +156,6 @@ function findRoute(path: string): Route | undefined {
     if (route !== undefined) return route
   }
   return undefined
-}
-
-async function answerModels(
-  options: HandlerOptions, request: IncomingMessage, path: string, query: string,
-): Promise<JsonObject> {
-  const anthropic = 'anthropic-version' in request.headers
-  const entries = await options.models()
-  const id = decode(path.slice('/models/'.length))
-  if (id !== '') return encodeModel(entries, id, anthropic)
-  return encodeModelList(entries, new URLSearchParams(query), anthropic)
 }
 
 function isAuthorised(guard: Guard, request: IncomingMessage): boolean {

@@ -13,6 +13,7 @@ import { createGuard } from '../../src/server/guard.ts'
 import type { GuardSettings } from '../../src/server/guard.ts'
 import { createListener } from '../../src/server/listener.ts'
 import type { Listener } from '../../src/server/listener.ts'
+import { encodeModels } from '../../src/server/models.ts'
 import { createHandler } from '../../src/server/routes.ts'
 import type { HandlerOptions } from '../../src/server/routes.ts'
 import { withDeadline } from './deadline.ts'
@@ -67,7 +68,7 @@ export function makeServer(options: TestServerOptions = {}): Omit<TestServer, 'p
     },
     guard: createGuard(() => settings),
     settings: () => ({ maxBodyBytes: options.maxBodyBytes ?? 1_048_576 }),
-    models: async () => [],
+    models: async (query) => encodeModels([], query),
     health: (authorised) => ({ status: 'ok', name: 'dario', version: '1.2.3', ...(authorised && { backends: 2 }) }),
     dialectOf: (name) => ({ encodeError: (error, requestId) => encodeError(name, error, requestId) }),
     pages: { '/': { serve: (_request, response) => void response.end('page') } },

@@ -6,12 +6,12 @@
  */
 import { DarioError } from '../../errors.ts'
 import type { HubEvent, JsonObject, Seal, StopReason, Usage } from '../../hub/types.ts'
-import type { SseEvent } from '../../sse.ts'
 import type { DecodeContext, StreamDecoder } from '../dialect.ts'
 import { toToolUse } from '../names.ts'
 import { defined, isObject, optionalArr, optionalNum, optionalObj, optionalStr, parseObject } from '../read.ts'
 import { decodeError, decodeErrorObject } from './error.ts'
-import { readInput, readSeal, readThinking, readWireUsage, toStop } from './wire.ts'
+import { readWireUsage } from './relay.ts'
+import { readInput, readSeal, readThinking, toStop } from './wire.ts'
 
 const STOPS = {
   end_turn: true, max_tokens: true, stop_sequence: true, tool_use: true, pause_turn: true, refusal: true,
@@ -211,27 +211,4 @@ function toDelta(index: number, text: string | undefined): HubEvent[] {
 
 function toSeal(index: number, seal: Seal | undefined): HubEvent[] {
   return seal === undefined ? [] : [{ type: 'seal', index, seal }]
-}
-
-/** Usage in one event or a whole message; undefined when it has none. */
-export function readUsage(data: JsonObject): Partial<Usage> | undefined {
-  const wire = optionalObj(data['usage']) ?? optionalObj(optionalObj(data['message'])?.['usage'])
-  const usage = wire === undefined ? {} : readWireUsage(wire)
-  return Object.keys(usage).length === 0 ? undefined : usage
-}
-
-const typeOf = (event: SseEvent): string | undefined => event.event ?? optionalStr(parseObject(event.data)?.['type'])
-
-/** The start of a message that has no content yet, or a ping. */
-export function isPreamble(event: SseEvent): boolean {
-  const type = typeOf(event)
-  if (type === 'ping') return true
-  if (type !== 'message_start') return false
-  const content = optionalArr(optionalObj(parseObject(event.data)?.['message'])?.['content'])
-  return content === undefined || content.length === 0
-}
-
-export function endOf(event: SseEvent): 'complete' | 'error' | undefined {
-  const type = typeOf(event)
-  return type === 'message_stop' ? 'complete' : type === 'error' ? 'error' : undefined
 }

@@ -5,17 +5,14 @@
  */
 import type { Dialect } from '../dialect.ts'
 import { decodeRequest } from './decode-request.ts'
-import { createStreamDecoder, decodeReply, endOf, isPreamble, readUsage } from './decode-stream.ts'
+import { createStreamDecoder, decodeReply } from './decode-stream.ts'
 import { encodeRequest } from './encode-request.ts'
-import { createStreamEncoder, encodeReply, keepAlive } from './encode-stream.ts'
-import { decodeError, encodeError, encodeStreamError, readRepairs, repairBody } from './error.ts'
+import { createStreamEncoder, encodeReply } from './encode-stream.ts'
+import { anthropicRelay } from './relay.ts'
 
 export const anthropicDialect: Dialect = {
-  name: 'anthropic',
+  ...anthropicRelay,
   decodeRequest, encodeRequest,
   createStreamDecoder, decodeReply,
   createStreamEncoder, encodeReply,
-  encodeError, encodeStreamError, keepAlive,
-  decodeError, readRepairs, repairBody,
-  readUsage, isPreamble, endOf,
 }

@@ -12,8 +12,6 @@ import { toSignature, toStop, writeReplyBlock, writeUsage } from './wire.ts'
 
 const send = (data: JsonObject & { type: string }): string => encodeSse(data.type, data)
 
-export const keepAlive: string = send({ type: 'ping' })
-
 export function createStreamEncoder(context: ReplyContext): StreamEncoder {
   let started = false, hasTool = false
   let next = 0 // wire index of the next block
@@ -98,7 +96,7 @@ export function createStreamEncoder(context: ReplyContext): StreamEncoder {
   return (event) => {
     switch (event.type) {
       case 'start': return start(event)
-      case 'ping': return keepAlive
+      case 'ping': return send({ type: 'ping' })
       case 'error': return (started && current !== undefined ? stopBlock() : '') + encodeStreamError(event.error, '')
       case 'end': {
         const out = start(undefined) + closeAll()

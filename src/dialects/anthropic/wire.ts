@@ -5,7 +5,7 @@
  */
 import type { Block, BlockOf, Json, JsonObject, Seal, Source, StopReason, Usage } from '../../hub/types.ts'
 import { packSeal, unpackSeal } from '../../hub/seal.ts'
-import { defined, filled, isObject, optionalArr, optionalNum, optionalObj, optionalStr, parseObject, str } from '../read.ts'
+import { filled, isObject, optionalArr, optionalStr, parseObject, str } from '../read.ts'
 
 /** The per-request line that Claude Code puts at the head of its system prompt, for Anthropic only. */
 export const BILLING_HEADER = 'x-anthropic-billing-header:'
@@ -67,17 +67,6 @@ export function readSource(value: JsonObject, path: string): Source {
 function joinTexts(content: Json | undefined): string {
   if (typeof content === 'string') return content
   return (optionalArr(content) ?? []).filter(isObject).flatMap((block) => optionalStr(block['text']) ?? []).join('\n')
-}
-
-/** Snapshots, not increments: a member that is absent says nothing (pitfalls U1, O10). */
-export function readWireUsage(usage: JsonObject): Partial<Usage> {
-  return defined<{ [Member in keyof Usage]?: Usage[Member] | undefined }>({
-    input: optionalNum(usage['input_tokens']),
-    cacheRead: optionalNum(usage['cache_read_input_tokens']),
-    cacheWrite: optionalNum(usage['cache_creation_input_tokens']),
-    output: optionalNum(usage['output_tokens']),
-    reasoning: optionalNum(optionalObj(usage['output_tokens_details'])?.['thinking_tokens']),
-  }) as Partial<Usage>
 }
 
 /** Every member is there, because SDKs read them without asking (pitfall S32). */

@@ -1,0 +1,210 @@
+/**
+ * A request between two dialects: encoded for its upstream, and the answer told to the client in its own. Also where the
+ * client wants its answer in another form than the upstream sends. Loaded by the first request that needs it.
+ * @module
+ */
+import { decodeBody } from '../backends/body.ts'
+import { toClientHeaders } from '../backends/headers.ts'
+import { expandInput } from '../dialects/responses/items.ts'
+import { DarioError } from '../errors.ts'
+import { repairToolTurns } from '../hub/repair.ts'
+import { isStream } from './deliver.ts'
+import { describe } from './describe.ts'
+import { parseBody } from './prepare.ts'
+import { pump } from './pump.ts'
+import { createReasoningStore } from './reasoning-store.ts'
+import { MAX_PREAMBLE_BYTES } from './relay.ts'
+import { SSE_HEADERS } from './reply.ts'
+import { createResponseStore } from './response-store.ts'
+import { createAnswer } from './translate.ts'
+import type { Upstream } from '../backends/backend.ts'
+import type { Candidate } from '../backends/pool.ts'
+import type { Dialect, EncodedRequest, Repair, ReplyContext } from '../dialects/dialect.ts'
+import type { DialectName, HubEvent, JsonObject } from '../hub/types.ts'
+import type { Sent } from './deliver.ts'
+import type { Decoded, Job } from './job.ts'
+import type { Relayed } from './relay.ts'
+import type { Answer } from './translate.ts'
+import type { OutgoingHttpHeaders } from 'node:http'
+
+export interface Crossing {
+  /** @throws DarioError `invalid_json`, `invalid_request`, `unsupported_across_dialects`. */
+  encode(job: Job, target: DialectName, candidate: Candidate, known: ReadonlySet<Repair>): Encoded
+  /** @param open the first byte of content is about to reach the client. */
+  deliver(job: Job, candidate: Candidate, sent: Sent, open: () => void): Promise<Relayed>
+  /** A Responses body with what is kept of answers of ours in place; a vendor's own are the vendor's to know. */
+  expand(body: JsonObject, owner: string | undefined): JsonObject
+}
+
+/** Brings the whole dialects of these names with it. */
+export type LoadCrossing = (...names: DialectName[]) => Crossing | Promise<Crossing>
+
+/** A translated request as it is sent, and what its answer is read and told by. */
+export interface Encoded extends Pick<EncodedRequest, 'headers' | 'warnings' | 'toolNames'> {
+  body: string
+  request: ReplyContext['request']
+}
+
+export interface CrossingOptions {
+  /** Of what is kept for `previous_response_id`. */
+  maxStoredAnswers: number
+  maxStoredBytes: number
+  maxOutputTokens: (backend: string, model: string) => number | undefined
+  newId: (prefix: string) => string
+}
+
+/** What encoders name in the hub's words, as the client of each dialect wrote it. */
+const WORDS: Record<DialectName, Readonly<Record<string, string>>> = {
+  anthropic: { stop: 'stop_sequences', input: 'messages' },
+  chat: { thinking: 'reasoning_effort', input: 'messages' },
+  responses: { thinking: 'reasoning', messages: 'input', verbosity: 'text.verbosity' },
+}
+
+/** @param dialect of those names that were loaded. */
+export function createCrossing(options: CrossingOptions, dialect: (name: DialectName) => Dialect): Crossing {
+  const reasoning = createReasoningStore()
+  const responses = createResponseStore(options.maxStoredAnswers, options.maxStoredBytes)
+
+  function expand(body: JsonObject, owner: string | undefined): JsonObject {
+    const previous = body['previous_response_id']
+    return expandInput(body, typeof previous === 'string' ? responses.get(previous, owner) : undefined, (id) => responses.item(id, owner))
+  }
+
+  function decode({ incoming, client }: Job): Decoded {
+    let body = parseBody(incoming.body)
+    if (client.name === 'responses') body = expand(body, incoming.accessKey?.name)
+    if (client.name === 'responses' && typeof body['previous_response_id'] === 'string') {
+      throw new DarioError('invalid_request', `previous_response_id: the response ${JSON.stringify(body['previous_response_id'].slice(0, 100))} is not kept here: ` +
+        'it is unknown, too old or was sent with store: false. Send the whole conversation as input', { path: 'previous_response_id' })
+    }
+    const { request, warnings } = dialect(client.name).decodeRequest(body)
+    const repaired = repairToolTurns(request.turns)
+    return { request: { ...request, turns: reasoning.restore(repaired.turns, incoming.accessKey?.name) }, warnings: [...warnings, ...repaired.warnings], body }
+  }
+
+  function encode(job: Job, target: DialectName, { backend, model }: Candidate, known: ReadonlySet<Repair>): Encoded {
+    const { request, warnings: lost } = job.decoded ??= decode(job)
+    const { body, headers, toolNames, warnings } = dialect(target).encodeRequest({ ...request, model, stream: true }, {
+      model,
+      host: backend.host,
+      repairs: known,
+      session: job.session,
+      maxOutputTokens: options.maxOutputTokens(backend.id, model),
+    })
+    const words = WORDS[job.client.name]
+    const named = warnings.map(({ path, reason }) => ({ path: path.replace(/^\w+/, (word) => words[word] ?? word), reason }))
+    if (job.client.name !== 'responses') job.decoded = undefined // its answers are kept together with their requests
+    const { streamUsage, extra } = request
+    return { body: JSON.stringify(body), headers, toolNames, warnings: [...lost, ...named], request: { streamUsage, extra } }
+  }
+
+  function keep(job: Job, answer: JsonObject): void {
+    if (job.client.name === 'responses') responses.keep((job.decoded ??= decode(job)).body, answer, job.record.accessKey)
+  }
+
+  async function deliver(job: Job, candidate: Candidate, sent: Sent, open: () => void): Promise<Relayed> {
+    const { upstream, encoded } = sent
+    const upstreamStreams = isStream(upstream)
+    const context: ReplyContext = {
+      request: encoded?.request ?? (job.decoded ??= decode(job)).request,
+      model: job.record.model,
+      created: Math.floor(job.incoming.received / 1000),
+      newId: options.newId,
+      keep: (reply) => keep(job, reply),
+    }
+    const remember = reasoning.watch(job.record.accessKey)
+    const answer = createAnswer({
+      from: dialect(sent.from.name), to: dialect(job.client.name), encoded, stream: job.stream, upstreamStreams, context,
+      watch(event) {
+        remember(event)
+        note(job, event)
+      },
+    })
+    const sink = createSink(job, answer, (headers) => {
+      open()
+      job.reply.head(200, { ...passedOn(upstream), ...headers, ...describe(job, candidate) })
+    })
+    const broken = await read(job, upstream, answer, sink, upstreamStreams)
+    // A break after the last word is no break: the decoder knows whether the answer was over (pitfall S16).
+    const mayBeOver = broken === undefined || upstreamStreams
+    if (!answer.complete && answer.error === undefined && mayBeOver) await sink.pass(answer.finish())
+    const error = answer.complete ? undefined : broken ?? answer.error
+    if (error === undefined) return conclude(job, answer, sink, context)
+    if (sink.committed) job.reply.write(answer.fail(error))
+    return { error, told: sink.committed, committed: sink.committed, usage: job.record.usage }
+  }
+
+  async function conclude(job: Job, answer: Answer, sink: Sink, context: ReplyContext): Promise<Relayed> {
+    if (job.stream) await sink.flush()
+    else await sink.whole(JSON.stringify(dialect(job.client.name).encodeReply(answer.reply(), context)))
+    return { error: undefined, told: false, committed: true, usage: job.record.usage }
+  }
+
+  return { encode, deliver, expand }
+}
+
+/** Returns the error by which the upstream broke; throws what ended the request itself. */
+async function read(job: Job, upstream: Upstream, answer: Answer, sink: Sink, upstreamStreams: boolean): Promise<DarioError | undefined> {
+  try {
+    await pump(await decodeBody(upstream), job.signal, (bytes) => {
+      const waits = sink.pass(answer.push(bytes))
+      // Whatever follows the end of an answer is not read (pitfall S23).
+      return waits === undefined && upstreamStreams && (answer.complete || answer.error !== undefined) ? false : waits
+    })
+    return undefined
+  } catch (error) {
+    if (job.signal.aborted) {
+      // The client still listens when it is the deadline or a shutdown that ends this: close its open block first (S18).
+      if (sink.committed && error instanceof DarioError) job.reply.end(answer.fail(error))
+      throw error
+    }
+    if (error instanceof DarioError) return error
+    throw error
+  }
+}
+
+interface Sink {
+  committed: boolean
+  /** Text waits until there is content: until then another candidate may still answer. */
+  pass(text: string): Promise<void> | void
+  flush(): Promise<void> | void
+  whole(text: string): Promise<void> | void
+}
+
+function createSink(job: Job, answer: Answer, open: (headers: OutgoingHttpHeaders) => void): Sink {
+  let held = ''
+  function flush(): Promise<void> | void {
+    if (!sink.committed) open(SSE_HEADERS)
+    sink.committed = true
+    const text = held
+    held = ''
+    if (text !== '' && !job.reply.write(text)) return job.reply.drained()
+  }
+  const sink: Sink = {
+    committed: false,
+    pass(text) {
+      held += text
+      if (job.stream && held !== '' && (sink.committed || answer.content || held.length > MAX_PREAMBLE_BYTES)) return flush()
+    },
+    flush,
+    whole(text) {
+      open({ 'content-type': 'application/json' })
+      sink.committed = true
+      if (!job.reply.write(text)) return job.reply.drained()
+    },
+  }
+  return sink
+}
+
+function note(job: Job, event: HubEvent): void {
+  if (event.type === 'start' && event.usage !== undefined) job.record.usage = event.usage
+  if (event.type !== 'end') return
+  job.record.usage = event.usage
+  job.record.stop = event.rawStop ?? event.stop
+}
+
+/** Headers of a translated answer: what is useful of the upstream's, nothing about its bytes. */
+function passedOn(upstream: Upstream): OutgoingHttpHeaders {
+  const { 'content-type': _type, 'content-length': _length, 'cache-control': _cache, etag: _etag, ...headers } = toClientHeaders(upstream.headers, false)
+  return headers
+}
