@@ -1,12 +1,12 @@
 /**
- * Words of the OpenAI Responses API that both directions share: usage, stop reasons, errors inside an answer, framing,
- * and the response object.
+ * Words of the OpenAI Responses API that both directions share: usage, stop reasons, errors inside an answer, framing;
+ * and the response object with its items.
  * https://platform.openai.com/docs/api-reference/responses
  * @module
  */
 import type { DarioError } from '../../errors.ts'
 import { unpackSeal } from '../../hub/seal.ts'
-import type { JsonObject, Seal, StopReason, Usage } from '../../hub/types.ts'
+import type { BlockOf, Json, JsonObject, Seal, StopReason, Usage } from '../../hub/types.ts'
 import { encodeSse } from '../../sse.ts'
 import type { ReplyContext } from '../dialect.ts'
 import { defined, isObject, optionalObj, optionalStr } from '../read.ts'
@@ -75,6 +75,21 @@ export function readSeal(item: JsonObject): Seal | undefined {
   const id = optionalStr(item['id'])
   if (value === '') return undefined
   return unpackSeal(value) ?? defined<Seal>({ origin: 'responses', value, id })
+}
+
+export function encodePart(type: 'output_text' | 'refusal' | 'summary_text', text: string): JsonObject {
+  if (type === 'refusal') return { type, refusal: text }
+  return type === 'summary_text' ? { type, text } : { type, text, annotations: [], logprobs: [] }
+}
+
+export function encodeMessage(id: Json | undefined, content: JsonObject[], status: string): JsonObject {
+  return { id, type: 'message', status, role: 'assistant', content }
+}
+
+export function encodeCall(id: Json | undefined, block: BlockOf<'tool_use'>, input: string, status: string): JsonObject {
+  const custom = block.kind === 'custom', type = custom ? 'custom_tool_call' : 'function_call'
+  const called = { id, type, status, call_id: block.id, name: block.name, namespace: block.namespace }
+  return defined({ ...called, [custom ? 'input' : 'arguments']: input })
 }
 
 export interface Outcome {
