@@ -78,7 +78,7 @@ export function encodeSchema(format: Extract<OutputFormat, { type: 'json_schema'
   return defined({
     name: (format.name ?? 'response').replace(/[^A-Za-z0-9_-]/g, '_').slice(0, 64),
     description: format.description,
-    schema: repairSchema(format.schema, { inlineRefs: false }),
+    schema: repairSchema(format.schema),
     strict: repairs.has('no_strict') ? undefined : format.strict,
   })
 }

@@ -8,7 +8,7 @@ import type { EncodedRequest, Target } from '../dialect.ts'
 import { createToolNames } from '../names.ts'
 import type { ToolNames } from '../names.ts'
 import { defined, encodeCache, isObject, optionalStr } from '../read.ts'
-import { repairSchema } from '../schema.ts'
+import { repairSchema, repairToolSchema } from '../schema.ts'
 import { encodeTurns } from './encode-turns.ts'
 import type { Message } from './encode-turns.ts'
 import { readFamily } from './family.ts'
@@ -75,7 +75,7 @@ function encodeFunction(tool: Extract<Tool, { type: 'function' }>, name: string,
   return defined({
     name,
     description: tool.description || undefined,
-    input_schema: repairSchema(tool.inputSchema, { root: 'object', inlineRefs: false }),
+    input_schema: repairToolSchema(tool.inputSchema),
     strict: tool.strict === true && !target.repairs.has('no_strict') ? true : undefined, // never switched on by us (K7)
     ...encodeCache(tool.cache, target),
   })
@@ -186,7 +186,7 @@ function encodeFormat(
 ): JsonObject {
   if (format === undefined) return {}
   if (format.type === 'json_schema' && family.format && !target.repairs.has('no_format')) {
-    return { format: { type: 'json_schema', schema: repairSchema(format.schema, { inlineRefs: false, closed: true }) } }
+    return { format: { type: 'json_schema', schema: repairSchema(format.schema, true) } }
   }
   // lossy: an instruction asks for what other vendors enforce (pitfall B10)
   const schema =

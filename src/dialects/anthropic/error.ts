@@ -8,9 +8,8 @@ import type { ErrorCode } from '../../errors.ts'
 import type { JsonObject } from '../../hub/types.ts'
 import { encodeSse } from '../../sse.ts'
 import type { Repair } from '../dialect.ts'
-import { findRepair, parseErrorBody, toCode } from '../error.ts'
+import { findRepair, parseErrorBody, readOverflow, toCode } from '../error.ts'
 import type { Lessons } from '../error.ts'
-import { readOverflow } from '../overflow.ts'
 import { defined, isObject, optionalArr, optionalObj, optionalStr } from '../read.ts'
 
 const TYPES = {

@@ -8,7 +8,7 @@ import type { EncodedRequest, Repair, Target } from '../dialect.ts'
 import { createToolNames, shorten } from '../names.ts'
 import { encodeSchema, toEffort, toTier } from '../openai.ts'
 import { defined, isObject, optionalArr } from '../read.ts'
-import { repairSchema } from '../schema.ts'
+import { repairToolSchema } from '../schema.ts'
 import { encodeTurns, markCache } from './encode-turns.ts'
 import type { EncodeContext } from './encode-turns.ts'
 import { toFamily } from './families.ts'
@@ -77,7 +77,7 @@ function encodeTool(tool: NamedTool, name: string, context: EncodeContext): Json
   const part = defined({
     name,
     description: tool.description,
-    parameters: repairSchema(tool.inputSchema, { root: 'object', inlineRefs: false }), // K5, K3
+    parameters: repairToolSchema(tool.inputSchema), // K5, K3
     strict: refusesStrict ? undefined : tool.strict, // K7: never switched on by us
   })
   return { type: 'function', function: part, ...markCache(tool.cache, context) }

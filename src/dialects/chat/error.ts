@@ -7,9 +7,8 @@ import { DarioError } from '../../errors.ts'
 import type { ErrorCode } from '../../errors.ts'
 import type { JsonObject } from '../../hub/types.ts'
 import type { Repair } from '../dialect.ts'
-import { findRepair, parseErrorBody, readPlaces, toCode, toLine } from '../error.ts'
+import { findRepair, parseErrorBody, readOverflow, readPlaces, toCode, toLine } from '../error.ts'
 import type { Lessons } from '../error.ts'
-import { readOverflow } from '../overflow.ts'
 import { optionalNum, optionalObj, optionalStr } from '../read.ts'
 
 /** `error.code` as OpenAI spells it; clients branch on these words. */

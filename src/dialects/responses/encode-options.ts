@@ -10,7 +10,7 @@ import { shorten } from '../names.ts'
 import type { ToolNames } from '../names.ts'
 import { encodeSchema, hasXhigh, toEffort, toTier } from '../openai.ts'
 import { defined, optionalObj, optionalStr, toText } from '../read.ts'
-import { repairSchema } from '../schema.ts'
+import { repairToolSchema } from '../schema.ts'
 
 /** OpenAI's floor for `max_output_tokens`; Claude Code asks for 1 to see whether a key works. */
 const LEAST_OUTPUT = 16
@@ -120,7 +120,7 @@ function encodeTool(tool: Tool, path: string, target: Target, names: ToolNames, 
       type: 'function',
       name: names.toWire({ ...tool, kind: 'function' }),
       description: tool.description,
-      parameters: repairSchema(tool.inputSchema, { root: 'object', inlineRefs: false }),
+      parameters: repairToolSchema(tool.inputSchema),
       // Here `strict` is on unless it is switched off, and then refuses most schemas (pitfall K7).
       strict: target.repairs.has('no_strict') ? undefined : tool.strict ?? false,
     })
