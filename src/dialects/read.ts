@@ -5,7 +5,6 @@
  */
 import { DarioError } from '../errors.ts'
 import type { CacheHint, Json, JsonObject, Thinking } from '../hub/types.ts'
-import type { Target } from './dialect.ts'
 
 export function isObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
@@ -17,6 +16,9 @@ export const optionalNum = (value: unknown): number | undefined =>
 export const optionalBool = (value: unknown): boolean | undefined => (typeof value === 'boolean' ? value : undefined)
 export const optionalObj = (value: unknown): JsonObject | undefined => (isObject(value) ? value : undefined)
 export const optionalArr = (value: unknown): Json[] | undefined => Array.isArray(value) ? (value as Json[]) : undefined
+
+/** The objects of a list; what else stands in it is passed over. */
+export const objectsIn = (value: unknown): JsonObject[] => (optionalArr(value) ?? []).filter(isObject)
 
 /** Any JSON as text: `String` throws on an object that has a member `toString`. */
 export const toText = (value: unknown): string => typeof value === 'string' ? value : JSON.stringify(value) ?? 'undefined'
@@ -62,11 +64,6 @@ export function defined<Fields extends object>(fields: Fields): Fields {
 export function readCache(marked: JsonObject): CacheHint | undefined {
   const control = optionalObj(marked['cache_control'])
   return control === undefined ? undefined : { ttl: optionalStr(control['ttl']) }
-}
-
-export function encodeCache(cache: CacheHint | undefined, { repairs }: Target): JsonObject {
-  if (cache === undefined || repairs.has('no_cache_marks')) return {}
-  return { cache_control: defined({ type: 'ephemeral', ttl: repairs.has('no_cache_ttl') ? undefined : cache.ttl }) }
 }
 
 /** JSON text as an object; undefined when it is anything else. */

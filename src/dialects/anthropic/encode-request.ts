@@ -3,11 +3,11 @@
  * @see https://docs.claude.com/en/api/messages
  * @module
  */
-import type { HubRequest, JsonObject, OutputFormat, Thinking, Tool, Warning } from '../../hub/types.ts'
+import type { HubRequest, JsonObject, OutputFormat, Thinking, Tool } from '../../hub/types.ts'
 import type { EncodedRequest, Target } from '../dialect.ts'
-import { createToolNames } from '../names.ts'
-import type { ToolNames } from '../names.ts'
-import { defined, encodeCache, isObject, optionalStr } from '../read.ts'
+import { createEncoding, encodeCache, toWireName } from '../encoding.ts'
+import type { Encoding } from '../encoding.ts'
+import { defined, isObject, objectsIn, optionalStr } from '../read.ts'
 import { repairSchema, repairToolSchema } from '../schema.ts'
 import { encodeTurns } from './encode-turns.ts'
 import type { Message } from './encode-turns.ts'
@@ -20,29 +20,27 @@ const MAX_CACHE_MARKS = 4
 
 /** @throws DarioError `unsupported_across_dialects` for attachments that Anthropic cannot read. */
 export function encodeRequest(request: HubRequest, target: Target): EncodedRequest {
-  const warnings: Warning[] = []
-  const drop = (path: string, reason: string): void => void warnings.push({ path, reason })
+  const encoding = createEncoding(target, 128)
+  const { drop, names, warnings } = encoding
   const family = readFamily(target.model)
-  const names = createToolNames(128)
-  const tools = encodeTools(request, target, names, drop)
-  const { system, messages } = encodeTurns(request, { target, names, warnings })
+  const tools = encodeTools(request, encoding)
+  const { system, messages } = encodeTurns(request, encoding)
   const ceiling = target.maxOutputTokens
   const maxTokens = Math.min(request.maxTokens ?? ceiling ?? family.maxTokens, ceiling ?? Infinity)
-  const thinking = encodeThinkingWish(request, target, family, maxTokens, messages, drop)
-  const thinks = isObject(thinking.thinking) && thinking.thinking['type'] !== 'disabled'
-  const format = encodeFormat(request.format, target, family, system)
-  const outputConfig = defined({ effort: thinking.effort, ...format })
-  endInUserTurn(messages, family, thinks, drop)
+  const { thinking, effort } = encodeThinkingWish(request, encoding, family, maxTokens, messages)
+  const thinks = thinking !== undefined && thinking['type'] !== 'disabled'
+  const outputConfig = defined({ effort, format: encodeFormat(request.format, target, family, system) })
+  endInUserTurn(messages, family, thinks, encoding)
   for (const path of Object.keys(request.extra.chat ?? {})) drop(path, 'Anthropic has no word for this field')
   const body: JsonObject = {
     model: target.model,
     max_tokens: Math.max(1, maxTokens),
     ...(system.length === 0 ? {} : { system }),
     messages: messages as unknown as JsonObject[],
-    ...(tools.length === 0 ? {} : { tools, ...encodeToolChoice(request, target, tools, thinks, names, drop) }),
-    ...encodeSampling(request, target, family, thinks, drop),
-    ...encodeStop(request, target, drop),
-    ...(thinking.thinking === undefined ? {} : { thinking: thinking.thinking }),
+    ...(tools.length === 0 ? {} : { tools, ...encodeToolChoice(request, encoding, tools, thinks) }),
+    ...encodeSampling(request, encoding, family, thinks),
+    ...encodeStop(request, encoding),
+    ...(thinking === undefined ? {} : { thinking }),
     ...(Object.keys(outputConfig).length === 0 ? {} : { output_config: outputConfig }),
     ...(request.user === undefined ? {} : { metadata: { user_id: request.user.slice(0, 256) } }),
     ...(request.stream ? { stream: true } : {}),
@@ -52,9 +50,7 @@ export function encodeRequest(request: HubRequest, target: Target): EncodedReque
   return { body, headers: encodeBetas(messages), warnings, toolNames: names.changed }
 }
 
-type Drop = (path: string, reason: string) => void
-
-function encodeTools(request: HubRequest, target: Target, names: ToolNames, drop: Drop): JsonObject[] {
+function encodeTools(request: HubRequest, { target, names, drop }: Encoding): JsonObject[] {
   const tools = new Map<string, JsonObject>() // the last of two tools with one name wins (pitfall K14)
   for (const [index, tool] of request.tools.entries()) {
     if (tool.type === 'function' || tool.type === 'custom') {
@@ -95,9 +91,8 @@ function encodeCustomTool(tool: Extract<Tool, { type: 'custom' }>, name: string)
   }
 }
 
-function encodeToolChoice(
-  request: HubRequest, target: Target, tools: JsonObject[], thinks: boolean, names: ToolNames, drop: Drop,
-): JsonObject {
+function encodeToolChoice(request: HubRequest, encoding: Encoding, tools: JsonObject[], thinks: boolean): JsonObject {
+  const { target, names, drop } = encoding
   const choice = request.toolChoice
   const isOne = request.parallelTools === false && !target.repairs.has('no_parallel_tools')
   const one = isOne ? { disable_parallel_tool_use: true } : {}
@@ -109,14 +104,13 @@ function encodeToolChoice(
     return { tool_choice: { type: 'auto', ...one } }
   }
   if (choice.type === 'required') return { tool_choice: { type: 'any', ...one } }
-  const tool = request.tools.find((candidate) => 'name' in candidate && candidate.name === choice.name)
-  const name = names.toWire(tool !== undefined && 'name' in tool ? tool : choice)
+  const name = toWireName(choice.name, request.tools, encoding) ?? names.toWire(choice)
   if (tools.some((candidate) => candidate['name'] === name)) return { tool_choice: { type: 'tool', name, ...one } }
   drop('tool_choice', `the tool ${choice.name} is not in the list`)
   return auto
 }
 
-function encodeSampling(request: HubRequest, target: Target, family: Family, thinks: boolean, drop: Drop): JsonObject {
+function encodeSampling(request: HubRequest, { target, drop }: Encoding, family: Family, thinks: boolean): JsonObject {
   const refused = family.sampling === 'none' || target.repairs.has('no_sampling')
   let { temperature, topP } = request
   if (temperature !== undefined && (refused || (thinks && temperature !== 1))) {
@@ -132,7 +126,7 @@ function encodeSampling(request: HubRequest, target: Target, family: Family, thi
   return defined({ temperature: temperature && Math.min(1, Math.max(0, temperature)), top_p: topP })
 }
 
-function encodeStop(request: HubRequest, target: Target, drop: Drop): JsonObject {
+function encodeStop(request: HubRequest, { target, drop }: Encoding): JsonObject {
   const words = request.stop.filter((word) => word.trim() !== '') // blank ones are refused
   if (words.length === 0) return {}
   if (!target.repairs.has('no_stop')) return { stop_sequences: words }
@@ -141,7 +135,7 @@ function encodeStop(request: HubRequest, target: Target, drop: Drop): JsonObject
 }
 
 function encodeThinkingWish(
-  request: HubRequest, target: Target, family: Family, maxTokens: number, messages: Message[], drop: Drop,
+  request: HubRequest, { target, drop }: Encoding, family: Family, maxTokens: number, messages: Message[],
 ): { thinking?: JsonObject; effort?: string } {
   const wish = request.thinking
   if (wish === undefined) return {} // never asked for on the user's behalf (pitfall T10)
@@ -183,20 +177,20 @@ function opensWithThinking(messages: Message[]): boolean {
 
 function encodeFormat(
   format: OutputFormat | undefined, target: Target, family: Family, system: JsonObject[],
-): JsonObject {
-  if (format === undefined) return {}
+): JsonObject | undefined {
+  if (format === undefined) return undefined
   if (format.type === 'json_schema' && family.format && !target.repairs.has('no_format')) {
-    return { format: { type: 'json_schema', schema: repairSchema(format.schema, true) } }
+    return { type: 'json_schema', schema: repairSchema(format.schema, true) }
   }
   // lossy: an instruction asks for what other vendors enforce (pitfall B10)
   const schema =
     format.type === 'json_schema' ? ` It must match this JSON Schema: ${JSON.stringify(format.schema)}` : ''
   system.push({ type: 'text', text: `Answer with one JSON object and nothing else, without a code fence.${schema}` })
-  return {}
+  return undefined
 }
 
 /** Prefill goes only to models that take it, and without the trailing blanks that they refuse (pitfall A13). */
-function endInUserTurn(messages: Message[], family: Family, thinks: boolean, drop: Drop): void {
+function endInUserTurn(messages: Message[], family: Family, thinks: boolean, { drop }: Encoding): void {
   const last = messages.at(-1)
   if (last?.role !== 'assistant') return
   if (!family.prefill || thinks) {
@@ -210,16 +204,10 @@ function endInUserTurn(messages: Message[], family: Family, thinks: boolean, dro
 
 /** The last marks are kept: each covers all that stands before it (pitfall C8). */
 function limitCacheMarks(body: JsonObject): void {
-  const marked: JsonObject[] = []
-  const contents = (body['messages'] as unknown as Message[]).map((message) => message.content)
-  for (const list of [body['tools'], body['system'], ...contents]) {
-    for (const block of Array.isArray(list) ? list : []) {
-      if (!isObject(block)) continue
-      for (const part of Array.isArray(block['content']) ? block['content'] : [])
-        if (isObject(part) && part['cache_control'] !== undefined) marked.push(part)
-      if (block['cache_control'] !== undefined) marked.push(block)
-    }
-  }
+  const contents = objectsIn(body['messages']).map((message) => message['content'])
+  const blocks = [body['tools'], body['system'], ...contents].flatMap(objectsIn)
+  const marked = blocks.flatMap((block) => [...objectsIn(block['content']), block])
+    .filter((block) => block['cache_control'] !== undefined)
   for (const block of marked.slice(0, -MAX_CACHE_MARKS)) delete block['cache_control']
 }
 

@@ -5,26 +5,24 @@
  * @module
  */
 import { DarioError } from '../../errors.ts'
-import type { Block, BlockOf, HubRequest, JsonObject, Turn, Warning } from '../../hub/types.ts'
+import type { Block, BlockOf, HubRequest, JsonObject, Turn } from '../../hub/types.ts'
 import type { EncodedRequest, Target } from '../dialect.ts'
-import { createToolNames, shorten } from '../names.ts'
-import type { ToolNames } from '../names.ts'
+import { createEncoding } from '../encoding.ts'
+import type { Encoding } from '../encoding.ts'
+import { shorten } from '../names.ts'
 import { ERROR_PREFIX, encodeAudio, toUrl } from '../openai.ts'
 import { toText } from '../read.ts'
 import { encodeOptions, encodeToolFields, isPlainModel } from './encode-options.ts'
 
-interface Run {
-  target: Target
-  names: ToolNames
-  warnings: Warning[]
+interface Run extends Encoding {
   /** Kind of each call, by its id: an output must be of the same kind. */
   kinds: Map<string, 'function' | 'custom'>
 }
 
 export function encodeRequest(request: HubRequest, target: Target): EncodedRequest {
-  const run: Run = { target, names: createToolNames(), warnings: [], kinds: new Map() }
+  const run: Run = { ...createEncoding(target), kinds: new Map() }
   // First: among equal names, tools keep theirs and history yields.
-  const tools = encodeToolFields(request, target, run.names, run.warnings)
+  const tools = encodeToolFields(request, run)
   const leading = request.turns.findIndex((turn) => turn.role !== 'system')
   const rest = leading === -1 ? request.turns.length : leading
   const instructions = request.turns.slice(0, rest).map((turn) => readText(turn, run)).filter(Boolean).join('\n\n')
@@ -33,7 +31,7 @@ export function encodeRequest(request: HubRequest, target: Target): EncodedReque
     ...(instructions === '' ? {} : { instructions }),
     input: request.turns.slice(rest).flatMap((turn) => encodeTurn(turn, run)),
     ...tools,
-    ...encodeOptions(request, target, run.warnings),
+    ...encodeOptions(request, run),
     store: false,
     stream: request.stream,
   }
@@ -53,7 +51,7 @@ function readText(turn: Turn, run: Run): string {
 }
 
 function drop(run: Run, turn: Turn, reason: string): void {
-  run.warnings.push({ path: turn.path ?? 'input', reason })
+  run.drop(turn.path ?? 'input', reason)
 }
 
 function encodeTurn(turn: Turn, run: Run): JsonObject[] {
