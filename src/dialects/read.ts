@@ -75,8 +75,13 @@ export function parseObject(text: string): JsonObject | undefined {
   }
 }
 
+/** For what only another API, or another backend, could do. */
+export function unsupported(path: string, why: string): never {
+  throw new DarioError('unsupported_across_dialects', `${path}: ${why}`, { path })
+}
+
 function refuse(path: string, wanted: string, value: unknown): never {
-  const found =
-    value === null ? 'null' : value === undefined ? 'missing' : value === '' ? 'empty' : Array.isArray(value) ? 'an array' : typeof value
+  const found = value === null ? 'null' : value === undefined ? 'missing' : value === '' ? 'empty'
+    : Array.isArray(value) ? 'an array' : typeof value
   throw new DarioError('invalid_request', `${path}: must be ${wanted}, it is ${found}`, { path })
 }

@@ -9,7 +9,7 @@ import type { Block, BlockOf, HubRequest, Json, JsonObject, Source, Turn } from 
 import { encodeCache } from '../encoding.ts'
 import type { Encoding } from '../encoding.ts'
 import { toLegal } from '../names.ts'
-import { toText } from '../read.ts'
+import { toText, unsupported } from '../read.ts'
 import { writeInput, writeThinking } from './wire.ts'
 
 export interface Message {
@@ -110,10 +110,7 @@ function encodeMedia(block: BlockOf<'media'>, path: string): JsonObject {
   const isImage = block.kind === 'image' && !(source.type === 'base64' && !source.mediaType.startsWith('image/'))
   if (block.kind === 'audio' || (source.type === 'file' && source.origin !== 'anthropic')) {
     const what = block.kind === 'audio' ? 'sound' : 'a file id of another vendor'
-    throw new DarioError(
-      'unsupported_across_dialects', `${path}: Anthropic models take no ${what}; send text, an image or a PDF`,
-      { path },
-    )
+    unsupported(path, `Anthropic models take no ${what}; send text, an image or a PDF`)
   }
   const wire = encodeSource(source, path)
   if (isImage) return { type: 'image', source: wire }

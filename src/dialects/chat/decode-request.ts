@@ -3,12 +3,11 @@
  * https://platform.openai.com/docs/api-reference/chat/create
  * @module
  */
-import { DarioError } from '../../errors.ts'
 import type { Block, HubRequest, Json, JsonObject, OutputFormat, Turn, Warning } from '../../hub/types.ts'
 import { decodeFormat } from '../openai.ts'
 import {
   arr, defined, given, isObject, num, obj, oneOf, optionalArr, optionalBool, optionalNum, optionalObj, optionalStr,
-  readCache, str,
+  readCache, str, unsupported,
 } from '../read.ts'
 import { decodeContent, decodeToolContent } from './decode-parts.ts'
 import { decodeThinking, decodeToolChoice, decodeTools } from './decode-options.ts'
@@ -26,9 +25,7 @@ const KNOWN = new Set([
 export function decodeRequest(body: JsonObject): { request: HubRequest; warnings: Warning[] } {
   const many = optionalNum(body['n'])
   if (many !== undefined && many > 1) {
-    const advice = `send it ${many} times, or route the model to a Chat backend`
-    const message = `n: this backend gives one answer per request; ${advice}`
-    throw new DarioError('unsupported_across_dialects', message, { path: 'n' })
+    unsupported('n', `this backend gives one answer per request; send it ${many} times, or route the model to a Chat backend`)
   }
   const warnings: Warning[] = []
   const { tools, toolChoice } = decodeToolChoice(body, decodeTools(body))

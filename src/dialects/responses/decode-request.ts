@@ -7,12 +7,12 @@ import { DarioError } from '../../errors.ts'
 import type { Block, HubRequest, Json, JsonObject, Source, Turn, Warning } from '../../hub/types.ts'
 import type { Repair } from '../dialect.ts'
 import { decodeAudio, decodeFormat, readErrorPrefix } from '../openai.ts'
-import { arr, defined, filled, given, isObject, num, obj, oneOf, optionalArr, optionalBool, optionalObj, optionalStr, str } from '../read.ts'
+import {
+  arr, defined, filled, given, isObject, num, obj, oneOf, optionalArr, optionalBool, optionalObj, optionalStr, str,
+  unsupported,
+} from '../read.ts'
 import { decodeThinking, decodeToolChoice, decodeTools } from './decode-options.ts'
 import { isClientItem, readPartsText, readSeal } from './wire.ts'
-
-/** What needs the vendor's own server: no other API can say it. */
-const SERVER_HELD = ['conversation', 'prompt'] as const
 
 /** Fields that have a place in the hub, are answered here, or say nothing to another server; others are lost. */
 const KNOWN = new Set([
@@ -57,22 +57,18 @@ export function decodeRequest(body: JsonObject): { request: HubRequest; warnings
 }
 
 /** What Chat Completions calls by the same name. `metadata` is refused there unless the answer is stored. */
-function readShared(body: JsonObject, text: JsonObject | undefined): { chat?: JsonObject } {
-  const chat: JsonObject = {}
-  if (text?.['verbosity'] != null) chat['verbosity'] = text['verbosity']
-  if (body['prompt_cache_retention'] != null) chat['prompt_cache_retention'] = body['prompt_cache_retention']
-  return Object.keys(chat).length === 0 ? {} : { chat }
+function readShared({ prompt_cache_retention }: JsonObject, text: JsonObject | undefined): { chat?: JsonObject } {
+  const shared = Object.entries({ verbosity: text?.['verbosity'], prompt_cache_retention }).filter(([, value]) => value != null)
+  return shared.length === 0 ? {} : { chat: Object.fromEntries(shared) }
 }
 
+/** What needs the vendor's own server: no other API can say it. */
 function refuseServerHeld(body: JsonObject): void {
-  if (body['background'] === true) {
-    throw new DarioError('unsupported_across_dialects',
-      'background: this model is served by a backend without background mode; send background: false', { path: 'background' })
-  }
-  for (const field of SERVER_HELD) {
-    if (body[field] == null) continue
-    throw new DarioError('unsupported_across_dialects',
-      `${field}: this model is served by a backend that keeps nothing; send the whole input instead`, { path: field })
+  if (body['background'] === true)
+    unsupported('background', 'this model is served by a backend without background mode; send background: false')
+  for (const field of ['conversation', 'prompt'] as const) {
+    if (body[field] != null)
+      unsupported(field, 'this model is served by a backend that keeps nothing; send the whole input instead')
   }
   if (body['previous_response_id'] == null) return
   throw new DarioError('invalid_request',
@@ -89,8 +85,7 @@ function decodeTurns(body: JsonObject): Turn[] {
     if (last?.role === role && role !== 'system') last.blocks.push(...blocks)
     else turns.push({ role, blocks, path })
   }
-  const instructions = optionalStr(body['instructions'])
-  if (instructions !== undefined && instructions !== '') push('system', [{ type: 'text', text: instructions }], 'instructions')
+  push('system', toText(optionalStr(body['instructions']) ?? ''), 'instructions')
   if (typeof body['input'] === 'string') push('user', toText(body['input']), 'input')
   else {
     for (const [index, item] of arr(body['input'], 'input').entries()) {
@@ -120,10 +115,11 @@ function decodeItem(item: JsonObject, path: string, push: Push): void {
     case 'function_call_output':
     case 'custom_tool_call_output': return push('user', decodeOutput(item, path), path)
     case 'additional_tools': return // with the other tools
-    case 'item_reference':
-      throw new DarioError('unsupported_across_dialects',
-        `${path}: dario does not hold the item that this refers to; send the item itself`, { path })
-    default: return push(isClientItem(str(item['type'], `${path}.type`)) ? 'user' : 'assistant', [{ type: 'opaque', origin: 'responses', value: item }], path)
+    case 'item_reference': return unsupported(path, 'dario does not hold the item that this refers to; send the item itself')
+    default: {
+      const role = isClientItem(str(item['type'], `${path}.type`)) ? 'user' : 'assistant'
+      return push(role, [{ type: 'opaque', origin: 'responses', value: item }], path)
+    }
   }
 }
 
@@ -166,9 +162,7 @@ function decodeContent(content: unknown, path: string): Block[] {
 }
 
 /** Kept as an unknown part, one of these would come out again as half an item. */
-const ITEM_TYPES: ReadonlySet<string> = new Set([
-  'message', 'reasoning', 'function_call', 'function_call_output', 'custom_tool_call', 'custom_tool_call_output',
-])
+const ITEM_TYPE = /^(?:message|reasoning|(?:function_call|custom_tool_call)(?:_output)?)$/
 
 function decodePart(part: JsonObject, path: string): Block[] {
   switch (part['type']) {
@@ -190,7 +184,10 @@ function decodePart(part: JsonObject, path: string): Block[] {
     case 'input_audio': return [decodeAudio(part, path, 'mp3')]
     default: {
       const type = str(part['type'], `${path}.type`)
-      if (ITEM_TYPES.has(type)) throw new DarioError('invalid_request', `${path}.type: ${type} is an item of the input, not a part of a message`, { path: `${path}.type` })
+      if (ITEM_TYPE.test(type)) {
+        const message = `${path}.type: ${type} is an item of the input, not a part of a message`
+        throw new DarioError('invalid_request', message, { path: `${path}.type` })
+      }
       return [{ type: 'opaque', origin: 'responses', value: { ...part, type } }]
     }
   }

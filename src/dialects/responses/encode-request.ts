@@ -4,14 +4,13 @@
  * https://platform.openai.com/docs/api-reference/responses/create
  * @module
  */
-import { DarioError } from '../../errors.ts'
 import type { Block, BlockOf, HubRequest, JsonObject, Turn } from '../../hub/types.ts'
 import type { EncodedRequest, Target } from '../dialect.ts'
 import { createEncoding } from '../encoding.ts'
 import type { Encoding } from '../encoding.ts'
 import { shorten } from '../names.ts'
 import { ERROR_PREFIX, encodeAudio, toUrl } from '../openai.ts'
-import { toText } from '../read.ts'
+import { toText, unsupported } from '../read.ts'
 import { encodeOptions, encodeToolFields, isPlainModel } from './encode-options.ts'
 
 interface Run extends Encoding {
@@ -116,8 +115,7 @@ function encodeMedia(block: BlockOf<'media'>, turn: Turn): JsonObject {
   if (source.type === 'file') {
     // I2: a file that vanished would be a wrong answer that looks right. Chat and Responses share one vendor's store.
     if (source.origin === 'anthropic') {
-      throw new DarioError('unsupported_across_dialects',
-        `${turn.path ?? 'messages'}: file ${source.id} is kept by Anthropic; send its content instead`, { path: turn.path })
+      unsupported(turn.path ?? 'messages', `file ${source.id} is kept by Anthropic; send its content instead`)
     }
     return { type: block.kind === 'image' ? 'input_image' : 'input_file', file_id: source.id }
   }
