@@ -9,7 +9,7 @@ import {
   arr, defined, filled, given, isObject, num, obj, oneOf, optionalArr, optionalBool, optionalNum, optionalObj, optionalStr,
   parseObject, readCache, readEffort, str, toText,
 } from '../read.ts'
-import { BILLING_HEADER, readInput, readSource, readThinking } from './wire.ts'
+import { BILLING_HEADER, readInput, readMedia, readThinking } from './wire.ts'
 
 const KNOWN = new Set([
   'model', 'messages', 'system', 'max_tokens', 'stop_sequences', 'temperature', 'top_p', 'tools', 'tool_choice',
@@ -101,9 +101,9 @@ function readBlock(value: Json, path: string): Block[] {
       return [{ type: 'text', text: str(block['text'], `${path}.text`), ...hint }]
     case 'image':
     case 'document': {
-      const source = readSource(obj(block['source'], `${path}.source`), `${path}.source`)
+      const media = readMedia(block['type'], obj(block['source'], `${path}.source`), `${path}.source`)
       const title = block['type'] === 'document' ? { name: optionalStr(block['title']) } : {}
-      return [{ type: 'media', kind: block['type'], source, ...title, ...hint }]
+      return [{ ...media, ...title, ...hint }]
     }
     case 'search_result': {
       const words = [block['title'], block['source'], ...readTexts(block['content'])].filter(Boolean)

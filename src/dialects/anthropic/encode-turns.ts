@@ -9,7 +9,7 @@ import type { Block, BlockOf, HubRequest, Json, JsonObject, Source, Turn } from 
 import { encodeCache } from '../encoding.ts'
 import type { Encoding } from '../encoding.ts'
 import { toLegal } from '../names.ts'
-import { toText, unsupported } from '../read.ts'
+import { defined, toText, unsupported } from '../read.ts'
 import { writeInput, writeThinking } from './wire.ts'
 
 export interface Message {
@@ -105,22 +105,16 @@ function encodeResult(block: BlockOf<'tool_result'>, turn: Turn, encoding: Encod
 }
 
 /** @throws DarioError `unsupported_across_dialects`: an attachment that silently vanished is worse (pitfall I2). */
-function encodeMedia(block: BlockOf<'media'>, path: string): JsonObject {
-  const source = readDataUrl(block.source)
-  const isImage = block.kind === 'image' && !(source.type === 'base64' && !source.mediaType.startsWith('image/'))
-  if (block.kind === 'audio' || (source.type === 'file' && source.origin !== 'anthropic')) {
-    const what = block.kind === 'audio' ? 'sound' : 'a file id of another vendor'
+function encodeMedia({ kind, source, name }: BlockOf<'media'>, path: string): JsonObject {
+  if (kind === 'audio' || (source.type === 'file' && source.origin !== 'anthropic')) {
+    const what = kind === 'audio' ? 'sound' : 'a file id of another vendor'
     unsupported(path, `Anthropic models take no ${what}; send text, an image or a PDF`)
   }
   const wire = encodeSource(source, path)
-  if (isImage) return { type: 'image', source: wire }
-  return { type: 'document', source: wire, ...(block.name === undefined ? {} : { title: block.name }) }
-}
-
-/** Clients put data URLs where a URL may stand. */
-function readDataUrl(source: Source): Source {
-  const parts = source.type === 'url' ? /^data:([^;,]+)[^,]*;base64,(.*)$/s.exec(source.url) : null
-  return parts === null ? source : { type: 'base64', mediaType: parts[1] ?? '', data: parts[2] ?? '' }
+  // What is text, such as an SVG, is no picture here.
+  const isImage = kind === 'image' && wire['type'] !== 'text'
+    && (source.type !== 'base64' || source.mediaType.startsWith('image/'))
+  return isImage ? { type: 'image', source: wire } : defined({ type: 'document', source: wire, title: name })
 }
 
 function encodeSource(source: Source, path: string): JsonObject {

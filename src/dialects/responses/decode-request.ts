@@ -4,9 +4,10 @@
  * @module
  */
 import { DarioError } from '../../errors.ts'
-import type { Block, HubRequest, Json, JsonObject, Source, Turn, Warning } from '../../hub/types.ts'
+import type { Block, BlockOf, HubRequest, Json, JsonObject, Turn, Warning } from '../../hub/types.ts'
 import type { Repair } from '../dialect.ts'
-import { decodeAudio, decodeFormat, readErrorPrefix } from '../openai.ts'
+import { decodeAudio, decodeFile } from '../media.ts'
+import { decodeFormat, readErrorPrefix } from '../openai.ts'
 import {
   arr, defined, filled, given, isObject, num, obj, oneOf, optionalArr, optionalBool, optionalObj, optionalStr, str,
   unsupported,
@@ -172,14 +173,12 @@ function decodePart(part: JsonObject, path: string): Block[] {
     case 'summary_text': return toText(str(part['text'], `${path}.text`))
     case 'refusal': return [{ type: 'refusal', text: str(part['refusal'], `${path}.refusal`) }]
     case 'input_image': {
-      const source = readSource(part['image_url'], part['file_id'], `${path}.image_url`)
-      // I3: a PDF in an image part is a document all the same.
-      const kind = source.type === 'base64' && source.mediaType === 'application/pdf' ? 'document' : 'image'
-      return [defined({ type: 'media', kind, source, detail: optionalStr(part['detail']) })]
+      const media = readMedia(part['image_url'], part['file_id'], `${path}.image_url`, 'image')
+      return [defined({ ...media, detail: optionalStr(part['detail']) })]
     }
     case 'input_file': {
-      const source = readSource(part['file_data'] ?? part['file_url'], part['file_id'], `${path}.file_data`)
-      return [defined({ type: 'media', kind: 'document', source, name: optionalStr(part['filename']) })]
+      const media = readMedia(part['file_data'] ?? part['file_url'], part['file_id'], `${path}.file_data`, 'document')
+      return [defined({ ...media, name: optionalStr(part['filename']) })]
     }
     case 'input_audio': return [decodeAudio(part, path, 'mp3')]
     default: {
@@ -193,14 +192,10 @@ function decodePart(part: JsonObject, path: string): Block[] {
   }
 }
 
-function readSource(value: unknown, fileId: unknown, path: string): Source {
+function readMedia(value: unknown, fileId: unknown, path: string, kind: 'image' | 'document'): BlockOf<'media'> {
   const id = optionalStr(fileId)
-  if (value == null && id !== undefined) return { type: 'file', origin: 'responses', id }
-  const text = filled(value, path)
-  const [, mediaType, data] = /^data:([^;,]*)[^,]*;base64,(.*)$/s.exec(text) ?? []
-  if (mediaType !== undefined && data !== undefined) return { type: 'base64', mediaType: mediaType.toLowerCase(), data }
-  if (/^[a-z][a-z0-9+.-]*:/i.test(text)) return { type: 'url', url: text }
-  return { type: 'base64', mediaType: 'application/pdf', data: text } // bare base64, which some SDKs send as `file_data`
+  if (value == null && id !== undefined) return { type: 'media', kind, source: { type: 'file', origin: 'responses', id } }
+  return decodeFile(filled(value, path), kind)
 }
 
 /**

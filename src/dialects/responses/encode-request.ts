@@ -8,8 +8,9 @@ import type { Block, BlockOf, HubRequest, JsonObject, Turn } from '../../hub/typ
 import type { EncodedRequest, Target } from '../dialect.ts'
 import { createEncoding } from '../encoding.ts'
 import type { Encoding } from '../encoding.ts'
+import { encodeAudio, toUrl } from '../media.ts'
 import { shorten } from '../names.ts'
-import { ERROR_PREFIX, encodeAudio, toUrl } from '../openai.ts'
+import { ERROR_PREFIX } from '../openai.ts'
 import { toText, unsupported } from '../read.ts'
 import { encodeOptions, encodeToolFields, isPlainModel } from './encode-options.ts'
 
