@@ -13,13 +13,13 @@ export interface Encoding {
   target: Target
   names: ToolNames
   warnings: Warning[]
-  /** Says what could not be carried. */
-  drop: (path: string, reason: string) => void
+  /** Says what could not be carried, and gives the nothing that goes in its place. */
+  drop: (path: string, reason: string) => undefined
 }
 
 export function createEncoding(target: Target, maxNameChars?: number): Encoding {
   const warnings: Warning[] = []
-  const drop = (path: string, reason: string): void => void warnings.push({ path, reason })
+  const drop = (path: string, reason: string): undefined => void warnings.push({ path, reason })
   return { target, names: createToolNames(maxNameChars), warnings, drop }
 }
 

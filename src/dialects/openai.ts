@@ -24,6 +24,9 @@ export function readErrorPrefix(content: Block[]): { content: Block[]; isError: 
   return { content: [{ ...first, text: first.text.slice(ERROR_PREFIX.length) }, ...rest], isError: true }
 }
 
+/** A call's input as JSON text: none is the empty object (pitfall K8). */
+export const toArguments = (input: string): string => input.trim() === '' ? '{}' : input
+
 /** Cached tokens are a part of the input here, not in the hub; vendors have many words for them (O1, U2 to U4). */
 export function decodeUsage(value: unknown): Usage | undefined {
   const usage = optionalObj(value) ?? {}

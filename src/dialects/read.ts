@@ -20,6 +20,11 @@ export const optionalArr = (value: unknown): Json[] | undefined => Array.isArray
 /** The objects of a list; what else stands in it is passed over. */
 export const objectsIn = (value: unknown): JsonObject[] => (optionalArr(value) ?? []).filter(isObject)
 
+/** Stop sequences: one, or a list. */
+export function readStops(stop: unknown): string[] {
+  return typeof stop === 'string' ? [stop] : (optionalArr(stop) ?? []).filter((word) => typeof word === 'string')
+}
+
 /** Any JSON as text: `String` throws on an object that has a member `toString`. */
 export const toText = (value: unknown): string => typeof value === 'string' ? value : JSON.stringify(value) ?? 'undefined'
 

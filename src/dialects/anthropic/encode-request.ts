@@ -27,25 +27,25 @@ export function encodeRequest(request: HubRequest, target: Target): EncodedReque
   const { system, messages } = encodeTurns(request, encoding)
   const ceiling = target.maxOutputTokens
   const maxTokens = Math.min(request.maxTokens ?? ceiling ?? family.maxTokens, ceiling ?? Infinity)
-  const { thinking, effort } = encodeThinkingWish(request, encoding, family, maxTokens, messages)
+  const { thinking, effort } = encodeThinkingWish(request, encoding, family, maxTokens, messages) ?? {}
   const thinks = thinking !== undefined && thinking['type'] !== 'disabled'
   const outputConfig = defined({ effort, format: encodeFormat(request.format, target, family, system) })
   endInUserTurn(messages, family, thinks, encoding)
   for (const path of Object.keys(request.extra.chat ?? {})) drop(path, 'Anthropic has no word for this field')
-  const body: JsonObject = {
+  const body: JsonObject = defined({
     model: target.model,
     max_tokens: Math.max(1, maxTokens),
-    ...(system.length === 0 ? {} : { system }),
+    system: system.length === 0 ? undefined : system,
     messages: messages as unknown as JsonObject[],
-    ...(tools.length === 0 ? {} : { tools, ...encodeToolChoice(request, encoding, tools, thinks) }),
+    ...(tools.length === 0 ? {} : { tools, tool_choice: encodeToolChoice(request, encoding, tools, thinks) }),
     ...encodeSampling(request, encoding, family, thinks),
-    ...encodeStop(request, encoding),
-    ...(thinking === undefined ? {} : { thinking }),
-    ...(Object.keys(outputConfig).length === 0 ? {} : { output_config: outputConfig }),
-    ...(request.user === undefined ? {} : { metadata: { user_id: request.user.slice(0, 256) } }),
-    ...(request.stream ? { stream: true } : {}),
+    stop_sequences: encodeStop(request, encoding),
+    thinking,
+    output_config: Object.keys(outputConfig).length === 0 ? undefined : outputConfig,
+    metadata: request.user === undefined ? undefined : { user_id: request.user.slice(0, 256) },
+    stream: request.stream || undefined,
     ...request.extra.anthropic,
-  }
+  })
   limitCacheMarks(body)
   return { body, headers: encodeBetas(messages), warnings, toolNames: names.changed }
 }
@@ -91,23 +91,21 @@ function encodeCustomTool(tool: Extract<Tool, { type: 'custom' }>, name: string)
   }
 }
 
-function encodeToolChoice(request: HubRequest, encoding: Encoding, tools: JsonObject[], thinks: boolean): JsonObject {
+function encodeToolChoice(
+  request: HubRequest, encoding: Encoding, tools: JsonObject[], thinks: boolean,
+): JsonObject | undefined {
   const { target, names, drop } = encoding
   const choice = request.toolChoice
-  const isOne = request.parallelTools === false && !target.repairs.has('no_parallel_tools')
-  const one = isOne ? { disable_parallel_tool_use: true } : {}
-  if (choice?.type === 'none') return { tool_choice: { type: 'none' } } // takes no flag (pitfall B9)
-  const auto = choice === undefined && request.parallelTools !== false ? {} : { tool_choice: { type: 'auto', ...one } }
+  if (choice?.type === 'none') return { type: 'none' } // takes no flag (pitfall B9)
+  const one = request.parallelTools === false && !target.repairs.has('no_parallel_tools') ? { disable_parallel_tool_use: true } : {}
+  const auto = choice === undefined && request.parallelTools !== false ? undefined : { type: 'auto', ...one }
   if (choice === undefined || choice.type === 'auto') return auto
-  if (thinks) {
-    drop('tool_choice', 'a model that thinks cannot be forced to call a tool') // it would be refused (pitfall T9)
-    return { tool_choice: { type: 'auto', ...one } }
-  }
-  if (choice.type === 'required') return { tool_choice: { type: 'any', ...one } }
+  // It would be refused (pitfall T9).
+  if (thinks) return drop('tool_choice', 'a model that thinks cannot be forced to call a tool') ?? auto
+  if (choice.type === 'required') return { type: 'any', ...one }
   const name = toWireName(choice.name, request.tools, encoding) ?? names.toWire(choice)
-  if (tools.some((candidate) => candidate['name'] === name)) return { tool_choice: { type: 'tool', name, ...one } }
-  drop('tool_choice', `the tool ${choice.name} is not in the list`)
-  return auto
+  if (tools.some((candidate) => candidate['name'] === name)) return { type: 'tool', name, ...one }
+  return drop('tool_choice', `the tool ${choice.name} is not in the list`) ?? auto
 }
 
 function encodeSampling(request: HubRequest, { target, drop }: Encoding, family: Family, thinks: boolean): JsonObject {
@@ -126,38 +124,29 @@ function encodeSampling(request: HubRequest, { target, drop }: Encoding, family:
   return defined({ temperature: temperature && Math.min(1, Math.max(0, temperature)), top_p: topP })
 }
 
-function encodeStop(request: HubRequest, { target, drop }: Encoding): JsonObject {
+function encodeStop(request: HubRequest, { target, drop }: Encoding): string[] | undefined {
   const words = request.stop.filter((word) => word.trim() !== '') // blank ones are refused
-  if (words.length === 0) return {}
-  if (!target.repairs.has('no_stop')) return { stop_sequences: words }
-  drop('stop', 'this backend takes no stop sequences')
-  return {}
+  if (words.length === 0) return undefined
+  return target.repairs.has('no_stop') ? drop('stop', 'this backend takes no stop sequences') : words
 }
 
 function encodeThinkingWish(
   request: HubRequest, { target, drop }: Encoding, family: Family, maxTokens: number, messages: Message[],
-): { thinking?: JsonObject; effort?: string } {
+): { thinking: JsonObject; effort?: string } | undefined {
   const wish = request.thinking
-  if (wish === undefined) return {} // never asked for on the user's behalf (pitfall T10)
+  if (wish === undefined) return undefined // never asked for on the user's behalf (pitfall T10)
   // From version 5 on silence may mean thinking; older ones think only when asked, and some refuse the word.
-  if (wish.mode === 'off') return (family.version ?? 0) >= 5 ? { thinking: { type: 'disabled' } } : {}
-  if (target.repairs.has('no_thinking') || family.thinking === 'none') {
-    drop('thinking', 'this model does not think')
-    return {}
-  }
+  if (wish.mode === 'off') return (family.version ?? 0) >= 5 ? { thinking: { type: 'disabled' } } : undefined
+  if (target.repairs.has('no_thinking') || family.thinking === 'none')
+    return drop('thinking', 'this model does not think')
   if (family.thinking === 'adaptive') return encodeAdaptive(wish, family)
   const usual = wish.effort !== undefined ? BUDGETS[wish.effort] : wish.mode === 'on' ? BUDGETS.low : undefined
   const wanted = wish.budget ?? usual
-  if (wanted === undefined) return {} // lossy: these models cannot decide for themselves
+  if (wanted === undefined) return undefined // lossy: these models cannot decide for themselves
   const budget = Math.min(Math.max(wanted, MIN_BUDGET), maxTokens - MIN_BUDGET) // room for the answer (pitfall T8)
-  if (budget < MIN_BUDGET) {
-    drop('thinking', 'max_tokens leaves no room for thinking')
-    return {}
-  }
-  if (!opensWithThinking(messages)) {
-    drop('thinking', 'the tool calls being answered lost the reasoning that led to them') // pitfall T1
-    return {}
-  }
+  if (budget < MIN_BUDGET) return drop('thinking', 'max_tokens leaves no room for thinking')
+  if (!opensWithThinking(messages)) // pitfall T1
+    return drop('thinking', 'the tool calls being answered lost the reasoning that led to them')
   return { thinking: { type: 'enabled', budget_tokens: budget } }
 }
 

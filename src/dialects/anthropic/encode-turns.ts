@@ -55,10 +55,7 @@ function encodeText(block: Block, encoding: Encoding): JsonObject[] {
 
 function encodeBlock(block: Block, turn: Turn, encoding: Encoding): JsonObject[] {
   const path = turn.path ?? 'messages'
-  const drop = (reason: string): JsonObject[] => {
-    encoding.drop(path, reason)
-    return []
-  }
+  const drop = (reason: string): JsonObject[] => encoding.drop(path, reason) ?? []
   switch (block.type) {
     case 'text':
     case 'refusal': // lossy: an earlier refusal is only its words

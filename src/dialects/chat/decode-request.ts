@@ -7,7 +7,7 @@ import type { Block, HubRequest, Json, JsonObject, OutputFormat, Turn, Warning }
 import { decodeFormat } from '../openai.ts'
 import {
   arr, defined, given, isObject, num, obj, oneOf, optionalArr, optionalBool, optionalNum, optionalObj, optionalStr,
-  readCache, str, unsupported,
+  readCache, readStops, str, unsupported,
 } from '../read.ts'
 import { decodeContent, decodeToolContent } from './decode-parts.ts'
 import { decodeThinking, decodeToolChoice, decodeTools } from './decode-options.ts'
@@ -40,7 +40,7 @@ export function decodeRequest(body: JsonObject): { request: HubRequest; warnings
     maxTokens: given(body['max_completion_tokens'], 'max_completion_tokens', num) ?? given(body['max_tokens'], 'max_tokens', num),
     temperature: given(body['temperature'], 'temperature', num),
     topP: given(body['top_p'], 'top_p', num),
-    stop: decodeStop(body['stop']),
+    stop: readStops(body['stop']),
     thinking: decodeThinking(body),
     format: readFormat(optionalObj(body['response_format'])),
     user: optionalStr(body['safety_identifier']) ?? optionalStr(body['user']),
@@ -56,11 +56,6 @@ export function decodeRequest(body: JsonObject): { request: HubRequest; warnings
 function readFormat(format: JsonObject | undefined): OutputFormat | undefined {
   const part = optionalObj(format?.['json_schema']) ?? format
   return decodeFormat(format, part, (schema) => optionalObj(schema) ?? { type: 'object' })
-}
-
-function decodeStop(stop: Json | undefined): string[] {
-  if (typeof stop === 'string') return [stop]
-  return (optionalArr(stop) ?? []).filter((word) => typeof word === 'string')
 }
 
 function decodeMessages(messages: Json[], warnings: Warning[]): Turn[] {

@@ -85,8 +85,7 @@ function encodeToolChoice(
   if (choice?.type !== 'tool') return choice?.type
   const name = toWireName(choice.name, tools, context)
   if (name !== undefined) return { type: 'function', function: { name } }
-  context.drop('tool_choice', `there is no tool ${choice.name.slice(0, 64)} here, so the model chooses`)
-  return undefined
+  return context.drop('tool_choice', `there is no tool ${choice.name.slice(0, 64)} here, so the model chooses`)
 }
 
 function encodeLimits(request: HubRequest, { family, target, drop }: EncodeContext): JsonObject {

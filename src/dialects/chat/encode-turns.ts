@@ -8,7 +8,7 @@ import { encodeCache } from '../encoding.ts'
 import type { Encoding } from '../encoding.ts'
 import { encodeAudio, toUrl } from '../media.ts'
 import { shorten } from '../names.ts'
-import { ERROR_PREFIX } from '../openai.ts'
+import { ERROR_PREFIX, toArguments } from '../openai.ts'
 import { defined, isObject, parseObject } from '../read.ts'
 import type { Family } from './families.ts'
 import type { ChatMessage, ChatPart } from './wire.ts'
@@ -126,8 +126,7 @@ function parseProof(value: string): ChatPart[] {
 
 /** K8: always JSON text. A custom tool's raw text is wrapped as it was declared (R5). */
 function encodeInput(block: BlockOf<'tool_use'>): string {
-  if (block.kind === 'custom') return JSON.stringify({ input: block.input })
-  return block.input.trim() === '' ? '{}' : block.input
+  return block.kind === 'custom' ? JSON.stringify({ input: block.input }) : toArguments(block.input)
 }
 
 /** R19: OpenAI takes call ids of 40 characters, Mistral exactly nine letters and digits. Same id in, same id out. */

@@ -19,6 +19,12 @@ export function createThinkSplitter(): ThinkSplitter {
   let state: 'start' | 'inside' | 'after' | 'text' = 'start'
   let held = ''
 
+  function take(kind: Piece['kind'], length: number): Piece[] {
+    const text = held.slice(0, length)
+    held = held.slice(length)
+    return text === '' ? [] : [{ kind, text }]
+  }
+
   function push(text: string): Piece[] {
     if (state === 'text') return [{ kind: 'text', text }]
     held += text
@@ -28,36 +34,24 @@ export function createThinkSplitter(): ThinkSplitter {
       state = held.startsWith(OPEN) ? 'inside' : 'text'
       if (state === 'inside') held = held.slice(OPEN.length)
     }
-    if (state === 'inside') pieces.push(...takeThought())
-    if (state === 'after') {
-      held = held.trimStart() // the blank line between the tag and the answer belongs to neither
-      if (held !== '') state = 'text'
+    if (state === 'inside') {
+      const close = held.indexOf(CLOSE)
+      pieces.push(...take('thinking', close === -1 ? held.length - partialClose(held) : close))
+      if (close === -1) return pieces
+      held = held.slice(CLOSE.length)
+      state = 'after'
     }
-    if (state === 'text') pieces.push({ kind: 'text', text: take(held.length) })
-    return pieces.filter((piece) => piece.text !== '')
-  }
-
-  function takeThought(): Piece[] {
-    const close = held.indexOf(CLOSE)
-    if (close === -1) return [{ kind: 'thinking', text: take(held.length - partialClose(held)) }]
-    const thought = take(close)
-    held = held.slice(CLOSE.length)
-    state = 'after'
-    return [{ kind: 'thinking', text: thought }]
-  }
-
-  function take(length: number): string {
-    const taken = held.slice(0, length)
-    held = held.slice(length)
-    return taken
+    if (state === 'after') held = held.trimStart() // the blank line between the tag and the answer belongs to neither
+    if (held !== '') state = 'text'
+    return [...pieces, ...take('text', held.length)]
   }
 
   return {
     push,
     flush() {
-      const kind = state === 'inside' ? 'thinking' : 'text'
+      const pieces = take(state === 'inside' ? 'thinking' : 'text', held.length)
       state = 'text'
-      return held === '' ? [] : [{ kind, text: take(held.length) }]
+      return pieces
     },
   }
 }

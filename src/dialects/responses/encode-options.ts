@@ -50,9 +50,9 @@ export function encodeOptions(request: HubRequest, encoding: Encoding): JsonObje
   if (Object.keys(text).length > 0) body['text'] = text
   const cacheKey = request.cacheKey ?? target.session
   if (cacheKey !== undefined) body['prompt_cache_key'] = shorten(cacheKey) // C7
-  const user = optionalStr(chat['safety_identifier']) ?? request.user
   // `user` is the older name, which compatible servers know.
-  if (user !== undefined) body[target.host === 'api.openai.com' ? 'safety_identifier' : 'user'] = shorten(user)
+  const user = target.host === 'api.openai.com' ? 'safety_identifier' : 'user'
+  if (request.user !== undefined) body[user] = shorten(request.user)
   warnOfRest(request, encoding)
   return body
 }
@@ -90,7 +90,7 @@ function encodeFormat(format: OutputFormat | undefined, target: Target): JsonObj
 
 /** A11: nothing unknown travels, and nothing is lost unsaid. */
 function warnOfRest({ extra }: HubRequest, { drop }: Encoding): void {
-  const known = [...SHARED_WITH_CHAT, 'verbosity', 'safety_identifier', 'store']
+  const known = [...SHARED_WITH_CHAT, 'verbosity', 'store']
   for (const field of Object.keys(extra.chat ?? {})) {
     if (!known.includes(field)) drop(field, 'OpenAI Responses has no such field')
   }
@@ -134,12 +134,10 @@ function encodeTool(tool: Tool, path: string, { target, names, drop }: Encoding)
     case 'web_search':
       if (tool.origin === 'responses') return tool.value
       if (target.host === 'api.openai.com') return encodeWebSearch(tool.value)
-      drop(path, 'this backend is not known to search the web') // A12, R15
-      return undefined
+      return drop(path, 'this backend is not known to search the web') // A12, R15
     case 'opaque':
       if (tool.origin === 'responses') return tool.value
-      drop(path, `only ${tool.origin} can run the tool ${toText(tool.value['type'])}`)
-      return undefined
+      return drop(path, `only ${tool.origin} can run the tool ${toText(tool.value['type'])}`)
     default: return tool satisfies never
   }
 }
@@ -168,6 +166,5 @@ function encodeToolChoice(
   if (sent !== undefined) return { type: sent['type'], name }
   const search = tools.find((tool) => tool['type'] === 'web_search')
   if (choice.name === 'web_search' && search !== undefined) return { type: 'web_search' }
-  encoding.drop('tool_choice', `the tool ${choice.name} is not sent, so it cannot be forced`)
-  return 'auto'
+  return encoding.drop('tool_choice', `the tool ${choice.name} is not sent, so it cannot be forced`) ?? 'auto'
 }

@@ -10,7 +10,7 @@ import { createEncoding } from '../encoding.ts'
 import type { Encoding } from '../encoding.ts'
 import { encodeAudio, toUrl } from '../media.ts'
 import { shorten } from '../names.ts'
-import { ERROR_PREFIX } from '../openai.ts'
+import { ERROR_PREFIX, toArguments } from '../openai.ts'
 import { toText, unsupported } from '../read.ts'
 import { encodeOptions, encodeToolFields, isPlainModel } from './encode-options.ts'
 
@@ -50,8 +50,8 @@ function readText(turn: Turn, run: Run): string {
   return text.join('\n\n')
 }
 
-function drop(run: Run, turn: Turn, reason: string): void {
-  run.drop(turn.path ?? 'input', reason)
+function drop(run: Run, turn: Turn, reason: string): [] {
+  return run.drop(turn.path ?? 'input', reason) ?? []
 }
 
 function encodeTurn(turn: Turn, run: Run): JsonObject[] {
@@ -100,11 +100,8 @@ function encodePart(block: Block, turn: Turn, run: Run): JsonObject[] {
     case 'media': return [encodeMedia(block, turn)]
     case 'opaque':
       if (block.origin === 'responses') return [block.value]
-      drop(run, turn, `a ${toText(block.value['type'])} block means something to ${block.origin} only`)
-      return []
-    default:
-      drop(run, turn, `a ${block.type} block cannot stand here`)
-      return []
+      return drop(run, turn, `a ${toText(block.value['type'])} block means something to ${block.origin} only`)
+    default: return drop(run, turn, `a ${block.type} block cannot stand here`)
   }
 }
 
@@ -162,7 +159,7 @@ function encodeCall(block: BlockOf<'tool_use'>, run: Run): JsonObject {
   run.kinds.set(block.id, kind)
   const shared = { call_id: shorten(block.id), name: run.names.toWire(block) }
   if (kind === 'custom') return { type: 'custom_tool_call', ...shared, input: block.input }
-  return { type: 'function_call', ...shared, arguments: block.input.trim() === '' ? '{}' : block.input }
+  return { type: 'function_call', ...shared, arguments: toArguments(block.input) }
 }
 
 /** Ids are left out: the backend stores nothing, and would refuse an id that it never kept (pitfall R17). */
@@ -176,6 +173,5 @@ function encodeThinking(block: BlockOf<'thinking'>, turn: Turn, run: Run): JsonO
   }
   // lossy: thought without this API's own proof is never shown to it, nor pasted into the answer (pitfalls A8, T2)
   const whose = block.seal === undefined ? 'has no proof' : `is sealed by ${block.seal.origin}`
-  drop(run, turn, `earlier reasoning ${whose}: it is left out`)
-  return []
+  return drop(run, turn, `earlier reasoning ${whose}: it is left out`)
 }
