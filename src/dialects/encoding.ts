@@ -1,11 +1,10 @@
 /**
- * What encoders of requests have in common, whatever API they write.
+ * What encoders of requests have in common: names and ids cut to a vendor's limit, always the same way, so that a prompt
+ * cache and a history stay stable; the way back from such a name; cache marks; and what is dropped.
  * @module
  */
-import type { CacheHint, JsonObject, Tool, Warning } from '../hub/types.ts'
-import type { Target } from './dialect.ts'
-import { createToolNames } from './names.ts'
-import type { ToolNames } from './names.ts'
+import type { BlockOf, CacheHint, JsonObject, Tool, ToolKind, Warning } from '../hub/types.ts'
+import type { DecodeContext, Target, ToolIdentity } from './dialect.ts'
 import { defined } from './read.ts'
 
 /** One request on its way into a dialect: what every step needs. */
@@ -32,4 +31,74 @@ export function encodeCache(cache: CacheHint | undefined, { repairs }: Target): 
 export function toWireName(name: string, tools: readonly Tool[], { names }: Encoding): string | undefined {
   const tool = tools.find((one) => 'name' in one && one.name === name)
   return tool !== undefined && 'name' in tool ? names.toWire(tool) : undefined
+}
+
+/** OpenAI's limit for tool names, call ids, `prompt_cache_key` and `safety_identifier`, in characters. */
+const MOST = 64
+
+/** Two FNV-1a passes: dialects have no access to `node:crypto`, and nothing here is a secret. */
+function hash(text: string): string {
+  let low = 0x811c9dc5
+  let high = 0x9dc5811c
+  for (let index = 0; index < text.length; index++) {
+    const code = text.charCodeAt(index)
+    low = Math.imul(low ^ code, 0x01000193)
+    high = Math.imul(high ^ (code + 0x55), 0x01000193)
+  }
+  return [low, high].map((half) => (half >>> 0).toString(36)).join('')
+}
+
+/** The text itself when it fits, else its head and a hash of all of it (pitfalls R19, C7). */
+export function shorten(text: string, most: number = MOST): string {
+  if (text.length <= most) return text
+  const mark = hash(text)
+  return `${text.slice(0, most - mark.length - 1)}_${mark}`
+}
+
+/** The block of a call that came by its wire name, as the client knows the tool. */
+export function toToolUse(
+  { toolNames }: DecodeContext, id: string, wireName: string, kind?: ToolKind, namespace?: string,
+): BlockOf<'tool_use'> {
+  const known = toolNames.get(wireName)
+  return defined({
+    type: 'tool_use', id, name: known?.name ?? wireName, input: '',
+    kind: known?.kind === 'custom' ? 'custom' : kind,
+    namespace: known === undefined ? namespace : known.namespace,
+  })
+}
+
+/** Letters, digits, `_` and `-`; what is changed ends in a hash of the original: `a.b` and `a/b` stay apart. */
+export function toLegal(text: string, most: number): string {
+  const legal = text.replace(/[^A-Za-z0-9_-]/g, '_')
+  return legal === text && text !== '' && text.length <= most ? text : `${legal.slice(0, most - 15)}_${hash(text)}`
+}
+
+export interface ToolNames {
+  /** The name to send for a tool that the client knows by this identity. */
+  toWire(tool: { name: string; namespace?: string | undefined; kind?: 'function' | 'custom' | undefined }): string
+  /** Names that had to be changed, and custom tools under any name, by the name that was sent. */
+  readonly changed: ReadonlyMap<string, ToolIdentity>
+}
+
+/** Legal names of at most `most` characters, unique within a request (pitfalls K1, K2, R6). */
+export function createToolNames(most: number = MOST): ToolNames {
+  const sent = new Map<string, string>()
+  const changed = new Map<string, ToolIdentity>()
+  const taken = new Set<string>()
+  return {
+    changed,
+    toWire(tool) {
+      const { name, namespace, kind = 'function' } = tool
+      const key = JSON.stringify([namespace, name])
+      const known = sent.get(key)
+      let wire = known ?? toLegal(namespace === undefined ? name : `${namespace}__${name}`, most)
+      while (known === undefined && taken.has(wire)) wire = `${wire.slice(0, most - 15)}_${hash(key + wire)}`
+      if (kind === 'custom' || (known === undefined && wire !== name)) {
+        changed.set(wire, { name, kind, ...(kind === 'custom' || 'namespace' in tool ? { namespace } : {}) })
+      }
+      taken.add(wire)
+      sent.set(key, wire)
+      return wire
+    },
+  }
 }

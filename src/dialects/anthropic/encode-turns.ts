@@ -6,9 +6,8 @@
  */
 import { DarioError } from '../../errors.ts'
 import type { Block, BlockOf, HubRequest, Json, JsonObject, Source, Turn } from '../../hub/types.ts'
-import { encodeCache } from '../encoding.ts'
+import { encodeCache, toLegal } from '../encoding.ts'
 import type { Encoding } from '../encoding.ts'
-import { toLegal } from '../names.ts'
 import { defined, toText, unsupported } from '../read.ts'
 import { writeInput, writeThinking } from './wire.ts'
 

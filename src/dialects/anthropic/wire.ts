@@ -6,7 +6,7 @@
 import type { Block, BlockOf, Json, JsonObject, Seal, Source, StopReason, Usage } from '../../hub/types.ts'
 import { packSeal, unpackSeal } from '../../hub/seal.ts'
 import { decodeUrl } from '../media.ts'
-import { defined, filled, isObject, optionalArr, optionalNum, optionalObj, optionalStr, parseObject, str } from '../read.ts'
+import { defined, filled, objectsIn, optionalNum, optionalObj, optionalStr, parseObject, str } from '../read.ts'
 
 /** The per-request line that Claude Code puts at the head of its system prompt, for Anthropic only. */
 export const BILLING_HEADER = 'x-anthropic-billing-header:'
@@ -71,7 +71,7 @@ function readSource(value: JsonObject, path: string): Source {
 
 function joinTexts(content: Json | undefined): string {
   if (typeof content === 'string') return content
-  return (optionalArr(content) ?? []).filter(isObject).flatMap((block) => optionalStr(block['text']) ?? []).join('\n')
+  return objectsIn(content).flatMap((block) => optionalStr(block['text']) ?? []).join('\n')
 }
 
 /** Snapshots, not increments: a member that is absent says nothing (pitfalls U1, O10). */

@@ -5,7 +5,7 @@
 import type { Block, BlockOf, Json, JsonObject } from '../../hub/types.ts'
 import { decodeAudio, decodeFile, decodeUrl } from '../media.ts'
 import { readErrorPrefix } from '../openai.ts'
-import { arr, defined, filled, isObject, obj, optionalArr, optionalObj, optionalStr, readCache, str } from '../read.ts'
+import { arr, defined, filled, isObject, obj, objectsIn, optionalObj, optionalStr, readCache, str } from '../read.ts'
 
 export function decodeContent(content: Json | undefined, path: string): Block[] {
   if (content === undefined || content === null) return []
@@ -59,7 +59,7 @@ function decodeObjectPart(part: JsonObject, path: string): Block {
 /** Text that is a string or a list of text parts. */
 export function readText(value: Json | undefined): string {
   if (typeof value === 'string') return value
-  return (optionalArr(value) ?? []).filter(isObject).map((part) => optionalStr(part['text']) ?? '').join('')
+  return objectsIn(value).map((part) => optionalStr(part['text']) ?? '').join('')
 }
 
 function readFile(file: JsonObject, path: string): Block {

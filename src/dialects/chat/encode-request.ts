@@ -5,8 +5,7 @@
  */
 import type { HubRequest, JsonObject, Thinking, Tool, ToolChoice } from '../../hub/types.ts'
 import type { EncodedRequest, Repair, Target } from '../dialect.ts'
-import { createEncoding, toWireName } from '../encoding.ts'
-import { shorten } from '../names.ts'
+import { createEncoding, shorten, toWireName } from '../encoding.ts'
 import { encodeSchema, toEffort, toTier } from '../openai.ts'
 import { defined, isObject, optionalArr } from '../read.ts'
 import { repairToolSchema } from '../schema.ts'

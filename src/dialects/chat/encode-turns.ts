@@ -4,10 +4,9 @@
  * @module
  */
 import type { Block, BlockOf, CacheHint, JsonObject, Turn } from '../../hub/types.ts'
-import { encodeCache } from '../encoding.ts'
+import { encodeCache, shorten } from '../encoding.ts'
 import type { Encoding } from '../encoding.ts'
 import { encodeAudio, toUrl } from '../media.ts'
-import { shorten } from '../names.ts'
 import { ERROR_PREFIX, toArguments } from '../openai.ts'
 import { defined, isObject, parseObject } from '../read.ts'
 import type { Family } from './families.ts'

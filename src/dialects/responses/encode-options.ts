@@ -6,9 +6,8 @@
  */
 import type { HubRequest, JsonObject, OutputFormat, Thinking, Tool } from '../../hub/types.ts'
 import type { Target } from '../dialect.ts'
-import { toWireName } from '../encoding.ts'
+import { shorten, toWireName } from '../encoding.ts'
 import type { Encoding } from '../encoding.ts'
-import { shorten } from '../names.ts'
 import { encodeSchema, hasXhigh, toEffort, toTier } from '../openai.ts'
 import { defined, optionalObj, optionalStr, toText } from '../read.ts'
 import { repairToolSchema } from '../schema.ts'

@@ -6,10 +6,9 @@
  */
 import type { Block, BlockOf, HubRequest, JsonObject, Turn } from '../../hub/types.ts'
 import type { EncodedRequest, Target } from '../dialect.ts'
-import { createEncoding } from '../encoding.ts'
+import { createEncoding, shorten } from '../encoding.ts'
 import type { Encoding } from '../encoding.ts'
 import { encodeAudio, toUrl } from '../media.ts'
-import { shorten } from '../names.ts'
 import { ERROR_PREFIX, toArguments } from '../openai.ts'
 import { toText, unsupported } from '../read.ts'
 import { encodeOptions, encodeToolFields, isPlainModel } from './encode-options.ts'
