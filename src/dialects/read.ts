@@ -25,6 +25,11 @@ export function readStops(stop: unknown): string[] {
   return typeof stop === 'string' ? [stop] : (optionalArr(stop) ?? []).filter((word) => typeof word === 'string')
 }
 
+/** Text that is a string, or a list of parts with text in them. */
+export function joinTexts(value: unknown, separator: string): string {
+  return optionalStr(value) ?? objectsIn(value).map((part) => optionalStr(part['text'])).filter(Boolean).join(separator)
+}
+
 /** Any JSON as text: `String` throws on an object that has a member `toString`. */
 export const toText = (value: unknown): string => typeof value === 'string' ? value : JSON.stringify(value) ?? 'undefined'
 

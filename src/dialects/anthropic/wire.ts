@@ -6,7 +6,7 @@
 import type { Block, BlockOf, Json, JsonObject, Seal, Source, StopReason, Usage } from '../../hub/types.ts'
 import { packSeal, unpackSeal } from '../../hub/seal.ts'
 import { decodeUrl } from '../media.ts'
-import { defined, filled, objectsIn, optionalNum, optionalObj, optionalStr, parseObject, str } from '../read.ts'
+import { defined, filled, joinTexts, optionalNum, optionalObj, optionalStr, parseObject, str } from '../read.ts'
 
 /** The per-request line that Claude Code puts at the head of its system prompt, for Anthropic only. */
 export const BILLING_HEADER = 'x-anthropic-billing-header:'
@@ -60,18 +60,12 @@ function readSource(value: JsonObject, path: string): Source {
       return { type: 'base64', mediaType, data: filled(value['data'], `${path}.data`) }
     }
     case 'file': return { type: 'file', origin: 'anthropic', id: str(value['file_id'], `${path}.file_id`) }
-    case 'content':
-      return { type: 'text', mediaType: 'text/plain', text: joinTexts(value['content']) }
+    case 'content': return { type: 'text', mediaType: 'text/plain', text: joinTexts(value['content'], '\n') }
     default: {
       const mediaType = optionalStr(value['media_type']) ?? 'text/plain'
       return { type: 'text', mediaType, text: str(value['data'], `${path}.data`) }
     }
   }
-}
-
-function joinTexts(content: Json | undefined): string {
-  if (typeof content === 'string') return content
-  return objectsIn(content).flatMap((block) => optionalStr(block['text']) ?? []).join('\n')
 }
 
 /** Snapshots, not increments: a member that is absent says nothing (pitfalls U1, O10). */

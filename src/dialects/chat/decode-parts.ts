@@ -5,7 +5,7 @@
 import type { Block, BlockOf, Json, JsonObject } from '../../hub/types.ts'
 import { decodeAudio, decodeFile, decodeUrl } from '../media.ts'
 import { readErrorPrefix } from '../openai.ts'
-import { arr, defined, filled, isObject, obj, objectsIn, optionalObj, optionalStr, readCache, str } from '../read.ts'
+import { arr, defined, filled, isObject, joinTexts, obj, optionalObj, optionalStr, readCache, str } from '../read.ts'
 
 export function decodeContent(content: Json | undefined, path: string): Block[] {
   if (content === undefined || content === null) return []
@@ -41,7 +41,7 @@ function decodeObjectPart(part: JsonObject, path: string): Block {
     case 'input_text':
     case 'output_text': return { type: 'text', text: str(part['text'] ?? '', `${path}.text`) }
     case 'refusal': return { type: 'refusal', text: str(part['refusal'] ?? '', `${path}.refusal`) }
-    case 'thinking': return { type: 'thinking', text: readText(part['thinking']) } // Mistral
+    case 'thinking': return { type: 'thinking', text: joinTexts(part['thinking'], '') } // Mistral
     case 'image_url': {
       const image = optionalObj(part['image_url'])
       const [value, of] = image === undefined ? [part['image_url'], ''] : [image['url'], '.url']
@@ -54,12 +54,6 @@ function decodeObjectPart(part: JsonObject, path: string): Block {
       str(part['type'], `${path}.type`)
       return { type: 'opaque', origin: 'chat', value: part }
   }
-}
-
-/** Text that is a string or a list of text parts. */
-export function readText(value: Json | undefined): string {
-  if (typeof value === 'string') return value
-  return objectsIn(value).map((part) => optionalStr(part['text']) ?? '').join('')
 }
 
 function readFile(file: JsonObject, path: string): Block {

@@ -7,9 +7,8 @@ import { DarioError } from '../../errors.ts'
 import type { HubEvent, Json, JsonObject, Seal, Usage } from '../../hub/types.ts'
 import type { SseEvent } from '../../sse.ts'
 import type { DecodeContext, StreamDecoder } from '../dialect.ts'
-import { isObject, objectsIn, optionalArr, optionalObj, optionalStr, parseObject } from '../read.ts'
+import { isObject, joinTexts, objectsIn, optionalArr, optionalObj, optionalStr, parseObject } from '../read.ts'
 import { createCallDecoder } from './decode-calls.ts'
-import { readText } from './decode-parts.ts'
 import { decodeErrorObject } from './error.ts'
 import { createDetailCollector, createThinkSplitter } from './reasoning.ts'
 import { decodeFinishReason, readUsage } from './wire.ts'
@@ -105,7 +104,7 @@ function createAnswerDecoder(context: DecodeContext): AnswerDecoder {
       return content === '' ? [] : think.push(content).flatMap((piece) => prose(piece.kind, piece.text))
     }
     return objectsIn(content).flatMap((part) => {
-      if (part['type'] === 'thinking') return prose('thinking', readText(part['thinking'])) // Mistral
+      if (part['type'] === 'thinking') return prose('thinking', joinTexts(part['thinking'], '')) // Mistral
       if (part['type'] === 'refusal') return prose('refusal', optionalStr(part['refusal']) ?? '')
       return prose('text', optionalStr(part['text']) ?? '') // lossy: images and audio in answers have no block here
     })

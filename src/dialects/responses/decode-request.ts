@@ -13,7 +13,7 @@ import {
   unsupported,
 } from '../read.ts'
 import { decodeThinking, decodeToolChoice, decodeTools } from './decode-options.ts'
-import { isClientItem, readPartsText, readSeal } from './wire.ts'
+import { isClientItem, readSeal, readThought } from './wire.ts'
 
 /** Fields that have a place in the hub, are answered here, or say nothing to another server; others are lost. */
 const KNOWN = new Set([
@@ -145,7 +145,7 @@ function decodeOutput(item: JsonObject, path: string): Block[] {
 }
 
 function decodeReasoning(item: JsonObject): Block[] {
-  const text = readPartsText(item['summary'], '\n\n') || readPartsText(item['content'], '')
+  const text = readThought(item)
   const seal = readSeal(item)
   if (seal === undefined) return text === '' ? [] : [{ type: 'thinking', text }]
   // An empty summary part marks thought that was hidden, none at all thought that never had words.

@@ -12,7 +12,7 @@ import { toToolUse } from '../encoding.ts'
 import { decodeUsage } from '../openai.ts'
 import { isObject, optionalArr, optionalNum, optionalObj, optionalStr, parseObject } from '../read.ts'
 import { decodeFailure } from './error.ts'
-import { decodeStop, readPartsText, readSeal } from './wire.ts'
+import { decodeStop, readThought, readSeal } from './wire.ts'
 
 /** A hub block that an item or one of its parts has become. */
 interface Piece {
@@ -144,8 +144,7 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder & { f
   }
 
   function finishReasoning(item: Item): void {
-    const text = readPartsText(item.value['summary'], '\n\n') || readPartsText(item.value['content'], '')
-    if (!item.pieces.has('thinking')) think(item, 'whole', text)
+    if (!item.pieces.has('thinking')) think(item, 'whole', readThought(item.value))
     const seal = readSeal(item.value)
     const piece = item.pieces.get('thinking')
     if (seal === undefined) return

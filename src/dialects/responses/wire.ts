@@ -9,7 +9,7 @@ import { unpackSeal } from '../../hub/seal.ts'
 import type { BlockOf, Json, JsonObject, Seal, StopReason, Usage } from '../../hub/types.ts'
 import { encodeSse } from '../../sse.ts'
 import type { ReplyContext } from '../dialect.ts'
-import { defined, isObject, optionalObj, optionalStr } from '../read.ts'
+import { defined, joinTexts, optionalObj, optionalStr } from '../read.ts'
 
 /** Items that the client's side puts into the input; every other item of a server tool is part of an answer. */
 export const isClientItem = (type: string): boolean => type.endsWith('_output') || type === 'mcp_approval_response'
@@ -63,10 +63,9 @@ const FAILURE: Partial<Record<DarioError['code'], string>> = {
   unsupported_across_dialects: 'invalid_prompt',
 }
 
-/** Text of content parts, whatever their kind; a part without text is nothing. */
-export function readPartsText(parts: unknown, separator: string): string {
-  if (!Array.isArray(parts)) return ''
-  return parts.map((part) => isObject(part) ? optionalStr(part['text']) ?? '' : '').filter(Boolean).join(separator)
+/** The words of a reasoning item: its summary, else the thought itself. */
+export function readThought(item: JsonObject): string {
+  return joinTexts(item['summary'], '\n\n') || joinTexts(item['content'], '')
 }
 
 /** Proof of a reasoning item: this API's own, or another vendor's that travelled in its place. */
