@@ -34,36 +34,33 @@ const TIERS: readonly string[] = ['auto', 'default', 'flex', 'priority']
 export function encodeOptions(request: HubRequest, encoding: Encoding): JsonObject {
   const { target } = encoding
   const chat = request.extra.chat ?? {}
-  const body: JsonObject = {}
-  for (const field of SHARED_WITH_CHAT) if (chat[field] != null) body[field] = chat[field]
   const tier = toTier(request.serviceTier)
-  if (tier !== undefined && TIERS.includes(tier)) body['service_tier'] = tier
-  if (request.maxTokens !== undefined) {
-    body['max_output_tokens'] = Math.max(LEAST_OUTPUT, Math.min(request.maxTokens, target.maxOutputTokens ?? Infinity))
-  }
-  encodeSampling(request, encoding, body)
-  const reasoning = encodeThinking(request.thinking, target)
-  if (reasoning !== undefined) body['reasoning'] = reasoning
+  const most = request.maxTokens && Math.min(request.maxTokens, target.maxOutputTokens ?? Infinity)
+  const sampling = encodeSampling(request, encoding)
   const format = target.repairs.has('no_format') ? undefined : encodeFormat(request.format, target)
   const text = defined({ format, verbosity: optionalStr(chat['verbosity']) })
-  if (Object.keys(text).length > 0) body['text'] = text
   const cacheKey = request.cacheKey ?? target.session
-  if (cacheKey !== undefined) body['prompt_cache_key'] = shorten(cacheKey) // C7
   // `user` is the older name, which compatible servers know.
   const user = target.host === 'api.openai.com' ? 'safety_identifier' : 'user'
-  if (request.user !== undefined) body[user] = shorten(request.user)
   warnOfRest(request, encoding)
-  return body
+  return defined({
+    ...Object.fromEntries(SHARED_WITH_CHAT.map((field) => [field, chat[field] ?? undefined])),
+    service_tier: TIERS.find((known) => known === tier),
+    max_output_tokens: most === undefined ? undefined : Math.max(LEAST_OUTPUT, most),
+    ...sampling,
+    reasoning: encodeThinking(request.thinking, target),
+    text: Object.keys(text).length === 0 ? undefined : text,
+    prompt_cache_key: cacheKey === undefined ? undefined : shorten(cacheKey), // C7
+    [user]: request.user === undefined ? undefined : shorten(request.user),
+  })
 }
 
-function encodeSampling(request: HubRequest, { target, drop }: Encoding, body: JsonObject): void {
+function encodeSampling(request: HubRequest, { target, drop }: Encoding): JsonObject {
   const refused = target.repairs.has('no_sampling') || isReasoningModel(target.model) // A6
-  for (const [name, value] of [['temperature', request.temperature], ['top_p', request.topP]] as const) {
-    if (value === undefined) continue
-    if (!refused) body[name] = value
-    else if (value !== 1) drop(name, 'models that reason refuse it')
-  }
-  if (request.stop.length > 0) drop('stop', 'OpenAI Responses has no stop sequences')
+  const sampling = defined({ temperature: request.temperature, top_p: request.topP })
+  if (!refused) return sampling
+  for (const [name, value] of Object.entries(sampling)) if (value !== 1) drop(name, 'models that reason refuse it')
+  return {}
 }
 
 /** Never more effort than was asked for (pitfall T10), and nothing to models that refuse the word. */
@@ -88,7 +85,8 @@ function encodeFormat(format: OutputFormat | undefined, target: Target): JsonObj
 }
 
 /** A11: nothing unknown travels, and nothing is lost unsaid. */
-function warnOfRest({ extra }: HubRequest, { drop }: Encoding): void {
+function warnOfRest({ stop, extra }: HubRequest, { drop }: Encoding): void {
+  if (stop.length > 0) drop('stop', 'OpenAI Responses has no stop sequences')
   const known = [...SHARED_WITH_CHAT, 'verbosity', 'store']
   for (const field of Object.keys(extra.chat ?? {})) {
     if (!known.includes(field)) drop(field, 'OpenAI Responses has no such field')
