@@ -171,9 +171,8 @@ function createBuilder(context: ReplyContext, emit: Emit): (event: HubEvent) => 
     if (done !== message && done.openParts === 0) finishMessage(done, 'completed')
   }
 
-  function finishMessage({ where, content }: Message, status: string): void {
+  const finishMessage = ({ where, content }: Message, status: string): void =>
     finish(where, encodeMessage(where['item_id'], content, status))
-  }
 
   function closeThought(block: Thought): void {
     const { text, where, seal } = block
