@@ -36,10 +36,10 @@ export function decodeFile(data: string, kind: Media['kind']): Media {
   return decodeUrl(/^[a-z][a-z0-9+.-]*:/i.test(data) ? data : `data:application/pdf;base64,${data}`, kind)
 }
 
-export function decodeAudio(part: JsonObject, path: string, mp3 = 'mpeg'): Media {
+export function decodeAudio(part: JsonObject, path: string): Media {
   const audio = obj(part['input_audio'], `${path}.input_audio`)
   const format = optionalStr(audio['format']) ?? 'wav'
-  const mediaType = `audio/${format === 'mp3' ? mp3 : format}`
+  const mediaType = `audio/${format === 'mp3' ? 'mpeg' : format}`
   const data = filled(audio['data'], `${path}.input_audio.data`)
   return { type: 'media', kind: 'audio', source: { type: 'base64', mediaType, data } }
 }

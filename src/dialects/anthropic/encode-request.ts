@@ -97,7 +97,8 @@ function encodeToolChoice(
   const { target, names, drop } = encoding
   const choice = request.toolChoice
   if (choice?.type === 'none') return { type: 'none' } // takes no flag (pitfall B9)
-  const one = request.parallelTools === false && !target.repairs.has('no_parallel_tools') ? { disable_parallel_tool_use: true } : {}
+  const isOne = request.parallelTools === false && !target.repairs.has('no_parallel_tools')
+  const one = isOne ? { disable_parallel_tool_use: true } : {}
   const auto = choice === undefined && request.parallelTools !== false ? undefined : { type: 'auto', ...one }
   if (choice === undefined || choice.type === 'auto') return auto
   // It would be refused (pitfall T9).

@@ -128,7 +128,9 @@ export function encodeReply(reply: HubReply, context: ReplyContext): JsonObject 
         if (block.seal !== undefined) details.push(encodeSealEntry(block.seal, reasoning.length, block.text.length))
         reasoning += block.text
         break
-      case 'tool_use': calls.push(encodeCall(block, block.kind === 'custom' ? block.input : toArguments(block.input))); break
+      case 'tool_use':
+        calls.push(encodeCall(block, block.kind === 'custom' ? block.input : toArguments(block.input)))
+        break
       default: // lossy: media and other vendors' blocks have no place in a Chat answer
     }
   }

@@ -180,7 +180,7 @@ function decodePart(part: JsonObject, path: string): Block[] {
       const media = readMedia(part['file_data'] ?? part['file_url'], part['file_id'], `${path}.file_data`, 'document')
       return [defined({ ...media, name: optionalStr(part['filename']) })]
     }
-    case 'input_audio': return [decodeAudio(part, path, 'mp3')]
+    case 'input_audio': return [decodeAudio(part, path)]
     default: {
       const type = str(part['type'], `${path}.type`)
       if (ITEM_TYPE.test(type)) {
