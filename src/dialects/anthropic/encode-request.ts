@@ -7,7 +7,7 @@ import type { HubRequest, JsonObject, OutputFormat, Thinking, Tool } from '../..
 import type { EncodedRequest, Target } from '../dialect.ts'
 import { createEncoding, encodeCache, toWireName } from '../encoding.ts'
 import type { Encoding } from '../encoding.ts'
-import { defined, isObject, objectsIn, optionalStr } from '../read.ts'
+import { defined, isObject, optionalStr } from '../read.ts'
 import { repairSchema, repairToolSchema } from '../schema.ts'
 import { encodeTurns } from './encode-turns.ts'
 import type { Message } from './encode-turns.ts'
@@ -194,10 +194,16 @@ function endInUserTurn(messages: Message[], family: Family, thinks: boolean, { d
 
 /** The last marks are kept: each covers all that stands before it (pitfall C8). */
 function limitCacheMarks(body: JsonObject): void {
-  const contents = objectsIn(body['messages']).map((message) => message['content'])
-  const blocks = [body['tools'], body['system'], ...contents].flatMap(objectsIn)
-  const marked = blocks.flatMap((block) => [...objectsIn(block['content']), block])
-    .filter((block) => block['cache_control'] !== undefined)
+  const marked: JsonObject[] = []
+  const contents = (body['messages'] as unknown as Message[]).map((message) => message.content)
+  for (const list of [body['tools'], body['system'], ...contents]) { // no list in between: a history has thousands
+    for (const block of Array.isArray(list) ? list : []) {
+      if (!isObject(block)) continue
+      for (const part of Array.isArray(block['content']) ? block['content'] : [])
+        if (isObject(part) && part['cache_control'] !== undefined) marked.push(part)
+      if (block['cache_control'] !== undefined) marked.push(block)
+    }
+  }
   for (const block of marked.slice(0, -MAX_CACHE_MARKS)) delete block['cache_control']
 }
 
