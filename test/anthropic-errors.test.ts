@@ -83,6 +83,11 @@ test('E8: a web page becomes one sentence, a very long message a shorter one', (
   ok(decode(500, 'x'.repeat(100_000)).message.length <= 2000)
 })
 
+test('E9: an error message is one line of bounded length', () => {
+  const { message } = decode(400, JSON.stringify({ error: { message: `a\r\nforged: line\u0007${'x'.repeat(9000)}` } }))
+  ok(message.length <= 2000 && message.startsWith('a forged: line x'))
+})
+
 test('I7: an oversized picture keeps its place and size in the message', () => {
   const message = 'messages.3.content.0.image.source.base64: image exceeds 5 MB maximum: 6291456 bytes > 5242880 bytes'
   const { body } = anthropicDialect.encodeError(refusal(message), '')

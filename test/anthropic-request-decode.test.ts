@@ -177,6 +177,7 @@ test('I1, I2, I4, I5, I6: pictures and documents of every source decode, in ever
   const document = (source: JsonObject) => blocksOf([{ type: 'document', title: 't', source }]).map((block) => block.type === 'media' && [block.kind, block.name, block.source])
   deepStrictEqual(document({ type: 'base64', media_type: 'application/pdf', data: 'JVBE' }), [['document', 't', { type: 'base64', mediaType: 'application/pdf', data: 'JVBE' }]])
   deepStrictEqual(document({ type: 'url', url: 'https://x/y.pdf' }), [['document', 't', { type: 'url', url: 'https://x/y.pdf' }]])
+  deepStrictEqual(document({ type: 'url', url: 'data:application/pdf;base64,JVBE' }), [['document', 't', { type: 'base64', mediaType: 'application/pdf', data: 'JVBE' }]])
   deepStrictEqual(document({ type: 'text', media_type: 'text/plain', data: 'words' }), [['document', 't', { type: 'text', mediaType: 'text/plain', text: 'words' }]])
   deepStrictEqual(document({ type: 'content', content: [{ type: 'text', text: 'a' }, { type: 'text', text: 'b' }] }), [['document', 't', { type: 'text', mediaType: 'text/plain', text: 'a\nb' }]])
   deepStrictEqual(document({ type: 'file', file_id: 'file_1' }), [['document', 't', { type: 'file', origin: 'anthropic', id: 'file_1' }]])

@@ -252,10 +252,17 @@ test('I1, I3, I4, I5: pictures, data URLs, PDFs and text files', () => {
   const sent = (kind: 'image' | 'document', source: Extract<Block, { type: 'media' }>['source']) =>
     (messages(user({ type: 'media', kind, source, name: kind === 'document' ? 'n' : undefined, detail: 'high' })) as { content: unknown[] }[])[0]?.content[0]
   deepStrictEqual(sent('image', { type: 'url', url: 'https://x/y.png' }), { type: 'image', source: { type: 'url', url: 'https://x/y.png' } })
-  deepStrictEqual(sent('image', { type: 'url', url: 'data:image/png;base64,AAAA' }), { type: 'image', source: { type: 'base64', media_type: 'image/png', data: 'AAAA' } })
-  deepStrictEqual(sent('image', { type: 'url', url: 'data:application/pdf;base64,JVBE' }), { type: 'document', source: { type: 'base64', media_type: 'application/pdf', data: 'JVBE' } })
+  deepStrictEqual(sent('image', { type: 'base64', mediaType: 'image/png', data: 'AAAA' }), { type: 'image', source: { type: 'base64', media_type: 'image/png', data: 'AAAA' } })
+  deepStrictEqual(sent('image', { type: 'base64', mediaType: 'application/pdf', data: 'JVBE' }), { type: 'document', source: { type: 'base64', media_type: 'application/pdf', data: 'JVBE' } })
   deepStrictEqual(sent('document', { type: 'base64', mediaType: 'text/markdown', data: btoa('# T') }), { type: 'document', source: { type: 'text', media_type: 'text/plain', data: '# T' }, title: 'n' })
   deepStrictEqual(encode({ turns: [user({ type: 'media', kind: 'document', source: { type: 'file', origin: 'anthropic', id: 'file_1' } })] }).headers, { 'anthropic-beta': 'files-api-2025-04-14' })
+})
+
+test('I1: a picture that is text goes as a document, since a picture with a source of text is refused', () => {
+  const svg = { type: 'document', source: { type: 'text', media_type: 'text/plain', data: '<svg/>' } }
+  for (const source of [
+    { type: 'base64', mediaType: 'image/svg+xml', data: btoa('<svg/>') }, { type: 'text', mediaType: 'image/svg+xml', text: '<svg/>' },
+  ] as const) deepStrictEqual(messages(user({ type: 'media', kind: 'image', source })), [{ role: 'user', content: [svg] }])
 })
 
 test('I2: what Anthropic cannot read is refused by name, not dropped', () => {

@@ -1,6 +1,6 @@
 import { deepStrictEqual, strictEqual } from 'node:assert/strict'
 import { test } from 'node:test'
-import { readOverflow } from '../src/dialects/overflow.ts'
+import { readOverflow } from '../src/dialects/error.ts'
 
 const OVERFLOWS: [vendor: string, message: string, limit?: number, requested?: number][] = [
   ['Anthropic', 'prompt is too long: 208310 tokens > 200000 maximum', 200000, 208310],

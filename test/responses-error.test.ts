@@ -17,6 +17,11 @@ test('E3: errors go out in the OpenAI envelope', () => {
   assert.deepEqual(body['error'], { message: 'input: must be a list', type: 'invalid_request_error', param: 'input', code: 'invalid_request' })
 })
 
+test('E9: the message of a failed answer is one line of bounded length', () => {
+  const { message } = decodeError(200, openai(`a\r\nforged: line\u0007${'x'.repeat(9000)}`))
+  assert.ok(message.length <= 2000 && message.startsWith('a forged: line x'))
+})
+
 test('E4: overloaded is 503 here', () => {
   assert.equal(encodeError(new DarioError('overloaded', 'busy'), 'r').status, 503)
   assert.equal(decodeError(503, 'busy').code, 'overloaded')

@@ -152,9 +152,12 @@ test('I1, I3, I4: images, PDFs and files decode by what they are', () => {
   assert.deepEqual(media({ type: 'input_image', image_url: 'https://x/y.png' }), ['image', { type: 'url', url: 'https://x/y.png' }])
   assert.deepEqual(media({ type: 'input_image', image_url: 'data:application/pdf;base64,AA' }), ['document', { type: 'base64', mediaType: 'application/pdf', data: 'AA' }])
   assert.deepEqual(media({ type: 'input_file', filename: 'a.pdf', file_data: 'data:application/pdf;base64,AA' }), ['document', { type: 'base64', mediaType: 'application/pdf', data: 'AA' }])
+  assert.deepEqual(media({ type: 'input_file', file_data: 'data:image/PNG;base64,AA' }), ['image', { type: 'base64', mediaType: 'image/png', data: 'AA' }])
+  assert.deepEqual(media({ type: 'input_file', file_data: 'data:text/plain,a%20b' }), ['document', { type: 'text', mediaType: 'text/plain', text: 'a b' }])
+  assert.deepEqual(media({ type: 'input_file', file_data: 'JVBE' }), ['document', { type: 'base64', mediaType: 'application/pdf', data: 'JVBE' }])
   assert.deepEqual(media({ type: 'input_file', file_url: 'https://x/a.pdf' }), ['document', { type: 'url', url: 'https://x/a.pdf' }])
   assert.deepEqual(media({ type: 'input_file', file_id: 'file-1' }), ['document', { type: 'file', origin: 'responses', id: 'file-1' }])
-  assert.deepEqual(media({ type: 'input_audio', input_audio: { data: 'AA', format: 'mp3' } }), ['audio', { type: 'base64', mediaType: 'audio/mp3', data: 'AA' }])
+  assert.deepEqual(media({ type: 'input_audio', input_audio: { data: 'AA', format: 'mp3' } }), ['audio', { type: 'base64', mediaType: 'audio/mpeg', data: 'AA' }])
 })
 
 test('O23: items and parts without a hub word are opaque, in the turn that they belong to', () => {

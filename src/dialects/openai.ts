@@ -1,12 +1,12 @@
 /**
- * What OpenAI's two APIs, and the vendors that took them over, have in common: usage, effort words, output formats,
- * free-form tools, and the mark of a failed tool.
+ * What OpenAI's two APIs, and the vendors that took them over, have in common: usage, effort words, output formats, and
+ * the mark of a failed tool.
  * https://platform.openai.com/docs/api-reference
  * @module
  */
-import type { Block, JsonObject, OutputFormat, Source, Thinking, Usage } from '../hub/types.ts'
+import type { Block, JsonObject, OutputFormat, Thinking, Usage } from '../hub/types.ts'
 import type { Target } from './dialect.ts'
-import { defined, filled, obj, optionalBool, optionalNum, optionalObj, optionalStr } from './read.ts'
+import { defined, optionalBool, optionalNum, optionalObj, optionalStr } from './read.ts'
 import { repairSchema } from './schema.ts'
 
 /** A comment line: no event reaches the client's parser (pitfalls S19, S21). */
@@ -23,6 +23,9 @@ export function readErrorPrefix(content: Block[]): { content: Block[]; isError: 
   if (first?.type !== 'text' || !first.text.startsWith(ERROR_PREFIX)) return { content, isError: false }
   return { content: [{ ...first, text: first.text.slice(ERROR_PREFIX.length) }, ...rest], isError: true }
 }
+
+/** A call's input as JSON text: none is the empty object (pitfall K8). */
+export const toArguments = (input: string): string => input.trim() === '' ? '{}' : input
 
 /** Cached tokens are a part of the input here, not in the hub; vendors have many words for them (O1, U2 to U4). */
 export function decodeUsage(value: unknown): Usage | undefined {
@@ -78,27 +81,10 @@ export function encodeSchema(format: Extract<OutputFormat, { type: 'json_schema'
   return defined({
     name: (format.name ?? 'response').replace(/[^A-Za-z0-9_-]/g, '_').slice(0, 64),
     description: format.description,
-    schema: repairSchema(format.schema, { inlineRefs: false }),
+    schema: repairSchema(format.schema),
     strict: repairs.has('no_strict') ? undefined : format.strict,
   })
 }
 
 /** Anthropic's word for the tier without priority. */
 export const toTier = (tier: string | undefined): string | undefined => tier === 'standard_only' ? 'default' : tier
-
-export function decodeAudio(part: JsonObject, path: string, mp3 = 'mpeg'): Block {
-  const audio = obj(part['input_audio'], `${path}.input_audio`)
-  const format = optionalStr(audio['format']) ?? 'wav'
-  const mediaType = `audio/${format === 'mp3' ? mp3 : format}`
-  const data = filled(audio['data'], `${path}.input_audio.data`)
-  return { type: 'media', kind: 'audio', source: { type: 'base64', mediaType, data } }
-}
-
-export function encodeAudio({ mediaType, data }: Extract<Source, { type: 'base64' }>): JsonObject {
-  const format = mediaType === 'audio/mpeg' ? 'mp3' : mediaType.replace(/^audio\/(?:x-)?/, '')
-  return { type: 'input_audio', input_audio: { data, format } }
-}
-
-export function toUrl(source: Extract<Source, { type: 'base64' | 'url' }>): string {
-  return source.type === 'url' ? source.url : `data:${source.mediaType};base64,${source.data}` // I1
-}

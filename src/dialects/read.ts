@@ -5,7 +5,6 @@
  */
 import { DarioError } from '../errors.ts'
 import type { CacheHint, Json, JsonObject, Thinking } from '../hub/types.ts'
-import type { Target } from './dialect.ts'
 
 export function isObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
@@ -17,6 +16,19 @@ export const optionalNum = (value: unknown): number | undefined =>
 export const optionalBool = (value: unknown): boolean | undefined => (typeof value === 'boolean' ? value : undefined)
 export const optionalObj = (value: unknown): JsonObject | undefined => (isObject(value) ? value : undefined)
 export const optionalArr = (value: unknown): Json[] | undefined => Array.isArray(value) ? (value as Json[]) : undefined
+
+/** The objects of a list; what else stands in it is passed over. */
+export const objectsIn = (value: unknown): JsonObject[] => (optionalArr(value) ?? []).filter(isObject)
+
+/** Stop sequences: one, or a list. */
+export function readStops(stop: unknown): string[] {
+  return typeof stop === 'string' ? [stop] : (optionalArr(stop) ?? []).filter((word) => typeof word === 'string')
+}
+
+/** Text that is a string, or a list of parts with text in them. */
+export function joinTexts(value: unknown, separator: string): string {
+  return optionalStr(value) ?? objectsIn(value).map((part) => optionalStr(part['text'])).filter(Boolean).join(separator)
+}
 
 /** Any JSON as text: `String` throws on an object that has a member `toString`. */
 export const toText = (value: unknown): string => typeof value === 'string' ? value : JSON.stringify(value) ?? 'undefined'
@@ -64,11 +76,6 @@ export function readCache(marked: JsonObject): CacheHint | undefined {
   return control === undefined ? undefined : { ttl: optionalStr(control['ttl']) }
 }
 
-export function encodeCache(cache: CacheHint | undefined, { repairs }: Target): JsonObject {
-  if (cache === undefined || repairs.has('no_cache_marks')) return {}
-  return { cache_control: defined({ type: 'ephemeral', ttl: repairs.has('no_cache_ttl') ? undefined : cache.ttl }) }
-}
-
 /** JSON text as an object; undefined when it is anything else. */
 export function parseObject(text: string): JsonObject | undefined {
   try {
@@ -78,8 +85,13 @@ export function parseObject(text: string): JsonObject | undefined {
   }
 }
 
+/** For what only another API, or another backend, could do. */
+export function unsupported(path: string, why: string): never {
+  throw new DarioError('unsupported_across_dialects', `${path}: ${why}`, { path })
+}
+
 function refuse(path: string, wanted: string, value: unknown): never {
-  const found =
-    value === null ? 'null' : value === undefined ? 'missing' : value === '' ? 'empty' : Array.isArray(value) ? 'an array' : typeof value
+  const found = value === null ? 'null' : value === undefined ? 'missing' : value === '' ? 'empty'
+    : Array.isArray(value) ? 'an array' : typeof value
   throw new DarioError('invalid_request', `${path}: must be ${wanted}, it is ${found}`, { path })
 }

@@ -7,66 +7,48 @@
 import type { Json, JsonObject } from '../hub/types.ts'
 import { isObject } from './read.ts'
 
-export interface SchemaRules {
-  /** The root must be a plain object schema (tools of every vendor). */
-  root?: 'object' | undefined
-  /** Write out `$ref`s, for targets that refuse them. */
-  inlineRefs: boolean
-  /** `additionalProperties: false` on every object, which Anthropic's output format demands. */
-  closed?: boolean | undefined
-}
-
 const MAX_DEPTH = 64 // deeper schemas exist only to break us
-const MAX_NODES = 20_000 // inlined references can grow without bound
+const MAX_BRANCHES = 2000 // of a root: references to references multiply
 const MAPS = ['properties', 'patternProperties', '$defs', 'definitions', 'dependentSchemas']
 const LISTS = ['anyOf', 'oneOf', 'allOf', 'prefixItems']
 const SINGLES = ['items', 'additionalProperties', 'contains', 'not', 'if', 'then', 'else', 'propertyNames']
 
-export function repairSchema(schema: JsonObject, rules: SchemaRules): JsonObject {
-  let nodes = 0
-  const rooted = rules.root === 'object' ? toObjectRoot(schema) : schema
+/** Of a tool's input: the root becomes a plain object schema, as every vendor demands. */
+export function repairToolSchema(schema: JsonObject): JsonObject {
+  return repairSchema(toObjectRoot(schema, 0, { left: MAX_BRANCHES }))
+}
 
-  function visit(value: Json | undefined, seen: readonly string[], depth: number): Json {
-    if (!isObject(value)) return value === false ? false : value === true ? true : {}
-    if (depth > MAX_DEPTH || ++nodes > MAX_NODES) return {}
-    if (rules.inlineRefs && typeof value['$ref'] === 'string') {
-      const { $ref: ref, ...rest } = value
-      const target = lookUp(schema, ref as string)
-      const isCycle = target === undefined || seen.includes(ref as string)
-      if (isCycle) return visit({ type: 'object', ...rest }, seen, depth + 1)
-      return visit({ ...target, ...rest }, [...seen, ref as string], depth + 1)
-    }
-    const result: JsonObject = {}
-    for (const [key, member] of Object.entries(value)) {
-      if (member === null && key !== 'default' && key !== 'const') continue // `required: null` and the like
-      if (rules.inlineRefs && (key === '$defs' || key === 'definitions')) continue
-      if (key === 'required' && !Array.isArray(member)) continue
-      if (MAPS.includes(key)) {
-        result[key] = isObject(member)
-          ? Object.fromEntries(Object.entries(member).map(([name, inner]) => [name, visit(inner, seen, depth + 1)]))
-          : {}
-      } else if (SINGLES.includes(key) || (LISTS.includes(key) && Array.isArray(member))) {
-        result[key] = Array.isArray(member)
-          ? member.map((inner) => visit(inner, seen, depth + 1))
-          : visit(member, seen, depth + 1)
-      } else {
-        result[key] = member
-      }
-    }
-    if (result['type'] === undefined && isObject(result['properties'])) result['type'] = 'object'
-    if (result['type'] === 'object' && result['properties'] === undefined) result['properties'] = {}
-    if (result['type'] === 'array' && result['items'] === undefined && result['prefixItems'] === undefined)
-      result['items'] = {}
-    if (rules.closed === true && result['type'] === 'object') result['additionalProperties'] = false
-    return result
+/** `closed`: `additionalProperties: false` on every object, which Anthropic's output format demands. */
+export function repairSchema(schema: JsonObject, closed = false): JsonObject {
+  return repair(schema, closed, 0) as JsonObject
+}
+
+function repair(value: Json | undefined, closed: boolean, depth: number): Json {
+  if (!isObject(value)) return typeof value === 'boolean' ? value : {}
+  if (depth > MAX_DEPTH) return {}
+  const deeper = (inner: Json | undefined): Json => repair(inner, closed, depth + 1)
+  const result: JsonObject = {}
+  for (const [key, member] of Object.entries(value)) {
+    if (member === null && key !== 'default' && key !== 'const') continue // `required: null` and the like
+    if (key === 'required' && !Array.isArray(member)) continue
+    if (MAPS.includes(key)) {
+      const entries = Object.entries(isObject(member) ? member : {})
+      result[key] = Object.fromEntries(entries.map(([name, inner]) => [name, deeper(inner)]))
+    } else if (SINGLES.includes(key) || (LISTS.includes(key) && Array.isArray(member))) {
+      result[key] = Array.isArray(member) ? member.map(deeper) : deeper(member)
+    } else result[key] = member
   }
-
-  return visit(rooted, [], 0) as JsonObject
+  if (result['type'] === undefined && isObject(result['properties'])) result['type'] = 'object'
+  if (result['type'] === 'object' && result['properties'] === undefined) result['properties'] = {}
+  if (result['type'] === 'array' && result['items'] === undefined && result['prefixItems'] === undefined)
+    result['items'] = {}
+  if (closed && result['type'] === 'object') result['additionalProperties'] = false
+  return result
 }
 
 /** One object schema that accepts what the branches accept; lossy: which branch excludes which is only described. */
-function toObjectRoot(schema: JsonObject, depth = 0): JsonObject {
-  if (depth > MAX_DEPTH) return { type: 'object', properties: {} }
+function toObjectRoot(schema: JsonObject, depth: number, branches: { left: number }): JsonObject {
+  if (depth > MAX_DEPTH || branches.left-- <= 0) return { type: 'object', properties: {} }
   let root = schema
   for (let hops = 0; typeof root['$ref'] === 'string' && hops < MAX_DEPTH; hops++) {
     const { $ref: ref, ...rest } = root
@@ -75,17 +57,16 @@ function toObjectRoot(schema: JsonObject, depth = 0): JsonObject {
   const { anyOf, oneOf, allOf, ...own } = root
   const properties: JsonObject = isObject(own['properties']) ? { ...own['properties'] } : {}
   let required = toNames(own['required'])
-  for (const branches of [anyOf, oneOf, allOf]) {
-    if (!Array.isArray(branches)) continue
-    const parts = branches.filter(isObject).map((branch) => {
-      return toObjectRoot({ ...branch, $defs: schema['$defs'], definitions: schema['definitions'] }, depth + 1)
+  for (const list of [anyOf, oneOf, allOf]) {
+    if (!Array.isArray(list)) continue
+    const parts = list.filter(isObject).map((branch) => {
+      return toObjectRoot({ ...branch, $defs: schema['$defs'], definitions: schema['definitions'] }, depth + 1, branches)
     })
     for (const part of parts) {
       for (const [name, inner] of Object.entries(part['properties'] as JsonObject)) properties[name] ??= inner
     }
-    const lists = parts.map((part) => toNames(part['required']))
-    const more =
-      branches === allOf ? lists.flat() : (lists[0] ?? []).filter((name) => lists.every((list) => list.includes(name)))
+    const names = parts.map((part) => toNames(part['required']))
+    const more = list === allOf ? names.flat() : (names[0] ?? []).filter((name) => names.every((all) => all.includes(name)))
     required = [...new Set([...required, ...more])]
   }
   const merged: JsonObject = { ...root, type: 'object', properties }

@@ -52,26 +52,25 @@ function countBlock(block: JsonObject, version: number): number {
   }
 }
 
-/** Weights fitted to recorded answers and their `output_tokens`: within 10 % on prose and JSON. */
+/** Tokens of the first character of a run, and of each further one. */
+interface Run { first: number; more: number }
+
+/** Fitted, as the numbers below, to recorded answers and their `output_tokens`: within 10 % on prose and JSON. */
+const WORD: Run = { first: 0.715, more: 0.115 }
+const NUMBER: Run = { first: 0.7, more: 0.3 }
+const LINES: Run = { first: 0.5, more: 0.1 }
+
 function countText(text: string): number {
   let tokens = 0
-  let last = '' // kind of the run
+  let last: Run | undefined
   for (let index = 0; index < text.length; index++) {
     const code = text.charCodeAt(index)
-    let kind = ''
-    if ((code | 32) >= 97 && (code | 32) <= 122) {
-      tokens += last === 'word' ? 0.115 : 0.715
-      kind = 'word'
-    } else if (code >= 48 && code <= 57) {
-      tokens += last === 'number' ? 0.3 : 0.7
-      kind = 'number'
-    } else if (code === 10) {
-      tokens += last === 'line' ? 0.1 : 0.5
-      kind = 'line'
-    } else if (code > 127)
-      tokens += code >= 0x2e80 ? 1.1 : 0.6 // CJK, emoji halves | accents, Cyrillic …
+    const isLetter = (code | 32) >= 97 && (code | 32) <= 122
+    const run = isLetter ? WORD : code >= 48 && code <= 57 ? NUMBER : code === 10 ? LINES : undefined
+    if (run !== undefined) tokens += run === last ? run.more : run.first
+    else if (code > 127) tokens += code >= 0x2e80 ? 1.1 : 0.6 // CJK, emoji halves | accents, Cyrillic …
     else if (code > 32) tokens += 0.75
-    last = kind
+    last = run
   }
   return tokens
 }

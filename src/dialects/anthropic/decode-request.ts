@@ -7,9 +7,9 @@ import { DarioError } from '../../errors.ts'
 import type { Block, HubRequest, Json, JsonObject, Thinking, Tool, ToolChoice, Turn, Warning } from '../../hub/types.ts'
 import {
   arr, defined, filled, given, isObject, num, obj, oneOf, optionalArr, optionalBool, optionalNum, optionalObj, optionalStr,
-  parseObject, readCache, readEffort, str, toText,
+  parseObject, readCache, readEffort, readStops, str, toText,
 } from '../read.ts'
-import { BILLING_HEADER, readInput, readSource, readThinking } from './wire.ts'
+import { BILLING_HEADER, readInput, readMedia, readThinking } from './wire.ts'
 
 const KNOWN = new Set([
   'model', 'messages', 'system', 'max_tokens', 'stop_sequences', 'temperature', 'top_p', 'tools', 'tool_choice',
@@ -34,7 +34,6 @@ export function decodeRequest(body: JsonObject): { request: HubRequest; warnings
   for (const path of Object.keys(extra)) {
     if (!SILENT.has(path)) warnings.push({ path, reason: 'only Anthropic knows this field' })
   }
-  const stop = body['stop_sequences']
   const user = optionalStr(optionalObj(body['metadata'])?.['user_id'])
   const format = readFormat(body)
   return {
@@ -47,7 +46,7 @@ export function decodeRequest(body: JsonObject): { request: HubRequest; warnings
       maxTokens: given(body['max_tokens'], 'max_tokens', num),
       temperature: given(body['temperature'], 'temperature', num),
       topP: given(body['top_p'], 'top_p', num),
-      stop: typeof stop === 'string' ? [stop] : (optionalArr(stop) ?? []).filter((word) => typeof word === 'string'),
+      stop: readStops(body['stop_sequences']),
       thinking: readThinkingWish(body),
       ...(format === undefined ? {} : { format: { type: 'json_schema', schema: format } }),
       user,
@@ -101,9 +100,9 @@ function readBlock(value: Json, path: string): Block[] {
       return [{ type: 'text', text: str(block['text'], `${path}.text`), ...hint }]
     case 'image':
     case 'document': {
-      const source = readSource(obj(block['source'], `${path}.source`), `${path}.source`)
+      const media = readMedia(block['type'], obj(block['source'], `${path}.source`), `${path}.source`)
       const title = block['type'] === 'document' ? { name: optionalStr(block['title']) } : {}
-      return [{ type: 'media', kind: block['type'], source, ...title, ...hint }]
+      return [{ ...media, ...title, ...hint }]
     }
     case 'search_result': {
       const words = [block['title'], block['source'], ...readTexts(block['content'])].filter(Boolean)

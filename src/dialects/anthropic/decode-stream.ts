@@ -7,7 +7,7 @@
 import { DarioError } from '../../errors.ts'
 import type { HubEvent, JsonObject, Seal, StopReason, Usage } from '../../hub/types.ts'
 import type { DecodeContext, StreamDecoder } from '../dialect.ts'
-import { toToolUse } from '../names.ts'
+import { toToolUse } from '../encoding.ts'
 import { defined, isObject, optionalArr, optionalNum, optionalObj, optionalStr, parseObject } from '../read.ts'
 import { decodeError, decodeErrorObject } from './error.ts'
 import { readWireUsage } from './relay.ts'

@@ -3,12 +3,12 @@
  * @see https://docs.claude.com/en/api/messages
  * @module
  */
-import type { HubRequest, JsonObject, OutputFormat, Thinking, Tool, Warning } from '../../hub/types.ts'
+import type { HubRequest, JsonObject, OutputFormat, Thinking, Tool } from '../../hub/types.ts'
 import type { EncodedRequest, Target } from '../dialect.ts'
-import { createToolNames } from '../names.ts'
-import type { ToolNames } from '../names.ts'
-import { defined, encodeCache, isObject, optionalStr } from '../read.ts'
-import { repairSchema } from '../schema.ts'
+import { createEncoding, encodeCache, toWireName } from '../encoding.ts'
+import type { Encoding } from '../encoding.ts'
+import { defined, isObject, optionalStr } from '../read.ts'
+import { repairSchema, repairToolSchema } from '../schema.ts'
 import { encodeTurns } from './encode-turns.ts'
 import type { Message } from './encode-turns.ts'
 import { readFamily } from './family.ts'
@@ -20,41 +20,37 @@ const MAX_CACHE_MARKS = 4
 
 /** @throws DarioError `unsupported_across_dialects` for attachments that Anthropic cannot read. */
 export function encodeRequest(request: HubRequest, target: Target): EncodedRequest {
-  const warnings: Warning[] = []
-  const drop = (path: string, reason: string): void => void warnings.push({ path, reason })
+  const encoding = createEncoding(target, 128)
+  const { drop, names, warnings } = encoding
   const family = readFamily(target.model)
-  const names = createToolNames(128)
-  const tools = encodeTools(request, target, names, drop)
-  const { system, messages } = encodeTurns(request, { target, names, warnings })
+  const tools = encodeTools(request, encoding)
+  const { system, messages } = encodeTurns(request, encoding)
   const ceiling = target.maxOutputTokens
   const maxTokens = Math.min(request.maxTokens ?? ceiling ?? family.maxTokens, ceiling ?? Infinity)
-  const thinking = encodeThinkingWish(request, target, family, maxTokens, messages, drop)
-  const thinks = isObject(thinking.thinking) && thinking.thinking['type'] !== 'disabled'
-  const format = encodeFormat(request.format, target, family, system)
-  const outputConfig = defined({ effort: thinking.effort, ...format })
-  endInUserTurn(messages, family, thinks, drop)
+  const { thinking, effort } = encodeThinkingWish(request, encoding, family, maxTokens, messages) ?? {}
+  const thinks = thinking !== undefined && thinking['type'] !== 'disabled'
+  const outputConfig = defined({ effort, format: encodeFormat(request.format, target, family, system) })
+  endInUserTurn(messages, family, thinks, encoding)
   for (const path of Object.keys(request.extra.chat ?? {})) drop(path, 'Anthropic has no word for this field')
-  const body: JsonObject = {
+  const body: JsonObject = defined({
     model: target.model,
     max_tokens: Math.max(1, maxTokens),
-    ...(system.length === 0 ? {} : { system }),
+    system: system.length === 0 ? undefined : system,
     messages: messages as unknown as JsonObject[],
-    ...(tools.length === 0 ? {} : { tools, ...encodeToolChoice(request, target, tools, thinks, names, drop) }),
-    ...encodeSampling(request, target, family, thinks, drop),
-    ...encodeStop(request, target, drop),
-    ...(thinking.thinking === undefined ? {} : { thinking: thinking.thinking }),
-    ...(Object.keys(outputConfig).length === 0 ? {} : { output_config: outputConfig }),
-    ...(request.user === undefined ? {} : { metadata: { user_id: request.user.slice(0, 256) } }),
-    ...(request.stream ? { stream: true } : {}),
+    ...(tools.length === 0 ? {} : { tools, tool_choice: encodeToolChoice(request, encoding, tools, thinks) }),
+    ...encodeSampling(request, encoding, family, thinks),
+    stop_sequences: encodeStop(request, encoding),
+    thinking,
+    output_config: Object.keys(outputConfig).length === 0 ? undefined : outputConfig,
+    metadata: request.user === undefined ? undefined : { user_id: request.user.slice(0, 256) },
+    stream: request.stream || undefined,
     ...request.extra.anthropic,
-  }
+  })
   limitCacheMarks(body)
   return { body, headers: encodeBetas(messages), warnings, toolNames: names.changed }
 }
 
-type Drop = (path: string, reason: string) => void
-
-function encodeTools(request: HubRequest, target: Target, names: ToolNames, drop: Drop): JsonObject[] {
+function encodeTools(request: HubRequest, { target, names, drop }: Encoding): JsonObject[] {
   const tools = new Map<string, JsonObject>() // the last of two tools with one name wins (pitfall K14)
   for (const [index, tool] of request.tools.entries()) {
     if (tool.type === 'function' || tool.type === 'custom') {
@@ -75,7 +71,7 @@ function encodeFunction(tool: Extract<Tool, { type: 'function' }>, name: string,
   return defined({
     name,
     description: tool.description || undefined,
-    input_schema: repairSchema(tool.inputSchema, { root: 'object', inlineRefs: false }),
+    input_schema: repairToolSchema(tool.inputSchema),
     strict: tool.strict === true && !target.repairs.has('no_strict') ? true : undefined, // never switched on by us (K7)
     ...encodeCache(tool.cache, target),
   })
@@ -96,27 +92,24 @@ function encodeCustomTool(tool: Extract<Tool, { type: 'custom' }>, name: string)
 }
 
 function encodeToolChoice(
-  request: HubRequest, target: Target, tools: JsonObject[], thinks: boolean, names: ToolNames, drop: Drop,
-): JsonObject {
+  request: HubRequest, encoding: Encoding, tools: JsonObject[], thinks: boolean,
+): JsonObject | undefined {
+  const { target, names, drop } = encoding
   const choice = request.toolChoice
+  if (choice?.type === 'none') return { type: 'none' } // takes no flag (pitfall B9)
   const isOne = request.parallelTools === false && !target.repairs.has('no_parallel_tools')
   const one = isOne ? { disable_parallel_tool_use: true } : {}
-  if (choice?.type === 'none') return { tool_choice: { type: 'none' } } // takes no flag (pitfall B9)
-  const auto = choice === undefined && request.parallelTools !== false ? {} : { tool_choice: { type: 'auto', ...one } }
+  const auto = choice === undefined && request.parallelTools !== false ? undefined : { type: 'auto', ...one }
   if (choice === undefined || choice.type === 'auto') return auto
-  if (thinks) {
-    drop('tool_choice', 'a model that thinks cannot be forced to call a tool') // it would be refused (pitfall T9)
-    return { tool_choice: { type: 'auto', ...one } }
-  }
-  if (choice.type === 'required') return { tool_choice: { type: 'any', ...one } }
-  const tool = request.tools.find((candidate) => 'name' in candidate && candidate.name === choice.name)
-  const name = names.toWire(tool !== undefined && 'name' in tool ? tool : choice)
-  if (tools.some((candidate) => candidate['name'] === name)) return { tool_choice: { type: 'tool', name, ...one } }
-  drop('tool_choice', `the tool ${choice.name} is not in the list`)
-  return auto
+  // It would be refused (pitfall T9).
+  if (thinks) return drop('tool_choice', 'a model that thinks cannot be forced to call a tool') ?? auto
+  if (choice.type === 'required') return { type: 'any', ...one }
+  const name = toWireName(choice.name, request.tools, encoding) ?? names.toWire(choice)
+  if (tools.some((candidate) => candidate['name'] === name)) return { type: 'tool', name, ...one }
+  return drop('tool_choice', `the tool ${choice.name} is not in the list`) ?? auto
 }
 
-function encodeSampling(request: HubRequest, target: Target, family: Family, thinks: boolean, drop: Drop): JsonObject {
+function encodeSampling(request: HubRequest, { target, drop }: Encoding, family: Family, thinks: boolean): JsonObject {
   const refused = family.sampling === 'none' || target.repairs.has('no_sampling')
   let { temperature, topP } = request
   if (temperature !== undefined && (refused || (thinks && temperature !== 1))) {
@@ -132,38 +125,29 @@ function encodeSampling(request: HubRequest, target: Target, family: Family, thi
   return defined({ temperature: temperature && Math.min(1, Math.max(0, temperature)), top_p: topP })
 }
 
-function encodeStop(request: HubRequest, target: Target, drop: Drop): JsonObject {
+function encodeStop(request: HubRequest, { target, drop }: Encoding): string[] | undefined {
   const words = request.stop.filter((word) => word.trim() !== '') // blank ones are refused
-  if (words.length === 0) return {}
-  if (!target.repairs.has('no_stop')) return { stop_sequences: words }
-  drop('stop', 'this backend takes no stop sequences')
-  return {}
+  if (words.length === 0) return undefined
+  return target.repairs.has('no_stop') ? drop('stop', 'this backend takes no stop sequences') : words
 }
 
 function encodeThinkingWish(
-  request: HubRequest, target: Target, family: Family, maxTokens: number, messages: Message[], drop: Drop,
-): { thinking?: JsonObject; effort?: string } {
+  request: HubRequest, { target, drop }: Encoding, family: Family, maxTokens: number, messages: Message[],
+): { thinking: JsonObject; effort?: string } | undefined {
   const wish = request.thinking
-  if (wish === undefined) return {} // never asked for on the user's behalf (pitfall T10)
+  if (wish === undefined) return undefined // never asked for on the user's behalf (pitfall T10)
   // From version 5 on silence may mean thinking; older ones think only when asked, and some refuse the word.
-  if (wish.mode === 'off') return (family.version ?? 0) >= 5 ? { thinking: { type: 'disabled' } } : {}
-  if (target.repairs.has('no_thinking') || family.thinking === 'none') {
-    drop('thinking', 'this model does not think')
-    return {}
-  }
+  if (wish.mode === 'off') return (family.version ?? 0) >= 5 ? { thinking: { type: 'disabled' } } : undefined
+  if (target.repairs.has('no_thinking') || family.thinking === 'none')
+    return drop('thinking', 'this model does not think')
   if (family.thinking === 'adaptive') return encodeAdaptive(wish, family)
   const usual = wish.effort !== undefined ? BUDGETS[wish.effort] : wish.mode === 'on' ? BUDGETS.low : undefined
   const wanted = wish.budget ?? usual
-  if (wanted === undefined) return {} // lossy: these models cannot decide for themselves
+  if (wanted === undefined) return undefined // lossy: these models cannot decide for themselves
   const budget = Math.min(Math.max(wanted, MIN_BUDGET), maxTokens - MIN_BUDGET) // room for the answer (pitfall T8)
-  if (budget < MIN_BUDGET) {
-    drop('thinking', 'max_tokens leaves no room for thinking')
-    return {}
-  }
-  if (!opensWithThinking(messages)) {
-    drop('thinking', 'the tool calls being answered lost the reasoning that led to them') // pitfall T1
-    return {}
-  }
+  if (budget < MIN_BUDGET) return drop('thinking', 'max_tokens leaves no room for thinking')
+  if (!opensWithThinking(messages)) // pitfall T1
+    return drop('thinking', 'the tool calls being answered lost the reasoning that led to them')
   return { thinking: { type: 'enabled', budget_tokens: budget } }
 }
 
@@ -183,20 +167,20 @@ function opensWithThinking(messages: Message[]): boolean {
 
 function encodeFormat(
   format: OutputFormat | undefined, target: Target, family: Family, system: JsonObject[],
-): JsonObject {
-  if (format === undefined) return {}
+): JsonObject | undefined {
+  if (format === undefined) return undefined
   if (format.type === 'json_schema' && family.format && !target.repairs.has('no_format')) {
-    return { format: { type: 'json_schema', schema: repairSchema(format.schema, { inlineRefs: false, closed: true }) } }
+    return { type: 'json_schema', schema: repairSchema(format.schema, true) }
   }
   // lossy: an instruction asks for what other vendors enforce (pitfall B10)
   const schema =
     format.type === 'json_schema' ? ` It must match this JSON Schema: ${JSON.stringify(format.schema)}` : ''
   system.push({ type: 'text', text: `Answer with one JSON object and nothing else, without a code fence.${schema}` })
-  return {}
+  return undefined
 }
 
 /** Prefill goes only to models that take it, and without the trailing blanks that they refuse (pitfall A13). */
-function endInUserTurn(messages: Message[], family: Family, thinks: boolean, drop: Drop): void {
+function endInUserTurn(messages: Message[], family: Family, thinks: boolean, { drop }: Encoding): void {
   const last = messages.at(-1)
   if (last?.role !== 'assistant') return
   if (!family.prefill || thinks) {
@@ -212,7 +196,7 @@ function endInUserTurn(messages: Message[], family: Family, thinks: boolean, dro
 function limitCacheMarks(body: JsonObject): void {
   const marked: JsonObject[] = []
   const contents = (body['messages'] as unknown as Message[]).map((message) => message.content)
-  for (const list of [body['tools'], body['system'], ...contents]) {
+  for (const list of [body['tools'], body['system'], ...contents]) { // no list in between: a history has thousands
     for (const block of Array.isArray(list) ? list : []) {
       if (!isObject(block)) continue
       for (const part of Array.isArray(block['content']) ? block['content'] : [])

@@ -5,34 +5,27 @@
  * @module
  */
 import { DarioError } from '../../errors.ts'
-import type { Block, BlockOf, HubRequest, Json, JsonObject, Source, Turn, Warning } from '../../hub/types.ts'
-import type { Target } from '../dialect.ts'
-import { toLegal } from '../names.ts'
-import type { ToolNames } from '../names.ts'
-import { encodeCache, toText } from '../read.ts'
+import type { Block, BlockOf, HubRequest, Json, JsonObject, Source, Turn } from '../../hub/types.ts'
+import { encodeCache, toLegal } from '../encoding.ts'
+import type { Encoding } from '../encoding.ts'
+import { defined, toText, unsupported } from '../read.ts'
 import { writeInput, writeThinking } from './wire.ts'
-
-export interface TurnRules {
-  target: Target
-  names: ToolNames
-  warnings: Warning[]
-}
 
 export interface Message {
   role: 'user' | 'assistant'
   content: JsonObject[]
 }
 
-export function encodeTurns(request: HubRequest, rules: TurnRules): { system: JsonObject[]; messages: Message[] } {
+export function encodeTurns(request: HubRequest, encoding: Encoding): { system: JsonObject[]; messages: Message[] } {
   const first = request.turns.findIndex((turn) => turn.role !== 'system')
   const leading = first === -1 ? request.turns : request.turns.slice(0, first)
-  const system = leading.flatMap((turn) => turn.blocks.flatMap((block) => encodeText(block, rules)))
+  const system = leading.flatMap((turn) => turn.blocks.flatMap((block) => encodeText(block, encoding)))
   const messages: Message[] = []
   for (const turn of request.turns.slice(leading.length)) {
     // lossy: `system` has no place in the middle, so the words go to the next user turn, labelled (pitfall B4)
     const content = turn.role === 'system'
-      ? labelSystem(turn, rules)
-      : turn.blocks.flatMap((block) => encodeBlock(block, turn, rules))
+      ? labelSystem(turn, encoding)
+      : turn.blocks.flatMap((block) => encodeBlock(block, turn, encoding))
     const role = turn.role === 'assistant' ? 'assistant' : 'user'
     const last = messages.at(-1)
     if (last?.role === role) last.content.push(...content)
@@ -46,42 +39,42 @@ export function encodeTurns(request: HubRequest, rules: TurnRules): { system: Js
   return { system, messages }
 }
 
-function labelSystem(turn: Turn, rules: TurnRules): JsonObject[] {
-  const blocks = turn.blocks.flatMap((block) => encodeText(block, rules))
+function labelSystem(turn: Turn, encoding: Encoding): JsonObject[] {
+  const blocks = turn.blocks.flatMap((block) => encodeText(block, encoding))
   return blocks.map((block) => ({ ...block, text: `<system>\n${toText(block['text'])}\n</system>` }))
 }
 
 /** Empty text is refused, and so is a cache mark on it (pitfalls B5, B6). */
-function encodeText(block: Block, rules: TurnRules): JsonObject[] {
+function encodeText(block: Block, encoding: Encoding): JsonObject[] {
   if (block.type === 'opaque') return block.origin === 'anthropic' ? [{ ...block.value }] : []
   if ((block.type !== 'text' && block.type !== 'refusal') || block.text.trim() === '') return []
   const cache = block.type === 'text' ? block.cache : undefined
-  return [{ type: 'text', text: block.text, ...encodeCache(cache, rules.target) }]
+  return [{ type: 'text', text: block.text, ...encodeCache(cache, encoding.target) }]
 }
 
-function encodeBlock(block: Block, turn: Turn, rules: TurnRules): JsonObject[] {
+function encodeBlock(block: Block, turn: Turn, encoding: Encoding): JsonObject[] {
   const path = turn.path ?? 'messages'
-  const drop = (reason: string): JsonObject[] => {
-    rules.warnings.push({ path, reason })
-    return []
-  }
+  const drop = (reason: string): JsonObject[] => encoding.drop(path, reason) ?? []
   switch (block.type) {
     case 'text':
     case 'refusal': // lossy: an earlier refusal is only its words
-      return encodeText(block, rules)
-    case 'thinking': return encodeThinking(block, rules, drop)
+      return encodeText(block, encoding)
+    case 'thinking': // whole or not at all; a foreign signature would be refused on every later turn (T2, T3)
+      if (encoding.target.repairs.has('no_thinking_history')) return drop('this backend refused earlier reasoning')
+      if (block.seal?.origin === 'anthropic') return [writeThinking(block)]
+      return drop('reasoning of another vendor cannot be proven to Anthropic')
     case 'media':
       if (turn.role === 'assistant') return drop('Anthropic takes no pictures or files from the assistant')
-      return [{ ...encodeMedia(block, path), ...encodeCache(block.cache, rules.target) }]
+      return [{ ...encodeMedia(block, path), ...encodeCache(block.cache, encoding.target) }]
     case 'tool_use':
       return [{
         type: 'tool_use',
         id: toLegal(block.id, 128),
-        name: rules.names.toWire(block),
+        name: encoding.names.toWire(block),
         input: writeInput(block),
-        ...encodeCache(block.cache, rules.target),
+        ...encodeCache(block.cache, encoding.target),
       }]
-    case 'tool_result': return encodeResult(block, turn, rules)
+    case 'tool_result': return encodeResult(block, turn, encoding)
     case 'opaque':
       if (block.origin === 'anthropic') return [{ ...block.value }]
       return drop(`only the ${block.origin} dialect knows this item`)
@@ -89,18 +82,9 @@ function encodeBlock(block: Block, turn: Turn, rules: TurnRules): JsonObject[] {
   }
 }
 
-/** Signed thinking passes whole or not at all; a foreign signature would be refused on every later turn (T2, T3). */
-function encodeThinking(
-  block: BlockOf<'thinking'>, rules: TurnRules, drop: (reason: string) => JsonObject[],
-): JsonObject[] {
-  if (rules.target.repairs.has('no_thinking_history')) return drop('this backend refused earlier reasoning')
-  if (block.seal?.origin !== 'anthropic') return drop('reasoning of another vendor cannot be proven to Anthropic')
-  return [writeThinking(block)]
-}
-
-function encodeResult(block: BlockOf<'tool_result'>, turn: Turn, rules: TurnRules): JsonObject[] {
+function encodeResult(block: BlockOf<'tool_result'>, turn: Turn, encoding: Encoding): JsonObject[] {
   const readable = block.content.filter((part) => part.type !== 'thinking')
-  const parts = readable.flatMap((part) => encodeBlock(part, { ...turn, role: 'user' }, rules))
+  const parts = readable.flatMap((part) => encodeBlock(part, { ...turn, role: 'user' }, encoding))
   // An error may hold text only; pictures of a failed tool follow it.
   const media = block.isError ? parts.filter((part) => part['type'] !== 'text') : []
   const content: Json[] = parts.filter((part) => !media.includes(part))
@@ -110,32 +94,23 @@ function encodeResult(block: BlockOf<'tool_result'>, turn: Turn, rules: TurnRule
       tool_use_id: toLegal(block.toolUseId, 128),
       ...(content.length === 0 ? {} : { content }),
       ...(block.isError ? { is_error: true } : {}),
-      ...encodeCache(block.cache, rules.target),
+      ...encodeCache(block.cache, encoding.target),
     },
     ...media,
   ]
 }
 
 /** @throws DarioError `unsupported_across_dialects`: an attachment that silently vanished is worse (pitfall I2). */
-function encodeMedia(block: BlockOf<'media'>, path: string): JsonObject {
-  const source = readDataUrl(block.source)
-  const isImage = block.kind === 'image' && !(source.type === 'base64' && !source.mediaType.startsWith('image/'))
-  if (block.kind === 'audio' || (source.type === 'file' && source.origin !== 'anthropic')) {
-    const what = block.kind === 'audio' ? 'sound' : 'a file id of another vendor'
-    throw new DarioError(
-      'unsupported_across_dialects', `${path}: Anthropic models take no ${what}; send text, an image or a PDF`,
-      { path },
-    )
+function encodeMedia({ kind, source, name }: BlockOf<'media'>, path: string): JsonObject {
+  if (kind === 'audio' || (source.type === 'file' && source.origin !== 'anthropic')) {
+    const what = kind === 'audio' ? 'sound' : 'a file id of another vendor'
+    unsupported(path, `Anthropic models take no ${what}; send text, an image or a PDF`)
   }
   const wire = encodeSource(source, path)
-  if (isImage) return { type: 'image', source: wire }
-  return { type: 'document', source: wire, ...(block.name === undefined ? {} : { title: block.name }) }
-}
-
-/** Clients put data URLs where a URL may stand. */
-function readDataUrl(source: Source): Source {
-  const parts = source.type === 'url' ? /^data:([^;,]+)[^,]*;base64,(.*)$/s.exec(source.url) : null
-  return parts === null ? source : { type: 'base64', mediaType: parts[1] ?? '', data: parts[2] ?? '' }
+  // What is text, such as an SVG, is no picture here.
+  const isImage = kind === 'image' && wire['type'] !== 'text'
+    && (source.type !== 'base64' || source.mediaType.startsWith('image/'))
+  return isImage ? { type: 'image', source: wire } : defined({ type: 'document', source: wire, title: name })
 }
 
 function encodeSource(source: Source, path: string): JsonObject {

@@ -8,10 +8,9 @@ import type { ErrorCode } from '../../errors.ts'
 import type { JsonObject } from '../../hub/types.ts'
 import { encodeSse } from '../../sse.ts'
 import type { Repair } from '../dialect.ts'
-import { findRepair, parseErrorBody, toCode } from '../error.ts'
+import { findRepair, parseErrorBody, readOverflow, toCode, toLine } from '../error.ts'
 import type { Lessons } from '../error.ts'
-import { readOverflow } from '../overflow.ts'
-import { defined, isObject, optionalArr, optionalObj, optionalStr } from '../read.ts'
+import { defined, isObject, objectsIn, optionalArr, optionalObj, optionalStr } from '../read.ts'
 
 const TYPES = {
   invalid_request: 'invalid_request_error', invalid_json: 'invalid_request_error', conflict: 'invalid_request_error',
@@ -25,10 +24,10 @@ const TYPES = {
 } as const satisfies Record<ErrorCode, string>
 
 /** Inside a stream there is no status, only the vendor's word. */
-const STATUSES: Record<string, number> = {
+const STATUSES: ReadonlyMap<string, number> = new Map(Object.entries({
   invalid_request_error: 400, authentication_error: 401, billing_error: 402, permission_error: 403,
   not_found_error: 404, request_too_large: 413, rate_limit_error: 429, timeout_error: 504, overloaded_error: 529,
-}
+}))
 
 export function encodeError(error: DarioError, requestId: string): { status: number; body: JsonObject } {
   // pitfall E4
@@ -53,7 +52,7 @@ function toMessage(error: DarioError): string {
 /** An upstream's refusal, whatever it looks like. */
 export function decodeError(status: number, text: string): DarioError {
   const { message, type } = readBody(text)
-  const found = (message || `the upstream answered ${status} without a readable reason`).slice(0, 2000)
+  const found = toLine(message || `the upstream answered ${status} without a readable reason`)
   // Overflow comes as 400 and 413, from local servers as 422 and 500 too.
   if ([400, 413, 422, 500].includes(status) && readOverflow(`${found} ${type ?? ''}`) !== undefined) {
     return new DarioError('context_length_exceeded', found, { upstreamType: type })
@@ -68,8 +67,7 @@ export function decodeErrorObject(body: JsonObject): DarioError {
   const error = optionalObj(body['error'])
   const type = optionalStr(error?.['type']) ?? optionalStr(error?.['code']) ?? ''
   const vague = /overload/i.test(type) ? 529 : /rate_?limit/i.test(type) ? 429 : 502
-  const status = Object.hasOwn(STATUSES, type) ? STATUSES[type] ?? vague : vague
-  return decodeError(status, JSON.stringify(body))
+  return decodeError(STATUSES.get(type) ?? vague, JSON.stringify(body))
 }
 
 function readBody(text: string): { message: string; type: string | undefined } {
@@ -106,19 +104,22 @@ export function readRepairs(error: DarioError): Repair[] {
   return error.code === 'invalid_request' ? findRepair(REPAIRS, error.message) : []
 }
 
+const THOUGHTS: readonly unknown[] = ['thinking', 'redacted_thinking']
+
 /**
  * The client's own body without reasoning that this backend cannot verify (pitfall T2). Signed blocks go whole or not at
  * all; a turn that held nothing else goes with them.
  */
 export function repairBody(body: JsonObject, repairs: ReadonlySet<Repair>): JsonObject {
   if (!repairs.has('no_thinking_history')) return body
-  const messages = (optionalArr(body['messages']) ?? []).filter(isObject).flatMap((message) => {
+  const messages = objectsIn(body['messages']).flatMap((message) => {
     const blocks = optionalArr(message['content'])
-    const left = blocks?.filter((block) => !isObject(block) || !/^(?:redacted_)?thinking$/.test(optionalStr(block['type']) ?? ''))
+    const left = blocks?.filter((block) => !isObject(block) || !THOUGHTS.includes(block['type']))
     return left === undefined ? [message] : left.length === 0 ? [] : [{ ...message, content: left }]
   })
-  const answersCalls = optionalArr(messages.at(-1)?.['content'])?.some((block) => isObject(block) && block['type'] === 'tool_result')
+  const answersCalls = objectsIn(messages.at(-1)?.['content']).some((block) => block['type'] === 'tool_result')
   // With a budget, the turn whose calls are being answered must open with its thought, which is gone (pitfall T1).
-  if (answersCalls && optionalObj(body['thinking'])?.['type'] === 'enabled') return { ...body, messages, thinking: { type: 'disabled' } }
+  if (answersCalls && optionalObj(body['thinking'])?.['type'] === 'enabled')
+    return { ...body, messages, thinking: { type: 'disabled' } }
   return { ...body, messages }
 }

@@ -5,7 +5,8 @@
  */
 import type { Block, BlockOf, Json, JsonObject, Seal, Source, StopReason, Usage } from '../../hub/types.ts'
 import { packSeal, unpackSeal } from '../../hub/seal.ts'
-import { filled, isObject, optionalArr, optionalStr, parseObject, str } from '../read.ts'
+import { decodeUrl } from '../media.ts'
+import { filled, joinTexts, optionalStr, parseObject, str } from '../read.ts'
 
 /** The per-request line that Claude Code puts at the head of its system prompt, for Anthropic only. */
 export const BILLING_HEADER = 'x-anthropic-billing-header:'
@@ -46,27 +47,25 @@ export function writeInput(block: BlockOf<'tool_use'>): JsonObject {
   return parseObject(block.input) ?? { invalid_json: block.input }
 }
 
-/** @throws DarioError `invalid_request` for a source without its data. */
-export function readSource(value: JsonObject, path: string): Source {
+/** An image or a document. @throws DarioError `invalid_request` when its source has no data. */
+export function readMedia(kind: 'image' | 'document', source: JsonObject, path: string): BlockOf<'media'> {
+  if (source['type'] === 'url') return decodeUrl(filled(source['url'], `${path}.url`), kind)
+  return { type: 'media', kind, source: readSource(source, path) }
+}
+
+function readSource(value: JsonObject, path: string): Source {
   switch (value['type']) {
     case 'base64': {
       const mediaType = str(value['media_type'], `${path}.media_type`)
       return { type: 'base64', mediaType, data: filled(value['data'], `${path}.data`) }
     }
-    case 'url': return { type: 'url', url: filled(value['url'], `${path}.url`) }
     case 'file': return { type: 'file', origin: 'anthropic', id: str(value['file_id'], `${path}.file_id`) }
-    case 'content':
-      return { type: 'text', mediaType: 'text/plain', text: joinTexts(value['content']) }
+    case 'content': return { type: 'text', mediaType: 'text/plain', text: joinTexts(value['content'], '\n') }
     default: {
       const mediaType = optionalStr(value['media_type']) ?? 'text/plain'
       return { type: 'text', mediaType, text: str(value['data'], `${path}.data`) }
     }
   }
-}
-
-function joinTexts(content: Json | undefined): string {
-  if (typeof content === 'string') return content
-  return (optionalArr(content) ?? []).filter(isObject).flatMap((block) => optionalStr(block['text']) ?? []).join('\n')
 }
 
 /** Every member is there, because SDKs read them without asking (pitfall S32). */

@@ -5,7 +5,7 @@
  */
 import type { HubEvent, Json, JsonObject } from '../../hub/types.ts'
 import type { DecodeContext } from '../dialect.ts'
-import { toToolUse } from '../names.ts'
+import { toToolUse } from '../encoding.ts'
 import { isObject, optionalNum, optionalObj, optionalStr, parseObject } from '../read.ts'
 
 interface Call {

@@ -3,15 +3,15 @@
  * https://platform.openai.com/docs/api-reference/chat/create
  * @module
  */
-import { DarioError } from '../../errors.ts'
-import type { Block, HubRequest, Json, JsonObject, OutputFormat, Turn, Warning } from '../../hub/types.ts'
+import type {
+  Block, HubRequest, Json, JsonObject, OutputFormat, Thinking, Tool, ToolChoice, Turn, Warning,
+} from '../../hub/types.ts'
 import { decodeFormat } from '../openai.ts'
 import {
-  arr, defined, given, isObject, num, obj, oneOf, optionalArr, optionalBool, optionalNum, optionalObj, optionalStr,
-  readCache, str,
+  arr, defined, filled, given, isObject, num, obj, oneOf, optionalArr, optionalBool, optionalNum, optionalObj,
+  optionalStr, readCache, readEffort, readStops, str, unsupported,
 } from '../read.ts'
 import { decodeContent, decodeToolContent } from './decode-parts.ts'
-import { decodeThinking, decodeToolChoice, decodeTools } from './decode-options.ts'
 import { decodeThoughts } from './reasoning.ts'
 
 /** Fields that have a place in the hub; all others travel as `extra.chat`. */
@@ -26,9 +26,7 @@ const KNOWN = new Set([
 export function decodeRequest(body: JsonObject): { request: HubRequest; warnings: Warning[] } {
   const many = optionalNum(body['n'])
   if (many !== undefined && many > 1) {
-    const advice = `send it ${many} times, or route the model to a Chat backend`
-    const message = `n: this backend gives one answer per request; ${advice}`
-    throw new DarioError('unsupported_across_dialects', message, { path: 'n' })
+    unsupported('n', `this backend gives one answer per request; send it ${many} times, or route the model to a Chat backend`)
   }
   const warnings: Warning[] = []
   const { tools, toolChoice } = decodeToolChoice(body, decodeTools(body))
@@ -43,7 +41,7 @@ export function decodeRequest(body: JsonObject): { request: HubRequest; warnings
     maxTokens: given(body['max_completion_tokens'], 'max_completion_tokens', num) ?? given(body['max_tokens'], 'max_tokens', num),
     temperature: given(body['temperature'], 'temperature', num),
     topP: given(body['top_p'], 'top_p', num),
-    stop: decodeStop(body['stop']),
+    stop: readStops(body['stop']),
     thinking: decodeThinking(body),
     format: readFormat(optionalObj(body['response_format'])),
     user: optionalStr(body['safety_identifier']) ?? optionalStr(body['user']),
@@ -59,11 +57,6 @@ export function decodeRequest(body: JsonObject): { request: HubRequest; warnings
 function readFormat(format: JsonObject | undefined): OutputFormat | undefined {
   const part = optionalObj(format?.['json_schema']) ?? format
   return decodeFormat(format, part, (schema) => optionalObj(schema) ?? { type: 'object' })
-}
-
-function decodeStop(stop: Json | undefined): string[] {
-  if (typeof stop === 'string') return [stop]
-  return (optionalArr(stop) ?? []).filter((word) => typeof word === 'string')
 }
 
 function decodeMessages(messages: Json[], warnings: Warning[]): Turn[] {
@@ -149,4 +142,79 @@ function markLast(blocks: Block[], message: JsonObject): void {
   const last = blocks.at(-1)
   const takesMark = last !== undefined && last.type !== 'thinking' && last.type !== 'opaque' && last.type !== 'refusal'
   if (takesMark) Object.assign(last, defined({ cache: readCache(message) }))
+}
+
+function decodeTools(body: JsonObject): Tool[] {
+  const read = (item: Json, path: string): Tool => decodeTool(obj(item, path), path)
+  const tools = (given(body['tools'], 'tools', arr) ?? []).map((item, index) => read(item, `tools[${index}]`))
+  for (const [index, item] of (given(body['functions'], 'functions', arr) ?? []).entries()) { // the form before `tools`
+    tools.push(read({ type: 'function', function: item }, `functions[${index}]`))
+  }
+  const search = optionalObj(body['web_search_options'])
+  if (search !== undefined) tools.push({ type: 'web_search', origin: 'chat', value: search })
+  return tools
+}
+
+function decodeTool(tool: JsonObject, path: string): Tool {
+  const type = optionalStr(tool['type']) ?? 'function'
+  const part = optionalObj(tool[type]) ?? tool // a flat tool is Responses' form: clients mix them up
+  const name = optionalStr(part['name']) ?? ''
+  const description = optionalStr(part['description'])
+  const format = optionalObj(part['format'])
+  if (type === 'custom' && name !== '') return { ...defined({ type, name, description }), format }
+  if (type.startsWith('web_search')) return { type: 'web_search', origin: 'chat', value: tool }
+  if (type !== 'function') return { type: 'opaque', origin: 'chat', value: tool }
+  filled(part['name'], `${path}.${part === tool ? '' : `${type}.`}name`)
+  return defined({
+    type, name, description,
+    inputSchema: optionalObj(part['parameters']) ?? { type: 'object', properties: {} },
+    strict: optionalBool(part['strict']),
+    cache: readCache(tool) ?? readCache(part),
+  })
+}
+
+/** The choice, and the tools that it leaves: the hub has no list of allowed tools, so the others are left out. */
+function decodeToolChoice(body: JsonObject, tools: Tool[]): Pick<HubRequest, 'tools' | 'toolChoice'> {
+  const choice = body['tool_choice'] ?? body['function_call']
+  const allowed = isObject(choice) && choice['type'] === 'allowed_tools'
+    ? optionalObj(choice['allowed_tools']) ?? choice
+    : undefined
+  if (allowed === undefined) return { tools, toolChoice: decodeChoice(choice) }
+  const names = (optionalArr(allowed['tools']) ?? []).map(nameOf)
+  return {
+    // lossy: a shorter list misses the prompt cache
+    tools: tools.filter((tool) => !('name' in tool) || names.includes(tool.name)),
+    toolChoice: decodeChoice(allowed['mode']),
+  }
+}
+
+function decodeChoice(choice: Json | undefined): ToolChoice | undefined {
+  switch (choice) {
+    case 'none': return { type: 'none' }
+    case 'auto': return { type: 'auto' }
+    case 'any': // Mistral
+    case 'required': return { type: 'required' }
+  }
+  const name = nameOf(choice)
+  return name === undefined ? undefined : { type: 'tool', name }
+}
+
+/** The name in `{type, function: {name}}`, `{type, custom: {name}}`, or in the bare `{name}` of older clients. */
+function nameOf(value: Json | undefined): string | undefined {
+  if (!isObject(value)) return undefined
+  return optionalStr((optionalObj(value['function']) ?? optionalObj(value['custom']) ?? value)['name'])
+}
+
+/** `reasoning_effort`, OpenRouter's `reasoning`, and the `thinking` switch that many vendors took from Anthropic. */
+function decodeThinking(body: JsonObject): Thinking | undefined {
+  const reasoning = optionalObj(body['reasoning']), thinking = optionalObj(body['thinking'])
+  const word = optionalStr(body['reasoning_effort']) ?? optionalStr(reasoning?.['effort'])
+  const budget = optionalNum(reasoning?.['max_tokens']) ?? optionalNum(thinking?.['budget_tokens'])
+  if (word === 'none' || reasoning?.['enabled'] === false || thinking?.['type'] === 'disabled') return { mode: 'off' }
+  const visible = reasoning?.['exclude'] === true ? { visible: false } : {}
+  if (budget !== undefined) return { mode: 'on', budget, ...visible }
+  const effort = readEffort(word)
+  if (effort !== undefined) return { mode: 'on', effort, ...visible }
+  if (thinking?.['type'] === 'adaptive') return { mode: 'adaptive' }
+  return reasoning?.['enabled'] === true || thinking?.['type'] === 'enabled' ? { mode: 'on', ...visible } : undefined
 }

@@ -7,12 +7,10 @@ import { DarioError } from '../../errors.ts'
 import type { HubEvent, Json, JsonObject, Seal, Usage } from '../../hub/types.ts'
 import type { SseEvent } from '../../sse.ts'
 import type { DecodeContext, StreamDecoder } from '../dialect.ts'
-import { isObject, optionalArr, optionalObj, optionalStr, parseObject } from '../read.ts'
+import { isObject, joinTexts, objectsIn, optionalArr, optionalObj, optionalStr, parseObject } from '../read.ts'
 import { createCallDecoder } from './decode-calls.ts'
-import { readText } from './decode-parts.ts'
 import { decodeErrorObject } from './error.ts'
-import { createDetailCollector } from './reasoning.ts'
-import { createThinkSplitter } from './think.ts'
+import { createDetailCollector, createThinkSplitter } from './reasoning.ts'
 import { decodeFinishReason, readUsage } from './wire.ts'
 
 const NO_USAGE: Usage = { input: 0, cacheRead: 0, cacheWrite: 0, output: 0 }
@@ -26,7 +24,7 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder {
   let malformed = 0
   return {
     push(event) {
-      if (event.data.trim() === '[DONE]') return answer.close(answer.hasContent())
+      if (event.data.trim() === '[DONE]') return answer.close(true)
       const data = parseObject(event.data)
       if (data !== undefined) return answer.push(data, event.event === 'error')
       if (event.event === 'error') return answer.fail(decodeErrorObject({ message: event.data }))
@@ -41,15 +39,14 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder {
 export function decodeReply(body: JsonObject, context: DecodeContext): HubEvent[] {
   const answer = createAnswerDecoder(context)
   const events = answer.push(body, false)
-  return [...events, ...answer.close(answer.hasContent())]
+  return [...events, ...answer.close(true)]
 }
 
 interface AnswerDecoder {
   push(data: JsonObject, isError: boolean): HubEvent[]
   fail(error: DarioError): HubEvent[]
-  /** @param whole The answer is complete even if no finish reason was seen (pitfall S16). */
-  close(whole: boolean, malformed?: number): HubEvent[]
-  hasContent(): boolean
+  /** @param marked The upstream says that this is the end: what has content is whole without a finish reason (S16). */
+  close(marked: boolean, malformed?: number): HubEvent[]
 }
 
 function createAnswerDecoder(context: DecodeContext): AnswerDecoder {
@@ -94,7 +91,7 @@ function createAnswerDecoder(context: DecodeContext): AnswerDecoder {
   const flushThink = (): HubEvent[] => think.flush().flatMap((piece) => prose(piece.kind, piece.text))
 
   function readReasoning(delta: JsonObject): HubEvent[] {
-    const entries = (optionalArr(delta['reasoning_details']) ?? []).filter(isObject)
+    const entries = objectsIn(delta['reasoning_details'])
     const text = details.push(entries)
     // The same words may come in all three fields (O6).
     const shown = optionalStr(delta['reasoning_content']) || optionalStr(delta['reasoning']) || text
@@ -106,8 +103,8 @@ function createAnswerDecoder(context: DecodeContext): AnswerDecoder {
     if (typeof content === 'string') {
       return content === '' ? [] : think.push(content).flatMap((piece) => prose(piece.kind, piece.text))
     }
-    return (optionalArr(content) ?? []).filter(isObject).flatMap((part) => {
-      if (part['type'] === 'thinking') return prose('thinking', readText(part['thinking'])) // Mistral
+    return objectsIn(content).flatMap((part) => {
+      if (part['type'] === 'thinking') return prose('thinking', joinTexts(part['thinking'], '')) // Mistral
       if (part['type'] === 'refusal') return prose('refusal', optionalStr(part['refusal']) ?? '')
       return prose('text', optionalStr(part['text']) ?? '') // lossy: images and audio in answers have no block here
     })
@@ -149,7 +146,7 @@ function createAnswerDecoder(context: DecodeContext): AnswerDecoder {
     push(data, isError) {
       if (over) return [] // S23: nothing counts after the end
       usage = readUsage(data) ?? usage // snapshots, not increments
-      const choices = (optionalArr(data['choices']) ?? []).filter(isObject)
+      const choices = objectsIn(data['choices'])
       const error = data['error'] ?? choices.find((choice) => isObject(choice['error']))?.['error']
       const broken = choices.some((choice) => BROKEN.has(optionalStr(choice['finish_reason']) ?? ''))
       const isErrorBody = isError || Boolean(error) || data['object'] === 'error'
@@ -164,9 +161,9 @@ function createAnswerDecoder(context: DecodeContext): AnswerDecoder {
       return events
     },
     fail,
-    close(whole, malformed = 0) {
+    close(marked, malformed = 0) {
       if (over) return []
-      if (finish === undefined && !whole) {
+      if (finish === undefined && !(marked && (nextIndex > 0 || calls.any()))) {
         const unread = malformed > 0 ? ` (${malformed} events were not JSON)` : ''
         const message = `the upstream's answer ended before it was complete${unread}; try again`
         return fail(new DarioError('upstream_protocol', message))
@@ -178,7 +175,6 @@ function createAnswerDecoder(context: DecodeContext): AnswerDecoder {
       const rawStop = finish === undefined ? {} : { rawStop: finish }
       return [...ending, { type: 'end', stop, ...rawStop, usage: { ...NO_USAGE, ...usage } }]
     },
-    hasContent: () => nextIndex > 0 || calls.any(),
   }
 }
 
@@ -188,7 +184,7 @@ export function isPreamble(event: SseEvent): boolean {
   const data = parseObject(event.data)
   if (data === undefined) return true
   if (data['error']) return false
-  return (optionalArr(data['choices']) ?? []).filter(isObject).every((choice) => {
+  return objectsIn(data['choices']).every((choice) => {
     const delta = optionalObj(choice['delta']) ?? optionalObj(choice['message']) ?? {}
     const { role: _, ...content } = delta
     return !choice['finish_reason'] && Object.values(content).every(isEmpty)
@@ -205,7 +201,7 @@ export function endOf(event: SseEvent): 'complete' | 'error' | undefined {
   if (!/"finish_reason"\s*:\s*"|"error"\s*:/.test(event.data)) return undefined
   const data = parseObject(event.data)
   if (data === undefined) return undefined
-  const choices = (optionalArr(data['choices']) ?? []).filter(isObject)
+  const choices = objectsIn(data['choices'])
   const words = choices.map((choice) => optionalStr(choice['finish_reason']))
   if (data['error'] || words.some((word) => BROKEN.has(word ?? ''))) return 'error'
   return words.some((word) => word) ? 'complete' : undefined

@@ -3,25 +3,19 @@
  * https://platform.openai.com/docs/api-reference/chat/create
  * @module
  */
-import type { HubRequest, JsonObject, Thinking, Tool, ToolChoice, Warning } from '../../hub/types.ts'
+import type { HubRequest, JsonObject, Thinking, Tool, ToolChoice } from '../../hub/types.ts'
 import type { EncodedRequest, Repair, Target } from '../dialect.ts'
-import { createToolNames, shorten } from '../names.ts'
+import { createEncoding, shorten, toWireName } from '../encoding.ts'
 import { encodeSchema, toEffort, toTier } from '../openai.ts'
 import { defined, isObject, optionalArr } from '../read.ts'
-import { repairSchema } from '../schema.ts'
+import { repairToolSchema } from '../schema.ts'
 import { encodeTurns, markCache } from './encode-turns.ts'
 import type { EncodeContext } from './encode-turns.ts'
 import { toFamily } from './families.ts'
 import type { ChatMessage } from './wire.ts'
 
 export function encodeRequest(request: HubRequest, target: Target): EncodedRequest {
-  const warnings: Warning[] = []
-  const context: EncodeContext = {
-    target,
-    family: toFamily(target),
-    names: createToolNames(),
-    warn: (path, reason) => void warnings.push({ path, reason }),
-  }
+  const context: EncodeContext = { ...createEncoding(target), family: toFamily(target) }
   const tools = encodeTools(request, context) // before the turns: the tools choose first among the names
   const format = encodeFormat(request, context)
   const messages = encodeTurns(request.turns, context)
@@ -40,7 +34,7 @@ export function encodeRequest(request: HubRequest, target: Target): EncodedReque
       : {}),
     ...encodeExtra(request, context),
   }
-  return { body, headers: {}, warnings, toolNames: context.names.changed }
+  return { body, headers: {}, warnings: context.warnings, toolNames: context.names.changed }
 }
 
 function encodeTools(request: HubRequest, context: EncodeContext): JsonObject {
@@ -53,7 +47,7 @@ function encodeTools(request: HubRequest, context: EncodeContext): JsonObject {
     } else if (tool.type === 'web_search' && context.family.webSearch) {
       search = { web_search_options: tool.origin === 'chat' ? tool.value : {} }
     } else {
-      context.warn(`tools[${index}]`, 'this backend cannot run it') // A12: said, never an empty success
+      context.drop(`tools[${index}]`, 'this backend cannot run it') // A12: said, never an empty success
     }
   }
   if (tools.size === 0) return search // A10, and Q11: no choice without tools
@@ -77,7 +71,7 @@ function encodeTool(tool: NamedTool, name: string, context: EncodeContext): Json
   const part = defined({
     name,
     description: tool.description,
-    parameters: repairSchema(tool.inputSchema, { root: 'object', inlineRefs: false }), // K5, K3
+    parameters: repairToolSchema(tool.inputSchema), // K5, K3
     strict: refusesStrict ? undefined : tool.strict, // K7: never switched on by us
   })
   return { type: 'function', function: part, ...markCache(tool.cache, context) }
@@ -85,16 +79,15 @@ function encodeTool(tool: NamedTool, name: string, context: EncodeContext): Json
 
 /** R16: decided after the tools are, so that it never names one that was left out. */
 function encodeToolChoice(
-  choice: ToolChoice | undefined, tools: Tool[], { names, warn }: EncodeContext,
+  choice: ToolChoice | undefined, tools: Tool[], context: EncodeContext,
 ): JsonObject | string | undefined {
   if (choice?.type !== 'tool') return choice?.type
-  const tool = tools.find((one) => (one.type === 'function' || one.type === 'custom') && one.name === choice.name)
-  if (tool !== undefined && 'name' in tool) return { type: 'function', function: { name: names.toWire(tool) } }
-  warn('tool_choice', `there is no tool ${choice.name.slice(0, 64)} here, so the model chooses`)
-  return undefined
+  const name = toWireName(choice.name, tools, context)
+  if (name !== undefined) return { type: 'function', function: { name } }
+  return context.drop('tool_choice', `there is no tool ${choice.name.slice(0, 64)} here, so the model chooses`)
 }
 
-function encodeLimits(request: HubRequest, { family, target, warn }: EncodeContext): JsonObject {
+function encodeLimits(request: HubRequest, { family, target, drop }: EncodeContext): JsonObject {
   const { repairs } = target
   const body: JsonObject = {}
   if (request.maxTokens !== undefined) {
@@ -108,20 +101,20 @@ function encodeLimits(request: HubRequest, { family, target, warn }: EncodeConte
   for (const [field, value] of [['temperature', request.temperature], ['top_p', request.topP]] as const) {
     if (value === undefined) continue
     if (sampling) body[field] = value
-    else warn(field, 'this model takes no sampling settings')
+    else drop(field, 'this model takes no sampling settings')
   }
   const stops = repairs.has('no_stop') ? 0 : family.stops
-  if (request.stop.length > stops) warn(`stop[${stops}]`, `this model takes ${stops} stop sequences`)
+  if (request.stop.length > stops) drop(`stop[${stops}]`, `this model takes ${stops} stop sequences`)
   if (stops > 0 && request.stop.length > 0) body['stop'] = request.stop.slice(0, stops) // A7: always a list
   return body
 }
 
 /** T10: nothing is asked of the model that the client did not ask for. */
-function encodeThinking(thinking: Thinking | undefined, { family, target, warn }: EncodeContext): JsonObject {
+function encodeThinking(thinking: Thinking | undefined, { family, target, drop }: EncodeContext): JsonObject {
   if (thinking === undefined) return {}
   const on = thinking.mode !== 'off'
   if (family.reasoning === 'none' || target.repairs.has('no_thinking')) {
-    if (on && thinking.mode === 'on') warn('thinking', 'this model takes no wish for reasoning')
+    if (on && thinking.mode === 'on') drop('thinking', 'this model takes no wish for reasoning')
     return {}
   }
   if (family.reasoning === 'switch') return { thinking: { type: on ? 'enabled' : 'disabled' } } // lossy: no amount

@@ -6,7 +6,7 @@
  */
 import type { Block, BlockOf, HubEvent, HubReply, JsonObject, Seal } from '../../hub/types.ts'
 import type { ReplyContext, StreamEncoder } from '../dialect.ts'
-import { KEEP_ALIVE } from '../openai.ts'
+import { KEEP_ALIVE, toArguments } from '../openai.ts'
 import { encodeStreamError } from './error.ts'
 import { encodeSealEntry } from './reasoning.ts'
 import { encodeFinishReason, encodeUsage } from './wire.ts'
@@ -24,20 +24,24 @@ export function createStreamEncoder(context: ReplyContext): StreamEncoder {
   const withUsage = context.request.streamUsage
   const open = new Map<number, Open>()
   const seen = { tools: false, refusal: false }
-  let calls = 0, reasoned = 0, roleSent = false, over = false
+  let calls = 0, reasoned = 0, begun = false, over = false
 
   function chunk(choices: JsonObject[], usage: JsonObject | null = null): string {
     return `${opening}${JSON.stringify(choices)}${withUsage ? `,"usage":${JSON.stringify(usage)}` : ''}}\n\n`
   }
 
-  /** The first one carries the role: some clients begin a message by it (S31). */
-  function say(delta: JsonObject, finish: string | null = null): string {
-    const first = roleSent ? '' : chunk([{ index: 0, delta: { role: 'assistant', content: '' }, finish_reason: null }])
-    roleSent = true
-    return first + chunk([{ index: 0, delta, finish_reason: finish }])
+  /** Some clients begin a message by its role (S31); it is said once (S9). */
+  function begin(): string {
+    if (begun) return ''
+    begun = true
+    return chunk([{ index: 0, delta: { role: 'assistant', content: '' }, finish_reason: null }])
   }
 
-  function begin(index: number, block: Block): string {
+  function say(delta: JsonObject, finish: string | null = null): string {
+    return begin() + chunk([{ index: 0, delta, finish_reason: finish }])
+  }
+
+  function beginBlock(index: number, block: Block): string {
     switch (block.type) {
       case 'text':
       case 'refusal':
@@ -55,10 +59,7 @@ export function createStreamEncoder(context: ReplyContext): StreamEncoder {
     const custom = block.kind === 'custom', call = calls++
     open.set(index, { type: 'tool_use', call, custom, empty: true })
     seen.tools = true
-    const entry = custom
-      ? { index: call, id: block.id, type: 'custom', custom: { name: block.name, input: '' } }
-      : { index: call, id: block.id, type: 'function', function: { name: block.name, arguments: '' } }
-    return say({ tool_calls: [entry] }) + add(index, block.input)
+    return say({ tool_calls: [{ index: call, ...encodeCall(block, '') }] }) + add(index, block.input)
   }
 
   function add(index: number, text: string): string {
@@ -97,11 +98,8 @@ export function createStreamEncoder(context: ReplyContext): StreamEncoder {
   return function encode(event: HubEvent): string {
     if (over) return ''
     switch (event.type) {
-      case 'start':
-        if (roleSent) return '' // S9
-        roleSent = true
-        return chunk([{ index: 0, delta: { role: 'assistant', content: '' }, finish_reason: null }])
-      case 'block_start': return begin(event.index, event.block)
+      case 'start': return begin()
+      case 'block_start': return beginBlock(event.index, event.block)
       case 'delta': return add(event.index, event.text)
       case 'seal': return seal(event.index, event.seal)
       case 'block_end': return close(event.index)
@@ -130,7 +128,9 @@ export function encodeReply(reply: HubReply, context: ReplyContext): JsonObject 
         if (block.seal !== undefined) details.push(encodeSealEntry(block.seal, reasoning.length, block.text.length))
         reasoning += block.text
         break
-      case 'tool_use': calls.push(encodeCall(block)); break
+      case 'tool_use':
+        calls.push(encodeCall(block, block.kind === 'custom' ? block.input : toArguments(block.input)))
+        break
       default: // lossy: media and other vendors' blocks have no place in a Chat answer
     }
   }
@@ -150,7 +150,7 @@ export function encodeReply(reply: HubReply, context: ReplyContext): JsonObject 
   }
 }
 
-function encodeCall({ id, name, input, kind }: BlockOf<'tool_use'>): JsonObject {
+function encodeCall({ id, name, kind }: BlockOf<'tool_use'>, input: string): JsonObject {
   if (kind === 'custom') return { id, type: 'custom', custom: { name, input } }
-  return { id, type: 'function', function: { name, arguments: input.trim() === '' ? '{}' : input } } // K8
+  return { id, type: 'function', function: { name, arguments: input } }
 }

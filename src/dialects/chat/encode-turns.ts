@@ -4,22 +4,18 @@
  * @module
  */
 import type { Block, BlockOf, CacheHint, JsonObject, Turn } from '../../hub/types.ts'
-import type { Target } from '../dialect.ts'
-import { shorten } from '../names.ts'
-import type { ToolNames } from '../names.ts'
-import { ERROR_PREFIX, encodeAudio, toUrl } from '../openai.ts'
-import { defined, encodeCache, isObject, parseObject } from '../read.ts'
+import { encodeCache, shorten } from '../encoding.ts'
+import type { Encoding } from '../encoding.ts'
+import { encodeAudio, toUrl } from '../media.ts'
+import { ERROR_PREFIX, toArguments } from '../openai.ts'
+import { defined, isObject, parseObject } from '../read.ts'
 import type { Family } from './families.ts'
 import type { ChatMessage, ChatPart } from './wire.ts'
 
 type Media = BlockOf<'media'>
 
-/** What every step of one encoding needs. */
-export interface EncodeContext {
-  target: Target
+export interface EncodeContext extends Encoding {
   family: Family
-  names: ToolNames
-  warn: (path: string, reason: string) => void
 }
 
 /** Cache marks are hints: where they mean nothing they are left out without a word (pitfall C2). */
@@ -106,10 +102,11 @@ function encodeAssistant(turn: Turn, messages: ChatMessage[], context: EncodeCon
 }
 
 /** A8: reasoning goes only where the backend has a field for it and wants it back (T4), never into the text. */
-function encodeThoughts(turn: Turn, hasCalls: boolean, { family, target, warn }: EncodeContext): Partial<ChatMessage> {
+function encodeThoughts(turn: Turn, hasCalls: boolean, context: EncodeContext): Partial<ChatMessage> {
+  const { family, target } = context
   const blocks = turn.blocks.filter((block) => block.type === 'thinking')
   const drop = (): Partial<ChatMessage> => {
-    if (blocks.length > 0) warn(turn.path ?? 'messages', 'this backend has no place for earlier reasoning')
+    if (blocks.length > 0) context.drop(turn.path ?? 'messages', 'this backend has no place for earlier reasoning')
     return {}
   }
   if (target.repairs.has('no_thinking_history')) return drop()
@@ -128,8 +125,7 @@ function parseProof(value: string): ChatPart[] {
 
 /** K8: always JSON text. A custom tool's raw text is wrapped as it was declared (R5). */
 function encodeInput(block: BlockOf<'tool_use'>): string {
-  if (block.kind === 'custom') return JSON.stringify({ input: block.input })
-  return block.input.trim() === '' ? '{}' : block.input
+  return block.kind === 'custom' ? JSON.stringify({ input: block.input }) : toArguments(block.input)
 }
 
 /** R19: OpenAI takes call ids of 40 characters, Mistral exactly nine letters and digits. Same id in, same id out. */
@@ -203,14 +199,14 @@ function encodeMedia(block: Media, turn: Turn, context: EncodeContext): ChatPart
   if (block.kind === 'document' && (source.type === 'base64' || context.family.details)) {
     return [{ type: 'file', file: { filename: block.name ?? 'document.pdf', file_data: url }, ...mark }] // I2
   }
-  context.warn(turn.path ?? 'messages', `Chat has no ${block.kind} by URL: the model sees the link only`)
+  context.drop(turn.path ?? 'messages', `Chat has no ${block.kind} by URL: the model sees the link only`)
   return [{ type: 'text', text: `${block.name ?? block.kind}: ${url}` }]
 }
 
-function warnDropped(block: Block, turn: Turn, { warn }: EncodeContext): [] {
+function warnDropped(block: Block, turn: Turn, { drop }: EncodeContext): [] {
   const what = block.type === 'opaque' ? `a block that only ${block.origin} knows`
     : block.type === 'media' ? `a file (${block.kind}) that this backend cannot be given`
     : `a ${block.type} block in a ${turn.role} turn`
-  warn(turn.path ?? 'messages', what)
+  drop(turn.path ?? 'messages', what)
   return []
 }

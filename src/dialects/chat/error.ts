@@ -7,9 +7,8 @@ import { DarioError } from '../../errors.ts'
 import type { ErrorCode } from '../../errors.ts'
 import type { JsonObject } from '../../hub/types.ts'
 import type { Repair } from '../dialect.ts'
-import { findRepair, parseErrorBody, readPlaces, toCode, toLine } from '../error.ts'
+import { findRepair, parseErrorBody, readOverflow, readPlaces, toCode, toLine } from '../error.ts'
 import type { Lessons } from '../error.ts'
-import { readOverflow } from '../overflow.ts'
 import { optionalNum, optionalObj, optionalStr } from '../read.ts'
 
 /** `error.code` as OpenAI spells it; clients branch on these words. */
@@ -50,8 +49,8 @@ export function decodeErrorObject(data: JsonObject): DarioError {
 }
 
 function readMessage(root: JsonObject, detail: JsonObject): string | undefined {
-  const message = optionalStr(detail['message']) ?? optionalStr(root['error']) ?? optionalStr(root['message'])
-    ?? optionalStr(root['detail']) ?? optionalStr(detail['msg'])
+  const said = [detail['message'], root['error'], root['message'], root['detail'], detail['msg']]
+  const message = said.find((text) => typeof text === 'string')
   const raw = optionalObj(detail['metadata'])?.['raw'] // OpenRouter: the vendor's own body, the only part that helps
   if (message !== undefined) return typeof raw === 'string' && raw !== '' ? `${message}: ${raw}` : message
   return readPlaces(root['detail']) ?? readPlaces(optionalObj(root['message'])?.['detail'])

@@ -1,11 +1,12 @@
 /**
- * `reasoning_details`: the one place of Chat Completions where proof of reasoning can travel (OpenRouter's extension).
+ * Where reasoning travels in Chat Completions: `reasoning_details`, the one place for proof of it (OpenRouter's
+ * extension), and for local servers without a reasoning parser the model's own `<think>` tags.
  * https://openrouter.ai/docs/use-cases/reasoning-tokens
  * @module
  */
 import { packSeal, unpackSeal } from '../../hub/seal.ts'
 import type { Block, BlockOf, JsonObject, Seal } from '../../hub/types.ts'
-import { isObject, optionalArr, optionalStr } from '../read.ts'
+import { objectsIn, optionalStr } from '../read.ts'
 
 export interface DetailCollector {
   /** Takes entries as they stream; returns their readable text. */
@@ -57,7 +58,7 @@ export function encodeSealEntry(seal: Seal, offset: number, length: number): Jso
 
 /** The thoughts of an assistant message of a client's history, with the seals that we gave it. */
 export function decodeThoughts(message: JsonObject): Block[] {
-  const entries = (optionalArr(message['reasoning_details']) ?? []).filter(isObject)
+  const entries = objectsIn(message['reasoning_details'])
   const text = optionalStr(message['reasoning_content']) ?? optionalStr(message['reasoning'])
     ?? createDetailCollector().push(entries)
   const blocks: BlockOf<'thinking'>[] = []
@@ -79,4 +80,65 @@ export function decodeThoughts(message: JsonObject): Block[] {
   }
   add(position, text.length)
   return blocks
+}
+
+export interface Piece { kind: 'text' | 'thinking'; text: string }
+
+export interface ThinkSplitter {
+  push(text: string): Piece[]
+  /** What is held back; from now on everything is text. */
+  flush(): Piece[]
+}
+
+const OPEN = '<think>'
+const CLOSE = '</think>'
+
+/** Only at the very start of an answer (pitfall T6): a tag anywhere later is text that the model wrote about tags. */
+export function createThinkSplitter(): ThinkSplitter {
+  let state: 'start' | 'inside' | 'after' | 'text' = 'start'
+  let held = ''
+
+  function take(kind: Piece['kind'], length: number): Piece[] {
+    const text = held.slice(0, length)
+    held = held.slice(length)
+    return text === '' ? [] : [{ kind, text }]
+  }
+
+  function push(text: string): Piece[] {
+    if (state === 'text') return [{ kind: 'text', text }]
+    held += text
+    const pieces: Piece[] = []
+    if (state === 'start') {
+      if (held.length < OPEN.length && OPEN.startsWith(held)) return pieces
+      state = held.startsWith(OPEN) ? 'inside' : 'text'
+      if (state === 'inside') held = held.slice(OPEN.length)
+    }
+    if (state === 'inside') {
+      const close = held.indexOf(CLOSE)
+      pieces.push(...take('thinking', close === -1 ? held.length - partialClose(held) : close))
+      if (close === -1) return pieces
+      held = held.slice(CLOSE.length)
+      state = 'after'
+    }
+    if (state === 'after') held = held.trimStart() // the blank line between the tag and the answer belongs to neither
+    if (held !== '') state = 'text'
+    return [...pieces, ...take('text', held.length)]
+  }
+
+  return {
+    push,
+    flush() {
+      const pieces = take(state === 'inside' ? 'thinking' : 'text', held.length)
+      state = 'text'
+      return pieces
+    },
+  }
+}
+
+/** Length of the longest end of `text` that may be the beginning of the closing tag. */
+function partialClose(text: string): number {
+  for (let length = Math.min(CLOSE.length - 1, text.length); length > 0; length--) {
+    if (text.endsWith(CLOSE.slice(0, length))) return length
+  }
+  return 0
 }

@@ -5,7 +5,7 @@
  */
 import type { HubRequest, JsonObject, Thinking, Tool, ToolChoice, Warning } from '../../hub/types.ts'
 import {
-  arr, defined, filled, isObject, obj, optionalArr, optionalBool, optionalObj, optionalStr, readEffort, str,
+  arr, defined, filled, isObject, obj, objectsIn, optionalArr, optionalBool, optionalObj, optionalStr, readEffort, str,
 } from '../read.ts'
 
 /** Codex offers its newest models every tool in the conversation itself; the later of two with one name holds. */
@@ -50,7 +50,7 @@ export function decodeToolChoice(value: unknown, tools: Tool[], warnings: Warnin
     case 'function':
     case 'custom': return { tools, toolChoice: { type: 'tool', name: str(value['name'], 'tool_choice.name') } }
     case 'allowed_tools': {
-      const allowed = (optionalArr(value['tools']) ?? []).filter(isObject)
+      const allowed = objectsIn(value['tools'])
       const toolChoice: ToolChoice = { type: value['mode'] === 'required' ? 'required' : 'auto' }
       return { tools: tools.filter((tool) => allowed.some((wanted) => isSameTool(tool, wanted))), toolChoice }
     }

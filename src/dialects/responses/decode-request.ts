@@ -4,15 +4,16 @@
  * @module
  */
 import { DarioError } from '../../errors.ts'
-import type { Block, HubRequest, Json, JsonObject, Source, Turn, Warning } from '../../hub/types.ts'
+import type { Block, BlockOf, HubRequest, Json, JsonObject, Turn, Warning } from '../../hub/types.ts'
 import type { Repair } from '../dialect.ts'
-import { decodeAudio, decodeFormat, readErrorPrefix } from '../openai.ts'
-import { arr, defined, filled, given, isObject, num, obj, oneOf, optionalArr, optionalBool, optionalObj, optionalStr, str } from '../read.ts'
+import { decodeAudio, decodeFile } from '../media.ts'
+import { decodeFormat, readErrorPrefix } from '../openai.ts'
+import {
+  arr, defined, filled, given, isObject, num, obj, oneOf, optionalArr, optionalBool, optionalObj, optionalStr, str,
+  unsupported,
+} from '../read.ts'
 import { decodeThinking, decodeToolChoice, decodeTools } from './decode-options.ts'
-import { isClientItem, readPartsText, readSeal } from './wire.ts'
-
-/** What needs the vendor's own server: no other API can say it. */
-const SERVER_HELD = ['conversation', 'prompt'] as const
+import { isClientItem, readSeal, readThought } from './wire.ts'
 
 /** Fields that have a place in the hub, are answered here, or say nothing to another server; others are lost. */
 const KNOWN = new Set([
@@ -57,22 +58,18 @@ export function decodeRequest(body: JsonObject): { request: HubRequest; warnings
 }
 
 /** What Chat Completions calls by the same name. `metadata` is refused there unless the answer is stored. */
-function readShared(body: JsonObject, text: JsonObject | undefined): { chat?: JsonObject } {
-  const chat: JsonObject = {}
-  if (text?.['verbosity'] != null) chat['verbosity'] = text['verbosity']
-  if (body['prompt_cache_retention'] != null) chat['prompt_cache_retention'] = body['prompt_cache_retention']
-  return Object.keys(chat).length === 0 ? {} : { chat }
+function readShared({ prompt_cache_retention }: JsonObject, text: JsonObject | undefined): { chat?: JsonObject } {
+  const shared = Object.entries({ verbosity: text?.['verbosity'], prompt_cache_retention }).filter(([, value]) => value != null)
+  return shared.length === 0 ? {} : { chat: Object.fromEntries(shared) }
 }
 
+/** What needs the vendor's own server: no other API can say it. */
 function refuseServerHeld(body: JsonObject): void {
-  if (body['background'] === true) {
-    throw new DarioError('unsupported_across_dialects',
-      'background: this model is served by a backend without background mode; send background: false', { path: 'background' })
-  }
-  for (const field of SERVER_HELD) {
-    if (body[field] == null) continue
-    throw new DarioError('unsupported_across_dialects',
-      `${field}: this model is served by a backend that keeps nothing; send the whole input instead`, { path: field })
+  if (body['background'] === true)
+    unsupported('background', 'this model is served by a backend without background mode; send background: false')
+  for (const field of ['conversation', 'prompt'] as const) {
+    if (body[field] != null)
+      unsupported(field, 'this model is served by a backend that keeps nothing; send the whole input instead')
   }
   if (body['previous_response_id'] == null) return
   throw new DarioError('invalid_request',
@@ -89,8 +86,7 @@ function decodeTurns(body: JsonObject): Turn[] {
     if (last?.role === role && role !== 'system') last.blocks.push(...blocks)
     else turns.push({ role, blocks, path })
   }
-  const instructions = optionalStr(body['instructions'])
-  if (instructions !== undefined && instructions !== '') push('system', [{ type: 'text', text: instructions }], 'instructions')
+  push('system', toText(optionalStr(body['instructions']) ?? ''), 'instructions')
   if (typeof body['input'] === 'string') push('user', toText(body['input']), 'input')
   else {
     for (const [index, item] of arr(body['input'], 'input').entries()) {
@@ -120,10 +116,11 @@ function decodeItem(item: JsonObject, path: string, push: Push): void {
     case 'function_call_output':
     case 'custom_tool_call_output': return push('user', decodeOutput(item, path), path)
     case 'additional_tools': return // with the other tools
-    case 'item_reference':
-      throw new DarioError('unsupported_across_dialects',
-        `${path}: dario does not hold the item that this refers to; send the item itself`, { path })
-    default: return push(isClientItem(str(item['type'], `${path}.type`)) ? 'user' : 'assistant', [{ type: 'opaque', origin: 'responses', value: item }], path)
+    case 'item_reference': return unsupported(path, 'dario does not hold the item that this refers to; send the item itself')
+    default: {
+      const role = isClientItem(str(item['type'], `${path}.type`)) ? 'user' : 'assistant'
+      return push(role, [{ type: 'opaque', origin: 'responses', value: item }], path)
+    }
   }
 }
 
@@ -148,7 +145,7 @@ function decodeOutput(item: JsonObject, path: string): Block[] {
 }
 
 function decodeReasoning(item: JsonObject): Block[] {
-  const text = readPartsText(item['summary'], '\n\n') || readPartsText(item['content'], '')
+  const text = readThought(item)
   const seal = readSeal(item)
   if (seal === undefined) return text === '' ? [] : [{ type: 'thinking', text }]
   // An empty summary part marks thought that was hidden, none at all thought that never had words.
@@ -166,9 +163,7 @@ function decodeContent(content: unknown, path: string): Block[] {
 }
 
 /** Kept as an unknown part, one of these would come out again as half an item. */
-const ITEM_TYPES: ReadonlySet<string> = new Set([
-  'message', 'reasoning', 'function_call', 'function_call_output', 'custom_tool_call', 'custom_tool_call_output',
-])
+const ITEM_TYPE = /^(?:message|reasoning|(?:function_call|custom_tool_call)(?:_output)?)$/
 
 function decodePart(part: JsonObject, path: string): Block[] {
   switch (part['type']) {
@@ -178,32 +173,29 @@ function decodePart(part: JsonObject, path: string): Block[] {
     case 'summary_text': return toText(str(part['text'], `${path}.text`))
     case 'refusal': return [{ type: 'refusal', text: str(part['refusal'], `${path}.refusal`) }]
     case 'input_image': {
-      const source = readSource(part['image_url'], part['file_id'], `${path}.image_url`)
-      // I3: a PDF in an image part is a document all the same.
-      const kind = source.type === 'base64' && source.mediaType === 'application/pdf' ? 'document' : 'image'
-      return [defined({ type: 'media', kind, source, detail: optionalStr(part['detail']) })]
+      const media = readMedia(part['image_url'], part['file_id'], `${path}.image_url`, 'image')
+      return [defined({ ...media, detail: optionalStr(part['detail']) })]
     }
     case 'input_file': {
-      const source = readSource(part['file_data'] ?? part['file_url'], part['file_id'], `${path}.file_data`)
-      return [defined({ type: 'media', kind: 'document', source, name: optionalStr(part['filename']) })]
+      const media = readMedia(part['file_data'] ?? part['file_url'], part['file_id'], `${path}.file_data`, 'document')
+      return [defined({ ...media, name: optionalStr(part['filename']) })]
     }
-    case 'input_audio': return [decodeAudio(part, path, 'mp3')]
+    case 'input_audio': return [decodeAudio(part, path)]
     default: {
       const type = str(part['type'], `${path}.type`)
-      if (ITEM_TYPES.has(type)) throw new DarioError('invalid_request', `${path}.type: ${type} is an item of the input, not a part of a message`, { path: `${path}.type` })
+      if (ITEM_TYPE.test(type)) {
+        const message = `${path}.type: ${type} is an item of the input, not a part of a message`
+        throw new DarioError('invalid_request', message, { path: `${path}.type` })
+      }
       return [{ type: 'opaque', origin: 'responses', value: { ...part, type } }]
     }
   }
 }
 
-function readSource(value: unknown, fileId: unknown, path: string): Source {
+function readMedia(value: unknown, fileId: unknown, path: string, kind: 'image' | 'document'): BlockOf<'media'> {
   const id = optionalStr(fileId)
-  if (value == null && id !== undefined) return { type: 'file', origin: 'responses', id }
-  const text = filled(value, path)
-  const [, mediaType, data] = /^data:([^;,]*)[^,]*;base64,(.*)$/s.exec(text) ?? []
-  if (mediaType !== undefined && data !== undefined) return { type: 'base64', mediaType: mediaType.toLowerCase(), data }
-  if (/^[a-z][a-z0-9+.-]*:/i.test(text)) return { type: 'url', url: text }
-  return { type: 'base64', mediaType: 'application/pdf', data: text } // bare base64, which some SDKs send as `file_data`
+  if (value == null && id !== undefined) return { type: 'media', kind, source: { type: 'file', origin: 'responses', id } }
+  return decodeFile(filled(value, path), kind)
 }
 
 /**

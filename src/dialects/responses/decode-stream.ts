@@ -5,14 +5,14 @@
  * @module
  */
 import { DarioError } from '../../errors.ts'
-import type { Block, HubEvent, JsonObject, Usage } from '../../hub/types.ts'
+import type { Block, HubEvent, JsonObject } from '../../hub/types.ts'
 import type { SseEvent } from '../../sse.ts'
 import type { DecodeContext, StreamDecoder } from '../dialect.ts'
-import { toToolUse } from '../names.ts'
+import { toToolUse } from '../encoding.ts'
 import { decodeUsage } from '../openai.ts'
 import { isObject, optionalArr, optionalNum, optionalObj, optionalStr, parseObject } from '../read.ts'
 import { decodeFailure } from './error.ts'
-import { decodeStop, readPartsText, readSeal } from './wire.ts'
+import { decodeStop, readThought, readSeal } from './wire.ts'
 
 /** A hub block that an item or one of its parts has become. */
 interface Piece {
@@ -32,13 +32,15 @@ interface Item {
   done: boolean
 }
 
-export function createStreamDecoder(context: DecodeContext): StreamDecoder & { finish(response: JsonObject): HubEvent[] } {
+/** Where an item has a call's input. */
+const INPUT = { function_call: 'arguments', custom_tool_call: 'input' } as const
+
+export function createStreamDecoder(context: DecodeContext): StreamDecoder & { finish(whole: JsonObject): HubEvent[] } {
   const items = new Map<number, Item>()
   const openPieces = new Set<Piece>()
   const callIds = new Set<string>()
-  let events: HubEvent[] = []
+  const events: HubEvent[] = []
   let nextIndex = 0, started = false, over = false
-  let usage: Usage | undefined
   const saw = { tool: false, refusal: false }
 
   function start(response: JsonObject | undefined): void {
@@ -78,14 +80,12 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder & { f
     return item
   }
 
-  function say(data: JsonObject, kind: 'text' | 'refusal', text: string): void {
-    if (text !== '') write(partOf(itemOf(data, 'message'), data['content_index'], kind), text)
-  }
-
-  function partOf(item: Item, contentIndex: unknown, kind: 'text' | 'refusal'): Piece {
+  /** `whole`: counts only if none of this part's text came before. */
+  function say(item: Item, kind: 'text' | 'refusal', contentIndex: unknown, text: string, whole: boolean): void {
     const key = `${kind}${optionalNum(contentIndex) ?? 0}`
+    if (text === '' || whole && item.pieces.has(key)) return
     if (kind === 'refusal') saw.refusal = true
-    return item.pieces.get(key) ?? open(item, key, { type: kind, text: '' })
+    write(item.pieces.get(key) ?? open(item, key, { type: kind, text: '' }), text)
   }
 
   /** One thinking block per reasoning item: the channel that speaks first (summary or raw text) is the one shown. */
@@ -98,13 +98,13 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder & { f
   }
 
   /** The tool's block, as soon as its name is known; undefined before that, and for a repeated call (pitfall S10). */
-  function toolOf(item: Item, last: boolean): Piece | undefined {
+  function toolOf(item: Item): Piece | undefined {
     const known = item.pieces.get('tool')
     if (known !== undefined) return known
     const wireName = optionalStr(item.value['name']) ?? ''
-    if (wireName === '' && !last) return undefined
+    if (wireName === '') return undefined // it may still come; B14: a call without one can be answered by nobody
     const id = optionalStr(item.value['call_id']) || optionalStr(item.value['id']) || context.newId('call_')
-    if (wireName === '' || callIds.has(id)) return undefined // B14: a call without a name can be answered by nobody
+    if (callIds.has(id)) return undefined
     callIds.add(id)
     saw.tool = true
     const kind = item.type === 'custom_tool_call' ? 'custom' : 'function'
@@ -114,7 +114,7 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder & { f
   }
 
   function writeInput(item: Item, text: string, whole: boolean): void {
-    const piece = toolOf(item, false)
+    const piece = toolOf(item)
     if (whole && (piece?.sent ?? item.waiting.length > 0)) return
     if (piece === undefined) item.waiting.push(text)
     else write(piece, text)
@@ -126,15 +126,16 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder & { f
     item.done = true
     item.value = { ...item.value, ...value }
     switch (item.type) {
-      case 'message': finishMessage(item); break
+      case 'message':
+        for (const [index, part] of (optionalArr(item.value['content']) ?? []).entries()) {
+          if (!isObject(part)) continue
+          const kind = part['type'] === 'refusal' ? 'refusal' : 'text'
+          say(item, kind, index, optionalStr(part[kind]) ?? '', true)
+        }
+        break
       case 'reasoning': finishReasoning(item); break
       case 'function_call':
-      case 'custom_tool_call': {
-        const piece = toolOf(item, true)
-        const input = optionalStr(item.value[item.type === 'function_call' ? 'arguments' : 'input']) ?? ''
-        if (piece !== undefined && !piece.sent) write(piece, input)
-        break
-      }
+      case 'custom_tool_call': writeInput(item, optionalStr(item.value[INPUT[item.type]]) ?? '', true); break
       case '': break
       default: // a server tool's item, or a client tool that only this dialect has (pitfall O23)
         open(item, 'opaque', { type: 'opaque', origin: 'responses', value: item.value })
@@ -142,18 +143,8 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder & { f
     for (const piece of item.pieces.values()) close(piece)
   }
 
-  function finishMessage(item: Item): void {
-    for (const [index, part] of (optionalArr(item.value['content']) ?? []).entries()) {
-      if (!isObject(part)) continue
-      const kind = part['type'] === 'refusal' ? 'refusal' : 'text'
-      const text = optionalStr(part[kind]) ?? ''
-      if (text !== '' && !item.pieces.has(`${kind}${index}`)) write(partOf(item, index, kind), text)
-    }
-  }
-
   function finishReasoning(item: Item): void {
-    const text = readPartsText(item.value['summary'], '\n\n') || readPartsText(item.value['content'], '')
-    if (!item.pieces.has('thinking')) think(item, 'whole', text)
+    if (!item.pieces.has('thinking')) think(item, 'whole', readThought(item.value))
     const seal = readSeal(item.value)
     const piece = item.pieces.get('thinking')
     if (seal === undefined) return
@@ -163,9 +154,10 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder & { f
 
   /** The final object: its output counts only for items that the stream did not finish (pitfall O20). */
   function finish(response: JsonObject): HubEvent[] {
-    if (over) return take()
     const status = optionalStr(response['status'])
-    if (isObject(response['error']) || status === 'failed' || status === 'cancelled') return fail(decodeFailure(response['error']))
+    if (isObject(response['error']) || status === 'failed' || status === 'cancelled') {
+      return fail(decodeFailure(response['error']))
+    }
     const output = optionalArr(response['output'])
     if (status === 'queued' || status === 'in_progress' || (output === undefined && !started)) {
       return fail(new DarioError('upstream_protocol', 'the upstream sent no finished answer; try again, or another backend'))
@@ -174,10 +166,9 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder & { f
     for (const [index, value] of (output ?? []).entries()) {
       if (!isObject(value)) continue
       const type = optionalStr(value['type']) ?? ''
-      if (nothingStreamed) finishItem(itemOf({ output_index: index }, type), value)
-      else if (items.get(index)?.type === type) finishItem(items.get(index)!, value)
+      const item = nothingStreamed ? addItem({ output_index: index }, type) : items.get(index)
+      if (item?.type === type) finishItem(item, value)
     }
-    usage = decodeUsage(response['usage']) ?? usage
     return conclude(response)
   }
 
@@ -188,7 +179,7 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder & { f
     over = true
     const stop = decodeStop(response, saw)
     const raw = optionalStr(optionalObj(response['incomplete_details'])?.['reason']) ?? optionalStr(response['status'])
-    usage ??= { input: 0, cacheRead: 0, cacheWrite: 0, output: 0 }
+    const usage = decodeUsage(response['usage']) ?? { input: 0, cacheRead: 0, cacheWrite: 0, output: 0 }
     events.push({ type: 'end', stop, usage, ...(raw === undefined ? {} : { rawStop: raw }) })
     return take()
   }
@@ -199,25 +190,24 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder & { f
     return take()
   }
 
-  function take(): HubEvent[] {
-    const taken = events
-    events = []
-    return taken
-  }
+  const take = (): HubEvent[] => events.splice(0)
 
   function announce(data: JsonObject): void {
     const value = optionalObj(data['item']) ?? {}
     const type = optionalStr(value['type']) ?? ''
-    const before = optionalNum(data['output_index']) === undefined ? undefined : itemOf(data, type)
+    const before = items.get(optionalNum(data['output_index']) ?? -1)
     // R10: a server that gives two items one index is done with the first.
     if (before !== undefined && before.type !== type) finishItem(before, {})
-    const item = before === undefined || before.type !== type ? addItem(data, type) : before
+    const item = before?.type === type ? before : addItem(data, type)
     item.value = value
-    if (item.type === 'function_call' || item.type === 'custom_tool_call') toolOf(item, false)
+    if (item.type === 'function_call' || item.type === 'custom_tool_call') toolOf(item)
   }
 
   function handle(type: string, data: JsonObject): void {
-    const text = optionalStr(data['delta']) ?? ''
+    // A `done` event names its text by what it is.
+    const said = data['delta'] ?? data['text'] ?? data['refusal'] ?? data['arguments'] ?? data['input']
+    const text = optionalStr(said) ?? '', whole = type.endsWith('.done')
+    if (text === '' && type.endsWith('.delta')) return
     switch (type) {
       case 'response.created': return start(optionalObj(data['response']))
       case 'response.output_item.added': return announce(data)
@@ -225,24 +215,18 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder & { f
         const value = optionalObj(data['item']) ?? {}
         return finishItem(itemOf(data, optionalStr(value['type']) ?? ''), value)
       }
-      case 'response.output_text.delta': return say(data, 'text', text)
-      case 'response.refusal.delta': return say(data, 'refusal', text)
-      case 'response.output_text.done':
-      case 'response.refusal.done': {
-        const kind = type === 'response.refusal.done' ? 'refusal' : 'text'
-        const known = itemOf(data, 'message').pieces.has(`${kind}${optionalNum(data['content_index']) ?? 0}`)
-        return known ? undefined : say(data, kind, optionalStr(data[kind]) ?? '')
-      }
+      case 'response.output_text.delta':
+      case 'response.output_text.done': return say(itemOf(data, 'message'), 'text', data['content_index'], text, whole)
+      case 'response.refusal.delta':
+      case 'response.refusal.done': return say(itemOf(data, 'message'), 'refusal', data['content_index'], text, whole)
       case 'response.reasoning_summary_text.delta':
       case 'response.reasoning_summary.delta': // xAI's older word
         return think(itemOf(data, 'reasoning'), `s${optionalNum(data['summary_index']) ?? 0}`, text)
       case 'response.reasoning_text.delta': return think(itemOf(data, 'reasoning'), 'raw', text)
-      case 'response.function_call_arguments.delta': return writeInput(itemOf(data, 'function_call'), text, false)
-      case 'response.custom_tool_call_input.delta': return writeInput(itemOf(data, 'custom_tool_call'), text, false)
-      case 'response.function_call_arguments.done':
-        return writeInput(itemOf(data, 'function_call'), optionalStr(data['arguments']) ?? '', true)
-      case 'response.custom_tool_call_input.done':
-        return writeInput(itemOf(data, 'custom_tool_call'), optionalStr(data['input']) ?? '', true)
+      case 'response.function_call_arguments.delta':
+      case 'response.function_call_arguments.done': return writeInput(itemOf(data, 'function_call'), text, whole)
+      case 'response.custom_tool_call_input.delta':
+      case 'response.custom_tool_call_input.done': return writeInput(itemOf(data, 'custom_tool_call'), text, whole)
       case 'keepalive': events.push({ type: 'ping' })
     }
   }
@@ -272,9 +256,7 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder & { f
       }
       return take()
     },
-    end() {
-      if (over) return []
-      return fail(new DarioError('upstream_protocol', 'the upstream closed the stream half way through its answer; try again'))
-    },
+    end: () => over ? []
+      : fail(new DarioError('upstream_protocol', 'the upstream closed the stream half way through its answer; try again')),
   }
 }

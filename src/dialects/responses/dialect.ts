@@ -30,20 +30,18 @@ function isPreamble(event: SseEvent): boolean {
   return PREAMBLE.includes(readType(event))
 }
 
+const COMPLETE = ['response.completed', 'response.incomplete']
+const ERRORS = ['response.failed', 'response.cancelled', 'error']
+
 function endOf(event: SseEvent): 'complete' | 'error' | undefined {
-  switch (readType(event)) {
-    case 'response.completed':
-    case 'response.incomplete': return 'complete'
-    case 'response.failed':
-    case 'response.cancelled':
-    case 'error': return 'error'
-    default: return undefined
-  }
+  const type = readType(event)
+  return COMPLETE.includes(type) ? 'complete' : ERRORS.includes(type) ? 'error' : undefined
 }
 
 /** Every event of a stream passes here, so a delta is not parsed for its type when the `event:` line has it (O17). */
 function readType({ event, data }: SseEvent): string {
   if (event !== undefined && event !== 'message') return event
-  if (!/"(?:response\.(?:created|in_progress|queued|completed|incomplete|failed|cancelled)|error|keepalive)"/.test(data)) return ''
+  if (!/"(?:response\.(?:created|in_progress|queued|completed|incomplete|failed|cancelled)|error|keepalive)"/.test(data))
+    return ''
   return optionalStr(parseObject(data)?.['type']) ?? ''
 }

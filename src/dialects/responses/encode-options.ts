@@ -4,13 +4,13 @@
  * https://platform.openai.com/docs/guides/reasoning
  * @module
  */
-import type { HubRequest, JsonObject, OutputFormat, Thinking, Tool, Warning } from '../../hub/types.ts'
+import type { HubRequest, JsonObject, OutputFormat, Thinking, Tool } from '../../hub/types.ts'
 import type { Target } from '../dialect.ts'
-import { shorten } from '../names.ts'
-import type { ToolNames } from '../names.ts'
+import { shorten, toWireName } from '../encoding.ts'
+import type { Encoding } from '../encoding.ts'
 import { encodeSchema, hasXhigh, toEffort, toTier } from '../openai.ts'
 import { defined, optionalObj, optionalStr, toText } from '../read.ts'
-import { repairSchema } from '../schema.ts'
+import { repairToolSchema } from '../schema.ts'
 
 /** OpenAI's floor for `max_output_tokens`; Claude Code asks for 1 to see whether a key works. */
 const LEAST_OUTPUT = 16
@@ -31,38 +31,36 @@ const SHARED_WITH_CHAT: readonly string[] = ['metadata', 'prompt_cache_retention
 
 const TIERS: readonly string[] = ['auto', 'default', 'flex', 'priority']
 
-export function encodeOptions(request: HubRequest, target: Target, warnings: Warning[]): JsonObject {
+export function encodeOptions(request: HubRequest, encoding: Encoding): JsonObject {
+  const { target } = encoding
   const chat = request.extra.chat ?? {}
-  const body: JsonObject = {}
-  for (const field of SHARED_WITH_CHAT) if (chat[field] != null) body[field] = chat[field]
   const tier = toTier(request.serviceTier)
-  if (tier !== undefined && TIERS.includes(tier)) body['service_tier'] = tier
-  if (request.maxTokens !== undefined) {
-    body['max_output_tokens'] = Math.max(LEAST_OUTPUT, Math.min(request.maxTokens, target.maxOutputTokens ?? Infinity))
-  }
-  encodeSampling(request, target, body, warnings)
-  const reasoning = encodeThinking(request.thinking, target)
-  if (reasoning !== undefined) body['reasoning'] = reasoning
+  const most = request.maxTokens && Math.min(request.maxTokens, target.maxOutputTokens ?? Infinity)
+  const sampling = encodeSampling(request, encoding)
   const format = target.repairs.has('no_format') ? undefined : encodeFormat(request.format, target)
   const text = defined({ format, verbosity: optionalStr(chat['verbosity']) })
-  if (Object.keys(text).length > 0) body['text'] = text
   const cacheKey = request.cacheKey ?? target.session
-  if (cacheKey !== undefined) body['prompt_cache_key'] = shorten(cacheKey) // C7
-  const user = optionalStr(chat['safety_identifier']) ?? request.user
   // `user` is the older name, which compatible servers know.
-  if (user !== undefined) body[target.host === 'api.openai.com' ? 'safety_identifier' : 'user'] = shorten(user)
-  warnOfRest(request, warnings)
-  return body
+  const user = target.host === 'api.openai.com' ? 'safety_identifier' : 'user'
+  warnOfRest(request, encoding)
+  return defined({
+    ...Object.fromEntries(SHARED_WITH_CHAT.map((field) => [field, chat[field] ?? undefined])),
+    service_tier: TIERS.find((known) => known === tier),
+    max_output_tokens: most === undefined ? undefined : Math.max(LEAST_OUTPUT, most),
+    ...sampling,
+    reasoning: encodeThinking(request.thinking, target),
+    text: Object.keys(text).length === 0 ? undefined : text,
+    prompt_cache_key: cacheKey === undefined ? undefined : shorten(cacheKey), // C7
+    [user]: request.user === undefined ? undefined : shorten(request.user),
+  })
 }
 
-function encodeSampling(request: HubRequest, target: Target, body: JsonObject, warnings: Warning[]): void {
+function encodeSampling(request: HubRequest, { target, drop }: Encoding): JsonObject {
   const refused = target.repairs.has('no_sampling') || isReasoningModel(target.model) // A6
-  for (const [name, value] of [['temperature', request.temperature], ['top_p', request.topP]] as const) {
-    if (value === undefined) continue
-    if (!refused) body[name] = value
-    else if (value !== 1) warnings.push({ path: name, reason: 'models that reason refuse it' })
-  }
-  if (request.stop.length > 0) warnings.push({ path: 'stop', reason: 'OpenAI Responses has no stop sequences' })
+  const sampling = defined({ temperature: request.temperature, top_p: request.topP })
+  if (!refused) return sampling
+  for (const [name, value] of Object.entries(sampling)) if (value !== 1) drop(name, 'models that reason refuse it')
+  return {}
 }
 
 /** Never more effort than was asked for (pitfall T10), and nothing to models that refuse the word. */
@@ -87,40 +85,42 @@ function encodeFormat(format: OutputFormat | undefined, target: Target): JsonObj
 }
 
 /** A11: nothing unknown travels, and nothing is lost unsaid. */
-function warnOfRest({ extra }: HubRequest, warnings: Warning[]): void {
-  const known = [...SHARED_WITH_CHAT, 'verbosity', 'safety_identifier', 'store']
+function warnOfRest({ stop, extra }: HubRequest, { drop }: Encoding): void {
+  if (stop.length > 0) drop('stop', 'OpenAI Responses has no stop sequences')
+  const known = [...SHARED_WITH_CHAT, 'verbosity', 'store']
   for (const field of Object.keys(extra.chat ?? {})) {
-    if (!known.includes(field)) warnings.push({ path: field, reason: 'OpenAI Responses has no such field' })
+    if (!known.includes(field)) drop(field, 'OpenAI Responses has no such field')
   }
 }
 
 /** `tools`, `tool_choice` and `parallel_tool_calls`; nothing at all when no tool is left (pitfalls A10, Q11). */
-export function encodeToolFields(request: HubRequest, target: Target, names: ToolNames, warnings: Warning[]): JsonObject {
+export function encodeToolFields(request: HubRequest, encoding: Encoding): JsonObject {
+  const { target, drop } = encoding
   const byName = new Map<string, JsonObject>()
   for (const [index, tool] of request.tools.entries()) {
-    const encoded = encodeTool(tool, `tools[${index}]`, target, names, warnings)
+    const encoded = encodeTool(tool, `tools[${index}]`, encoding)
     if (encoded === undefined) continue
     byName.set(optionalStr(encoded['name']) ?? JSON.stringify(encoded), encoded) // K14: the last of a name wins
   }
   const tools = [...byName.values()]
   if (tools.length === 0) {
     if (request.toolChoice?.type === 'required' || request.toolChoice?.type === 'tool') {
-      warnings.push({ path: 'tool_choice', reason: 'no tool is left that this backend could be made to call' })
+      drop('tool_choice', 'no tool is left that this backend could be made to call')
     }
     return {}
   }
-  const choice = encodeToolChoice(request, tools, names, warnings)
+  const choice = encodeToolChoice(request, tools, encoding)
   const parallel = target.repairs.has('no_parallel_tools') ? undefined : request.parallelTools
   return defined({ tools, tool_choice: choice, parallel_tool_calls: parallel })
 }
 
-function encodeTool(tool: Tool, path: string, target: Target, names: ToolNames, warnings: Warning[]): JsonObject | undefined {
+function encodeTool(tool: Tool, path: string, { target, names, drop }: Encoding): JsonObject | undefined {
   switch (tool.type) {
     case 'function': return defined({
       type: 'function',
       name: names.toWire({ ...tool, kind: 'function' }),
       description: tool.description,
-      parameters: repairSchema(tool.inputSchema, { root: 'object', inlineRefs: false }),
+      parameters: repairToolSchema(tool.inputSchema),
       // Here `strict` is on unless it is switched off, and then refuses most schemas (pitfall K7).
       strict: target.repairs.has('no_strict') ? undefined : tool.strict ?? false,
     })
@@ -131,12 +131,10 @@ function encodeTool(tool: Tool, path: string, target: Target, names: ToolNames, 
     case 'web_search':
       if (tool.origin === 'responses') return tool.value
       if (target.host === 'api.openai.com') return encodeWebSearch(tool.value)
-      warnings.push({ path, reason: 'this backend is not known to search the web' }) // A12, R15
-      return undefined
+      return drop(path, 'this backend is not known to search the web') // A12, R15
     case 'opaque':
       if (tool.origin === 'responses') return tool.value
-      warnings.push({ path, reason: `only ${tool.origin} can run the tool ${toText(tool.value['type'])}` })
-      return undefined
+      return drop(path, `only ${tool.origin} can run the tool ${toText(tool.value['type'])}`)
     default: return tool satisfies never
   }
 }
@@ -156,16 +154,14 @@ function encodeWebSearch(value: JsonObject): JsonObject {
 
 /** From the tools that are really sent (pitfall R16). */
 function encodeToolChoice(
-  request: HubRequest, tools: JsonObject[], names: ToolNames, warnings: Warning[],
+  request: HubRequest, tools: JsonObject[], encoding: Encoding,
 ): JsonObject | string | undefined {
   const choice = request.toolChoice
   if (choice?.type !== 'tool') return choice?.type
-  const wanted = request.tools.find((tool) => (tool.type === 'function' || tool.type === 'custom') && tool.name === choice.name)
-  const wire = wanted === undefined || !('name' in wanted) ? undefined : names.toWire(wanted)
-  const sent = tools.find((tool) => tool['name'] === wire && wire !== undefined)
-  if (sent !== undefined) return { type: sent['type'] as string, name: wire }
+  const name = toWireName(choice.name, request.tools, encoding)
+  const sent = name === undefined ? undefined : tools.find((tool) => tool['name'] === name)
+  if (sent !== undefined) return { type: sent['type'], name }
   const search = tools.find((tool) => tool['type'] === 'web_search')
   if (choice.name === 'web_search' && search !== undefined) return { type: 'web_search' }
-  warnings.push({ path: 'tool_choice', reason: `the tool ${choice.name} is not sent, so it cannot be forced` })
-  return 'auto'
+  return encoding.drop('tool_choice', `the tool ${choice.name} is not sent, so it cannot be forced`) ?? 'auto'
 }

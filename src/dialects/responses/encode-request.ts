@@ -4,27 +4,24 @@
  * https://platform.openai.com/docs/api-reference/responses/create
  * @module
  */
-import { DarioError } from '../../errors.ts'
-import type { Block, BlockOf, HubRequest, JsonObject, Turn, Warning } from '../../hub/types.ts'
+import type { Block, BlockOf, HubRequest, JsonObject, Turn } from '../../hub/types.ts'
 import type { EncodedRequest, Target } from '../dialect.ts'
-import { createToolNames, shorten } from '../names.ts'
-import type { ToolNames } from '../names.ts'
-import { ERROR_PREFIX, encodeAudio, toUrl } from '../openai.ts'
-import { toText } from '../read.ts'
+import { createEncoding, shorten } from '../encoding.ts'
+import type { Encoding } from '../encoding.ts'
+import { encodeAudio, toUrl } from '../media.ts'
+import { ERROR_PREFIX, toArguments } from '../openai.ts'
+import { toText, unsupported } from '../read.ts'
 import { encodeOptions, encodeToolFields, isPlainModel } from './encode-options.ts'
 
-interface Run {
-  target: Target
-  names: ToolNames
-  warnings: Warning[]
+interface Run extends Encoding {
   /** Kind of each call, by its id: an output must be of the same kind. */
   kinds: Map<string, 'function' | 'custom'>
 }
 
 export function encodeRequest(request: HubRequest, target: Target): EncodedRequest {
-  const run: Run = { target, names: createToolNames(), warnings: [], kinds: new Map() }
+  const run: Run = { ...createEncoding(target), kinds: new Map() }
   // First: among equal names, tools keep theirs and history yields.
-  const tools = encodeToolFields(request, target, run.names, run.warnings)
+  const tools = encodeToolFields(request, run)
   const leading = request.turns.findIndex((turn) => turn.role !== 'system')
   const rest = leading === -1 ? request.turns.length : leading
   const instructions = request.turns.slice(0, rest).map((turn) => readText(turn, run)).filter(Boolean).join('\n\n')
@@ -33,7 +30,7 @@ export function encodeRequest(request: HubRequest, target: Target): EncodedReque
     ...(instructions === '' ? {} : { instructions }),
     input: request.turns.slice(rest).flatMap((turn) => encodeTurn(turn, run)),
     ...tools,
-    ...encodeOptions(request, target, run.warnings),
+    ...encodeOptions(request, run),
     store: false,
     stream: request.stream,
   }
@@ -52,8 +49,8 @@ function readText(turn: Turn, run: Run): string {
   return text.join('\n\n')
 }
 
-function drop(run: Run, turn: Turn, reason: string): void {
-  run.warnings.push({ path: turn.path ?? 'input', reason })
+function drop(run: Run, turn: Turn, reason: string): [] {
+  return run.drop(turn.path ?? 'input', reason) ?? []
 }
 
 function encodeTurn(turn: Turn, run: Run): JsonObject[] {
@@ -102,11 +99,8 @@ function encodePart(block: Block, turn: Turn, run: Run): JsonObject[] {
     case 'media': return [encodeMedia(block, turn)]
     case 'opaque':
       if (block.origin === 'responses') return [block.value]
-      drop(run, turn, `a ${toText(block.value['type'])} block means something to ${block.origin} only`)
-      return []
-    default:
-      drop(run, turn, `a ${block.type} block cannot stand here`)
-      return []
+      return drop(run, turn, `a ${toText(block.value['type'])} block means something to ${block.origin} only`)
+    default: return drop(run, turn, `a ${block.type} block cannot stand here`)
   }
 }
 
@@ -118,8 +112,7 @@ function encodeMedia(block: BlockOf<'media'>, turn: Turn): JsonObject {
   if (source.type === 'file') {
     // I2: a file that vanished would be a wrong answer that looks right. Chat and Responses share one vendor's store.
     if (source.origin === 'anthropic') {
-      throw new DarioError('unsupported_across_dialects',
-        `${turn.path ?? 'messages'}: file ${source.id} is kept by Anthropic; send its content instead`, { path: turn.path })
+      unsupported(turn.path ?? 'messages', `file ${source.id} is kept by Anthropic; send its content instead`)
     }
     return { type: block.kind === 'image' ? 'input_image' : 'input_file', file_id: source.id }
   }
@@ -165,7 +158,7 @@ function encodeCall(block: BlockOf<'tool_use'>, run: Run): JsonObject {
   run.kinds.set(block.id, kind)
   const shared = { call_id: shorten(block.id), name: run.names.toWire(block) }
   if (kind === 'custom') return { type: 'custom_tool_call', ...shared, input: block.input }
-  return { type: 'function_call', ...shared, arguments: block.input.trim() === '' ? '{}' : block.input }
+  return { type: 'function_call', ...shared, arguments: toArguments(block.input) }
 }
 
 /** Ids are left out: the backend stores nothing, and would refuse an id that it never kept (pitfall R17). */
@@ -179,6 +172,5 @@ function encodeThinking(block: BlockOf<'thinking'>, turn: Turn, run: Run): JsonO
   }
   // lossy: thought without this API's own proof is never shown to it, nor pasted into the answer (pitfalls A8, T2)
   const whose = block.seal === undefined ? 'has no proof' : `is sealed by ${block.seal.origin}`
-  drop(run, turn, `earlier reasoning ${whose}: it is left out`)
-  return []
+  return drop(run, turn, `earlier reasoning ${whose}: it is left out`)
 }

@@ -9,35 +9,30 @@ import { packSeal } from '../../hub/seal.ts'
 import type { Block, BlockOf, HubEvent, HubReply, JsonObject, Seal, StopReason, Usage } from '../../hub/types.ts'
 import type { ReplyContext, StreamEncoder } from '../dialect.ts'
 import { KEEP_ALIVE } from '../openai.ts'
-import { parseObject } from '../read.ts'
-import { INCOMPLETE, encodeEvent, encodeResponse } from './wire.ts'
+import { defined, parseObject } from '../read.ts'
+import { INCOMPLETE, encodeCall, encodeEvent, encodeMessage, encodePart, encodeResponse } from './wire.ts'
 
 /** Told of every stream event of this answer, in order. */
 type Emit = (type: string, fields: JsonObject) => void
 
+/** Where an item, or a part of it, stands: the same in each of its events. */
+type Where = JsonObject & { output_index: number; content_index?: number }
+
 interface Message {
-  id: string
-  outputIndex: number
+  where: Where
   content: JsonObject[]
   openParts: number
-  /** Another item has begun: done as soon as no part is open. */
-  leaving: boolean
 }
 
-/** An open hub block. Text is kept in pieces and joined once: a delta of one character must cost one character. */
-type Open =
-  | { type: 'part'; message: Message; contentIndex: number; kind: 'text' | 'refusal'; pieces: string[] }
-  | { type: 'reasoning'; id: string; outputIndex: number; pieces: string[]; redacted: boolean; seal: Seal | undefined }
-  | { type: 'tool'; id: string; outputIndex: number; pieces: string[]; call: BlockOf<'tool_use'> }
-
-type OpenOf<Type extends Open['type']> = Extract<Open, { type: Type }>
+/** Where the text of an open hub block goes, under which word (`response.<word>.delta`), and what came of it so far. */
+type Filled<Type, Word> = { type: Type; word: Word; where: Where; text: string }
+type Part = Filled<'part', 'output_text' | 'refusal'> & { message: Message }
+type Thought = Filled<'thought', 'reasoning_summary_text'> & { redacted: boolean; seal: Seal | undefined }
+type Call = Filled<'call', 'function_call_arguments' | 'custom_tool_call_input'> & { block: BlockOf<'tool_use'> }
 
 export function createStreamEncoder(context: ReplyContext): StreamEncoder {
-  let sequence = 0
-  let text = ''
-  const build = createBuilder(context, (type, fields) => {
-    text += encodeEvent(type, sequence++, fields)
-  })
+  let sequence = 0, text = ''
+  const build = createBuilder(context, (type, fields) => void (text += encodeEvent(type, sequence++, fields)))
   return (event) => {
     if (event.type === 'ping') return KEEP_ALIVE
     text = ''
@@ -62,10 +57,10 @@ export function encodeReply(reply: HubReply, context: ReplyContext): JsonObject 
 
 function createBuilder(context: ReplyContext, emit: Emit): (event: HubEvent) => void {
   const output: JsonObject[] = []
-  const blocks = new Map<number, Open>()
+  const blocks = new Map<number, Part | Thought | Call>()
   /** Ended calls whose `done` events wait for what comes next: a call that was cut must never be run (pitfall R13). */
-  let held: OpenOf<'tool'>[] = []
-  let message: Message | undefined
+  const held: Call[] = []
+  let message: Message | undefined // that the next text joins
   let nextOutput = 0, id = '', over = false, refused = false
 
   function start(): void {
@@ -76,42 +71,41 @@ function createBuilder(context: ReplyContext, emit: Emit): (event: HubEvent) => 
     emit('response.in_progress', { response })
   }
 
-  function add(outputIndex: number, item: JsonObject): void {
-    emit('response.output_item.added', { output_index: outputIndex, item })
+  function add(item: JsonObject): Where {
+    const where = { item_id: item['id'], output_index: nextOutput++ }
+    emit('response.output_item.added', { output_index: where.output_index, item })
+    return where
   }
 
-  function finish(outputIndex: number, item: JsonObject): void {
-    output[outputIndex] = item
-    emit('response.output_item.done', { output_index: outputIndex, item })
+  function finish({ output_index }: Where, item: JsonObject): void {
+    output[output_index] = item
+    emit('response.output_item.done', { output_index, item })
   }
 
   function open(index: number, block: Block): void {
     start()
-    finishHeld()
+    settleHeld(false)
     if (block.type !== 'text' && block.type !== 'refusal') leaveMessage()
     switch (block.type) {
       case 'text':
       case 'refusal':
-        blocks.set(index, openPart(block.type))
+        blocks.set(index, openPart(block.type === 'text' ? 'output_text' : 'refusal'))
         return write(index, block.text)
       case 'thinking': {
-        const item = { id: context.newId('rs_'), type: 'reasoning', summary: [] }
-        const redacted = block.redacted === true
-        blocks.set(index, { type: 'reasoning', id: item.id, outputIndex: nextOutput, pieces: [], redacted, seal: block.seal })
-        add(nextOutput++, item)
+        const where = { ...add({ id: context.newId('rs_'), type: 'reasoning', summary: [] }), summary_index: 0 }
+        const { seal, redacted = false } = block
+        blocks.set(index, { type: 'thought', word: 'reasoning_summary_text', where, text: '', redacted, seal })
         return write(index, block.text)
       }
       case 'tool_use': {
-        const itemId = context.newId(block.kind === 'custom' ? 'ctc_' : 'fc_')
-        const tool: Open = { type: 'tool', id: itemId, outputIndex: nextOutput++, pieces: [], call: block }
-        blocks.set(index, tool)
-        add(tool.outputIndex, encodeCall(tool, '', 'in_progress'))
+        const custom = block.kind === 'custom'
+        const word = custom ? 'custom_tool_call_input' : 'function_call_arguments'
+        const where = add(encodeCall(context.newId(custom ? 'ctc_' : 'fc_'), block, '', 'in_progress'))
+        blocks.set(index, { type: 'call', word, where, text: '', block })
         return write(index, block.input)
       }
       case 'opaque': // lossy: server tools of another vendor have no item here
-        if (block.origin !== 'responses') return
-        add(nextOutput, block.value)
-        return finish(nextOutput++, block.value)
+        return block.origin === 'responses' ? finish(add(block.value), block.value) : undefined
       case 'media': // lossy: an answer here holds text and calls only
       case 'tool_result': return
       default: block satisfies never
@@ -119,109 +113,95 @@ function createBuilder(context: ReplyContext, emit: Emit): (event: HubEvent) => 
   }
 
   /** Neighbouring text blocks are parts of one message: citations split a sentence into many blocks. */
-  function openPart(kind: 'text' | 'refusal'): Open {
-    if (message === undefined || message.leaving) {
-      message = { id: context.newId('msg_'), outputIndex: nextOutput++, content: [], openParts: 0, leaving: false }
-      add(message.outputIndex, encodeMessage(message, 'in_progress'))
-    }
-    const contentIndex = message.content.length
-    const part = encodePart(kind, '')
-    message.content.push(part)
+  function openPart(word: Part['word']): Part {
+    message ??= { where: add(encodeMessage(context.newId('msg_'), [], 'in_progress')), content: [], openParts: 0 }
+    const part = encodePart(word, '')
+    const where = { ...message.where, content_index: message.content.push(part) - 1 }
     message.openParts++
-    if (kind === 'refusal') refused = true
-    emit('response.content_part.added', { ...place(message), content_index: contentIndex, part })
-    return { type: 'part', message, contentIndex, kind, pieces: [] }
+    if (word === 'refusal') refused = true
+    emit('response.content_part.added', { ...where, part })
+    return { type: 'part', word, where, text: '', message }
   }
 
   function write(index: number, text: string): void {
     const block = blocks.get(index)
     if (block === undefined || text === '') return
-    if (block.type === 'part') {
-      const where = { ...place(block.message), content_index: block.contentIndex, delta: text }
-      if (block.kind === 'refusal') emit('response.refusal.delta', where)
-      else emit('response.output_text.delta', { ...where, logprobs: [] })
-    } else if (block.type === 'reasoning') {
-      // R9: the part opens before its first delta.
-      if (block.pieces.length === 0) openSummary(block)
-      emit('response.reasoning_summary_text.delta', { ...place(block), summary_index: 0, delta: text })
-    } else emit(`response.${inputWord(block.call)}.delta`, { ...place(block), delta: text })
-    block.pieces.push(text)
+    if (block.type === 'thought' && block.text === '') openSummary(block.where)
+    block.text += text // only ever appended to: a delta of one character must cost one character
+    const probabilities = block.word === 'output_text' ? { logprobs: [] } : {}
+    emit(`response.${block.word}.delta`, { ...block.where, delta: text, ...probabilities })
   }
 
-  function openSummary(block: OpenOf<'reasoning'>): void {
-    const part = { type: 'summary_text', text: '' }
-    emit('response.reasoning_summary_part.added', { ...place(block), summary_index: 0, part })
+  /** R9: the part opens before its first delta. */
+  function openSummary(where: Where): void {
+    emit('response.reasoning_summary_part.added', { ...where, part: encodePart('summary_text', '') })
   }
 
   function close(index: number): void {
     const block = blocks.get(index)
     blocks.delete(index)
     if (block?.type === 'part') closePart(block)
-    else if (block?.type === 'reasoning') closeReasoning(block)
+    else if (block?.type === 'thought') closeThought(block)
     else if (block !== undefined) held.push(block)
   }
 
-  function closePart(block: OpenOf<'part'>): void {
-    const text = block.pieces.join('')
-    const where = { ...place(block.message), content_index: block.contentIndex }
-    const part = encodePart(block.kind, text)
-    block.message.content[block.contentIndex] = part
-    if (block.kind === 'refusal') emit('response.refusal.done', { ...where, refusal: text })
-    else emit('response.output_text.done', { ...where, text, logprobs: [] })
-    emit('response.content_part.done', { ...where, part })
+  /** The `done` event of a text says what its part says. */
+  function finishPart({ word, where }: Part | Thought, group: 'content_part' | 'reasoning_summary_part', part: JsonObject): void {
+    const { type: _, annotations: __, ...said } = part
+    emit(`response.${word}.done`, { ...where, ...said })
+    emit(`response.${group}.done`, { ...where, part })
+  }
+
+  function closePart(block: Part): void {
+    const part = encodePart(block.word, block.text)
+    block.message.content[block.where.content_index ?? 0] = part
+    finishPart(block, 'content_part', part)
     block.message.openParts--
-    if (block.message.leaving && block.message.openParts === 0) finishMessage(block.message, 'completed')
+    settle(block.message)
   }
 
   function leaveMessage(): void {
-    if (message === undefined || message.leaving) return
-    message.leaving = true
-    if (message.openParts === 0) finishMessage(message, 'completed')
+    const left = message
+    message = undefined
+    if (left !== undefined) settle(left)
   }
 
-  function finishMessage(done: Message, status: string): void {
-    finish(done.outputIndex, encodeMessage(done, status))
-    if (message === done) message = undefined
+  /** A message that was left is done as soon as no part is open. */
+  function settle(done: Message): void {
+    if (done !== message && done.openParts === 0) finishMessage(done, 'completed')
   }
 
-  function closeReasoning(block: OpenOf<'reasoning'>): void {
-    const text = block.pieces.join('')
+  const finishMessage = ({ where, content }: Message, status: string): void =>
+    finish(where, encodeMessage(where['item_id'], content, status))
+
+  function closeThought(block: Thought): void {
+    const { text, where, seal } = block
     // An empty part marks thought that was hidden, no part at all thought that never had words: the way back needs it.
-    const hidden = text === '' && block.seal !== undefined && !block.redacted
-    const part = { type: 'summary_text', text }
-    if (hidden) openSummary(block)
-    if (hidden || text !== '') {
-      emit('response.reasoning_summary_text.done', { ...place(block), summary_index: 0, text })
-      emit('response.reasoning_summary_part.done', { ...place(block), summary_index: 0, part })
+    const hidden = text === '' && seal !== undefined && !block.redacted
+    const summary = hidden || text !== '' ? [encodePart('summary_text', text)] : []
+    if (hidden) openSummary(where)
+    for (const part of summary) finishPart(block, 'reasoning_summary_part', part)
+    const proof = seal?.origin === 'responses' ? seal.value : seal && packSeal(seal)
+    finish(where, defined({ id: where['item_id'], type: 'reasoning', summary, encrypted_content: proof }))
+  }
+
+  function finishCall(call: Call): void {
+    const { where, block } = call
+    if (call.text === '' && block.kind !== 'custom') {
+      call.text = '{}' // K8
+      emit('response.function_call_arguments.delta', { ...where, delta: call.text })
     }
-    const seal = block.seal
-    finish(block.outputIndex, {
-      id: block.id, type: 'reasoning', summary: hidden || text !== '' ? [part] : [],
-      ...(seal === undefined ? {} : { encrypted_content: seal.origin === 'responses' ? seal.value : packSeal(seal) }),
-    })
+    const done = block.kind === 'custom' ? { input: call.text } : { arguments: call.text, name: block.name }
+    emit(`response.${call.word}.done`, { ...where, ...done })
+    finish(where, encodeCall(where['item_id'], block, call.text, 'completed'))
   }
 
-  function finishHeld(): void {
-    for (const tool of held.splice(0)) finishTool(tool)
-  }
-
-  function finishTool(tool: OpenOf<'tool'>): void {
-    if (tool.pieces.length === 0 && tool.call.kind !== 'custom') {
-      emit('response.function_call_arguments.delta', { ...place(tool), delta: '{}' }) // K8
-      tool.pieces.push('{}')
-    }
-    const input = tool.pieces.join('')
-    const done = tool.call.kind === 'custom' ? { input } : { arguments: input, name: tool.call.name }
-    emit(`response.${inputWord(tool.call)}.done`, { ...place(tool), ...done })
-    finish(tool.outputIndex, encodeCall(tool, input, 'completed'))
-  }
-
-  /** At the end of a cut answer: a call whose input is whole is finished, another stays undone. */
-  function settleHeld(): void {
-    for (const tool of held.splice(0)) {
-      const input = tool.pieces.join('')
-      if (tool.call.kind !== 'custom' && parseObject(input) !== undefined) finishTool(tool)
-      else output[tool.outputIndex] = encodeCall(tool, input, 'incomplete')
+  /** In a cut answer a call whose input is whole is finished, another stays undone. */
+  function settleHeld(cut: boolean): void {
+    for (const call of held.splice(0)) {
+      const { where, block, text } = call
+      if (!cut || block.kind !== 'custom' && parseObject(text) !== undefined) finishCall(call)
+      else output[where.output_index] = encodeCall(where['item_id'], block, text, 'incomplete')
     }
   }
 
@@ -230,8 +210,7 @@ function createBuilder(context: ReplyContext, emit: Emit): (event: HubEvent) => 
     // A refusal that was said is a whole answer, as OpenAI has it; one without words is a filter's doing.
     const reason = stop === 'refusal' && refused ? undefined : INCOMPLETE[stop]
     const status = reason === undefined ? 'completed' : 'incomplete'
-    if (reason === undefined) finishHeld()
-    else settleHeld()
+    settleHeld(reason !== undefined)
     if (message !== undefined) finishMessage(message, status)
     const response = encodeResponse(context, id, { status, output, usage, reason })
     context.keep?.(response)
@@ -246,47 +225,21 @@ function createBuilder(context: ReplyContext, emit: Emit): (event: HubEvent) => 
 
   return (event) => {
     if (over) return
+    over = event.type === 'end' || event.type === 'error'
     switch (event.type) {
       case 'start': return start()
       case 'block_start': return open(event.index, event.block)
       case 'delta': return write(event.index, event.text)
       case 'seal': {
         const block = blocks.get(event.index)
-        if (block?.type === 'reasoning') block.seal = event.seal
+        if (block?.type === 'thought') block.seal = event.seal
         return
       }
       case 'block_end': return close(event.index)
-      case 'end':
-        over = true
-        return end(event.stop, event.usage)
-      case 'error':
-        over = true
-        return fail(event.error)
+      case 'end': return end(event.stop, event.usage)
+      case 'error': return fail(event.error)
       case 'ping': return
       default: event satisfies never
     }
-  }
-}
-
-const place = (item: { id: string; outputIndex: number }): JsonObject => ({ item_id: item.id, output_index: item.outputIndex })
-
-const inputWord = (call: BlockOf<'tool_use'>): string =>
-  call.kind === 'custom' ? 'custom_tool_call_input' : 'function_call_arguments'
-
-function encodePart(kind: 'text' | 'refusal', text: string): JsonObject {
-  return kind === 'refusal' ? { type: 'refusal', refusal: text } : { type: 'output_text', text, annotations: [], logprobs: [] }
-}
-
-function encodeMessage(message: Message, status: string): JsonObject {
-  const content = status === 'in_progress' ? [] : [...message.content]
-  return { id: message.id, type: 'message', status, role: 'assistant', content }
-}
-
-function encodeCall(tool: OpenOf<'tool'>, input: string, status: string): JsonObject {
-  const { id: callId, name, namespace, kind } = tool.call
-  return {
-    id: tool.id, type: kind === 'custom' ? 'custom_tool_call' : 'function_call', status,
-    call_id: callId, name, ...(namespace === undefined ? {} : { namespace }),
-    [kind === 'custom' ? 'input' : 'arguments']: input,
   }
 }

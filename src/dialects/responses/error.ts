@@ -7,9 +7,8 @@ import { DarioError } from '../../errors.ts'
 import type { ErrorCode } from '../../errors.ts'
 import type { JsonObject } from '../../hub/types.ts'
 import type { Repair } from '../dialect.ts'
-import { findRepair, parseErrorBody, readPlaces, toCode, toLine } from '../error.ts'
+import { findRepair, parseErrorBody, readOverflow, readPlaces, toCode, toLine } from '../error.ts'
 import type { Lessons } from '../error.ts'
-import { readOverflow } from '../overflow.ts'
 import { isObject, optionalObj, optionalStr } from '../read.ts'
 import { encodeEvent, encodeFailure } from './wire.ts'
 
@@ -54,8 +53,9 @@ export function encodeStreamError(error: DarioError, requestId: string): string 
 export function decodeFailure(value: unknown): DarioError {
   const error = isObject(value) ? value : {}
   const word = optionalStr(error['code']) ?? (error['type'] === 'error' ? undefined : optionalStr(error['type']))
-  const message = optionalStr(error['message']) || 'the upstream could not finish its answer; try again'
-  const code = readOverflow(`${word ?? ''} ${message}`) ? 'context_length_exceeded' : BY_WORD.get(word ?? '') ?? 'upstream_error'
+  const message = toLine(optionalStr(error['message']) ?? '') || 'the upstream could not finish its answer; try again'
+  const overflow = readOverflow(`${word ?? ''} ${message}`) !== undefined
+  const code = overflow ? 'context_length_exceeded' : BY_WORD.get(word ?? '') ?? 'upstream_error'
   return new DarioError(code, message, { upstreamType: word })
 }
 
@@ -63,11 +63,10 @@ export function decodeError(status: number, text: string): DarioError {
   const body = parseErrorBody(text) ?? {}
   const inner = optionalObj(body['error']) ?? body
   if (status === 200) return decodeFailure(optionalObj(body['response'])?.['error'] ?? inner) // an event inside a stream (F1)
-  const said = readMessage(body, inner) ?? (isPage(text) ? '' : text.trim())
-  const message = toLine(said)
+  const said = toLine(readMessage(body, inner) ?? (isPage(text) ? '' : text.trim()))
+  const sentence = said || `the upstream answered ${status} without a message`
   const word = optionalStr(inner['code']) ?? optionalStr(inner['type'])
   const options = { status, path: optionalStr(inner['param']), upstreamType: word }
-  const sentence = message === '' ? `the upstream answered ${status} without a message` : message
   if ([400, 413, 422].includes(status) && readOverflow(`${word ?? ''} ${sentence}`)) {
     return new DarioError('context_length_exceeded', sentence, { ...options, status: 400 })
   }
@@ -78,8 +77,8 @@ export function decodeError(status: number, text: string): DarioError {
 }
 
 function readMessage(body: JsonObject, inner: JsonObject): string | undefined {
-  return optionalStr(inner['message']) ?? optionalStr(body['error']) ?? optionalStr(body['message']) ?? optionalStr(body['detail'])
-    ?? readPlaces(body['detail'])
+  const said = [inner['message'], body['error'], body['message'], body['detail']]
+  return said.find((message) => typeof message === 'string') ?? readPlaces(body['detail'])
 }
 
 /** E8: markup and unread JSON are no message. */

@@ -1,15 +1,15 @@
 /**
- * Words of the OpenAI Responses API that both directions share: usage, stop reasons, errors inside an answer, framing,
- * and the response object.
+ * Words of the OpenAI Responses API that both directions share: usage, stop reasons, errors inside an answer, framing;
+ * and the response object with its items.
  * https://platform.openai.com/docs/api-reference/responses
  * @module
  */
 import type { DarioError } from '../../errors.ts'
 import { unpackSeal } from '../../hub/seal.ts'
-import type { JsonObject, Seal, StopReason, Usage } from '../../hub/types.ts'
+import type { BlockOf, Json, JsonObject, Seal, StopReason, Usage } from '../../hub/types.ts'
 import { encodeSse } from '../../sse.ts'
 import type { ReplyContext } from '../dialect.ts'
-import { defined, isObject, optionalObj, optionalStr } from '../read.ts'
+import { defined, joinTexts, optionalObj, optionalStr } from '../read.ts'
 
 /** Items that the client's side puts into the input; every other item of a server tool is part of an answer. */
 export const isClientItem = (type: string): boolean => type.endsWith('_output') || type === 'mcp_approval_response'
@@ -63,10 +63,9 @@ const FAILURE: Partial<Record<DarioError['code'], string>> = {
   unsupported_across_dialects: 'invalid_prompt',
 }
 
-/** Text of content parts, whatever their kind; a part without text is nothing. */
-export function readPartsText(parts: unknown, separator: string): string {
-  if (!Array.isArray(parts)) return ''
-  return parts.map((part) => isObject(part) ? optionalStr(part['text']) ?? '' : '').filter(Boolean).join(separator)
+/** The words of a reasoning item: its summary, else the thought itself. */
+export function readThought(item: JsonObject): string {
+  return joinTexts(item['summary'], '\n\n') || joinTexts(item['content'], '')
 }
 
 /** Proof of a reasoning item: this API's own, or another vendor's that travelled in its place. */
@@ -75,6 +74,21 @@ export function readSeal(item: JsonObject): Seal | undefined {
   const id = optionalStr(item['id'])
   if (value === '') return undefined
   return unpackSeal(value) ?? defined<Seal>({ origin: 'responses', value, id })
+}
+
+export function encodePart(type: 'output_text' | 'refusal' | 'summary_text', text: string): JsonObject {
+  if (type === 'refusal') return { type, refusal: text }
+  return type === 'summary_text' ? { type, text } : { type, text, annotations: [], logprobs: [] }
+}
+
+export function encodeMessage(id: Json | undefined, content: JsonObject[], status: string): JsonObject {
+  return { id, type: 'message', status, role: 'assistant', content }
+}
+
+export function encodeCall(id: Json | undefined, block: BlockOf<'tool_use'>, input: string, status: string): JsonObject {
+  const custom = block.kind === 'custom', type = custom ? 'custom_tool_call' : 'function_call'
+  const called = { id, type, status, call_id: block.id, name: block.name, namespace: block.namespace }
+  return defined({ ...called, [custom ? 'input' : 'arguments']: input })
 }
 
 export interface Outcome {
