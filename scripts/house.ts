@@ -49,7 +49,7 @@ export const FILES: Readonly<Record<string, FileRule>> = {
   'src/dialects/responses/decode-request.ts': { lines: 255 },
   'src/dialects/responses/encode-stream.ts': { lines: 295 },
   'src/observe/*': {},
-  'src/observe/otlp.ts': { effects: ['network'], note: 'to the collector in OTEL_EXPORTER_OTLP_ENDPOINT, when that is set' },
+  'src/observe/post.ts': { effects: ['network'], note: 'to the collector in OTEL_EXPORTER_OTLP_ENDPOINT, when that is set' },
   'src/observe/dashboard.ts': { effects: ['reads files'], note: 'its page' },
   // Markup, style and script in one file, since it is served as one and allowed by its hashes.
   'src/observe/dashboard.html': { lines: 425 },
@@ -139,7 +139,7 @@ export const LAYERS: Readonly<Record<string, LayerRule>> = {
     // What a backend is: capture stands in front of one, prices ask what kind it is.
     may: [...HUB, 'src/config/types.ts', 'src/backends/backend.ts', 'src/backends/pool.ts'],
     own: true,
-    node: ['diagnostics_channel', 'querystring', 'stream', 'fs', 'fs/promises', 'path', 'crypto', 'http', 'https', 'util', 'os', 'url'],
+    node: ['diagnostics_channel', 'querystring', 'stream', 'fs', 'fs/promises', 'path', 'crypto', 'http', 'net', 'tls', 'util', 'os', 'url'],
   },
   // The same for the command line: discovery with its effects.
   survey: { files: ['src/survey.ts'], may: [...HUB, ...CONFIG, 'src/version.ts', 'src/backends/*', 'src/plan/*'], node: [] },

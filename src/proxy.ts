@@ -24,7 +24,7 @@ import type { Incoming } from './exchange/incoming.ts'
 import type { Hop, Router } from './exchange/router.ts'
 import { createIds } from './hub/ids.ts'
 import type { Observer } from './hub/record.ts'
-import type { BackendState, PlanWindows } from './observe/live.ts'
+import type { BackendState, LiveOptions, PlanWindows } from './observe/live.ts'
 import { createCapture } from './observe/capture.ts'
 import { createObservation } from './observe/observe.ts'
 import { createRedactor } from './observe/redact.ts'
@@ -109,9 +109,10 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
   const builder = createBuilder({ environment, version, now, newId, log, wrap: capture?.backend })
   let house = builder.build(config)
 
-  const live = createLive({ now, version, backends: readBackends, history: usageFolder === undefined ? undefined
+  const running: LiveOptions['running'] = () => observation.running()
+  const live = createLive({ now, version, backends: readBackends, running, history: usageFolder === undefined ? undefined
     : async (until) => (await import('./observe/history.ts')).readHistory(usageFolder, now(), until) })
-  const metrics = createMetrics(version, readBackends)
+  const metrics = createMetrics(version, readBackends, running)
   const otlp = createOtlp({ environment, metrics, version, now, newId, log })
   const observation = createObservation({
     folder: usageFolder, observers: [live, metrics, ...(otlp === undefined ? [] : [otlp]), observer], log, now,

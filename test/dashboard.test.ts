@@ -112,10 +112,9 @@ test('dashboard: a model that leads nowhere is explained as well', async (contex
 })
 
 test('live: failures stay when newer requests push them out, counts of tokens are no requests', () => {
-  const live = createLive({ now: () => NOON, version: '1', backends: () => [] })
+  const live = createLive({ now: () => NOON, version: '1', backends: () => [], running: () => [] })
   const run = (given: Parameters<typeof createRecord>[0]): void => {
     const record = createRecord(given)
-    live.start?.(record)
     live.end?.(record)
   }
   run({ id: 'bad', end: 'failed', error: { code: 'rate_limited', message: 'wait' } })
@@ -130,10 +129,9 @@ test('live: failures stay when newer requests push them out, counts of tokens ar
 
 test('live: hours and days move on with the clock, empty ones between', () => {
   let time = NOON
-  const live = createLive({ now: () => time, version: '1', backends: () => [] })
+  const live = createLive({ now: () => time, version: '1', backends: () => [], running: () => [] })
   const run = (): void => {
     const record = createRecord({ cost: { dollars: 0.25, source: 'configuration' } })
-    live.start?.(record)
     live.end?.(record)
   }
   run()
@@ -159,11 +157,10 @@ test('live: what was before this process comes from the ledger, and today goes o
     const time = NOON - 1 - days * 86_400_000
     writeFileSync(join(folder, `${new Date(time).toISOString().slice(0, 10)}.jsonl`), `${row(time, { input: 5, output: 2, dollars: 1, price: 'x' })}\n${row(time, { output: 1, price: 'plan' })}\n`)
   }
-  const live = createLive({ now: () => NOON, version: '1', backends: () => [], history: (until) => readHistory(folder, NOON, until) })
+  const live = createLive({ now: () => NOON, version: '1', backends: () => [], running: () => [], history: (until) => readHistory(folder, NOON, until) })
   // What this process writes is in memory already, and its day may be summed up by then.
   appendFileSync(join(folder, `${new Date(NOON).toISOString().slice(0, 10)}.jsonl`), `${row(NOON, { output: 10 })}\n`)
   const record = createRecord({ usage: { output: 10 } })
-  live.start?.(record)
   live.end?.(record)
   deepStrictEqual(live.read().hours.at(-1)?.requests, 1)
   await new Promise<void>((resolve) => live.subscribe(resolve))

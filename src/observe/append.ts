@@ -16,7 +16,8 @@ export interface Appender {
 }
 
 const BATCH_MS = 500
-const CHUNK = 8192
+const CHUNK = 65_536 // bytes
+const SOME = 8192 // characters
 const MAX_WAITING = 8_388_608 // bytes: what a disk that is full for a while may hold back
 
 /** Text that waits, as bytes beside the heap: strings that wait are copied by each collection of garbage. */
@@ -29,19 +30,34 @@ export interface Waiting {
   putBack(bytes: readonly Buffer[]): void
 }
 
+const NONE = Buffer.alloc(0)
+
 /** Of more than `most` bytes the oldest are dropped, by whole texts. */
 export function createWaiting(most: number): Waiting {
   let chunks: Buffer[] = []
+  let chunk = NONE // is filled up to `used`
+  let used = 0
   let size = 0
   let text = '' // some kB of it may wait as they are: to turn each line into bytes takes longer
 
-  function seal(): void {
+  /** What `text` holds goes to where there is room: making room for each text anew takes longer than to write it. */
+  function seal(room: number): void {
     if (text === '') return
-    const bytes = Buffer.from(text)
+    if (text.length * 3 > chunk.length - used) {
+      cut()
+      chunk = Buffer.allocUnsafeSlow(Math.max(room, text.length * 3))
+    }
+    const written = chunk.write(text, used)
     text = ''
-    chunks.push(bytes)
-    size += bytes.length
+    used += written
+    size += written
     limit()
+  }
+
+  function cut(): void {
+    if (used > 0) chunks.push(chunk.subarray(0, used))
+    chunk = NONE
+    used = 0
   }
 
   function limit(): void {
@@ -54,17 +70,17 @@ export function createWaiting(most: number): Waiting {
     },
     add(more) {
       text += more
-      if (text.length >= CHUNK) seal()
+      if (text.length >= SOME) seal(CHUNK)
     },
     take() {
-      seal()
+      seal(0)
+      cut()
       const taken = chunks
       chunks = []
       size = 0
       return taken
     },
     putBack(bytes) {
-      seal()
       chunks.unshift(...bytes)
       for (const { length } of bytes) size += length
       limit()
@@ -105,6 +121,15 @@ export function createComplaint(complain: (message: string) => void, now: () => 
   }
 }
 
+function behind(chunks: readonly Buffer[], written: number): Buffer[] {
+  let from = written
+  return chunks.flatMap((chunk) => {
+    const rest = chunk.subarray(Math.max(0, from))
+    from -= chunk.length
+    return rest.length === 0 ? [] : [rest]
+  })
+}
+
 /**
  * Files are made 0600 in a 0700 folder.
  * @param before is called before a file is written, for rotation
@@ -134,9 +159,8 @@ export function createAppender(complain: (message: string) => void, before?: (fi
       const isCut = file !== checked && size > 0 && (await handle.read(Buffer.alloc(1), 0, 1, size - 1)).buffer[0] !== 10
       if (isCut) await handle.write('\n')
       checked = file
-      const bytes = Buffer.concat(chunks)
-      const { bytesWritten } = await handle.write(bytes)
-      return bytesWritten === bytes.length ? [] : [bytes.subarray(bytesWritten)]
+      const { bytesWritten } = await handle.writev(chunks)
+      return behind(chunks, bytesWritten)
     } finally {
       await handle.close()
     }

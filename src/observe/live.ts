@@ -3,7 +3,6 @@
  * `dario watch`. Whoever subscribes gets the whole state each time, so that a missed one costs nothing.
  * @module
  */
-import { createInFlight } from '../hub/in-flight.ts'
 import type { KeyState } from '../backends/pool.ts'
 import type { Observer, RequestRecord } from '../hub/record.ts'
 import type { Usage } from '../hub/types.ts'
@@ -74,6 +73,8 @@ export interface LiveOptions {
   now: () => number
   version: string
   backends: () => BackendState[]
+  /** Requests under way. */
+  running: () => readonly Readonly<RequestRecord>[]
   /** What arrived before `until` (Unix ms), when this process began; asked once, when somebody looks for the first time. */
   history?: ((until: number) => Promise<Past>) | undefined
 }
@@ -84,13 +85,15 @@ export const MOST_SOURCES = 20
 const BEAT = 250 // ms
 const MAX_NAME = 200 // clients choose names, and may choose long ones
 
-export function createLive({ now, version, backends, history }: LiveOptions): Live {
-  const running = createInFlight<Readonly<RequestRecord>>()
+export function createLive({ now, version, backends, running, history }: LiveOptions): Live {
   const finished: Readonly<RequestRecord>[] = []
   const errors: Readonly<RequestRecord>[] = []
   const born = now()
   const own: Past = { hours: [], days: [], sources: [] }
   let past: Past | undefined
+  let minute = NaN
+  let hour = createTotals(0) // of `minute`
+  let day = hour
   const listeners = new Set<() => void>()
   let timer: NodeJS.Timeout | undefined
 
@@ -115,23 +118,24 @@ export function createLive({ now, version, backends, history }: LiveOptions): Li
 
   function count(record: Readonly<RequestRecord>): void {
     const time = now()
-    add(current(own.hours, startOfHour(time), HOURS), record)
-    add(current(own.days, startOfDay(time), DAYS), record)
+    if (Math.floor(time / 60_000) !== minute) {
+      minute = Math.floor(time / 60_000)
+      hour = current(own.hours, startOfHour(time), HOURS)
+      day = current(own.days, startOfDay(time), DAYS)
+    }
+    add(hour, record)
+    add(day, record)
     const source = typeof record.cost === 'object' ? record.cost.source : undefined
     if (source !== undefined && !own.sources.includes(source)) keep(own.sources, source, MOST_SOURCES)
   }
 
   return {
     isPatient: true,
-    start(record) {
-      if (isCount(record)) return
-      running.add(record)
-      touch()
-    },
+    start: touch,
     firstByte: touch,
     attempt: touch,
     end(record) {
-      if (!running.delete(record)) return
+      if (isCount(record)) return
       keep(finished, record, MOST_REQUESTS)
       if (record.end === 'failed' || record.end === 'broken') keep(errors, record, MOST_ERRORS)
       count(record)
@@ -140,10 +144,10 @@ export function createLive({ now, version, backends, history }: LiveOptions): Li
     read() {
       const time = now()
       const { hours, days, sources } = begin()
-      const all = [...finished, ...running.list().sort((a, b) => a.time - b.time)].slice(-MOST_REQUESTS)
+      const open = running().filter((record) => !isCount(record)).sort((a, b) => a.time - b.time)
+      const requests = [...finished.map((record) => toRequest(record, false, time)), ...open.slice(-MOST_REQUESTS).map((record) => toRequest(record, true, time))]
       return {
-        time, version, running: running.count(),
-        requests: all.reverse().map((record) => toRequest(record, running.has(record), time)),
+        time, version, running: open.length, requests: requests.slice(-MOST_REQUESTS).reverse(),
         errors: errors.map((record) => toRequest(record, false, time)).reverse(),
         hours: fill([...hours, ...own.hours], Array.from({ length: HOURS }, (_, index) => startOfHour(time) - (HOURS - 1 - index) * HOUR)),
         days: fill([...days, ...own.days], Array.from({ length: DAYS }, (_, index) => startOfDay(time, DAYS - 1 - index))),
