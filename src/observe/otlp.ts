@@ -10,7 +10,7 @@ import { unescape } from 'node:querystring'
 import { DarioError } from '../errors.ts'
 import type { AttemptRecord, Observer, RequestRecord } from '../hub/record.ts'
 import type { JsonObject, Usage } from '../hub/types.ts'
-import { createWaiting } from './append.ts'
+import { createWaiting, reuse } from './append.ts'
 import type { Family, Metrics, Series } from './metrics.ts'
 import { post } from './post.ts'
 import { createMemo, toNano } from './text.ts'
@@ -79,6 +79,7 @@ export function createOtlp({ environment, metrics, version, now, newId, log, int
     try {
       const status = await post(new URL(`${base}${path}`), headers, body, patience)
       if (status < 200 || status > 299) throw new DarioError('upstream_error', `it answers ${status}`)
+      reuse(body)
     } catch (error) {
       if (now() < silentUntil) return
       silentUntil = now() + 60_000
