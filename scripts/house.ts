@@ -126,7 +126,7 @@ export const LAYERS: Readonly<Record<string, LayerRule>> = {
   },
   plan: {
     files: ['src/plan/*'],
-    may: [...HUB, 'src/sse.ts', 'src/config/types.ts', 'src/backends/backend.ts'],
+    may: [...HUB, 'src/sse.ts', 'src/config/types.ts', 'src/backends/backend.ts', 'src/backends/source.ts'],
     own: true,
     node: ['child_process', 'crypto', 'events', 'fs', 'fs/promises', 'http', 'os', 'path', 'stream', 'readline', 'string_decoder', 'util', 'url'],
   },

@@ -27,8 +27,10 @@ import { createRandom } from '../test/helpers/property.ts'
 
 interface Reading { heap: number; rss: number; handles: number; sockets: number; descriptors: number }
 
-/** Of the measured process; `heap` is what survives a collection, buffers included. */
-function readSelf(): Reading {
+/** Of the measured process; `heap` is what survives a collection, buffers included: V8 frees those a little later. */
+async function readSelf(): Promise<Reading> {
+  globalThis.gc?.()
+  await sleep(20)
   globalThis.gc?.()
   const { heapUsed, external, rss } = process.memoryUsage()
   const handles = process.getActiveResourcesInfo()
@@ -40,7 +42,7 @@ function readSelf(): Reading {
 async function serve(upstream: string): Promise<void> {
   const proxy = createProxy({ environment: {}, port: 0, maxStoredAnswers: 500, backends: backendsAt(upstream), keepAlive: 200, stalledReader: 3_000 })
   process.on('message', (message) => {
-    if (message === 'read') process.send?.(readSelf())
+    if (message === 'read') void readSelf().then((reading) => process.send?.(reading))
     else void proxy.close(0).then(() => process.disconnect())
   })
   process.send?.((await proxy.listen()).port)

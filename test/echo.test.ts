@@ -4,6 +4,7 @@ import { text } from 'node:stream/consumers'
 import { test } from 'node:test'
 import { createEcho } from '../src/backends/echo.ts'
 import type { Upstream } from '../src/backends/backend.ts'
+import { toReadable } from '../src/backends/source.ts'
 import { estimateTokens } from '../src/dialects/anthropic/count.ts'
 import { anthropicDialect } from '../src/dialects/anthropic/dialect.ts'
 import { foldEvents } from '../src/hub/fold.ts'
@@ -26,7 +27,7 @@ async function ask(content: JsonObject['x'], more: JsonObject = {}): Promise<{ r
   const upstream = await send('/v1/messages?beta=true', { model: 'echo', stream: true, messages: [{ role: 'user', content }], ...more })
   const sse = createSseDecoder()
   const decoder = anthropicDialect.createStreamDecoder({ toolNames: new Map(), newId: String })
-  const frames = [...sse.push(await text(upstream.body)), ...sse.end()]
+  const frames = [...sse.push(await text(toReadable(upstream.body))), ...sse.end()]
   const events = [...frames.flatMap((frame) => decoder.push(frame)), ...decoder.end()]
   assertGrammar(events)
   return { reply: foldEvents(events), pieces: events.filter((event) => event.type === 'delta').length }
@@ -70,20 +71,20 @@ test("echo: after a tool's result it answers with the result's text", async () =
 test('B13: without stream the answer is one JSON message', async () => {
   const upstream = await send('/v1/messages', { model: 'echo', messages: [{ role: 'user', content: 'hi' }] })
   strictEqual(upstream.headers['content-type'], 'application/json')
-  const message = JSON.parse(await text(upstream.body)) as JsonObject
+  const message = JSON.parse(await text(toReadable(upstream.body))) as JsonObject
   deepStrictEqual(message['content'], [{ type: 'text', text: 'hi' }])
   strictEqual(message['stop_reason'], 'end_turn')
 })
 
 test('N1: count_tokens is answered', async () => {
   const body = { model: 'echo', messages: [{ role: 'user', content: 'count me' }] }
-  deepStrictEqual(JSON.parse(await text((await send('/v1/messages/count_tokens', body)).body)), { input_tokens: estimateTokens(body) })
+  deepStrictEqual(JSON.parse(await text(toReadable((await send('/v1/messages/count_tokens', body)).body))), { input_tokens: estimateTokens(body) })
 })
 
 test('echo: lists its model and knows any by name', async () => {
-  const list = JSON.parse(await text((await send('/v1/models')).body)) as { data: { id: string }[] }
+  const list = JSON.parse(await text(toReadable((await send('/v1/models')).body))) as { data: { id: string }[] }
   deepStrictEqual(list.data.map((model) => model.id), ['echo'])
-  strictEqual((JSON.parse(await text((await send('/v1/models/echo')).body)) as JsonObject)['id'], 'echo')
+  strictEqual((JSON.parse(await text(toReadable((await send('/v1/models/echo')).body))) as JsonObject)['id'], 'echo')
 })
 
 test('echo: other paths and broken bodies are refused in words', async () => {
@@ -93,7 +94,8 @@ test('echo: other paths and broken bodies are refused in words', async () => {
 
 test('S29: an abort ends the stream at once', async () => {
   const abort = new AbortController()
-  const { body } = await send('/v1/messages', { stream: true, messages: [{ role: 'user', content: 'word '.repeat(50_000) }] }, abort.signal)
+  const upstream = await send('/v1/messages', { stream: true, messages: [{ role: 'user', content: 'word '.repeat(50_000) }] }, abort.signal)
+  const body = toReadable(upstream.body)
   await withDeadline(once(body, 'data'), 2000, 'first word')
   const closed = once(body, 'close')
   abort.abort(new Error('client left'))
@@ -103,7 +105,8 @@ test('S29: an abort ends the stream at once', async () => {
 })
 
 test('S27: a reader that does not read holds the answer back', async () => {
-  const { body } = await send('/v1/messages', { stream: true, messages: [{ role: 'user', content: 'word '.repeat(50_000) }] })
+  const upstream = await send('/v1/messages', { stream: true, messages: [{ role: 'user', content: 'word '.repeat(50_000) }] })
+  const body = toReadable(upstream.body)
   await once(body, 'readable')
   for (let turn = 0; turn < 1000; turn++) await new Promise((resolve) => setImmediate(resolve))
   ok(body.readableLength < 200_000, `${body.readableLength} bytes are buffered`)

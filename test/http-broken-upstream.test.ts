@@ -6,6 +6,7 @@ import { test } from 'node:test'
 import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib'
 import { decodeBody, readText, toErrorSentence } from '../src/backends/body.ts'
 import { toClientHeaders } from '../src/backends/headers.ts'
+import { toReadable } from '../src/backends/source.ts'
 import { withDeadline } from './helpers/deadline.ts'
 import { KEY, makeCall, never, startBackend, startRaw } from './helpers/http-backend.ts'
 import { startUpstream } from './helpers/upstream.ts'
@@ -27,8 +28,9 @@ for (const [title, bytes, code] of [
 test('broken upstream: a reset within the body is a DarioError on the body', async (t) => {
   const raw = await startRaw(t, (socket) => { socket.write(`${HEAD}content-length: 10\r\n\r\nshort`) })
   const answer = await startBackend(t, raw.url).send(makeCall(), KEY, never())
-  answer.body.once('data', () => raw.sockets[0]?.resetAndDestroy())
-  const [error] = await withDeadline(once(answer.body, 'error'), 2_000, 'break') as [Error & { code: string }]
+  const body = toReadable(answer.body)
+  body.once('data', () => raw.sockets[0]?.resetAndDestroy())
+  const [error] = await withDeadline(once(body, 'error'), 2_000, 'break') as [Error & { code: string }]
   equal(error.name, 'DarioError')
   match(error.message, /middle of its answer/)
 })
@@ -92,7 +94,7 @@ test('X1: a body that was compressed against our wish is relayed as it is and de
   const relayed = await backend.send(makeCall(), KEY, never())
   equal(relayed.headers['content-encoding'], 'gzip')
   const chunks: Buffer[] = []
-  for await (const chunk of relayed.body) chunks.push(chunk as Buffer)
+  for await (const chunk of toReadable(relayed.body)) chunks.push(chunk as Buffer)
   equal(Buffer.concat(chunks).equals(zipped), true)
   equal(await readText(await backend.send(makeCall(), KEY, never())), '{"a":1}')
 })

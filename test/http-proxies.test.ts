@@ -91,6 +91,15 @@ test('X11: without it the error names NODE_EXTRA_CA_CERTS', async (t) => {
   })
 })
 
+test('http backend: a long answer over TLS keeps its bytes through many reads', async (t) => {
+  const text = Array.from({ length: 40_000 }, (_, index) => index.toString(36)).join(' ')
+  const server = createSecureServer(certificate, (_, response) => {
+    for (let at = 0; at < text.length; at += 997) response.write(text.slice(at, at + 997))
+    response.end()
+  })
+  deepStrictEqual(await sendFromChild(`https://localhost:${await listen(t, server)}`, CA, 2), { texts: [text, text] })
+})
+
 test('X6: an https upstream is reached by CONNECT; the proxy\'s password goes to the proxy only', async (t) => {
   const port = await startSecureUpstream(t)
   const proxy = await startProxy(t)

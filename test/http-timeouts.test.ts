@@ -54,13 +54,17 @@ test('X4: a reader that is slow is not silence of the upstream', async (t) => {
   const backend = startBackend(t, upstream.url, { timeouts: { connect: LONG, firstByte: LONG, silence: 40 } })
   const { body } = await backend.send(makeCall(), KEY, never())
   let size = 0
-  body.on('data', (chunk: Buffer) => {
-    size += chunk.length
-    if (size > 100_000 || body.isPaused()) return
-    body.pause()
-    setTimeout(() => body.resume(), 200) // five times the limit, several times over
-  })
-  await withDeadline(once(body, 'end'), 10_000, 'end')
+  const whole = new Promise<void>((resolve, reject) => body.read({
+    data(chunk) {
+      size += chunk.length
+      if (size > 100_000) return
+      body.pause()
+      setTimeout(body.resume, 200) // five times the limit, several times over
+    },
+    end: resolve,
+    fail: reject,
+  }))
+  await withDeadline(whole, 10_000, 'end')
   equal(size, 8_000_000)
 })
 

@@ -10,6 +10,7 @@ import { DarioError } from '../src/errors.ts'
 import { GET_TOOL, readAnswer, startPlan, toCall } from './helpers/plan.ts'
 import type { Message } from './helpers/plan.ts'
 import { until } from './helpers/until.ts'
+import { toReadable } from '../src/backends/source.ts'
 
 const user = (content: unknown): Message => ({ role: 'user', content })
 const assistant = (content: unknown): Message => ({ role: 'assistant', content })
@@ -225,7 +226,7 @@ test('L11: when all are busy a request waits its turn; when the queue is full it
   const plan = await startPlan(context, {}, { maxProcesses: 1, maxQueue: 1 })
   const controller = new AbortController()
   const busy = await plan.send([user('wait')], {}, controller.signal)
-  busy.body.on('error', () => {}).resume()
+  toReadable(busy.body).on('error', () => {}).resume()
   const waiting = plan.ask([user('say mine')])
   const refused = await plan.ask([user('too many')])
   strictEqual(refused.status, 529)
@@ -239,7 +240,7 @@ test('L11: a client that leaves while it waits gives up its place in the queue',
   const plan = await startPlan(context, {}, { maxProcesses: 1, maxQueue: 1 })
   const first = new AbortController()
   const busy = await plan.send([user('wait')], {}, first.signal)
-  busy.body.on('error', () => {}).resume()
+  toReadable(busy.body).on('error', () => {}).resume()
   const second = new AbortController()
   const left = plan.ask([user('x')], {}, second.signal).then(() => 'answered', (error: Error) => error.message)
   second.abort(new Error('left'))

@@ -3,7 +3,6 @@
  * @module
  */
 import type { IncomingHttpHeaders } from 'node:http'
-import type { Readable } from 'node:stream'
 import type { DialectName } from '../hub/types.ts'
 
 export type BackendType = 'anthropic' | 'openai' | 'claude-code' | 'echo'
@@ -46,14 +45,32 @@ export interface Signal {
   removeEventListener(type: 'abort', listener: () => void): void
 }
 
+/** After `end` or `fail` nothing more is told. */
+export interface BodyReader {
+  data(bytes: Buffer): void
+  end(): void
+  /** The upstream broke, or the request was aborted. */
+  fail(error: Error): void
+}
+
+/**
+ * The bytes of an answer, told to one reader. Neither a Readable nor an async iterable: those cost a request much more,
+ * and each packet of a stream (design section 10).
+ */
+export interface Body {
+  /** Once. From here on bytes are told, those that came before at once. */
+  read(reader: BodyReader): void
+  /** Nothing is told until `resume`, but that the request was aborted. The upstream waits (backpressure). */
+  pause(): void
+  resume(): void
+  /** Ends the request to the upstream if its answer is not over. Nothing more is told. */
+  destroy(): void
+}
+
 export interface Upstream {
   status: number
   headers: IncomingHttpHeaders
-  /**
-   * The answer's bytes. A Readable rather than an async iterable: `for await` costs a promise per chunk, and the relay
-   * batches what arrives in one tick (design section 10). It errors when the upstream breaks.
-   */
-  body: Readable
+  body: Body
 }
 
 export interface Backend {

@@ -4,10 +4,11 @@
  * @module
  */
 import { pipeline } from 'node:stream'
-import type { Readable, Transform } from 'node:stream'
+import type { Transform } from 'node:stream'
 import * as zlib from 'node:zlib'
 import { DarioError } from '../errors.ts'
-import type { Upstream } from './backend.ts'
+import type { Body, Upstream } from './backend.ts'
+import { fromReadable, toReadable } from './source.ts'
 
 const DECODERS: Readonly<Record<string, (() => Transform) | undefined>> = {
   gzip: zlib.createGunzip,
@@ -23,7 +24,7 @@ const DECODERS: Readonly<Record<string, (() => Transform) | undefined>> = {
  * listens. Encodings are undone in reverse order of their list (pitfall X2). The reader sets the limit on its size.
  * @throws DarioError `upstream_protocol` for an encoding that this Node cannot undo.
  */
-export function decodeBody({ headers, body }: Upstream): Readable {
+export function decodeBody({ headers, body }: Upstream): Body {
   const encodings = (headers['content-encoding'] ?? '').toLowerCase().split(',').map((name) => name.trim())
   const decoders = encodings.filter((name) => name !== '' && name !== 'identity').reverse().map((name) => {
     const create = Object.hasOwn(DECODERS, name) ? DECODERS[name] : undefined
@@ -36,8 +37,8 @@ export function decodeBody({ headers, body }: Upstream): Readable {
   })
   const last = decoders.at(-1)
   if (last === undefined) return body
-  pipeline([body, ...decoders], () => {}) // errors and ends go through; the last stream shows them to its reader
-  return last
+  pipeline([toReadable(body), ...decoders], () => {}) // errors and ends go through; the last stream shows them to its reader
+  return fromReadable(last)
 }
 
 function explainingGarbage(decoder: Transform): Transform {
@@ -58,7 +59,7 @@ function explainingGarbage(decoder: Transform): Transform {
 export async function readText(upstream: Upstream, limit = 8_388_608): Promise<string> {
   const chunks: Buffer[] = []
   let size = 0
-  for await (const chunk of decodeBody(upstream) as AsyncIterable<Buffer>) {
+  for await (const chunk of toReadable(decodeBody(upstream)) as AsyncIterable<Buffer>) {
     chunks.push(chunk)
     size += chunk.length
     if (size > limit) break

@@ -6,6 +6,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Socket } from 'node:net'
 import { createResponseParser } from './response-parser.ts'
+import { isLent } from './tunnel.ts'
 import type { Connector } from './tunnel.ts'
 
 /** Who waits for an answer. After `end` or `fail` nothing more is told. */
@@ -43,7 +44,8 @@ export interface Connections {
 
 /** Up to this size head and body are copied into one buffer: a second one costs a system call's worth. */
 const SMALL_BODY = 65_536
-const MOST_KEPT = 256
+/** A handshake costs more than an idle socket does. */
+const MOST_KEPT = 512
 /** Of a server that says how long it keeps its end; its clock runs while that travels. In ms. */
 const LONGEST_IDLE = 60_000
 const HINT_MARGIN = 1000
@@ -106,7 +108,7 @@ export function createConnections(connector: Connector, idle: number): Connectio
         waiting?.head(status, headers)
       },
       body(bytes: Buffer): void {
-        if (waiting?.body(bytes) !== false) return
+        if (waiting?.body(isLent(bytes) ? Buffer.from(bytes) : bytes) !== false) return
         isPaused = true
         socket.pause()
       },

@@ -7,6 +7,7 @@ import { Readable } from 'node:stream'
 import { setImmediate } from 'node:timers/promises'
 import type { JsonObject } from '../hub/types.ts'
 import type { Backend, Call, Signal, Upstream } from './backend.ts'
+import { createBody, fromReadable } from './source.ts'
 
 export interface EchoDependencies {
   newId: (prefix: string) => string
@@ -46,7 +47,7 @@ export function createEcho(id: string, { newId, estimateTokens }: EchoDependenci
     const abort = (): void => void readable.destroy(signal.reason as Error)
     signal.addEventListener('abort', abort, { once: true })
     readable.once('close', () => signal.removeEventListener('abort', abort))
-    return { status: 200, headers: { 'content-type': 'text/event-stream; charset=utf-8' }, body: readable }
+    return { status: 200, headers: { 'content-type': 'text/event-stream; charset=utf-8' }, body: fromReadable(readable) }
   }
 
   return {
@@ -115,7 +116,7 @@ function toError(type: string, message: string): JsonObject {
 
 function toJson(status: number, body: JsonObject): Upstream {
   const bytes = Buffer.from(JSON.stringify(body))
-  return { status, headers: { 'content-type': 'application/json' }, body: Readable.from([bytes], { objectMode: false }) }
+  return { status, headers: { 'content-type': 'application/json' }, body: createBody(bytes) }
 }
 
 function toFrame(event: JsonObject): string {

@@ -3,7 +3,6 @@
  * after 300 s), and the answer's bytes as they come.
  * @module
  */
-import { Readable } from 'node:stream'
 import { DarioError } from '../errors.ts'
 import { createDeadlines } from '../hub/deadlines.ts'
 import type { Deadline } from '../hub/deadlines.ts'
@@ -14,6 +13,8 @@ import { explain, explainBreak } from './explain.ts'
 import { createHeadRule } from './outgoing.ts'
 import type { HttpBackendOptions } from './outgoing.ts'
 import { BRACKETS, selectProxy } from './proxies.ts'
+import { createSource } from './source.ts'
+import type { Source } from './source.ts'
 import { createConnector } from './tunnel.ts'
 
 /**
@@ -48,7 +49,7 @@ export function createHttpBackend(options: HttpBackendOptions): Backend {
     return new Promise((resolve, reject) => {
       const started = performance.now()
       let connection = kept
-      let body: Readable | undefined
+      let body: Source | undefined
       let isWhole = false
       let isOver = false
 
@@ -61,7 +62,7 @@ export function createHttpBackend(options: HttpBackendOptions): Backend {
       }
       function stop(reason: unknown): void {
         if (isOver) return
-        if (body !== undefined) return void body.destroy(reason as Error)
+        if (body !== undefined) return body.fail(reason as Error, signal.aborted)
         finish()
         reject(reason as Error)
       }
@@ -78,7 +79,7 @@ export function createHttpBackend(options: HttpBackendOptions): Backend {
         late() {
           if (body === undefined) stop(lateError(id, base.host, 'firstByte', timeouts))
           // Time in which the reader leaves data lying is not the upstream's silence: backpressure keeps the rest away.
-          else if (body.readableLength > 0) progress()
+          else if (body.held > 0) progress()
           else stop(lateError(id, base.host, 'silence', timeouts))
         },
       }
@@ -89,7 +90,7 @@ export function createHttpBackend(options: HttpBackendOptions): Backend {
       const request: Waiting = {
         head(status, headers) {
           progress()
-          body = createBody(() => connection?.resume(), finish)
+          body = createSource(() => connection?.resume(), finish)
           resolve({ status, headers, body })
         },
         body(bytes) {
@@ -100,7 +101,7 @@ export function createHttpBackend(options: HttpBackendOptions): Backend {
           isWhole = true
           connection = undefined // it may carry another request already
           deadlines.delete(deadline)
-          body?.push(null)
+          body?.end()
         },
         fail(cause, wasHeard) {
           if (!wasHeard && kept !== undefined && isStale(cause, started)) {
@@ -143,18 +144,6 @@ export function createHttpBackend(options: HttpBackendOptions): Backend {
       connections.close()
     },
   }
-}
-
-function createBody(resume: () => void, close: () => void): Readable {
-  const body: Readable = new Readable({
-    read: resume,
-    destroy(error, done) {
-      close()
-      // A reader that has gone without listening must not turn this into an uncaught error.
-      done(body.listenerCount('error') === 0 ? null : error)
-    },
-  })
-  return body
 }
 
 /**

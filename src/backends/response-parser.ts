@@ -21,7 +21,7 @@ export interface ResponseParser {
   /** A request of this method was sent, and its answer is told to `reader`. */
   expect(method: string, reader: AnswerReader): void
   /**
-   * Takes `bytes` over: chunks are moved together in them.
+   * Keeps nothing of `bytes`, but moves chunks together in them.
    * @throws Error with a `code` that `explain` knows, for what is not one whole answer per request.
    */
   push(bytes: Buffer): void
@@ -72,7 +72,7 @@ export function createResponseParser(): ResponseParser {
       if (at === 0 && held !== undefined) all = Buffer.concat([held, bytes])
       const end = all.indexOf(BLANK_LINE, at + Math.max(0, known - BLANK_LINE.length))
       if (end - at > MAX_HEAD || (end === -1 && all.length - at > MAX_HEAD)) throw toFault('HTTP_HEADER_OVERFLOW')
-      held = end === -1 ? all.subarray(at) : undefined
+      held = end === -1 ? Buffer.from(all.subarray(at)) : undefined
       if (held !== undefined) return checkStart(held)
       readHead(all.toString('latin1', at, end + 2))
       at = end + BLANK_LINE.length

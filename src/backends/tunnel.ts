@@ -6,18 +6,24 @@
  */
 import { once } from 'node:events'
 import { connect as connectTcp, isIP } from 'node:net'
-import type { Socket } from 'node:net'
+import type { OnReadOpts, Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import { DarioError } from '../errors.ts'
 import { BRACKETS, showProxy, toProxyAuthorization } from './proxies.ts'
 
 /** A proxy's answer to CONNECT is a few hundred bytes; more is not a proxy. */
 const MAX_CONNECT_HEAD = 16_384
+/**
+ * One buffer for what all sockets read, since Node calls back before the next read: a buffer and a stream's turn per
+ * packet would cost as much again. On Windows reads run at the same time, and need memory of their own.
+ */
+const SHARED: Buffer | undefined = process.platform === 'win32' ? undefined : Buffer.allocUnsafeSlow(65_536)
 /** TCP probes keep address translators from forgetting a connection while a model thinks for minutes; in ms. */
 const PROBES = { keepAlive: true, keepAliveInitialDelay: 30_000 }
 
 export interface Connector {
   /**
+   * What the socket's `data` event gives is only lent: after the event it may be written over.
    * Resolves when TCP, CONNECT and TLS are done, so that requests on a kept-alive socket pay for no connect timer.
    * Rejects with Node's own error, or a DarioError `upstream_timeout`, `upstream_unreachable`.
    */
@@ -44,10 +50,12 @@ export function createConnector({ target, proxy, timeout, id }: ConnectorOptions
 
   /** Directly, or inside of what a proxy opened. */
   function start(tunnel: Socket | undefined): Socket {
-    if (!secure) return connectTcp({ ...address, ...PROBES, noDelay: true })
+    let socket: Socket
+    const read = lend((bytes) => socket.emit('data', bytes))
+    if (!secure) return (socket = connectTcp({ ...address, ...PROBES, ...read, noDelay: true }))
     const name = isIP(host) === 0 ? { servername: host } : {}
-    const way = tunnel === undefined ? { ...address, ...PROBES, noDelay: true } : { socket: tunnel }
-    const socket = connectTls({ ...way, ...name, host, ALPNProtocols: ['http/1.1'], ...(session && { session }) })
+    const way = tunnel === undefined ? { ...address, ...PROBES, ...read, noDelay: true } : { socket: tunnel }
+    socket = connectTls({ ...way, ...name, host, ALPNProtocols: ['http/1.1'], ...(session && { session }) })
     socket.on('session', (fresh) => {
       session = fresh // saves the next handshake a round trip
     })
@@ -96,6 +104,17 @@ export function createConnector({ target, proxy, timeout, id }: ConnectorOptions
       for (const socket of opening) socket.destroy(new DarioError('upstream_unreachable', `backend ${id} was closed`))
     },
   }
+}
+
+/** Whoever keeps such bytes must copy them. */
+export function isLent(bytes: Buffer): boolean {
+  return bytes.buffer === SHARED?.buffer
+}
+
+/** Options of a socket that reads into the one buffer; `take` tells whether it goes on reading. */
+function lend(take: (bytes: Buffer) => boolean): { onread?: OnReadOpts } {
+  if (SHARED === undefined) return {}
+  return { onread: { buffer: SHARED, callback: (size) => take(SHARED.subarray(0, size)) } }
 }
 
 async function ready(socket: Socket, secure: boolean): Promise<Socket> {

@@ -2,8 +2,9 @@
  * The client's side of one answer: its head, its chunks, keep-alives during silence, and an honest end.
  * @module
  */
+import { ServerResponse } from 'node:http'
 import { DarioError } from '../errors.ts'
-import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
+import type { OutgoingHttpHeaders } from 'node:http'
 import type { Dialect } from '../dialects/dialect.ts'
 
 export interface ReplyOptions {
@@ -38,6 +39,12 @@ export const SSE_HEADERS: OutgoingHttpHeaders = {
   'x-accel-buffering': 'no',
 }
 
+/** Copying a chunk into its frame pays up to here. */
+const SMALL_CHUNK = 16_384
+const CR = 13, LF = 10
+/** What stands in its place (a capture, an embedder's compression) wants the bytes without their frame. */
+const WRITE = ServerResponse.prototype.write
+
 export function createReply(response: ServerResponse, options: ReplyOptions): Reply {
   const { dialect, stream, requestId } = options
   let active = performance.now()
@@ -65,7 +72,13 @@ export function createReply(response: ServerResponse, options: ReplyOptions): Re
       if (response.destroyed || response.writableEnded) return true // the client left: its close event ends the upstream
       reply.bytes += chunk.length
       active = performance.now()
-      return response.write(chunk)
+      const isPlain = response.chunkedEncoding && response.write === WRITE
+      if (!isPlain || chunk.length === 0 || chunk.length > SMALL_CHUNK) return response.write(chunk)
+      // Node hands a chunk, its length and two line ends to the system in four pieces; one costs a quarter less.
+      response.chunkedEncoding = false
+      const hasRoom = response.write(toChunk(chunk))
+      response.chunkedEncoding = true
+      return hasRoom
     },
     drained() {
       waiting = true
@@ -103,6 +116,19 @@ export function createReply(response: ServerResponse, options: ReplyOptions): Re
     },
   }
   return reply
+}
+
+/** https://www.rfc-editor.org/rfc/rfc9112#section-7.1 */
+function toChunk(data: Buffer | string): Buffer | string {
+  const size = Buffer.byteLength(data).toString(16)
+  if (typeof data === 'string') return `${size}\r\n${data}\r\n`
+  const start = size.length + 2
+  const chunk = Buffer.allocUnsafe(start + data.length + 2)
+  for (let at = 0; at < size.length; at++) chunk[at] = size.charCodeAt(at) // sooner than a call into native code
+  chunk[start - 2] = chunk[chunk.length - 2] = CR
+  chunk[start - 1] = chunk[chunk.length - 1] = LF
+  chunk.set(data, start)
+  return chunk
 }
 
 function retryAfter(error: DarioError): OutgoingHttpHeaders {

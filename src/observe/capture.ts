@@ -6,8 +6,7 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import type { IncomingHttpHeaders, OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import { join } from 'node:path'
-import { Transform, pipeline } from 'node:stream'
-import type { Backend, Call, Signal } from '../backends/backend.ts'
+import type { Backend, Body, Call, Signal } from '../backends/backend.ts'
 import { createComplaint } from './append.ts'
 import { renderHeaders } from './redact.ts'
 import type { Redact } from './redact.ts'
@@ -65,15 +64,35 @@ export function createCapture({ folder, redact, now, complain }: CaptureOptions)
     save(place, `${name}-request.txt`, `${call.method} ${call.path} to ${backend.id}\n${renderHeaders(call.headers)}`, toText(Buffer.from(call.body ?? '')))
     const upstream = await backend.send(call, ...rest)
     const taken = createTaken()
-    const body = new Transform({
-      transform(chunk: Buffer, _encoding, done) {
-        taken.take(chunk)
-        done(null, chunk)
+    let isKept = false
+    const keep = (): void => {
+      if (isKept) return
+      isKept = true
+      save(place, `${name}-answer.txt`, `${upstream.status}\n${renderHeaders(upstream.headers)}`, taken.text(upstream.headers['content-encoding']))
+    }
+    const body: Body = {
+      ...upstream.body,
+      read(reader) {
+        upstream.body.read({
+          data(bytes) {
+            taken.take(bytes)
+            reader.data(bytes)
+          },
+          end() {
+            keep()
+            reader.end()
+          },
+          fail(error) {
+            keep()
+            reader.fail(error)
+          },
+        })
       },
-    })
-    body.once('close', () => save(place, `${name}-answer.txt`, `${upstream.status}\n${renderHeaders(upstream.headers)}`,
-      taken.text(upstream.headers['content-encoding'])))
-    pipeline(upstream.body, body, () => {}) // an error reaches the reader of `body`
+      destroy() {
+        keep()
+        upstream.body.destroy()
+      },
+    }
     return { ...upstream, body }
   }
 

@@ -5,8 +5,8 @@
  */
 import { randomUUID } from 'node:crypto'
 import { tmpdir } from 'node:os'
-import { Readable } from 'node:stream'
 import type { Backend, Signal, Upstream } from '../backends/backend.ts'
+import { createBody } from '../backends/source.ts'
 import { DarioError, toDarioError } from '../errors.ts'
 import type { JsonObject } from '../hub/types.ts'
 import { encodeFailure } from './answer.ts'
@@ -229,7 +229,7 @@ function toResults(run: Run, blocks: readonly JsonObject[]): Ask['input'] {
 
 function toUpstream(status: number, body: JsonObject, headers: Record<string, string> = {}): Upstream {
   const bytes = Buffer.from(JSON.stringify(body))
-  return { status, headers: { 'content-type': 'application/json', ...headers }, body: Readable.from([bytes]) }
+  return { status, headers: { 'content-type': 'application/json', ...headers }, body: createBody(bytes) }
 }
 
 function encodeModels(): JsonObject {

@@ -5,6 +5,7 @@
  */
 import { Readable } from 'node:stream'
 import type { Signal, Upstream } from '../backends/backend.ts'
+import { fromReadable } from '../backends/source.ts'
 import { DarioError } from '../errors.ts'
 import type { JsonObject } from '../hub/types.ts'
 import { createAnswer, encodeMessage } from './answer.ts'
@@ -155,7 +156,7 @@ function openRun(context: RunContext, made: Made, start: (events: ClaudeEvents) 
     const streams = turn.ask.stream && turn.answer.started
     if (streams) {
       if (text !== '' && !turn.body.push(text)) claude.pause()
-      if (waiting) turn.resolve({ upstream: { status: 200, headers: headersOf(turn, EVENTS), body: turn.body } })
+      if (waiting) turn.resolve({ upstream: { status: 200, headers: headersOf(turn, EVENTS), body: fromReadable(turn.body) } })
     }
     if (end === undefined) return
     if (end.type === 'whole') conclude(turn, end.over)
@@ -165,7 +166,7 @@ function openRun(context: RunContext, made: Made, start: (events: ClaudeEvents) 
       turn.body.push(JSON.stringify(end.type === 'failed' ? end.body : encodeMessage(turn.answer)))
       const retry = status === 429 ? encodeRetryAfter(context.limits(), context.now()) : {}
       const headers = { ...headersOf(turn, 'application/json'), ...retry }
-      turn.resolve({ upstream: { status, headers, body: turn.body } })
+      turn.resolve({ upstream: { status, headers, body: fromReadable(turn.body) } })
     }
     turn.body.push(null)
   }

@@ -6,6 +6,7 @@ import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import type { Call, Upstream } from '../../src/backends/backend.ts'
+import { toReadable } from '../../src/backends/source.ts'
 import type { JsonObject } from '../../src/hub/types.ts'
 import { createPlanBackend } from '../../src/plan/plan.ts'
 import type { PlanBackend, PlanOptions } from '../../src/plan/plan.ts'
@@ -78,7 +79,7 @@ export async function startPlan(context: TestContext, scenario: Scenario = {}, m
 export async function readAnswer(upstream: Upstream): Promise<Answered> {
   const chunks: Buffer[] = []
   await withDeadline((async () => {
-    for await (const chunk of upstream.body) chunks.push(Buffer.from(chunk as string))
+    for await (const chunk of toReadable(upstream.body)) chunks.push(Buffer.from(chunk as string))
   })(), 15_000, 'the answer')
   const text = Buffer.concat(chunks).toString()
   const answered = { status: upstream.status, headers: upstream.headers, text }
