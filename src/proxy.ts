@@ -118,7 +118,7 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
     folder: usageFolder, observers: [live, metrics, ...(otlp === undefined ? [] : [otlp]), observer], log, now,
     config: () => house.config,
     backendOf: (id) => house.backends.get(id),
-    modelOf: (backend, model) => house.known.get(`${backend}:${model}`),
+    modelOf: (backend, model) => house.known.size === 0 ? undefined : house.known.get(`${backend}:${model}`),
     ask: () => void readCatalog(),
   })
   const exchange = createExchange({

@@ -170,3 +170,17 @@ test('live: what was before this process comes from the ledger, and today goes o
   const days = state.days.map(({ requests, output, dollars, onPlan, unpriced }) => [requests, output, dollars, onPlan, unpriced])
   deepStrictEqual(days.slice(-4), [[2, 3, 1, 1, 0], [0, 0, 0, 0, 0], [0, 0, 0, 0, 0], [3, 13, 1, 1, 1]])
 })
+
+test('live: how fast a running stream is comes from its bytes so far and the last stream of the same model', () => {
+  const open = createRecord({ id: 'open', time: NOON - 11_000, stream: true, firstByteMs: 1000, responseBytes: 5000, usage: undefined })
+  const live = createLive({ now: () => NOON, version: '1', backends: () => [], running: () => [open] })
+  const read = (id: string): number | undefined => live.read().requests.find((one) => one.id === id)?.tokensPerSecond
+  live.end?.(createRecord({ id: 'other', stream: true, servedModel: 'x', responseBytes: 10, usage: { output: 10 } }))
+  live.end?.(createRecord({ id: 'whole', stream: false, responseBytes: 10, usage: { output: 10 } }))
+  strictEqual(read('open'), undefined) // nothing like it has ended yet, so nothing is known
+  live.end?.(createRecord({ id: 'done', stream: true, firstByteMs: 0, totalMs: 2000, responseBytes: 1000, usage: { output: 100 } }))
+  strictEqual(read('open'), 50) // 500 tokens in ten seconds
+  strictEqual(read('done'), 50)
+  open.firstByteMs = 10_500
+  strictEqual(read('open'), undefined) // half a second says too little
+})

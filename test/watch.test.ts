@@ -89,7 +89,8 @@ if (process.platform === 'linux' && existsSync('/usr/bin/script')) {
       // What was drawn just before the resize may still arrive: the next screen must fit.
       await until(() => {
         const lines = readScreen(output)
-        return output.includes('\u001b[J') && lines.length <= rows && lines.every((line) => line.length <= columns)
+        const shows = columns < 60 || lines.some((line) => line.includes(' 200 '))
+        return output.includes('\u001b[J') && shows && lines.length <= rows && lines.every((line) => line.length <= columns)
       })
       if (columns >= 60) match(readScreen(output).find((line) => line.includes(' 200 ')) ?? '', /^\d\d:\d\d:\d\d 200 +echo +echo /)
     }

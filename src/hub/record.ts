@@ -69,7 +69,7 @@ export interface RequestRecord {
   /** Milliseconds from arrival to the first byte of content, and to the end. */
   firstByteMs: number | undefined
   totalMs: number
-  /** Bytes. */
+  /** Bytes; of the response as many as were sent so far. */
   requestBytes: number
   responseBytes: number
   /** JSON paths that translation could not carry. */

@@ -29,7 +29,10 @@ export type LiveRequest = Pick<RequestRecord, 'id' | 'time' | 'dialect' | 'tool'
   end: RequestRecord['end'] | 'running'
   attempts: number
   dropped: string[]
-  /** Output tokens per second after the first byte, of a finished stream that was no burst. */
+  /**
+   * Output tokens per second after the first byte, of a stream that is no burst. While it runs nobody tells its tokens:
+   * then it is an estimate from the bytes so far, at the tokens per byte of the last stream of the same model.
+   */
   tokensPerSecond: number | undefined
 }
 
@@ -80,9 +83,8 @@ export interface LiveOptions {
 }
 
 export const HOUR = 3_600_000, HOURS = 24, DAYS = 30
-const MOST_REQUESTS = 50, MOST_ERRORS = 20
 export const MOST_SOURCES = 20
-const BEAT = 250 // ms
+const MOST_REQUESTS = 50, MOST_ERRORS = 20, BEAT = 250 // ms
 const MAX_NAME = 200 // clients choose names, and may choose long ones
 
 export function createLive({ now, version, backends, running, history }: LiveOptions): Live {
@@ -145,10 +147,10 @@ export function createLive({ now, version, backends, running, history }: LiveOpt
       const time = now()
       const { hours, days, sources } = begin()
       const open = running().filter((record) => !isCount(record)).sort((a, b) => a.time - b.time)
-      const requests = [...finished.map((record) => toRequest(record, false, time)), ...open.slice(-MOST_REQUESTS).map((record) => toRequest(record, true, time))]
+      const requests = [...finished.map((record) => toRequest(record, time)), ...open.slice(-MOST_REQUESTS).map((record) => toRequest(record, time, finished))]
       return {
         time, version, running: open.length, requests: requests.slice(-MOST_REQUESTS).reverse(),
-        errors: errors.map((record) => toRequest(record, false, time)).reverse(),
+        errors: errors.map((record) => toRequest(record, time)).reverse(),
         hours: fill([...hours, ...own.hours], Array.from({ length: HOURS }, (_, index) => startOfHour(time) - (HOURS - 1 - index) * HOUR)),
         days: fill([...days, ...own.days], Array.from({ length: DAYS }, (_, index) => startOfDay(time, DAYS - 1 - index))),
         sources: [...new Set([...sources, ...own.sources])].slice(-MOST_SOURCES), backends: backends(),
@@ -224,14 +226,25 @@ export function startOfDay(time: number, before = 0): number {
   return new Date(date.getFullYear(), date.getMonth(), date.getDate() - before).getTime()
 }
 
-function toRequest(record: Readonly<RequestRecord>, isRunning: boolean, time: number): LiveRequest {
+/** Output tokens: counted by the upstream, or of one under way estimated. */
+function toOutput(record: Readonly<RequestRecord>, others: readonly Readonly<RequestRecord>[] | undefined): number {
+  if (others === undefined) return record.usage?.output ?? 0
+  const like = others.findLast(({ stream, dialect, servedModel, backend, usage }) => (usage?.output ?? 0) > 0
+    && stream && dialect === record.dialect && servedModel === record.servedModel && backend === record.backend)
+  return like === undefined ? 0 : record.responseBytes * (like.usage?.output ?? 0) / like.responseBytes
+}
+
+/** @param others finished ones, when this one is under way */
+function toRequest(record: Readonly<RequestRecord>, time: number, others?: readonly Readonly<RequestRecord>[]): LiveRequest {
+  const isRunning = others !== undefined
   const { id, dialect, tool, model, servedModel, backend, key, stream, status, firstByteMs, usage, cost, error } = record
   const totalMs = isRunning ? time - record.time : record.totalMs
+  const tokens = toOutput(record, others)
   const streamed = totalMs - (firstByteMs ?? totalMs)
   return {
     id, time: record.time, dialect, key, backend: backend ?? record.attempts.at(-1)?.backend, stream, status, firstByteMs, totalMs, usage, cost, error,
     tool: tool === undefined ? undefined : toTool(tool), model: model.slice(0, MAX_NAME), servedModel: servedModel?.slice(0, MAX_NAME),
     end: isRunning ? 'running' : record.end, attempts: record.attempts.length, dropped: record.dropped.slice(0, 20),
-    tokensPerSecond: stream && !isRunning && usage?.output && streamed >= 100 ? usage.output / streamed * 1000 : undefined,
+    tokensPerSecond: stream && tokens > 0 && streamed >= (isRunning ? 1000 : 100) ? tokens / streamed * 1000 : undefined,
   }
 }
