@@ -13,7 +13,7 @@ import type { BackendConfig } from './config/types.ts'
 import type { DialectName } from './hub/types.ts'
 import { createCheck } from './plan/check.ts'
 import type { PlanStatus } from './plan/check.ts'
-import { findProgram, toEnvironment } from './plan/program.ts'
+import { toEnvironment } from './plan/program.ts'
 import { readVersion } from './version.ts'
 
 export interface ServerAddress {
@@ -54,10 +54,5 @@ export function surveyMachine(environment: Environment, port: number): Promise<D
 /** The user's own `claude` program: found, new enough, logged in. Its own commands are asked; nothing of its is read. */
 export function askClaude(environment: Environment, config: Pick<BackendConfig, 'command' | 'configDir' | 'env'> = { env: {} }): Promise<PlanStatus> {
   const { command, configDir, env } = config
-  return createCheck({
-    find: () => findProgram(command, environment, process.platform),
-    env: toEnvironment(environment, configDir, env),
-    command,
-    now: Date.now,
-  })()
+  return createCheck({ command, environment, env: toEnvironment(environment, configDir, env), now: Date.now })()
 }

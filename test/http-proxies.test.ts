@@ -196,6 +196,7 @@ for (const [title, target, environment, expected] of [
   ['NO_PROXY CIDR', 'https://10.1.2.3', { HTTPS_PROXY: PROXY, NO_PROXY: '10.0.0.0/8' }, false],
   ['NO_PROXY CIDR of another network', 'https://11.1.2.3', { HTTPS_PROXY: PROXY, NO_PROXY: '10.0.0.0/8' }, true],
   ['NO_PROXY broken CIDR', 'https://10.1.2.3', { HTTPS_PROXY: PROXY, NO_PROXY: '10.0.0.0/99,x/8,/' }, true],
+  ['NO_PROXY CIDR of no length', 'https://10.1.2.3', { HTTPS_PROXY: PROXY, NO_PROXY: '11.0.0.0/,10.0.0.0/-1,10.0.0.0/1.5' }, true],
   ['NO_PROXY IPv6', 'https://[fd00::1]', { HTTPS_PROXY: PROXY, NO_PROXY: 'fd00::1' }, false],
   ['NO_PROXY IPv6 CIDR', 'https://[fd00::1]', { HTTPS_PROXY: PROXY, NO_PROXY: 'fd00::/8' }, false],
   ['NO_PROXY of nothing', 'https://a.test', { HTTPS_PROXY: PROXY, NO_PROXY: ' ,, .' }, true],

@@ -1,12 +1,15 @@
 import { deepStrictEqual, doesNotMatch, match, ok, rejects, strictEqual } from 'node:assert/strict'
-import { spawn } from 'node:child_process'
+import { ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import { queryObjects } from 'node:v8'
 import { findProgram, toCommandLine, toEnvironment } from '../src/plan/program.ts'
 import { DarioError } from '../src/errors.ts'
+import { withDeadline } from './helpers/deadline.ts'
+import { isAlive } from './helpers/fake-claude.ts'
 import { GET_TOOL, readAnswer, startPlan, toCall } from './helpers/plan.ts'
 import type { Message } from './helpers/plan.ts'
 import { until } from './helpers/until.ts'
@@ -111,6 +114,11 @@ test('L4: a program that exits in mid-answer breaks the stream with its last wor
   await until(() => plan.folders().length === 0)
 })
 
+test('L4: a secret on stderr that comes in two pieces is not shown in part', async (context) => {
+  const plan = await startPlan(context)
+  await rejects(plan.ask([user('mutter')]), { message: /\(exit code 7: boom \[redacted\]\)/ })
+})
+
 test('L5: a loop of many tool turns has no cap and stays in one process', async (context) => {
   const plan = await startPlan(context)
   let history = [user('call get {}')]
@@ -175,6 +183,7 @@ test('L9: the program sees an allow-list of variables, and no key or base URL', 
   const own = Object.keys(env).filter((name) => !name.startsWith('CLAUDE_CODE_') && !name.startsWith('DISABLE_'))
   deepStrictEqual(own.sort(), ['ENABLE_TOOL_SEARCH', 'EXTRA', 'HOME', 'LANG', 'NO_PROXY', 'PATH', 'https_proxy', 'no_proxy'])
   strictEqual(env['NO_PROXY'], 'intern,127.0.0.1')
+  strictEqual(toEnvironment({ NO_PROXY: '', no_proxy: 'intern' }, undefined, {})['NO_PROXY'], 'intern,127.0.0.1') // '' is unset (X6)
   strictEqual(env['CLAUDE_CODE_OAUTH_TOKEN'], undefined)
   strictEqual(env['CLAUDE_CODE_DISABLE_ATTACHMENTS'], '1')
 })
@@ -273,6 +282,63 @@ test('L11: when dario is killed no process and no file is left', async (context)
   strictEqual(plan.fake.records('request').length, 3) // none asked the model again
 })
 
+test('L11: a process that has nothing else to do ends, although a run is idle and one is parked', async (context) => {
+  const plan = await startPlan(context)
+  const script = fileURLToPath(new URL('./helpers/plan-host.ts', import.meta.url))
+  const host = spawn(process.execPath, ['--import', 'tsx', script, plan.fake.command, plan.fake.folder, '{}', 'done'], {
+    stdio: ['ignore', 'ignore', 'inherit'], cwd: fileURLToPath(new URL('..', import.meta.url)),
+  })
+  context.after(() => { host.kill('SIGKILL') })
+  deepStrictEqual(await withDeadline(once(host, 'exit'), 15_000, 'the end of the process'), [0, null])
+  await until(() => !plan.fake.records('start').some(({ pid }) => isAlive(pid)), 5_000)
+  await until(() => plan.folders().length === 0, 5_000)
+})
+
+test('plan: a program that ends is over at once, although something that it started holds its output', async (context) => {
+  const plan = await startPlan(context)
+  await rejects(plan.ask([user('heir')]), { code: 'upstream_unreachable', message: /exit code 7/ })
+  const [heir] = plan.fake.records('heir')
+  await until(() => !isAlive(Number(heir?.pid)))
+})
+
+test('plan: a home folder that could not be written is tried again by the next request', async (context) => {
+  const plan = await startPlan(context)
+  writeFileSync(join(plan.fake.folder, '.dario'), '')
+  await rejects(plan.ask([user('x')]), { code: 'upstream_unreachable', message: /check TMPDIR and ~\/\.dario/ })
+  rmSync(join(plan.fake.folder, '.dario'))
+  strictEqual((await plan.ask([user('x')])).status, 200)
+})
+
+test('plan: runs that are over are forgotten', async (context) => {
+  const plan = await startPlan(context)
+  const count = (): number => queryObjects(ChildProcess, { format: 'count' })
+  const before = count()
+  for (let turn = 0; turn < 4; turn++) await plan.ask([user('max')])
+  await until(() => plan.folders().length === 0)
+  ok(count() - before < 2, `${count() - before} of 4 children and as many guards are kept`)
+})
+
+test('plan: a run whose files cannot all be written leaves none of them', async (context) => {
+  const fake = (await startPlan(context)).fake
+  // So deep that the folder's own path is still legal and that of a file in it is not.
+  const depth = (process.platform === 'linux' ? 4_095 : 1_023) - 25
+  let folder = join(fake.folder, 'deep')
+  while (folder.length < depth) folder += `/${'d'.repeat(Math.min(200, depth - 1 - folder.length))}`
+  mkdirSync(folder, { recursive: true })
+  const plan = await startPlan(context, {}, { environment: { PATH: process.env['PATH'], HOME: fake.folder, TMPDIR: folder } })
+  await rejects(plan.ask([user('x')]), { code: 'upstream_unreachable', message: /ENAMETOOLONG/ })
+  deepStrictEqual(readdirSync(folder), [])
+})
+
+test('plan: a request that waits gets the place of a run that was kept warm', async (context) => {
+  const plan = await startPlan(context, {}, { warm: true, maxProcesses: 2 })
+  const controller = new AbortController()
+  await plan.send([user('wait')], {}, controller.signal)
+  const answer = await plan.ask([user('say mine')], { system: 'another prompt' }) // while the warm one is being started
+  strictEqual(answer.message.content.at(-1)?.['text'], 'mine')
+  controller.abort()
+})
+
 test('L12: the model name is passed as given', async (context) => {
   const plan = await startPlan(context)
   await plan.ask([user('x')], { model: 'claude-opus-4-6[1m]' })
@@ -363,12 +429,3 @@ test('Q1: server-held threads are refused in the words that the SDK understands'
   strictEqual(answer.status, 400)
   deepStrictEqual(answer.message.error?.details, { error_code: 'thread_unsupported_request', unsupported: ['thread'] })
 })
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch {
-    return false
-  }
-}

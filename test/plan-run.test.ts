@@ -1,5 +1,8 @@
-import { deepStrictEqual, match, notStrictEqual, ok, strictEqual } from 'node:assert/strict'
+import { deepStrictEqual, match, notStrictEqual, ok, rejects, strictEqual } from 'node:assert/strict'
 import { test } from 'node:test'
+import type { Upstream } from '../src/backends/backend.ts'
+import { withDeadline } from './helpers/deadline.ts'
+import { isAlive } from './helpers/fake-claude.ts'
 import { GET_TOOL, readAnswer, startPlan } from './helpers/plan.ts'
 import type { Message, TestPlan } from './helpers/plan.ts'
 import { until } from './helpers/until.ts'
@@ -183,6 +186,12 @@ test('plan: a client that goes on without the result of a call ends the parked r
   match(plan.logs.join('\n'), /its call was abandoned/)
 })
 
+test('plan: an input that is nested too deep to be written is an error of that request alone', async (context) => {
+  const plan = await startPlan(context)
+  await rejects(plan.ask([user('deep')], { tools: [GET_TOOL], stream: false }), { code: 'upstream_protocol' })
+  strictEqual((await plan.ask([user('hello')])).status, 200)
+})
+
 test('plan: a call that the program answered by itself ends the run, and the client\'s result goes by a transcript', async (context) => {
   const plan = await startPlan(context)
   const ask = [user('call unknown {}')]
@@ -221,6 +230,19 @@ test('plan: a body that is destroyed ends the run as well', async (context) => {
   upstream.body.destroy()
   await until(() => plan.folders().length === 0)
 })
+
+for (const [name, stop] of [
+  ['a body that nobody reads is destroyed', async (_plan, upstream) => { upstream.body.destroy() }],
+  ['dario closes while nobody reads', async (plan) => { await withDeadline(plan.backend.close(), 5_000, 'close') }],
+] as [string, (plan: TestPlan, upstream: Upstream) => Promise<void>][]) {
+  test(`plan: ${name}, and the run ends with what it still had to say`, async (context) => {
+    const plan = await startPlan(context)
+    const upstream = await plan.send([user('flood')])
+    await until(() => plan.fake.records('flood').length > 0)
+    await stop(plan, upstream)
+    await until(() => plan.folders().length === 0)
+  })
+}
 
 test('plan: a client that leaves before the first event is told its own reason', async (context) => {
   const plan = await startPlan(context, { hang: true })
@@ -387,12 +409,3 @@ test('plan: a live turn begins within 20 ms of the program\'s own answer', async
   ok((delays[5] ?? 99) < 20, `median ${delays[5]} ms`)
   strictEqual(starts(plan), 1)
 })
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch {
-    return false
-  }
-}

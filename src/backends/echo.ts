@@ -5,7 +5,9 @@
  */
 import { Readable } from 'node:stream'
 import { setImmediate } from 'node:timers/promises'
+import { parseObject } from '../hub/json.ts'
 import type { JsonObject } from '../hub/types.ts'
+import { encodeSse } from '../sse.ts'
 import type { Backend, Call, Signal, Upstream } from './backend.ts'
 import { createBody, fromReadable } from './source.ts'
 
@@ -29,7 +31,7 @@ export function createEcho(id: string, { newId, estimateTokens }: EchoDependenci
       const sentence = `echo has no ${path}; it answers /v1/messages, /v1/messages/count_tokens and /v1/models`
       return toJson(404, toError('not_found_error', sentence))
     }
-    const body = parseBody(call.body)
+    const body = parseObject(String(call.body))
     if (body === undefined) return toJson(400, toError('invalid_request_error', 'the body must be a JSON object'))
     const input = estimateTokens(body)
     if (path.endsWith('/count_tokens')) return toJson(200, { input_tokens: input })
@@ -88,7 +90,7 @@ function toAnswer(body: JsonObject): Answer {
   if (tool === undefined) return { text: typeof asked === 'string' && asked !== '' ? asked : 'There was no text to echo.' }
   const names = toObjects(body['tools']).map((entry) => entry['name'])
   if (!names.includes(tool)) return { text: `There is no tool ${tool}. The tools are: ${names.join(', ') || 'none'}.` }
-  const input = parseBody(Buffer.from(json ?? '{}'))
+  const input = parseObject(json ?? '{}')
   return input === undefined ? { text: `The input of ${tool} is not a JSON object: ${json}` } : { tool, input }
 }
 
@@ -101,15 +103,6 @@ function toObjects(value: unknown): JsonObject[] {
   return Array.isArray(value) ? value.filter((entry) => typeof entry === 'object' && entry !== null) as JsonObject[] : []
 }
 
-function parseBody(bytes: Buffer | string | undefined): JsonObject | undefined {
-  try {
-    const value: unknown = JSON.parse(String(bytes))
-    return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as JsonObject) : undefined
-  } catch {
-    return undefined
-  }
-}
-
 function toError(type: string, message: string): JsonObject {
   return { type: 'error', error: { type, message } }
 }
@@ -120,5 +113,5 @@ function toJson(status: number, body: JsonObject): Upstream {
 }
 
 function toFrame(event: JsonObject): string {
-  return `event: ${String(event['type'])}\ndata: ${JSON.stringify(event)}\n\n`
+  return encodeSse(String(event['type']), event)
 }

@@ -5,11 +5,6 @@
  */
 import { DarioError } from '../errors.ts'
 
-const CERTIFICATE: ReadonlySet<string> = new Set([
-  'UNABLE_TO_VERIFY_LEAF_SIGNATURE', 'UNABLE_TO_GET_ISSUER_CERT', 'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
-  'SELF_SIGNED_CERT_IN_CHAIN', 'DEPTH_ZERO_SELF_SIGNED_CERT',
-])
-
 function readCode(cause: unknown): string {
   const code = typeof cause === 'object' && cause !== null && 'code' in cause ? cause.code : undefined
   return typeof code === 'string' ? code : 'unknown error'
@@ -33,31 +28,23 @@ export function explainBreak(cause: unknown, id: string, host: string): DarioErr
   return new DarioError('upstream_unreachable', `${host} broke off in the middle of its answer; ask again`, { cause })
 }
 
+/** By Node's error code, the first that matches. HOST is the upstream's, SETTING where its URL is configured. */
+const SENTENCES: readonly [RegExp, string][] = [
+  [
+    /^(UNABLE_TO_(VERIFY_LEAF_SIGNATURE|GET_ISSUER_CERT(_LOCALLY)?)|SELF_SIGNED_CERT_IN_CHAIN|DEPTH_ZERO_SELF_SIGNED_CERT)$/,
+    'the certificate of HOST is signed by an authority that Node does not know; if it is your company\'s, '
+      + 'start dario with NODE_EXTRA_CA_CERTS=its-certificate.pem',
+  ],
+  [/^CERT_/, 'the certificate of HOST is not valid; have it renewed, or see NODE_EXTRA_CA_CERTS'],
+  [/^ERR_TLS_CERT_ALTNAME_INVALID$/, 'the certificate of HOST is for another name; correct SETTING'],
+  [/^(EPROTO$|ERR_SSL_)/, 'HOST does not speak TLS; correct the scheme or port in SETTING'],
+  [/^(ENOTFOUND|EAI_AGAIN)$/, 'the name of HOST cannot be resolved; check SETTING and the network'],
+  [/^ECONNREFUSED$/, 'nothing listens at HOST; start that server or correct SETTING'],
+  [/^(ECONNRESET|EPIPE)$/, 'HOST closed the connection; try again, and see its log if it happens often'],
+  [/^/, 'HOST cannot be reached; check SETTING and the network'],
+]
+
 function toSentence(code: string, id: string, host: string): string {
-  const setting = `backends.${id}.baseUrl`
-  if (CERTIFICATE.has(code)) {
-    return `the certificate of ${host} is signed by an authority that Node does not know; if it is your company's, `
-      + 'start dario with NODE_EXTRA_CA_CERTS=its-certificate.pem'
-  }
-  if (code.startsWith('CERT_')) {
-    return `the certificate of ${host} is not valid; have it renewed, or see NODE_EXTRA_CA_CERTS`
-  }
-  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') {
-    return `the certificate of ${host} is for another name; correct ${setting}`
-  }
-  if (code === 'EPROTO' || code.startsWith('ERR_SSL_')) {
-    return `${host} does not speak TLS; correct the scheme or port in ${setting}`
-  }
-  switch (code) {
-    case 'ENOTFOUND':
-    case 'EAI_AGAIN':
-      return `the name of ${host} cannot be resolved; check ${setting} and the network`
-    case 'ECONNREFUSED':
-      return `nothing listens at ${host}; start that server or correct ${setting}`
-    case 'ECONNRESET':
-    case 'EPIPE':
-      return `${host} closed the connection; try again, and see its log if it happens often`
-    default:
-      return `${host} cannot be reached; check ${setting} and the network`
-  }
+  const [, sentence = ''] = SENTENCES.find(([pattern]) => pattern.test(code)) ?? []
+  return sentence.replace('HOST', () => host).replace('SETTING', () => `backends.${id}.baseUrl`)
 }

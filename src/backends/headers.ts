@@ -4,6 +4,7 @@
  * @module
  */
 import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http'
+import { createMemo } from '../hub/memo.ts'
 import type { DialectName } from '../hub/types.ts'
 
 const HOP_BY_HOP = ['connection', 'keep-alive', 'te', 'trailer', 'transfer-encoding', 'upgrade', 'expect', 'host']
@@ -19,9 +20,9 @@ const NOT_UPSTREAM: ReadonlySet<string> = new Set([
   // A browser SDK's CORS switch; the request no longer comes from a browser.
   'anthropic-dangerous-direct-browser-access',
 ])
-const NOT_UPSTREAM_PREFIX = ['proxy-', 'x-forwarded-', 'sec-', 'dario-']
+const NOT_UPSTREAM_PREFIX = /^(proxy-|x-forwarded-|sec-|dario-)/
 /** `x-api-key`, `x-goog-api-key`, `authorization`, `cf-aig-authorization`, `x-auth-token`, `helicone-auth`. */
-const CREDENTIAL_SUFFIX = ['api-key', 'authorization', '-token', '-auth']
+const CREDENTIAL_SUFFIX = /(api-key|authorization|-token|-auth)$/
 
 const NOT_CLIENT: ReadonlySet<string> = new Set([
   ...HOP_BY_HOP,
@@ -32,35 +33,18 @@ const NOT_CLIENT: ReadonlySet<string> = new Set([
   'www-authenticate',
 ])
 /** No CORS headers: no web page may read answers. `dario-*`: only this dario's own words. */
-const NOT_CLIENT_PREFIX = ['proxy-', 'access-control-', 'dario-']
+const NOT_CLIENT_PREFIX = /^(proxy-|access-control-|dario-)/
 
 /** What Node's writer accepts: anything else makes it throw (pitfall H6). */
-const WRITABLE = /^[\t\x20-\x7e\x80-\xff]*$/
+export const WRITABLE: RegExp = /^[\t\x20-\x7e\x80-\xff]*$/
 
-function startsWithOne(name: string, prefixes: readonly string[]): boolean {
-  for (const prefix of prefixes) if (name.startsWith(prefix)) return true
-  return false
-}
-
-function endsWithOne(name: string, suffixes: readonly string[]): boolean {
-  for (const suffix of suffixes) if (name.endsWith(suffix)) return true
-  return false
-}
-
-/** Keeps verdicts by name: the rules take a microsecond each, and all requests have the same few names. */
-function remember(judge: (name: string) => boolean): (name: string) => boolean {
-  const known = new Map<string, boolean>()
-  return (name) => {
-    const verdict = known.get(name) ?? judge(name)
-    if (known.size > 1000) known.clear() // names come from outside
-    known.set(name, verdict)
-    return verdict
-  }
-}
-
-const mayGoUpstream = remember((name) =>
-  !NOT_UPSTREAM.has(name) && !startsWithOne(name, NOT_UPSTREAM_PREFIX) && !endsWithOne(name, CREDENTIAL_SUFFIX))
-const mayGoToClient = remember((name) => !NOT_CLIENT.has(name) && !startsWithOne(name, NOT_CLIENT_PREFIX))
+const mayGoUpstream = (name: string): boolean =>
+  !NOT_UPSTREAM.has(name) && !NOT_UPSTREAM_PREFIX.test(name) && !CREDENTIAL_SUFFIX.test(name)
+// Kept: the rules take a microsecond each, and all requests have the same few names.
+const mayGoToAnthropic = createMemo((name) => mayGoUpstream(name) && !name.startsWith('openai-'))
+const mayGoToOthers = createMemo((name) => mayGoUpstream(name) && !name.startsWith('anthropic-'))
+const mayGoToClient = createMemo((name) => !NOT_CLIENT.has(name) && !NOT_CLIENT_PREFIX.test(name))
+const mayGoDecoded = createMemo((name) => mayGoToClient(name) && !/^content-(length|encoding)$/.test(name))
 
 /** Headers that `connection` names belong to that connection only; undefined when it names none, the usual case. */
 function namedByConnection(connection: string | undefined): ReadonlySet<string> | undefined {
@@ -77,17 +61,19 @@ export function toHeaderValue(value: string): string {
   return Buffer.from(value).toString('latin1').replace(/[^\t\x20-\x7e\x80-\xff]/g, '')
 }
 
-/** The client's headers that may travel to an upstream of this dialect; never a credential (H1, H2, H4, H9). */
-export function toUpstreamHeaders(client: IncomingHttpHeaders, dialect: DialectName): Record<string, string> {
-  const named = namedByConnection(client.connection)
+function pick(headers: IncomingHttpHeaders, mayGo: (name: string) => boolean): Record<string, string> {
+  const named = namedByConnection(headers.connection)
   const kept: Record<string, string> = {}
-  for (const name in client) {
-    const value = client[name]
-    if (typeof value !== 'string' || !mayGoUpstream(name) || named?.has(name)) continue
-    if (name.startsWith(dialect === 'anthropic' ? 'openai-' : 'anthropic-')) continue
-    kept[name] = toHeaderValue(value)
+  for (const name in headers) {
+    const value = headers[name]
+    if (typeof value === 'string' && mayGo(name) && named?.has(name) !== true) kept[name] = toHeaderValue(value)
   }
   return kept
+}
+
+/** The client's headers that may travel to an upstream of this dialect; never a credential (H1, H2, H4, H9). */
+export function toUpstreamHeaders(client: IncomingHttpHeaders, dialect: DialectName): Record<string, string> {
+  return pick(client, dialect === 'anthropic' ? mayGoToAnthropic : mayGoToOthers)
 }
 
 /**
@@ -96,15 +82,7 @@ export function toUpstreamHeaders(client: IncomingHttpHeaders, dialect: DialectN
  * answer; next to a body that was decoded or translated both would be lies (pitfall X1).
  */
 export function toClientHeaders(upstream: IncomingHttpHeaders, bytesUntouched: boolean): OutgoingHttpHeaders {
-  const named = namedByConnection(upstream.connection)
-  const kept: OutgoingHttpHeaders = {}
-  for (const name in upstream) {
-    const value = upstream[name]
-    if (typeof value !== 'string' || !mayGoToClient(name) || named?.has(name)) continue
-    if (!bytesUntouched && (name === 'content-length' || name === 'content-encoding')) continue
-    kept[name] = toHeaderValue(value)
-  }
-  return kept
+  return pick(upstream, bytesUntouched ? mayGoToClient : mayGoDecoded)
 }
 
 /** Both lists of `anthropic-beta` tokens, each token once, without `drop`; undefined when none is left (H3, H4). */

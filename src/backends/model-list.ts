@@ -6,11 +6,11 @@
  * @module
  */
 import { DarioError } from '../errors.ts'
+import { toFields } from '../hub/json.ts'
+import type { JsonObject } from '../hub/types.ts'
 import type { Backend, Key, ModelInfo } from './backend.ts'
 import { readText, toErrorSentence } from './body.ts'
 import { toPlainCall } from './probe.ts'
-
-type Fields = Readonly<Record<string, unknown>>
 
 /** A server that always says `has_more` must not keep us asking. */
 const MAX_PAGES = 20
@@ -26,10 +26,7 @@ export async function listModels(
     const upstream = await backend.send(toPlainCall('GET', `/v1/models${query}`, dialect), key, signal)
     const text = await readText(upstream)
     const body = parseList(upstream.status, text)
-    for (const entry of body.entries) {
-      const model = readModel(entry)
-      if (model !== undefined) models.push(model)
-    }
+    models.push(...body.entries.flatMap((entry) => readModel(entry) ?? []))
     const last = models.at(-1)?.id
     if (!body.more || last === undefined) break
     query = `?limit=1000&after_id=${encodeURIComponent(body.lastId ?? last)}`
@@ -76,7 +73,7 @@ function readModel(entry: unknown): ModelInfo | undefined {
 }
 
 /** OpenRouter's dollars per token as strings, LiteLLM's as numbers. A negative price means "depends". */
-function readPrice(fields: Fields): ModelInfo['price'] {
+function readPrice(fields: JsonObject): ModelInfo['price'] {
   const pricing = toFields(fields['pricing'])
   const input = readDollars(pricing['prompt'] ?? fields['input_cost_per_token'])
   const output = readDollars(pricing['completion'] ?? fields['output_cost_per_token'])
@@ -87,10 +84,6 @@ function readPrice(fields: Fields): ModelInfo['price'] {
     cacheRead: readDollars(pricing['input_cache_read'] ?? fields['cache_read_input_token_cost']),
     cacheWrite: readDollars(pricing['input_cache_write'] ?? fields['cache_creation_input_token_cost']),
   }
-}
-
-function toFields(value: unknown): Fields {
-  return typeof value === 'object' && value !== null ? value as Fields : {}
 }
 
 function readString(value: unknown): string | undefined {
@@ -105,12 +98,8 @@ function readTime(value: unknown): number | undefined {
   return typeof value === 'string' ? readCount(Date.parse(value) / 1000) : readCount(value)
 }
 
-function readFirst(fields: Fields, names: readonly string[]): number | undefined {
-  for (const name of names) {
-    const count = readCount(fields[name])
-    if (count !== undefined) return count
-  }
-  return undefined
+function readFirst(fields: JsonObject, names: readonly string[]): number | undefined {
+  return names.map((name) => readCount(fields[name])).find((count) => count !== undefined)
 }
 
 function readDollars(value: unknown): number | undefined {
@@ -123,18 +112,15 @@ export interface ModelCatalog {
   read(): Promise<{ models: Map<string, ModelInfo[]>; failures: Map<string, string> }>
 }
 
-export interface CatalogOptions {
-  /** Milliseconds that a list is kept; default 600,000. A failure is kept for a twentieth of it. */
-  keep?: number
-  /** Milliseconds for one backend's answer; default 5,000. */
-  limit?: number
-}
-
-/** Calls that come while a list is on its way share it. */
+/**
+ * Calls that come while a list is on its way share it.
+ * @param keep milliseconds that a list is kept; a failure is kept for a twentieth of it
+ * @param limit milliseconds for one backend's answer
+ */
 export function createModelCatalog(
-  backends: readonly Backend[], now: () => number, options: CatalogOptions = {},
+  backends: readonly Backend[], now: () => number,
+  { keep = 600_000, limit = 5_000 }: { keep?: number; limit?: number } = {},
 ): ModelCatalog {
-  const { keep = 600_000, limit = 5_000 } = options
   const entries = new Map<string, { until: number; result: Promise<ModelInfo[] | string> }>()
 
   function ask(backend: Backend): Promise<ModelInfo[] | string> {

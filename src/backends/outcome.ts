@@ -5,6 +5,7 @@
  */
 import type { IncomingHttpHeaders } from 'node:http'
 import type { DarioError } from '../errors.ts'
+import { createMemo } from '../hub/memo.ts'
 import type { Outcome } from './backend.ts'
 
 export interface Verdict {
@@ -83,24 +84,18 @@ export function readLimits(headers: IncomingHttpHeaders): Limit[] {
   const limits: Limit[] = []
   for (const name in headers) {
     const names = toLimitNames(name)
-    const remaining = names && String(headers[name])
-    if (remaining === undefined || !/^\d+(\.\d+)?$/.test(remaining)) continue
-    limits.push({ limit: Number(headers[names!.limit] ?? '') || undefined, remaining: Number(remaining), reset: String(headers[names!.reset] ?? '') })
+    if (names === false) continue
+    const remaining = String(headers[name])
+    if (!/^\d+(\.\d+)?$/.test(remaining)) continue
+    const limit = Number(headers[names.limit] ?? '') || undefined
+    limits.push({ limit, remaining: Number(remaining), reset: String(headers[names.reset] ?? '') })
   }
   return limits
 }
 
-const limitNames = new Map<string, { limit: string; reset: string } | undefined>()
-
-/** Where the rest of the limit stands of which this header may be a part; kept, since all answers have the same names. */
-function toLimitNames(name: string): { limit: string; reset: string } | undefined {
-  if (limitNames.has(name)) return limitNames.get(name)
-  const isLimit = name.includes('ratelimit-') && name.includes('remaining')
-  const names = isLimit ? { limit: name.replace('remaining', 'limit'), reset: name.replace('remaining', 'reset') } : undefined
-  if (limitNames.size > 1000) limitNames.clear() // upstreams choose them
-  limitNames.set(name, names)
-  return names
-}
+/** Where the rest of the limit stands of which this header may be a part. */
+const toLimitNames = createMemo((name) => name.includes('ratelimit-') && name.includes('remaining')
+  && { limit: name.replace('remaining', 'limit'), reset: name.replace('remaining', 'reset') })
 
 const UNIT = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const
 

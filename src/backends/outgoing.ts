@@ -6,7 +6,7 @@
 import { DarioError } from '../errors.ts'
 import type { DialectName } from '../hub/types.ts'
 import type { Call, Key } from './backend.ts'
-import { mergeBetas, toHeaderValue } from './headers.ts'
+import { WRITABLE, mergeBetas, toHeaderValue } from './headers.ts'
 import { toProxyAuthorization } from './proxies.ts'
 import type { Environment } from './proxies.ts'
 
@@ -36,9 +36,7 @@ const ANTHROPIC_VERSION = '2023-06-01'
  * a root that ends in its version (`/v1`, Gemini's `/v1beta/openai`), Anthropic's is one without; both are understood.
  * An http upstream behind a proxy is asked for by its whole URL.
  */
-function createPathRule(
-  type: HttpBackendOptions['type'], base: URL, absolute: boolean,
-): (path: string) => string {
+function createPathRule(type: HttpBackendOptions['type'], base: URL, absolute: boolean): (path: string) => string {
   const root = base.pathname.replace(/\/+$/, '')
   const versioned = type === 'openai' ? /\/v\d\w*(\/|$)/.test(root) : root.endsWith('/v1')
   const prefix = (absolute ? base.origin : '') + root
@@ -47,7 +45,6 @@ function createPathRule(
 
 /** What may stand in a head: a line break would begin a header, or a request, of somebody else's making. */
 const NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
-const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/
 const TARGET = /^[\x21-\x7e\x80-\xff]+$/
 
 /**
@@ -62,6 +59,7 @@ export function createHeadRule(
   const ownBetas = own.get('anthropic-beta')
   own.delete('anthropic-beta')
   const authorization = proxy === undefined ? undefined : toProxyAuthorization(proxy)
+  const agent = `dario/${options.version}`
   const isValid = [...own.keys()].every((name) => NAME.test(name))
   const fixed = [
     // identity: what comes is what the client gets, byte for byte, and readers have nothing to undo (pitfalls X1, X2).
@@ -70,7 +68,7 @@ export function createHeadRule(
   ].map(([name, value]) => `${name}: ${value}\r\n`).join('')
 
   function line(name: string, value: string): string {
-    if (VALUE.test(value)) return `${name}: ${value}\r\n`
+    if (WRITABLE.test(value)) return `${name}: ${value}\r\n`
     throw toFault()
   }
   /** Without the value: it may be the key. */
@@ -86,7 +84,8 @@ export function createHeadRule(
     for (const name in call.headers) {
       if (name !== 'user-agent' && name !== 'anthropic-beta' && !own.has(name)) head += line(name, call.headers[name]!)
     }
-    if (!own.has('user-agent')) head += line('user-agent', toUserAgent(options.version, call.headers['user-agent']))
+    const client = call.headers['user-agent']
+    if (!own.has('user-agent')) head += line('user-agent', client === undefined ? agent : `${agent} (${client})`)
     if (call.dialect === 'anthropic') {
       const betas = mergeBetas(call.headers['anthropic-beta'], ownBetas, options.dropBetas)
       if (betas !== undefined) head += line('anthropic-beta', betas)
@@ -100,8 +99,4 @@ export function createHeadRule(
     if (call.body !== undefined || call.method === 'POST') head += `content-length: ${Buffer.byteLength(call.body ?? '')}\r\n`
     return `${head}\r\n`
   }
-}
-
-function toUserAgent(version: string, client: string | undefined): string {
-  return client === undefined ? `dario/${version}` : `dario/${version} (${client})`
 }

@@ -192,16 +192,12 @@ export function createPool(now: () => number, random: () => number = Math.random
   }
 
   function noteHeadroom(candidate: Candidate, headers: IncomingHttpHeaders): void {
-    let share = Infinity
-    let resetAfter: string | undefined
-    for (const { limit, remaining, reset } of readLimits(headers)) {
-      const left = limit ? remaining / limit : Math.min(remaining, 1)
-      if (left >= share) continue
-      share = left
-      resetAfter = reset
-    }
-    if (resetAfter === undefined) return
-    remember(headrooms, candidate.limitId, { share, until: now() + (readTime(resetAfter, now()) ?? MINUTE) })
+    const shares = readLimits(headers).map(({ limit, remaining, reset }) => (
+      { share: limit ? remaining / limit : Math.min(remaining, 1), reset }))
+    const [least] = shares.sort((a, b) => a.share - b.share)
+    if (least === undefined) return
+    const until = now() + (readTime(least.reset, now()) ?? MINUTE)
+    remember(headrooms, candidate.limitId, { share: least.share, until })
   }
 
   function stateOf(backend: Backend, key: Key): KeyState {
@@ -238,7 +234,6 @@ function remember<Value>(map: Map<string, Value>, name: string, value: Value): v
   const [oldest] = map.keys()
   if (oldest !== undefined) map.delete(oldest)
 }
-
 
 /**
  * '' where the whole key is limited. `claude-opus-5-20260101` and `claude-opus-5-latest` share their limits: a date or

@@ -7,8 +7,6 @@ import type { DialectName } from '../hub/types.ts'
 import type { Backend, Call, Key } from './backend.ts'
 import { readText } from './body.ts'
 
-type Sender = Pick<Backend, 'send'>
-
 /** In the order in which they are preferred when nothing else is known: Chat is what compatible servers do best. */
 const PATHS: readonly (readonly [DialectName, string])[] = [
   ['chat', '/v1/chat/completions'],
@@ -16,12 +14,15 @@ const PATHS: readonly (readonly [DialectName, string])[] = [
   ['anthropic', '/v1/messages'],
 ]
 
+/** Besides 404: answers of a server, or of what stands in front of it, that does not have the path. */
+const NO_SUCH_PATH = [405, 501, 502, 503, 504]
+
 /**
  * The dialects that a server has, best first; empty when it has none. Each is asked for an answer to `{}`, which must
  * fail for a reason other than "no such path".
  * @throws DarioError `authentication` when every path refuses the key: then nothing is known. What `send` throws.
  */
-export async function probeDialects(backend: Sender, key: Key | undefined, signal: AbortSignal): Promise<DialectName[]> {
+export async function probeDialects(backend: Pick<Backend, 'send'>, key: Key | undefined, signal: AbortSignal): Promise<DialectName[]> {
   const answers = await Promise.all(PATHS.map(([dialect, path]) => ask(backend, dialect, path, key, signal)))
   if (answers.every((answer) => answer === 'refused')) {
     throw new DarioError('authentication', 'the server refuses the key, so what it speaks is unknown; check the key')
@@ -30,25 +31,17 @@ export async function probeDialects(backend: Sender, key: Key | undefined, signa
 }
 
 async function ask(
-  backend: Sender, dialect: DialectName, path: string, key: Key | undefined, signal: AbortSignal,
+  backend: Pick<Backend, 'send'>, dialect: DialectName, path: string, key: Key | undefined, signal: AbortSignal,
 ): Promise<'spoken' | 'unknown' | 'refused'> {
   const body = { headers: { 'content-type': 'application/json' }, body: Buffer.from('{}') }
   const upstream = await backend.send({ ...toPlainCall('POST', path, dialect), ...body }, key, signal)
   const text = await readText(upstream, 65_536)
-  switch (upstream.status) {
-    case 401:
-    case 403: return 'refused'
-    case 404: // "model '' not found" is the answer of a path that exists
-      return /\bmodel\b/i.test(text) ? 'spoken' : 'unknown'
-    case 405:
-    case 501:
-    case 502:
-    case 503:
-    case 504: return 'unknown'
-    default:
-      // Nobody can answer `{}`: a 2xx is a catch-all page, or LM Studio, which says 200 to paths that it does not have.
-      return upstream.status >= 400 ? 'spoken' : 'unknown'
-  }
+  const { status } = upstream
+  if (status === 401 || status === 403) return 'refused'
+  // "model '' not found" is the answer of a path that exists.
+  if (status === 404) return /\bmodel\b/i.test(text) ? 'spoken' : 'unknown'
+  // Nobody can answer `{}`: a 2xx is a catch-all page, or LM Studio, which says 200 to paths that it does not have.
+  return status < 400 || NO_SUCH_PATH.includes(status) ? 'unknown' : 'spoken'
 }
 
 /** Whether the backend takes this key; a server without a model list but with an answer counts as `ok`. */

@@ -11,6 +11,10 @@ export type Environment = Readonly<Record<string, string | undefined>>
 /** Around an IPv6 address in a URL; sockets want it bare. */
 export const BRACKETS: RegExp = /^\[|\]$/g
 
+export function toAddress({ hostname, port, protocol }: URL): { host: string; port: number } {
+  return { host: hostname.replace(BRACKETS, ''), port: Number(port || (protocol === 'https:' ? 443 : 80)) }
+}
+
 /** Lower case wins, as in curl; an empty string is unset (pitfall X6). */
 function readVariable(environment: Environment, name: string): string | undefined {
   return environment[name.toLowerCase()]?.trim() || environment[name]?.trim() || undefined
@@ -22,18 +26,23 @@ function isLoopback(host: string): boolean {
   return host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))
 }
 
-function matchesNoProxy(entry: string, host: string, port: string): boolean {
-  const [address = '', prefix] = entry.split('/')
-  if (prefix !== undefined) {
-    const family = isIP(address) === 6 ? 'ipv6' : 'ipv4'
-    const bits = family === 'ipv6' ? 128 : 32
-    if (isIP(address) === 0 || isIP(host) !== isIP(address) || !(Number(prefix) <= bits)) return false
-    const range = new BlockList()
-    range.addSubnet(address, Number(prefix), family)
-    return range.check(host, family)
+/** `10.0.0.0/8`. What is no range holds nothing. */
+function isInRange(range: string, host: string): boolean {
+  const [address = '', prefix] = range.split('/')
+  const family = isIP(address) === 6 ? 'ipv6' : 'ipv4'
+  const list = new BlockList()
+  try {
+    list.addSubnet(address, Number(prefix || NaN), family)
+  } catch {
+    return false
   }
+  return isIP(host) === isIP(address) && list.check(host, family)
+}
+
+function matchesNoProxy(entry: string, host: string, port: number): boolean {
+  if (entry.includes('/')) return isInRange(entry, host)
   const withPort = /^(?<name>.*?):(?<port>\d+)$/.exec(isIP(entry) === 6 ? `[${entry}]` : entry)?.groups
-  if (withPort !== undefined && withPort['port'] !== port) return false
+  if (withPort !== undefined && Number(withPort['port']) !== port) return false
   const name = (withPort?.['name'] ?? entry).replace(/^\*?\./, '').replace(BRACKETS, '').toLowerCase()
   return name === '*' || (name !== '' && (host === name || host.endsWith(`.${name}`)))
 }
@@ -44,8 +53,7 @@ function matchesNoProxy(entry: string, host: string, port: string): boolean {
  * @throws DarioError `config_invalid` when the variable does not hold an http or https URL.
  */
 export function selectProxy(target: URL, environment: Environment): URL | undefined {
-  const host = target.hostname.replace(BRACKETS, '')
-  const port = target.port || (target.protocol === 'https:' ? '443' : '80')
+  const { host, port } = toAddress(target)
   if (isLoopback(host)) return undefined
   const except = (readVariable(environment, 'NO_PROXY') ?? '').split(/[\s,]+/)
   if (except.some((entry) => matchesNoProxy(entry, host, port))) return undefined
@@ -53,11 +61,9 @@ export function selectProxy(target: URL, environment: Environment): URL | undefi
   const value = readVariable(environment, name) ?? readVariable(environment, 'ALL_PROXY')
   if (value === undefined) return undefined
   const url = toUrl(value)
-  if (url === undefined) {
-    const rule = 'must be a URL such as http://proxy.example:3128; SOCKS is not supported'
-    throw new DarioError('config_invalid', `${name} or ALL_PROXY ${rule}`)
-  }
-  return url
+  if (url !== undefined) return url
+  const rule = 'must be a URL such as http://proxy.example:3128; SOCKS is not supported'
+  throw new DarioError('config_invalid', `${name} or ALL_PROXY ${rule}`)
 }
 
 /** `proxy.example:3128` is `http://proxy.example:3128`, as everywhere else. */

@@ -4,6 +4,7 @@
  * @module
  */
 import { hash } from 'node:crypto'
+import { createMemo } from '../hub/memo.ts'
 
 export interface Node {
   id: string
@@ -19,19 +20,9 @@ export function rank<Ranked extends Node>(key: string, nodes: readonly Ranked[])
     .map(({ node }) => node)
 }
 
-/** Rankings kept per set of nodes: a conversation has many turns, and hashing is most of what choosing a key costs. */
-const MOST_KEPT = 4000
-
-/** `rank` for nodes that stay the same. */
+/** `rank` for nodes that stay the same: a conversation has many turns, and hashing is most of what choosing costs. */
 export function createRanking<Ranked extends Node>(nodes: readonly Ranked[]): (key: string) => readonly Ranked[] {
-  const kept = new Map<string, readonly Ranked[]>()
-  return (key) => {
-    let ranked = kept.get(key)
-    if (ranked !== undefined) return ranked
-    if (kept.size >= MOST_KEPT) kept.clear()
-    kept.set(key, ranked = rank(key, nodes))
-    return ranked
-  }
+  return createMemo((key) => rank(key, nodes), 4000)
 }
 
 function scoreOf(key: string, node: Node): number {

@@ -9,7 +9,7 @@ import { connect as connectTcp, isIP } from 'node:net'
 import type { OnReadOpts, Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import { DarioError } from '../errors.ts'
-import { BRACKETS, showProxy, toProxyAuthorization } from './proxies.ts'
+import { showProxy, toAddress, toProxyAuthorization } from './proxies.ts'
 
 /** A proxy's answer to CONNECT is a few hundred bytes; more is not a proxy. */
 const MAX_CONNECT_HEAD = 16_384
@@ -19,7 +19,7 @@ const MAX_CONNECT_HEAD = 16_384
  */
 const SHARED: Buffer | undefined = process.platform === 'win32' ? undefined : Buffer.allocUnsafeSlow(65_536)
 /** TCP probes keep address translators from forgetting a connection while a model thinks for minutes; in ms. */
-const PROBES = { keepAlive: true, keepAliveInitialDelay: 30_000 }
+const SOCKET = { keepAlive: true, keepAliveInitialDelay: 30_000, noDelay: true }
 
 export interface Connector {
   /**
@@ -43,19 +43,19 @@ export interface ConnectorOptions {
 
 export function createConnector({ target, proxy, timeout, id }: ConnectorOptions): Connector {
   const secure = target.protocol === 'https:'
-  const host = target.hostname.replace(BRACKETS, '')
-  const address = { host, port: Number(target.port || (secure ? 443 : 80)) }
+  const address = { ...toAddress(target), ...SOCKET }
   const opening = new Set<Socket>()
   let session: Buffer | undefined
 
   /** Directly, or inside of what a proxy opened. */
   function start(tunnel: Socket | undefined): Socket {
+    const { host } = address
     let socket: Socket
     const read = lend((bytes) => socket.emit('data', bytes))
-    if (!secure) return (socket = connectTcp({ ...address, ...PROBES, ...read, noDelay: true }))
-    const name = isIP(host) === 0 ? { servername: host } : {}
-    const way = tunnel === undefined ? { ...address, ...PROBES, ...read, noDelay: true } : { socket: tunnel }
-    socket = connectTls({ ...way, ...name, host, ALPNProtocols: ['http/1.1'], ...(session && { session }) })
+    if (!secure) return (socket = connectTcp({ ...address, ...read }))
+    const way = tunnel === undefined ? { ...address, ...read } : { socket: tunnel, host }
+    const known = session && { session }
+    socket = connectTls({ ...way, ...toServerName(host), ALPNProtocols: ['http/1.1'], ...known })
     socket.on('session', (fresh) => {
       session = fresh // saves the next handshake a round trip
     })
@@ -123,10 +123,13 @@ async function ready(socket: Socket, secure: boolean): Promise<Socket> {
 }
 
 function connectProxy(proxy: URL): Socket {
-  const host = proxy.hostname.replace(BRACKETS, '')
-  const secure = proxy.protocol === 'https:'
-  const options = { host, port: Number(proxy.port || (secure ? 443 : 80)), noDelay: true, ...PROBES }
-  return secure ? connectTls(isIP(host) === 0 ? { ...options, servername: host } : options) : connectTcp(options)
+  const address = { ...toAddress(proxy), ...SOCKET }
+  return proxy.protocol === 'https:' ? connectTls({ ...address, ...toServerName(address.host) }) : connectTcp(address)
+}
+
+/** A certificate is asked for by name; an address is none. */
+function toServerName(host: string): { servername?: string } {
+  return isIP(host) === 0 ? { servername: host } : {}
 }
 
 function proxyError(proxy: URL, problem: string): DarioError {

@@ -4,9 +4,10 @@
  * https://docs.anthropic.com/en/docs/build-with-claude/streaming
  * @module
  */
+import { isObject, parseObject, toFields } from '../hub/json.ts'
 import type { Json, JsonObject } from '../hub/types.ts'
 import { encodeSse } from '../sse.ts'
-import { isObject, textOf } from './history.ts'
+import { textOf } from './history.ts'
 import { TOOL_PREFIX } from './request.ts'
 
 export type AnswerEnd =
@@ -38,9 +39,9 @@ export function createAnswer(stop: readonly string[], names: ReadonlyMap<string,
 
   function push(line: JsonObject): string {
     if (answer.end !== undefined) return ''
-    if (line['type'] === 'stream_event' && isObject(line['event'])) return take(line['event'])
-    const model = line['type'] === 'assistant' && isObject(line['message']) ? line['message']['model'] : undefined
-    if (model !== '<synthetic>' && line['type'] !== 'result') return ''
+    if (line['type'] === 'stream_event') return isObject(line['event']) ? take(line['event']) : ''
+    const isSynthetic = line['type'] === 'assistant' && toFields(line['message'])['model'] === '<synthetic>'
+    if (!isSynthetic && line['type'] !== 'result') return ''
     const failure = readFailure(line)
     answer.end = failure
     return answer.started ? frame(failure.body) : ''
@@ -51,7 +52,7 @@ export function createAnswer(stop: readonly string[], names: ReadonlyMap<string,
     switch (event['type']) {
       case 'message_start':
         answer.started = true
-        answer.message = { ...(isObject(event['message']) ? event['message'] : {}) }
+        answer.message = { ...toFields(event['message']) }
         return frame(event)
       case 'content_block_start': return frame({ ...event, content_block: open(index, event['content_block']) })
       case 'content_block_delta': return delta(index, event)
@@ -67,7 +68,7 @@ export function createAnswer(stop: readonly string[], names: ReadonlyMap<string,
   }
 
   function open(index: number, given: Json | undefined): JsonObject {
-    const block = isObject(given) ? { ...given } : {}
+    const block = { ...toFields(given) }
     if (block['type'] === 'tool_use') {
       const sent = String(block['name']).replace(TOOL_PREFIX, '')
       foreign ||= !names.has(sent) // the program answers a tool that it does not know by itself
@@ -106,7 +107,8 @@ export function createAnswer(stop: readonly string[], names: ReadonlyMap<string,
   function close(index: number): string {
     const block = answer.blocks[index]
     const input = inputs.get(index)
-    if (block !== undefined && input !== undefined && input !== '') block['input'] = parseInput(input)
+    // What max_tokens has cut is no JSON.
+    if (block !== undefined && input) block['input'] = parseObject(input) ?? {}
     if (held === '' || block === undefined) return ''
     const text = held
     held = ''
@@ -115,10 +117,10 @@ export function createAnswer(stop: readonly string[], names: ReadonlyMap<string,
   }
 
   function conclude(event: JsonObject): string {
-    const part = isObject(event['delta']) ? event['delta'] : {}
+    const part = toFields(event['delta'])
     if (part['stop_reason'] == null) return ''
-    const usage = isObject(answer.message['usage']) ? answer.message['usage'] : {}
-    Object.assign(answer.message, part, { usage: { ...usage, ...(isObject(event['usage']) ? event['usage'] : {}) } })
+    const usage = { ...toFields(answer.message['usage']), ...toFields(event['usage']) }
+    Object.assign(answer.message, part, { usage })
     if (CALM.has(String(part['stop_reason']))) return frame(event)
     answer.end = { type: 'whole', over: true }
     return frame(event) + frame({ type: 'message_stop' })
@@ -174,30 +176,13 @@ function toRemedy(status: number, message: string, line: JsonObject): string {
 
 /** Where the first stop sequence begins, or the tail that could still become one. */
 function findStop(text: string, stop: readonly string[]): { at: number; word: string | undefined } {
-  let at = text.length
-  let word: string | undefined
-  for (const candidate of stop) {
-    const found = text.indexOf(candidate)
-    if (found !== -1 && found < at) [at, word] = [found, candidate]
-  }
-  if (word !== undefined) return { at, word }
-  for (const candidate of stop) {
-    for (let length = Math.min(candidate.length - 1, text.length); length > 0; length--) {
-      if (!text.endsWith(candidate.slice(0, length))) continue
-      at = Math.min(at, text.length - length)
-      break
-    }
-  }
-  return { at, word }
-}
-
-function parseInput(text: string): JsonObject {
-  try {
-    const value: unknown = JSON.parse(text)
-    return isObject(value) ? value : {}
-  } catch {
-    return {} // cut by max_tokens
-  }
+  const found = stop.map((word) => ({ at: text.indexOf(word), word })).filter(({ at }) => at !== -1)
+  const [first] = found.sort((a, b) => a.at - b.at)
+  if (first !== undefined) return first
+  const longest = Math.max(0, ...stop.map(({ length }) => length))
+  let at = Math.max(0, text.length - longest)
+  while (at < text.length && !stop.some((word) => word.startsWith(text.slice(at)))) at++
+  return { at, word: undefined }
 }
 
 function frame(event: JsonObject): string {

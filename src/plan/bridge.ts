@@ -4,13 +4,13 @@
  * https://modelcontextprotocol.io/specification/2025-11-25
  * @module
  */
-import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { isObject, parseObject, toFields } from '../hub/json.ts'
 import type { Json, JsonObject } from '../hub/types.ts'
-import { isObject } from './history.ts'
 import type { PlanTool } from './request.ts'
 
 export interface Door {
@@ -28,7 +28,6 @@ export interface Bridge {
 
 interface Session {
   tools: readonly PlanTool[]
-  bearer: Buffer
   results: Map<string, JsonObject>
   parked: Map<string, (result: JsonObject) => void>
 }
@@ -40,39 +39,42 @@ const MAX_ERROR = 10_000
 const MAX_BODY = 32 * 1024 * 1024
 
 export function createBridge(version: string): Bridge {
+  /** By digest: how long a wrong guess takes to miss says nothing of the secrets. */
   const sessions = new Map<string, Session>()
   let server: Promise<Server> | undefined
   const listen = async (): Promise<Server> => {
     const created = createServer((request, response) => {
-      const session = findSession(sessions, request)
+      const session = sessions.get(digest(request.url, request.headers.authorization))
       if (session === undefined) response.writeHead(404).end()
       else if (request.method !== 'POST') response.writeHead(405, { allow: 'POST' }).end() // we push nothing
-      else answer(session, version, request, response).catch(() => response.writeHead(400).end()) // too deep to be written
+      // Rejects where an answer is nested too deep to be written.
+      else answer(session, version, request, response).catch(() => response.writeHead(400).end())
     })
     created.requestTimeout = 0
+    created.on('connection', (socket) => socket.unref()) // whether this process lives on is the run's to say
     created.listen(0, '127.0.0.1')
     await once(created, 'listening')
-    created.unref()
-    return created
+    return created.unref()
   }
   return {
     async open(tools) {
       server ??= listen()
       const { port } = (await server).address() as AddressInfo
-      const path = `/${randomBytes(24).toString('base64url')}`
-      const bearer = randomBytes(24).toString('base64url')
-      const session: Session = { tools, bearer: digest(`Bearer ${bearer}`), results: new Map(), parked: new Map() }
-      sessions.set(path, session)
+      const [path, bearer] = [`/${randomBytes(24).toString('base64url')}`, randomBytes(24).toString('base64url')]
+      const session: Session = { tools, results: new Map(), parked: new Map() }
+      const { results, parked } = session
+      const name = digest(path, `Bearer ${bearer}`)
+      sessions.set(name, session)
       return {
         url: `http://127.0.0.1:${port}${path}`,
         bearer,
         deliver(id, result) {
-          const waiting = session.parked.get(id)
-          session.parked.delete(id)
-          if (waiting === undefined) session.results.set(id, result)
+          const waiting = parked.get(id)
+          parked.delete(id)
+          if (waiting === undefined) results.set(id, result)
           else waiting(result)
         },
-        close: () => { sessions.delete(path) },
+        close: () => { sessions.delete(name) },
       }
     },
     async close() {
@@ -85,18 +87,8 @@ export function createBridge(version: string): Bridge {
   }
 }
 
-function findSession(sessions: Map<string, Session>, request: IncomingMessage): Session | undefined {
-  const asked = digest(request.url ?? '')
-  const bearer = digest(request.headers.authorization ?? '')
-  let found: Session | undefined
-  for (const [path, session] of sessions) {
-    if (timingSafeEqual(digest(path), asked) && timingSafeEqual(session.bearer, bearer)) found = session
-  }
-  return found
-}
-
-function digest(text: string): Buffer {
-  return createHash('sha256').update(text).digest()
+function digest(path: string | undefined, authorization: string | undefined): string {
+  return createHash('sha256').update(`${path}\n${authorization}`).digest('base64url')
 }
 
 async function answer(
@@ -110,7 +102,7 @@ async function answer(
     const text = JSON.stringify({ jsonrpc: '2.0', id: message['id'], ...body })
     response.writeHead(200, { 'content-type': 'application/json' }).end(text)
   }
-  const params = isObject(message['params']) ? message['params'] : {}
+  const params = toFields(message['params'])
   switch (message['method']) {
     case 'initialize': return send({ result: {
       protocolVersion: params['protocolVersion'] ?? '2025-11-25',
@@ -125,8 +117,7 @@ async function answer(
 }
 
 function park(session: Session, params: JsonObject, response: ServerResponse, send: (body: JsonObject) => void): void {
-  const meta = isObject(params['_meta']) ? params['_meta'] : {}
-  const id = meta['claudecode/toolUseId']
+  const id = toFields(params['_meta'])['claudecode/toolUseId']
   if (typeof id !== 'string') return send({ error: { code: -32602, message: 'the call has no tool use id' } })
   const result = session.results.get(id)
   if (result !== undefined) {
@@ -145,17 +136,16 @@ async function readMessage(request: IncomingMessage): Promise<JsonObject | undef
       if ((size += chunk.length) > MAX_BODY) return undefined
       chunks.push(chunk)
     }
-    const message: unknown = JSON.parse(Buffer.concat(chunks).toString())
-    return isObject(message) ? message : undefined
   } catch {
     return undefined
   }
+  return parseObject(Buffer.concat(chunks).toString())
 }
 
 function toMcpTool(tool: PlanTool): JsonObject {
   return {
     name: tool.sent,
-    ...(tool.description === undefined ? {} : { description: tool.description }),
+    description: tool.description,
     inputSchema: tool.schema,
     annotations: { readOnlyHint: true }, // with it, parallel calls come at once
     _meta: { 'anthropic/maxResultSizeChars': 500_000 },

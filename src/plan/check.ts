@@ -2,7 +2,10 @@
  * Is the program there, new enough and logged in? Asked through its own commands; both outcomes are cached briefly.
  * @module
  */
+import { parseObject } from '../hub/json.ts'
 import { askClaude } from './claude.ts'
+import { findProgram } from './program.ts'
+import type { Environment } from './program.ts'
 
 export interface PlanStatus {
   /** Full path of the program; undefined when it was not found. */
@@ -19,13 +22,14 @@ export interface PlanStatus {
 }
 
 /** The lowest version that passes our tests. */
-export const LOWEST_VERSION = '2.1.330'
+const LOWEST_VERSION = '2.1.330'
 const CACHE_MS = 60_000
 
-export interface CheckOptions {
-  find(): string | undefined
-  env: Record<string, string>
+interface CheckOptions {
   command: string | undefined
+  environment: Environment
+  /** What the program gets of it. */
+  env: Environment
   now: () => number
 }
 
@@ -38,9 +42,9 @@ export function createCheck(options: CheckOptions): () => Promise<PlanStatus> {
   }
 }
 
-async function look({ find, env, command }: CheckOptions): Promise<PlanStatus> {
+async function look({ command, environment, env }: CheckOptions): Promise<PlanStatus> {
   const none = { program: undefined, version: undefined, loggedIn: undefined, login: undefined, ok: false }
-  const program = find()
+  const program = findProgram(command, environment)
   if (program === undefined) {
     return { ...none, hint: `${command ?? 'claude'} was not found; install Claude Code or set the backend's "command"` }
   }
@@ -51,30 +55,15 @@ async function look({ find, env, command }: CheckOptions): Promise<PlanStatus> {
   if (version === undefined) {
     return { ...none, program, hint: `${program} --version did not answer with a version; reinstall Claude Code` }
   }
-  const login = readLogin(loginText)
-  const found = { program, version, ...login }
-  if (login.loggedIn === false) return { ...found, ok: false, hint: 'not logged in; run "claude auth login"' }
-  if (!isOlder(version, LOWEST_VERSION)) return { ...found, ok: true, hint: undefined }
-  const hint = `claude ${version} is older than ${LOWEST_VERSION}, the lowest that was tested; run "claude update"`
-  return { ...found, ok: true, hint }
-}
-
-function readLogin(text: string): { loggedIn: boolean | undefined; login: string | undefined } {
-  try {
-    const status = JSON.parse(text) as Record<string, unknown> | null
-    const loggedIn = status?.['loggedIn']
-    const login = status?.['authMethod']
-    return {
-      loggedIn: typeof loggedIn === 'boolean' ? loggedIn : undefined,
-      login: typeof login === 'string' ? login : undefined,
-    }
-  } catch {
-    return { loggedIn: undefined, login: undefined } // an older program: the first request will tell
+  // Nothing of an older program: the first request will tell.
+  const { loggedIn, authMethod } = parseObject(loginText) ?? {}
+  const found = {
+    program, version,
+    loggedIn: typeof loggedIn === 'boolean' ? loggedIn : undefined,
+    login: typeof authMethod === 'string' ? authMethod : undefined,
   }
-}
-
-function isOlder(version: string, lowest: string): boolean {
-  const [a, b] = [version, lowest].map((text) => text.split('.').map(Number)) as [number[], number[]]
-  for (let part = 0; part < 3; part++) if (a[part] !== b[part]) return (a[part] ?? 0) < (b[part] ?? 0)
-  return false
+  if (loggedIn === false) return { ...found, ok: false, hint: 'not logged in; run "claude auth login"' }
+  const isOld = version.localeCompare(LOWEST_VERSION, 'en', { numeric: true }) < 0
+  const hint = `claude ${version} is older than ${LOWEST_VERSION}, the lowest that was tested; run "claude update"`
+  return { ...found, ok: true, hint: isOld ? hint : undefined }
 }

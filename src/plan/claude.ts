@@ -5,72 +5,72 @@
  */
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
+import type { Socket } from 'node:net'
+import { parseObject } from '../hub/json.ts'
 import type { JsonObject } from '../hub/types.ts'
-import { isObject } from './history.ts'
 import { toCommandLine } from './program.ts'
+import type { Environment } from './program.ts'
 
 export interface Claude {
   write(line: JsonObject): void
   /** Stops and restarts reading its output: a client that reads slowly slows the answer down. */
   pause(): void
   resume(): void
+  /** Whether this process stays alive for it; at first it does, and once it is killed. */
+  hold(holds: boolean): void
   /** SIGKILL to the process and all it started. */
   kill(): void
-  /** Last lines of stderr, redacted; '' when there were none. */
-  lastWords(): string
-}
-
-export interface ClaudeEvents {
-  line(line: JsonObject): void
-  /** Called once, also when it could not be started. */
-  exit(reason: string): void
+  /** Resolves when it has ended, also when it could not be started. `words`: its last ones on stderr, redacted. */
+  readonly over: Promise<{ reason: string; words: string }>
 }
 
 export interface Start {
   file: string
   args: string[]
-  env: Record<string, string>
+  env: Environment
   cwd: string
   folder: string
-  /** Never to be seen in what `lastWords` returns. */
+  /** Never to be seen in its last words. */
   secrets: string[]
 }
 
+/** Characters of stderr that are kept. */
+const MAX_WORDS = 65_536
+
 /** Starts it, with a guard that ends it and deletes `folder` when this process dies, however it dies. */
-export function startClaude(start: Start, events: ClaudeEvents): Claude {
+export function startClaude(start: Start, take: (line: JsonObject) => void): Claude {
   const child = launch(start.file, start.args, start.env, start.cwd)
-  const words: string[] = []
-  let over = false
   const guard = child.pid === undefined ? undefined : startGuard(child.pid, start.folder)
-  const end = (reason: string): void => {
-    if (over) return
-    over = true
-    guard?.kill('SIGKILL')
-    events.exit(reason)
-  }
-  child.on('error', (error) => end(`could not be started: ${error.message}`)) // L3: unheard, it would end dario
-  child.on('close', (code, signal) => end(signal === null ? `exit code ${code ?? '?'}` : `signal ${signal}`))
-  child.stdin?.on('error', () => {}) // it closed its end: `close` follows and says why
-  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
-    words.push(...text.split('\n').filter((line) => line.trim() !== ''))
-    words.splice(0, words.length - 8)
+  const pipes = [child.stdin, child.stdout, child.stderr] as unknown as (Socket | undefined)[]
+  const hold = (holds: boolean): void => { for (const handle of [child, ...pipes]) handle?.[holds ? 'ref' : 'unref']() }
+  let words = ''
+  const ended = new Promise<string>((resolve) => {
+    child.on('error', (error) => resolve(`could not be started: ${error.message}`)) // L3: unheard, it would end dario
+    child.on('exit', () => killGroup(child)) // what it started may hold its output, and `close` waits for that
+    child.on('close', (code, signal) => resolve(signal === null ? `exit code ${code ?? '?'}` : `signal ${signal}`))
   })
-  const push = createLineReader(events.line)
-  child.stdout?.setEncoding('utf8').on('data', push)
+  child.stdin?.on('error', () => {}) // it closed its end: `close` follows and says why
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => { words = (words + text).slice(-MAX_WORDS) })
+  child.stdout?.setEncoding('utf8').on('data', createLineReader(take))
   return {
     write: (line) => { child.stdin?.write(`${JSON.stringify(line)}\n`) },
     pause: () => { child.stdout?.pause() },
     resume: () => { child.stdout?.resume() },
+    hold,
     kill() {
-      if (!over) killGroup(child)
+      if (child.exitCode === null && child.signalCode === null) killGroup(child)
+      hold(true)
       child.stdout?.resume() // `close` waits for the end of output, paused or not
     },
-    lastWords: () => redact(words.join(' | '), start.secrets),
+    over: ended.then((reason) => {
+      guard?.kill('SIGKILL')
+      return { reason, words: toLastWords(words, start.secrets) }
+    }),
   }
 }
 
 /** What one short call (`--version`, `auth status`) prints within 10 s; '' when it could not be started. */
-export async function askClaude(file: string, args: string[], env: Record<string, string>): Promise<string> {
+export async function askClaude(file: string, args: string[], env: Environment): Promise<string> {
   return await new Promise((resolve) => {
     const child = launch(file, args, env, undefined)
     let text = ''
@@ -87,7 +87,7 @@ export async function askClaude(file: string, args: string[], env: Record<string
   })
 }
 
-function launch(file: string, args: string[], env: Record<string, string>, cwd: string | undefined): ChildProcess {
+function launch(file: string, args: string[], env: Environment, cwd: string | undefined): ChildProcess {
   // A group of its own: Ctrl-C in dario's terminal must not cut answers that dario still drains.
   const options = { env, cwd, stdio: 'pipe', windowsHide: true, detached: process.platform !== 'win32' } as const
   if (!/\.(cmd|bat)$/i.test(file)) return spawn(file, args, options)
@@ -129,24 +129,16 @@ export function createLineReader(take: (line: JsonObject) => void): (text: strin
     for (let end = text.indexOf('\n'); end !== -1; end = text.indexOf('\n', from)) {
       tail.push(text.slice(from, end))
       from = end + 1
-      const line = parseLine(tail.splice(0).join(''))
+      const line = parseObject(tail.splice(0).join(''))
       if (line !== undefined) take(line)
     }
     if (from < text.length) tail.push(text.slice(from))
   }
 }
 
-function parseLine(text: string): JsonObject | undefined {
-  try {
-    const value: unknown = JSON.parse(text)
-    return isObject(value) ? value : undefined
-  } catch {
-    return undefined
-  }
-}
-
-function redact(text: string, secrets: readonly string[]): string {
+/** Eight lines as one, redacted before they are cut, since a secret may have come in two pieces. */
+function toLastWords(text: string, secrets: readonly string[]): string {
   let clean = text.replace(/\b(sk-|Bearer\s+|eyJ)[\w.~+/=-]{6,}/gi, '[redacted]')
   for (const secret of secrets) if (secret.length > 5) clean = clean.replaceAll(secret, '[redacted]')
-  return clean.slice(-2000)
+  return clean.split('\n').filter((line) => line.trim() !== '').slice(-8).join(' | ').slice(-2000)
 }

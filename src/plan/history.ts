@@ -5,6 +5,7 @@
  */
 import { createHash } from 'node:crypto'
 import { DarioError } from '../errors.ts'
+import { isObject } from '../hub/json.ts'
 import type { Json, JsonObject } from '../hub/types.ts'
 
 export interface Turn {
@@ -46,7 +47,8 @@ export function readBlocks(content: Json | undefined, path: string, dropped: str
   const blocks: JsonObject[] = []
   for (const [index, block] of content.entries()) {
     if (!isObject(block)) throw refuse(`${path}[${index}]`, 'send an object')
-    for (const name of WORDS) if (typeof (block[name] ?? '') !== 'string') throw refuse(`${path}[${index}].${name}`, 'send a string')
+    const wrong = WORDS.find((name) => typeof (block[name] ?? '') !== 'string')
+    if (wrong !== undefined) throw refuse(`${path}[${index}].${wrong}`, 'send a string')
     // lossy: the program sets its own cache marks
     if (block['cache_control'] != null) dropped.push(`${path}[${index}].cache_control`)
     if (block['type'] === 'text' && block['text'] === '') continue
@@ -70,21 +72,17 @@ export function chainTurn(before: string, turn: Turn): string {
 }
 
 export function callsOf(blocks: readonly JsonObject[]): string[] {
-  return blocks.flatMap((block) => block['type'] === 'tool_use' && typeof block['id'] === 'string' ? [block['id']] : [])
+  return blocks.flatMap(({ type, id }) => type === 'tool_use' && typeof id === 'string' ? [id] : [])
 }
 
 /** Text of text blocks, joined without a separator: clients merge and split an answer's blocks as they like. */
 export function textOf(blocks: readonly JsonObject[]): string {
-  return blocks.map((block) => block['type'] === 'text' && typeof block['text'] === 'string' ? block['text'] : '').join('')
+  return blocks.map(({ type, text }) => type === 'text' && typeof text === 'string' ? text : '').join('')
 }
 
 /** The error for a value that is not as it must be, by its JSON path. */
 export function refuse(path: string, remedy: string): DarioError {
   return new DarioError('invalid_request', `${path}: ${remedy}`, { path })
-}
-
-export function isObject(value: unknown): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 function toEssence(block: JsonObject): Json {

@@ -2,8 +2,8 @@
  * The plan's limits: read from the program's rate-limit reports, told to clients as `dario-plan-*` headers.
  * @module
  */
+import { isObject, toFields } from '../hub/json.ts'
 import type { JsonObject } from '../hub/types.ts'
-import { isObject } from './history.ts'
 
 /** Utilization is 0 to 1, `resetsAt` in Unix seconds. */
 export interface PlanWindow { utilization: number | undefined; resetsAt: number | undefined }
@@ -18,7 +18,7 @@ export interface PlanLimits extends PlanWindow {
 export function readLimits(line: JsonObject): PlanLimits | undefined {
   const info = line['rate_limit_info']
   if (!isObject(info)) return undefined
-  const windows = isObject(info['unifiedWindows']) ? info['unifiedWindows'] : {}
+  const windows = toFields(info['unifiedWindows'])
   return {
     status: typeof info['status'] === 'string' ? info['status'] : 'unknown',
     ...readWindow(info),

@@ -5,7 +5,7 @@
  */
 import { randomUUID } from 'node:crypto'
 import { tmpdir } from 'node:os'
-import type { Backend, Signal, Upstream } from '../backends/backend.ts'
+import type { Backend, Call, Signal, Upstream } from '../backends/backend.ts'
 import { createBody } from '../backends/source.ts'
 import { DarioError, toDarioError } from '../errors.ts'
 import type { JsonObject } from '../hub/types.ts'
@@ -22,8 +22,9 @@ import { createQueue } from './queue.ts'
 import { readRequest } from './request.ts'
 import type { PlanRequest } from './request.ts'
 import { createRun } from './run.ts'
-import type { Ask, Asked, Run, RunContext } from './run.ts'
+import type { Input, Run, RunContext, Told } from './run.ts'
 import { encodeTranscript, isResult, quoteHistory } from './transcript.ts'
+import type { Ask } from './turn.ts'
 
 export interface PlanOptions {
   id: string
@@ -57,48 +58,42 @@ export interface PlanBackend extends Backend {
   limits(): PlanLimits | undefined
 }
 
-const MODELS = ['opus', 'sonnet', 'haiku']
+/** Aliases: what they stand for changes, and so would their dates. */
+const MODELS: JsonObject = {
+  data: ['opus', 'sonnet', 'haiku'].map((id) => (
+    { type: 'model', id, display_name: `Claude ${id} (plan)`, created_at: '2025-01-01T00:00:00Z' })),
+  has_more: false, first_id: 'opus', last_id: 'haiku',
+}
 
 export function createPlanBackend(options: PlanOptions): PlanBackend {
-  const { environment } = options
+  const { environment, command, maxProcesses, now, log } = options
   const runs = new Set<Run>()
   const bridge = createBridge(options.version)
-  const queue = createQueue({ runs, max: options.maxProcesses, maxWaiting: options.maxQueue })
+  const queue = createQueue(runs, maxProcesses, options.maxQueue)
   const env = toEnvironment(environment, options.configDir, options.env)
-  const find = (): string | undefined => findProgram(options.command, environment, process.platform)
-  const check = createCheck({ find, env, command: options.command, now: options.now })
-  const models = new Map<string, string>()
-  let limits: PlanLimits | undefined
-  let place: Promise<string> | undefined
+  const told: Told = { limits: undefined, models: new Map() }
   let warming = Promise.resolve()
-  let starts: Promise<unknown> = Promise.resolve()
+  let starting: Promise<unknown> = Promise.resolve()
   let closed = false
 
   async function createContext(): Promise<RunContext> {
-    const file = find()
-    if (file === undefined) throw missingProgram(options.command)
-    place ??= createPlace(environment, options.id)
+    const file = findProgram(command, environment)
+    if (file === undefined) throw missingProgram(command)
     return {
-      file, env, bridge, cwd: await place, temp: environment['TMPDIR'] ?? tmpdir(),
-      secrets: Object.values(options.env), idleMs: options.idleMs, startMs: options.startMs ?? 30_000,
-      now: options.now, log: options.log, limits: () => limits, changed: queue.pump,
-      told: (told) => { limits = told },
-      named: (asked, model) => { if (asked !== model) models.set(asked, model) },
+      file, env, bridge, now, log, told, changed: queue.pump, secrets: Object.values(options.env),
+      cwd: await createPlace(environment, options.id), temp: environment['TMPDIR'] ?? tmpdir(),
+      idleMs: options.idleMs, startMs: options.startMs ?? 30_000,
     }
   }
 
-  function start(request: PlanRequest, signal: Signal, transcript: string | undefined): Promise<Run> {
-    const started = startOne(request, signal, transcript)
-    starts = Promise.allSettled([starts, started])
-    return started
-  }
-
-  async function startOne(request: PlanRequest, signal: Signal, transcript: string | undefined): Promise<Run> {
+  /** A busy run, in `runs` for as long as its process lives. */
+  async function start(request: PlanRequest, signal: Signal, transcript: string | undefined): Promise<Run> {
     const leave = await queue.enter(signal)
     try {
       if (closed) throw new DarioError('overloaded', 'dario is closing; try again when it is back')
-      const id = options.newId('run')
-      const run = await createRun(await createContext(), id, request.settings, request.key, transcript)
+      const created = createContext().then((context) => createRun(context, options.newId('run'), request, transcript))
+      starting = created.then(() => {}, () => {}) // without the run, which would be kept
+      const run = await created
       if (run.state === 'idle') run.state = 'busy'
       runs.add(run)
       if (closed || signal.aborted) void run.end('nobody waits for it')
@@ -117,42 +112,32 @@ export function createPlanBackend(options: PlanOptions): PlanBackend {
   }
 
   async function answer(request: PlanRequest, signal: Signal): Promise<Upstream> {
-    const chains = hashTurns(request.turns)
-    const chain = chains.at(-1) ?? EMPTY_CHAIN
+    const { turns, settings: { model }, stop, stream } = request
+    const chains = hashTurns(turns)
     const dropped = toHeader(request.dropped)
     const headers: Record<string, string> = dropped === '' ? {} : { 'dario-dropped': dropped }
-    const ask: Omit<Ask, 'input'> = { chain, stop: request.stop, stream: request.stream, headers, signal }
+    const ask: Ask = { chain: chains.at(-1) ?? EMPTY_CHAIN, stop, stream, headers, signal }
     const live = pick(request, chains.at(-2) ?? EMPTY_CHAIN)
     endAbandoned(new Set(chains))
-    if (live !== undefined) {
-      const asked = await live.run.ask({ ...ask, input: live.input })
-      if ('upstream' in asked) return asked.upstream
-    }
-    const { turns, settings: { model } } = request
-    const resumed = turns.length > 1 || turns.some((turn) => turn.blocks.some(isResult))
-    const name = models.get(model) ?? model
-    const transcript = resumed ? encodeTranscript(turns, name, options.now(), randomUUID) : undefined
-    let asked = await askNew(request, ask, transcript, turns.at(-1)?.blocks ?? [])
+    let asked = await live?.run.ask(ask, live.input)
+    if (asked !== undefined && 'upstream' in asked) return asked.upstream
+    const blocks = turns.at(-1)?.blocks ?? []
+    const resumed = turns.length > 1 || blocks.some(isResult)
+    const transcript = resumed ? encodeTranscript(turns, told.models.get(model) ?? model, now(), randomUUID) : undefined
+    asked = await (await start(request, signal, transcript)).ask(ask, resumed ? undefined : { blocks })
     // A refused transcript: once, never blindly again (L6).
     if ('gone' in asked && resumed) {
-      options.log(`a transcript was refused (${asked.gone}); the history goes as quoted text`)
-      const told = { ...headers, 'dario-plan-history': 'quoted' }
-      asked = await askNew(request, { ...ask, headers: told }, undefined, quoteHistory(turns))
+      log(`a transcript was refused (${asked.gone}); the history goes as quoted text`)
+      const quoted = { ...ask, headers: { ...headers, 'dario-plan-history': 'quoted' } }
+      asked = await (await start(request, signal, undefined)).ask(quoted, { blocks: quoteHistory(turns) })
     }
     if ('upstream' in asked) return asked.upstream
     const sentence = `the claude program ended before it answered (${asked.gone}); run "dario doctor"`
     throw new DarioError('upstream_unreachable', sentence)
   }
 
-  async function askNew(
-    request: PlanRequest, ask: Omit<Ask, 'input'>, transcript: string | undefined, blocks: JsonObject[],
-  ): Promise<Asked> {
-    const run = await start(request, ask.signal, transcript)
-    return await run.ask({ ...ask, input: transcript === undefined ? { blocks } : undefined })
-  }
-
   /** A live run that holds exactly this conversation and can be given the new turn as it is. */
-  function pick(request: PlanRequest, before: string): { run: Run; input: Ask['input'] } | undefined {
+  function pick(request: PlanRequest, before: string): { run: Run; input: Input } | undefined {
     const blocks = request.turns.at(-1)?.blocks ?? []
     for (const run of runs) {
       if ((run.state !== 'idle' && run.state !== 'parked') || run.key !== request.key || run.chain !== before) continue
@@ -171,52 +156,59 @@ export function createPlanBackend(options: PlanOptions): PlanBackend {
 
   async function keepWarm(request: PlanRequest): Promise<void> {
     const spare = [...runs].filter((run) => run.state === 'idle' && run.chain === EMPTY_CHAIN)
-    if (spare.some((run) => run.key === request.key) || runs.size - spare.length >= options.maxProcesses) return
+    if (spare.some((run) => run.key === request.key) || runs.size - spare.length >= maxProcesses) return
     await Promise.all(spare.map((run) => run.end('another prompt is kept warm')))
     const run = await start(request, new AbortController().signal, undefined)
     if (run.state === 'busy') run.state = 'idle'
+    queue.pump() // whoever waits may have its place
   }
+
+  async function reply(call: Call, signal: Signal): Promise<Upstream> {
+    const rule = 'a Claude plan serves only its own machine; call dario over loopback'
+    if (!call.loopback) throw new DarioError('permission', rule)
+    const path = call.path.split('?')[0]
+    if (call.method === 'GET' && path === '/v1/models') return toUpstream(200, MODELS)
+    if (call.method !== 'POST' || path !== '/v1/messages') {
+      const sentence = `the plan has no ${call.method} ${path}; use /v1/messages`
+      return toUpstream(404, encodeFailure('not_found_error', sentence))
+    }
+    const request = readRequest(call.body ?? '', call.model)
+    const upstream = await answer(request, signal)
+    if (options.warm && upstream.status === 200) warming = warming.then(() => keepWarm(request)).catch(() => {})
+    return upstream
+  }
+
+  const endAll = (): Promise<unknown> => Promise.all([...runs].map((run) => run.end('dario closes')))
 
   return {
     id: options.id, type: 'claude-code', speaks: ['anthropic'], keys: [], host: undefined,
     async send(call, _key, signal) {
       signal.throwIfAborted()
       try {
-        if (!call.loopback) throw new DarioError('permission', 'a Claude plan serves only its own machine; call dario over loopback')
-        const path = call.path.split('?')[0]
-        if (call.method === 'GET' && path === '/v1/models') return toUpstream(200, encodeModels())
-        if (call.method !== 'POST' || path !== '/v1/messages') {
-          const sentence = `the plan has no ${call.method} ${path ?? ''}; use /v1/messages`
-          return toUpstream(404, encodeFailure('not_found_error', sentence))
-        }
-        const request = readRequest(call.body ?? '', call.model)
-        const upstream = await answer(request, signal)
-        if (options.warm && upstream.status === 200) warming = warming.then(() => keepWarm(request)).catch(() => {})
-        return upstream
+        return await reply(call, signal)
       } catch (thrown) {
         const error = toDarioError(thrown)
         if (signal.aborted) throw signal.reason
         if (error.code === 'permission' || (error.status >= 500 && error.code !== 'overloaded')) throw error
         const type = error.code === 'overloaded' ? 'overloaded_error' : 'invalid_request_error'
         const more = error.details === undefined ? {} : { details: error.details as JsonObject }
-        return toUpstream(error.status, encodeFailure(type, error.message, more), encodeLimits(limits))
+        return toUpstream(error.status, encodeFailure(type, error.message, more), encodeLimits(told.limits))
       }
     },
-    check,
-    limits: () => limits,
+    check: createCheck({ command, environment, env, now }),
+    limits: () => told.limits,
     async close() {
       closed = true
-      const end = (): Promise<unknown> => Promise.all([...runs].map((run) => run.end('dario closes')))
-      await end()
-      await starts // what was being started meanwhile
-      await end()
+      await endAll()
+      await starting // at most one, which was being started meanwhile
+      await endAll()
       await bridge.close()
     },
   }
 }
 
 /** The parked calls' results, if the turn brings exactly these and the bridge carries them whole. */
-function toResults(run: Run, blocks: readonly JsonObject[]): Ask['input'] {
+function toResults(run: Run, blocks: readonly JsonObject[]): Input {
   const results = new Map<string, JsonObject>()
   for (const block of blocks) {
     const result = isResult(block) ? encodeResult(block) : undefined
@@ -230,12 +222,6 @@ function toResults(run: Run, blocks: readonly JsonObject[]): Ask['input'] {
 function toUpstream(status: number, body: JsonObject, headers: Record<string, string> = {}): Upstream {
   const bytes = Buffer.from(JSON.stringify(body))
   return { status, headers: { 'content-type': 'application/json', ...headers }, body: createBody(bytes) }
-}
-
-function encodeModels(): JsonObject {
-  const created_at = '2025-01-01T00:00:00Z' // aliases: what they stand for changes
-  const data = MODELS.map((id) => ({ type: 'model', id, display_name: `Claude ${id} (plan)`, created_at }))
-  return { data, has_more: false, first_id: MODELS[0] ?? null, last_id: MODELS.at(-1) ?? null }
 }
 
 /** A long conversation has a mark per turn: the header names the first of them and counts the rest. */

@@ -13,15 +13,8 @@ import type { Settings } from './request.ts'
 
 export type Environment = Readonly<Record<string, string | undefined>>
 
-/** Where a run's private files lie. */
-export interface RunFiles {
-  /** Deleted with everything in it when the run ends. */
-  folder: string
-  system: string
-  mcp: string
-  /** Transcript to resume from. */
-  history: string | undefined
-}
+/** A run's private files. */
+const SYSTEM = 'system.txt', MCP = 'mcp.json', HISTORY = 'history.jsonl'
 
 /**
  * What of dario's environment the program may see: enough to find its login, the network and the user's language.
@@ -51,21 +44,15 @@ const SWITCHES = {
 
 /** Full path of the program, or undefined. On Windows a real exe wins over a `.cmd` shim of the same folder. */
 export function findProgram(
-  command: string | undefined, environment: Environment, platform: string,
+  name = 'claude', environment: Environment, platform: string = process.platform,
 ): string | undefined {
-  const name = command ?? 'claude'
   const windows = platform === 'win32'
   const bare = !/[/\\]/.test(name)
   const path = environment['PATH'] ?? environment['Path'] ?? ''
   const folders = bare ? path.split(windows ? ';' : delimiter).filter((folder) => folder !== '') : ['']
   const endings = windows && !/\.(exe|com|cmd|bat)$/i.test(name) ? ['.exe', '.com', '.cmd', '.bat'] : ['']
-  for (const folder of folders) {
-    for (const ending of endings) {
-      const file = (folder === '' ? name : join(folder, name)) + ending
-      if (isRunnable(file)) return file
-    }
-  }
-  return undefined
+  const files = folders.map((folder) => folder === '' ? name : join(folder, name))
+  return files.flatMap((file) => endings.map((ending) => file + ending)).find(isRunnable)
 }
 
 function isRunnable(file: string): boolean {
@@ -78,63 +65,65 @@ function isRunnable(file: string): boolean {
 }
 
 /** Nothing of a prompt is in here: argv is visible to every user of the machine and has a length limit (L1). */
-export function toArguments(settings: Settings, files: RunFiles): string[] {
+export function toArguments({ model, effort }: Settings, folder: string, resumes: boolean): string[] {
   return [
     '-p', '--input-format', 'stream-json', '--output-format', 'stream-json', '--include-partial-messages', '--verbose',
-    '--model', settings.model, '--system-prompt-file', files.system, '--tools', '', '--strict-mcp-config',
-    '--mcp-config', files.mcp, '--allowedTools', 'mcp__dario', '--setting-sources', '', '--no-session-persistence',
-    '--disable-slash-commands',
-    ...(settings.effort === undefined ? [] : ['--effort', settings.effort]),
-    ...(files.history === undefined ? [] : ['--resume', files.history]),
+    '--model', model, '--system-prompt-file', join(folder, SYSTEM), '--tools', '', '--strict-mcp-config',
+    '--mcp-config', join(folder, MCP), '--allowedTools', 'mcp__dario', '--setting-sources', '',
+    '--no-session-persistence', '--disable-slash-commands',
+    ...(effort === undefined ? [] : ['--effort', effort]),
+    ...(resumes ? ['--resume', join(folder, HISTORY)] : []),
   ]
 }
 
 /** What every call of the program gets; `extra` (the backend's `env`) wins. */
 export function toEnvironment(
   environment: Environment, configDir: string | undefined, extra: Environment,
-): Record<string, string> {
-  const env: Record<string, string> = {}
-  for (const [name, value] of Object.entries(environment)) {
-    if (value !== undefined && PASSED.has(name.toUpperCase())) env[name] = value
-  }
+): Environment {
   // The bridge is on loopback: added, never overwritten (X7).
-  const direct = environment['NO_PROXY'] ?? environment['no_proxy']
-  env['NO_PROXY'] = env['no_proxy'] = direct === undefined || direct === '' ? '127.0.0.1' : `${direct},127.0.0.1`
-  Object.assign(env, SWITCHES)
-  if (configDir !== undefined) env['CLAUDE_CONFIG_DIR'] = configDir
-  for (const [name, value] of Object.entries(extra)) if (value !== undefined) env[name] = value
-  return env
+  const others = environment['NO_PROXY'] || environment['no_proxy']
+  const direct = others ? `${others},127.0.0.1` : '127.0.0.1'
+  return {
+    ...Object.fromEntries(Object.entries(environment).filter(([name]) => PASSED.has(name.toUpperCase()))),
+    NO_PROXY: direct, no_proxy: direct,
+    ...SWITCHES,
+    ...(configDir === undefined ? {} : { CLAUDE_CONFIG_DIR: configDir }),
+    ...extra,
+  }
 }
 
 /** What one run gets besides. */
-export function toRunEnvironment(settings: Settings, files: RunFiles): Record<string, string> {
+export function toRunEnvironment({ maxTokens, thinking }: Settings, folder: string, resumes: boolean): Environment {
+  const temp = join(folder, 'tmp')
   return {
-    TMPDIR: join(files.folder, 'tmp'), TMP: join(files.folder, 'tmp'), TEMP: join(files.folder, 'tmp'),
-    XDG_CACHE_HOME: join(files.folder, 'cache'),
-    ...(settings.maxTokens === undefined ? {} : { CLAUDE_CODE_MAX_OUTPUT_TOKENS: String(settings.maxTokens) }),
-    ...(settings.thinking === undefined ? {} : { MAX_THINKING_TOKENS: settings.thinking }),
-    ...(files.history === undefined ? {} : { CLAUDE_CODE_RESUME_INTERRUPTED_TURN: '1' }),
+    TMPDIR: temp, TMP: temp, TEMP: temp, XDG_CACHE_HOME: join(folder, 'cache'),
+    CLAUDE_CODE_MAX_OUTPUT_TOKENS: maxTokens?.toString(),
+    MAX_THINKING_TOKENS: thinking,
+    CLAUDE_CODE_RESUME_INTERRUPTED_TURN: resumes ? '1' : undefined,
   }
 }
 
+/** Returns the run's folder, for `removeFiles` when it ends. @throws Error of the file system; nothing is left then. */
 export async function writeFiles(
   temp: string, system: string, door: { url: string; bearer: string } | undefined, transcript: string | undefined,
-): Promise<RunFiles> {
+): Promise<string> {
   const folder = await mkdtemp(join(temp, 'dario-plan-')) // 0700
-  const write = async (name: string, text: string): Promise<string> => {
-    await writeFile(join(folder, name), text, { mode: 0o600 })
-    return join(folder, name)
-  }
+  const write = (name: string, text: string): Promise<void> => writeFile(join(folder, name), text, { mode: 0o600 })
   // Without the time a call fails after 60 s, and after 300 s without progress: a person may be asked for permission.
-  const headers = { authorization: `Bearer ${door?.bearer ?? ''}` }
+  const headers = { authorization: `Bearer ${door?.bearer}` }
   const server = door && { type: 'http', url: door.url, headers, timeout: 86_400_000 }
-  const [systemFile, mcp, history] = await Promise.all([
-    write('system.txt', system),
-    write('mcp.json', JSON.stringify({ mcpServers: server === undefined ? {} : { dario: server } })),
-    transcript === undefined ? undefined : write('history.jsonl', transcript),
-    mkdir(join(folder, 'tmp')), mkdir(join(folder, 'cache')),
-  ])
-  return { folder, system: systemFile, mcp, history }
+  try {
+    await Promise.all([
+      write(SYSTEM, system),
+      write(MCP, JSON.stringify({ mcpServers: { dario: server } })),
+      transcript === undefined ? undefined : write(HISTORY, transcript),
+      mkdir(join(folder, 'tmp')), mkdir(join(folder, 'cache')),
+    ])
+    return folder
+  } catch (cause) {
+    await removeFiles(folder)
+    throw cause
+  }
 }
 
 /** What cannot be deleted (a virus scanner holds it) stays in the system's temporary folder. */

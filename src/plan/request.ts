@@ -6,8 +6,9 @@
  */
 import { createHash } from 'node:crypto'
 import { DarioError } from '../errors.ts'
+import { isObject } from '../hub/json.ts'
 import type { Json, JsonObject } from '../hub/types.ts'
-import { isObject, readBlocks, readTurns, refuse, textOf } from './history.ts'
+import { readBlocks, readTurns, refuse, textOf } from './history.ts'
 import type { Turn } from './history.ts'
 
 export const TOOL_PREFIX = 'mcp__dario__'
@@ -122,9 +123,7 @@ function readTools(tools: Json | undefined, dropped: string[]): PlanTool[] {
   const read: PlanTool[] = []
   for (const [index, tool] of tools.entries()) {
     const path = `tools[${index}]`
-    if (!isObject(tool) || typeof tool['name'] !== 'string') {
-      throw refuse(`${path}.name`, 'give the tool a name')
-    }
+    if (!isObject(tool) || typeof tool['name'] !== 'string') throw refuse(`${path}.name`, 'give the tool a name')
     const name = tool['name']
     if (read.some((other) => other.name === name)) throw refuse(`${path}.name`, `"${name}" is there twice`)
     if (!isObject(tool['input_schema'])) {

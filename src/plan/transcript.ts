@@ -3,8 +3,9 @@
  * stdin, and, should it refuse the file, quoted in one user turn. The file is always one of ours.
  * @module
  */
+import { isObject } from '../hub/json.ts'
 import type { Json, JsonObject } from '../hub/types.ts'
-import { isObject, textOf } from './history.ts'
+import { textOf } from './history.ts'
 import type { Turn } from './history.ts'
 import { TOOL_PREFIX, toSentName } from './request.ts'
 

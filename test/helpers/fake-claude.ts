@@ -194,6 +194,15 @@ async function turn() {
       print({ type: 'assistant', message: { model: '<synthetic>', content: [{ type: 'text', text: 'local answer' }] } })
       return result()
     case 'crash': begin(); event({ type: 'content_block_start', index: 0, content_block: { type: 'text', text: '' } }); await sleep(20); process.stderr.write('boom sk-ant-secret-value-1234\n'); process.exit(7)
+    case 'mutter':
+      process.stderr.write('boom sk-ant-oat01-abcd'); await sleep(50); process.stderr.write('efghijkl\n'); process.exit(7)
+    case 'deep': begin()
+      block(0, { type: 'tool_use', id: 'toolu_deep', name: 'mcp__dario__get', input: {} }, [{ type: 'input_json_delta', partial_json: '{"a":' + '['.repeat(20000) + ']'.repeat(20000) + '}' }])
+      return finish('tool_use')
+    case 'heir':
+      begin(); event({ type: 'content_block_start', index: 0, content_block: { type: 'text', text: '' } })
+      record('heir', { pid: require('node:child_process').spawn('sleep', ['60'], { stdio: 'inherit' }).pid })
+      process.exit(7)
     case 'cut':
       begin(); event({ type: 'content_block_start', index: 0, content_block: { type: 'text', text: '' } })
       await fail(undefined, undefined, 'unknown', 'the connection broke', { api_error: 'connection_failed' })

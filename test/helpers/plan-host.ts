@@ -1,12 +1,13 @@
 /**
- * A process of its own with a plan backend in it, to be killed by a test: one run streams, one is parked, one idle.
+ * A process of its own with a plan backend in it: one run idle, one parked, and, unless it is told to be done then, one
+ * that streams until a test kills the process.
  * @module
  */
 import { join } from 'node:path'
 import { createPlanBackend } from '../../src/plan/plan.ts'
 import { GET_TOOL, readAnswer, toCall } from './plan.ts'
 
-const [command = '', folder = '', env = '{}'] = process.argv.slice(2)
+const [command = '', folder = '', env = '{}', isDone] = process.argv.slice(2)
 let id = 0
 const backend = createPlanBackend({
   id: 'plan', command, env: JSON.parse(env) as Record<string, string>, idleMs: 60_000, maxProcesses: 4, maxQueue: 8, warm: false,
@@ -18,6 +19,8 @@ const body = (text: string): { model: string; stream: true; tools: never[]; mess
   ({ model: 'opus', stream: true, tools: [GET_TOOL] as never[], messages: [{ role: 'user', content: text }] as never[] })
 await readAnswer(await backend.send(toCall(body('say idle')), undefined, signal))
 await readAnswer(await backend.send(toCall(body('call get {}')), undefined, signal))
-const streaming = await backend.send(toCall(body('wait')), undefined, signal)
-streaming.body.resume()
+if (isDone === undefined) {
+  const streaming = await backend.send(toCall(body('wait')), undefined, signal)
+  streaming.body.resume()
+}
 process.stdout.write('ready\n')

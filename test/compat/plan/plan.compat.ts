@@ -220,9 +220,9 @@ test('real: a live turn adds less than 20 ms to the program\'s own time, a new r
   for (let round = 0; round < 5; round++) { // interleaved, since the machine's load changes
     const backend = create()
     const turns: Message[] = []
-    const files = await writeFiles(join(folder, 'tmp'), '', undefined, undefined)
+    const own = await writeFiles(join(folder, 'tmp'), '', undefined, undefined)
     const spawned = performance.now()
-    const child = spawn(command, toArguments(settings, files), { env: { ...toRunEnvironment(settings, files), ...env }, cwd: folder, stdio: ['pipe', 'pipe', 'ignore'] })
+    const child = spawn(command, toArguments(settings, own, false), { env: { ...toRunEnvironment(settings, own, false), ...env }, cwd: folder, stdio: ['pipe', 'pipe', 'ignore'] })
     context.after(() => { child.kill('SIGKILL') })
     let seen = (_line: { event?: { type: string }; type?: string }): void => {}
     child.stdout.setEncoding('utf8').on('data', createLineReader((line) => seen(line as never)))
@@ -247,7 +247,7 @@ test('real: a live turn adds less than 20 ms to the program\'s own time, a new r
     }
     child.kill('SIGKILL')
     await backend.close()
-    rmSync(files.folder, { recursive: true, force: true, maxRetries: 5 })
+    rmSync(own, { recursive: true, force: true, maxRetries: 5 })
   }
   const median = (values: number[]): number => values.sort((a, b) => a - b)[values.length >> 1] ?? 0
   const best = (values: number[]): number => Math.min(...values)
