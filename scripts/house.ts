@@ -30,7 +30,7 @@ export interface FileRule {
 export const FILES: Readonly<Record<string, FileRule>> = {
   'bin/dario.js': { lines: 5 },
   'src/*.ts': {},
-  'src/proxy.ts': { lines: 277, effects: ['reads environment'] },
+  'src/proxy.ts': { lines: 278, effects: ['reads environment'] },
   'src/hub/*': {},
   'src/config/*': {},
   'src/config/file.ts': { effects: ['reads files', 'writes files'] },
@@ -47,7 +47,7 @@ export const FILES: Readonly<Record<string, FileRule>> = {
   // The decoder of the richest grammar, with its state: split, each half would need the other's types.
   'src/dialects/responses/decode-stream.ts': { lines: 265 },
   'src/observe/*': {},
-  'src/observe/otlp.ts': { effects: ['network'], note: 'to the collector in OTEL_EXPORTER_OTLP_ENDPOINT, when that is set' },
+  'src/observe/post.ts': { effects: ['network'], note: 'to the collector in OTEL_EXPORTER_OTLP_ENDPOINT, when that is set' },
   'src/observe/dashboard.ts': { effects: ['reads files'], note: 'its page' },
   // Markup, style and script in one file, since it is served as one and allowed by its hashes.
   'src/observe/dashboard.html': { lines: 425 },
@@ -135,7 +135,7 @@ export const LAYERS: Readonly<Record<string, LayerRule>> = {
     // What a backend is: capture stands in front of one, prices ask what kind it is.
     may: [...HUB, 'src/config/types.ts', 'src/backends/backend.ts', 'src/backends/pool.ts'],
     own: true,
-    node: ['diagnostics_channel', 'querystring', 'stream', 'fs', 'fs/promises', 'path', 'crypto', 'http', 'https', 'util', 'os', 'url'],
+    node: ['diagnostics_channel', 'querystring', 'stream', 'fs', 'fs/promises', 'path', 'crypto', 'http', 'net', 'tls', 'util', 'os', 'url'],
   },
   // The same for the command line: discovery with its effects.
   survey: { files: ['src/survey.ts'], may: [...HUB, ...CONFIG, 'src/version.ts', 'src/backends/*', 'src/plan/*'], node: [] },

@@ -22,7 +22,7 @@ import type { Incoming } from './exchange/incoming.ts'
 import type { Hop, Router } from './exchange/router.ts'
 import { createIds } from './hub/ids.ts'
 import type { Observer } from './hub/record.ts'
-import type { BackendState, PlanWindows } from './observe/live.ts'
+import type { BackendState, LiveOptions, PlanWindows } from './observe/live.ts'
 import { createObservation } from './observe/observe.ts'
 import { createRedactor } from './observe/redact.ts'
 import type { DialectName } from './hub/types.ts'
@@ -101,20 +101,21 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
   const newId = createIds()
   const pool = createPool(now)
   const dialects = createDialects()
-  const metrics = createMetrics(version, readBackends)
+  const running: LiveOptions['running'] = () => observation.running()
+  const metrics = createMetrics(version, readBackends, running)
   const extras = createExtras(captureFolder === undefined ? undefined
     : { folder: captureFolder, redact: createRedactor(() => listSecrets(house.config)), now, complain: log },
   { environment, metrics, version, now, newId, log })
   const builder = createBuilder({ environment, version, now, newId, log, wrap: extras.wrap })
   let house = builder.build(config)
 
-  const live = createLive({ now, version, backends: readBackends, history: usageFolder === undefined ? undefined
+  const live = createLive({ now, version, backends: readBackends, running, history: usageFolder === undefined ? undefined
     : async (until) => (await import('./observe/history.ts')).readHistory(usageFolder, now(), until) })
   const observation = createObservation({
     folder: usageFolder, observers: [live, metrics, extras, observer], log, now,
     config: () => house.config,
     backendOf: (id) => house.backends.get(id),
-    modelOf: (backend, model) => house.known.get(`${backend}:${model}`),
+    modelOf: (backend, model) => house.known.size === 0 ? undefined : house.known.get(`${backend}:${model}`),
     ask: () => void readCatalog(),
   })
   const crossing = createLateCrossing({

@@ -112,10 +112,9 @@ test('dashboard: a model that leads nowhere is explained as well', async (contex
 })
 
 test('live: failures stay when newer requests push them out, counts of tokens are no requests', () => {
-  const live = createLive({ now: () => NOON, version: '1', backends: () => [] })
+  const live = createLive({ now: () => NOON, version: '1', backends: () => [], running: () => [] })
   const run = (given: Parameters<typeof createRecord>[0]): void => {
     const record = createRecord(given)
-    live.start?.(record)
     live.end?.(record)
   }
   run({ id: 'bad', end: 'failed', error: { code: 'rate_limited', message: 'wait' } })
@@ -130,10 +129,9 @@ test('live: failures stay when newer requests push them out, counts of tokens ar
 
 test('live: hours and days move on with the clock, empty ones between', () => {
   let time = NOON
-  const live = createLive({ now: () => time, version: '1', backends: () => [] })
+  const live = createLive({ now: () => time, version: '1', backends: () => [], running: () => [] })
   const run = (): void => {
     const record = createRecord({ cost: { dollars: 0.25, source: 'configuration' } })
-    live.start?.(record)
     live.end?.(record)
   }
   run()
@@ -159,11 +157,10 @@ test('live: what was before this process comes from the ledger, and today goes o
     const time = NOON - 1 - days * 86_400_000
     writeFileSync(join(folder, `${new Date(time).toISOString().slice(0, 10)}.jsonl`), `${row(time, { input: 5, output: 2, dollars: 1, price: 'x' })}\n${row(time, { output: 1, price: 'plan' })}\n`)
   }
-  const live = createLive({ now: () => NOON, version: '1', backends: () => [], history: (until) => readHistory(folder, NOON, until) })
+  const live = createLive({ now: () => NOON, version: '1', backends: () => [], running: () => [], history: (until) => readHistory(folder, NOON, until) })
   // What this process writes is in memory already, and its day may be summed up by then.
   appendFileSync(join(folder, `${new Date(NOON).toISOString().slice(0, 10)}.jsonl`), `${row(NOON, { output: 10 })}\n`)
   const record = createRecord({ usage: { output: 10 } })
-  live.start?.(record)
   live.end?.(record)
   deepStrictEqual(live.read().hours.at(-1)?.requests, 1)
   await new Promise<void>((resolve) => live.subscribe(resolve))
@@ -172,4 +169,18 @@ test('live: what was before this process comes from the ledger, and today goes o
   deepStrictEqual(sources, ['x'])
   const days = state.days.map(({ requests, output, dollars, onPlan, unpriced }) => [requests, output, dollars, onPlan, unpriced])
   deepStrictEqual(days.slice(-4), [[2, 3, 1, 1, 0], [0, 0, 0, 0, 0], [0, 0, 0, 0, 0], [3, 13, 1, 1, 1]])
+})
+
+test('live: how fast a running stream is comes from its bytes so far and the last stream of the same model', () => {
+  const open = createRecord({ id: 'open', time: NOON - 11_000, stream: true, firstByteMs: 1000, responseBytes: 5000, usage: undefined })
+  const live = createLive({ now: () => NOON, version: '1', backends: () => [], running: () => [open] })
+  const read = (id: string): number | undefined => live.read().requests.find((one) => one.id === id)?.tokensPerSecond
+  live.end?.(createRecord({ id: 'other', stream: true, servedModel: 'x', responseBytes: 10, usage: { output: 10 } }))
+  live.end?.(createRecord({ id: 'whole', stream: false, responseBytes: 10, usage: { output: 10 } }))
+  strictEqual(read('open'), undefined) // nothing like it has ended yet, so nothing is known
+  live.end?.(createRecord({ id: 'done', stream: true, firstByteMs: 0, totalMs: 2000, responseBytes: 1000, usage: { output: 100 } }))
+  strictEqual(read('open'), 50) // 500 tokens in ten seconds
+  strictEqual(read('done'), 50)
+  open.firstByteMs = 10_500
+  strictEqual(read('open'), undefined) // half a second says too little
 })

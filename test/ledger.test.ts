@@ -6,7 +6,6 @@ import { test } from 'node:test'
 import { createLedger } from '../src/observe/ledger.ts'
 import type { LedgerRow } from '../src/observe/ledger.ts'
 import { readUsage } from '../src/observe/usage.ts'
-import type { Usage } from '../src/index.ts'
 import { createHome, startDario } from './helpers/command.ts'
 import { withDeadline } from './helpers/deadline.ts'
 import { createRecord } from './helpers/record.ts'
@@ -64,7 +63,7 @@ test('ledger: its totals over all pairs, streams, cancels and failures are what 
   }
   await proxy.close(1000)
   const rows = readRows(folder)
-  const sum = (name: keyof Usage): number => rows.reduce((total, row) => total + (row[name] ?? 0), 0)
+  const sum = (name: 'input' | 'cacheRead' | 'cacheWrite' | 'output' | 'reasoning'): number => rows.reduce((total, row) => total + (row[name] ?? 0), 0)
   strictEqual(rows.length, vendors.received.filter(({ method }) => method === 'POST').length)
   deepStrictEqual({ input: sum('input'), cacheRead: sum('cacheRead'), cacheWrite: sum('cacheWrite'), output: sum('output'), reasoning: sum('reasoning') }, vendors.told)
   strictEqual(rows.filter(({ end }) => end === 'cancelled').length, 9)

@@ -70,7 +70,7 @@ test('metrics: a proxy tells its requests, tokens and running streams in text th
 })
 
 test('metrics: buckets of a histogram are cumulative and the last one is the count', () => {
-  const metrics = createMetrics('1', () => [])
+  const metrics = createMetrics('1', () => [], () => [])
   for (const totalMs of [1, 15, 15, 700, 1_000_000]) metrics.end?.(createRecord({ totalMs }))
   const buckets = render(metrics).samples.filter(({ name }) => name === 'dario_request_duration_seconds_bucket')
   deepStrictEqual(buckets.map(({ value }) => value), [1, 3, 3, 3, 3, 3, 3, 4, 4, 4, 4, 4, 4, 4, 5])
@@ -83,10 +83,7 @@ test('metrics: requests under way and waiting, keys that rest and their headroom
     { label: 'a#1', state: 'ready', until: undefined, reason: undefined, family: undefined, headroom: 0.25 },
     { label: 'a#2', state: 'resting', until: 5, reason: 'rate_limited', family: undefined, headroom: undefined },
   ] as const
-  const metrics = createMetrics('1', () => [{ id: 'a', type: 'openai', keys: [...keys], waiting: 3 }])
-  const [one, two] = [createRecord({ stream: true }), createRecord()]
-  metrics.start?.(one)
-  metrics.start?.(two)
+  const metrics = createMetrics('1', () => [{ id: 'a', type: 'openai', keys: [...keys], waiting: 3 }], () => [createRecord({ stream: true }), createRecord()])
   const { samples } = render(metrics)
   strictEqual(sum(samples, 'dario_requests_running'), 2)
   strictEqual(sum(samples, 'dario_streams_open'), 1)
@@ -97,7 +94,7 @@ test('metrics: requests under way and waiting, keys that rest and their headroom
 })
 
 test('metrics: cost is told only where a price is known', () => {
-  const metrics = createMetrics('1', () => [])
+  const metrics = createMetrics('1', () => [], () => [])
   metrics.end?.(createRecord())
   metrics.end?.(createRecord({ cost: 'plan' }))
   strictEqual(render(metrics).types.has('dario_cost_dollars_total'), false)
@@ -106,7 +103,7 @@ test('metrics: cost is told only where a price is known', () => {
 })
 
 test('metrics: names that clients invent do not make series', () => {
-  const metrics = createMetrics('1', () => [])
+  const metrics = createMetrics('1', () => [], () => [])
   for (let index = 0; index < 2000; index++) {
     const name = `${index}"\\\n${'x'.repeat(index % 200)}`
     metrics.end?.(createRecord({ model: name, servedModel: name, tool: name, accessKey: name, key: name, route: name, path: `/v1/${name}` }))

@@ -111,11 +111,11 @@ function attributesOf(span: JsonObject): Record<string, unknown> {
 }
 
 function create(environment: Record<string, string>, lines: string[] = [], now: () => number = Date.now): Otlp {
-  return createOtlp({ environment, metrics: createMetrics('1', () => []), version: '1', now, newId, log: (line) => lines.push(line), interval: 60_000 })!
+  return createOtlp({ environment, metrics: createMetrics('1', () => [], () => []), version: '1', now, newId, log: (line) => lines.push(line), interval: 60_000 })!
 }
 
 test('otlp: without an endpoint there is nothing', () => {
-  strictEqual(createOtlp({ environment: {}, metrics: createMetrics('1', () => []), version: '1', now: Date.now, newId, log: () => {} }), undefined)
+  strictEqual(createOtlp({ environment: {}, metrics: createMetrics('1', () => [], () => []), version: '1', now: Date.now, newId, log: () => {} }), undefined)
 })
 
 test('otlp: a request is a server span in the names of the GenAI conventions', async (context) => {

@@ -32,6 +32,7 @@ test('prices: U2: cached input is paid at its own price, and at the full one whe
   const price = { input: 2, output: 10, cacheRead: 0.5, cacheWrite: 3, source: 'configuration' }
   deepStrictEqual(estimateCost(usage, price), { dollars: 200 + 500 + 30 + 50, source: 'configuration' })
   strictEqual(estimateCost(usage, { input: 2, output: 10, source: 's' }).dollars, 200 + 2000 + 20 + 50)
+  strictEqual(estimateCost({ ...usage, cacheWriteHour: 4 }, price).dollars, 200 + 500 + 6 * 3 + 4 * 4 + 50)
 })
 
 type BackendInput = NonNullable<ProxyOptions['backends']>[string]

@@ -9,6 +9,7 @@ import { existsSync } from 'node:fs'
 import { test } from 'node:test'
 import { renderScreen } from '../src/cli/watch.ts'
 import { createLive } from '../src/observe/live.ts'
+import type { RequestRecord } from '../src/index.ts'
 import type { LiveState } from '../src/observe/live.ts'
 import { createHome, runDario, startDario } from './helpers/command.ts'
 import { withDeadline } from './helpers/deadline.ts'
@@ -20,11 +21,14 @@ const plain = (_style: string, text: string): string => text
 
 function createState(): LiveState {
   const keys = [{ label: 'a#1', state: 'resting', until: 5_000, reason: 'rate_limited', family: undefined, headroom: undefined } as const]
-  const live = createLive({ now: () => 1_000_000, version: '1.2.3', backends: () => [{ id: 'a', type: 'openai', keys: [...keys], waiting: 0 }] })
+  const running: RequestRecord[] = []
+  const live = createLive({
+    now: () => 1_000_000, version: '1.2.3', backends: () => [{ id: 'a', type: 'openai', keys: [...keys], waiting: 0 }], running: () => running,
+  })
   for (let index = 0; index < 60; index++) {
     const record = createRecord({ id: `r${index}`, time: 999_000, model: index % 2 === 0 ? 'claude-sonnet-5' : `\u001b[2J模型${'m'.repeat(300)}`, tool: 'tool/1', totalMs: 12_345 })
-    live.start?.(record)
     if (index < 55) live.end?.(record)
+    else running.push(record)
   }
   return live.read()
 }

@@ -94,7 +94,7 @@ function cells(request: LiveRequest): string[] {
   const { time, end, status, model, firstByteMs, totalMs, tokensPerSecond, tool = '' } = request
   return [
     clock(time), end === 'complete' || end === 'failed' ? String(status) : end, plain(model), plain(request.key ?? request.backend ?? ''),
-    firstByteMs === undefined ? '' : seconds(firstByteMs), seconds(totalMs), tokensPerSecond === undefined ? '' : tokensPerSecond.toFixed(0), plain(tool),
+    firstByteMs === undefined ? '' : seconds(firstByteMs), seconds(totalMs), tokensPerSecond === undefined ? '' : `${end === 'running' ? '~' : ''}${tokensPerSecond.toFixed(0)}`, plain(tool),
   ]
 }
 

@@ -104,7 +104,6 @@ export function createExchange(tools: ExchangeTools): Exchange {
       job.reply.close()
     }
     job.record.totalMs = now() - incoming.received
-    job.record.responseBytes = job.reply.bytes
     job.record.cost = tools.costOf(job.record)
     observer.end?.(job.record)
   }

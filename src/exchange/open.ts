@@ -44,10 +44,11 @@ export function createOpen(tools: OpenTools): Open {
       model: peeked?.model ?? '', stream, route: undefined, attempts: [], backend: undefined, key: undefined,
       servedModel: undefined, status: 0, end: 'cancelled', error: undefined, stop: undefined, usage: undefined,
       firstByteMs: undefined, totalMs: 0, requestBytes: body.length, responseBytes: 0, dropped: [],
+      cost: undefined, budgetWarning: undefined, reserved: undefined, // not later: an object that grows is made twice
     }
     tools.observer.start?.(record)
     const reply = createReply(response, {
-      dialect: client, stream, requestId: id, keepAlive: tools.keepAlive, stalledReader: tools.stalledReader,
+      dialect: client, stream, requestId: id, record, keepAlive: tools.keepAlive, stalledReader: tools.stalledReader,
     })
     let affinity: string | undefined
     const job: Job = {

@@ -6,12 +6,15 @@ import { ServerResponse } from 'node:http'
 import { DarioError } from '../errors.ts'
 import type { OutgoingHttpHeaders } from 'node:http'
 import type { RelayDialect } from '../dialects/dialect.ts'
+import type { RequestRecord } from '../hub/record.ts'
 
 export interface ReplyOptions {
   dialect: RelayDialect
   /** The client asked for server-sent events. */
   stream: boolean
   requestId: string
+  /** What the client gets is counted as it goes: who watches estimates by it how fast a stream is. */
+  record: Pick<RequestRecord, 'responseBytes'>
   /** Milliseconds of silence before a keep-alive; the first also waits this long, so that real errors keep their status. */
   keepAlive: number
   /** Milliseconds without progress after which a client that stopped reading is dropped (pitfall S28). */
@@ -20,8 +23,6 @@ export interface ReplyOptions {
 
 export interface Reply {
   headSent: boolean
-  /** Of bodies. */
-  bytes: number
   head(status: number, headers: OutgoingHttpHeaders): void
   /** False when the client cannot take more now; then `drained` tells when it can. */
   write(chunk: Buffer | string): boolean
@@ -46,7 +47,7 @@ const CR = 13, LF = 10
 const WRITE = ServerResponse.prototype.write
 
 export function createReply(response: ServerResponse, options: ReplyOptions): Reply {
-  const { dialect, stream, requestId } = options
+  const { dialect, stream, requestId, record } = options
   let active = performance.now()
   let waiting = false
   const timer = stream ? setInterval(beat, options.keepAlive / 3).unref() : undefined
@@ -61,7 +62,6 @@ export function createReply(response: ServerResponse, options: ReplyOptions): Re
 
   const reply: Reply = {
     headSent: false,
-    bytes: 0,
     head(status, headers) {
       // A keep-alive may have opened the stream already; then the status is 200 and stays so (pitfall S20).
       if (reply.headSent || response.destroyed) return
@@ -70,7 +70,7 @@ export function createReply(response: ServerResponse, options: ReplyOptions): Re
     },
     write(chunk) {
       if (response.destroyed || response.writableEnded) return true // the client left: its close event ends the upstream
-      reply.bytes += chunk.length
+      record.responseBytes += chunk.length
       active = performance.now()
       const isPlain = response.chunkedEncoding && response.write === WRITE
       if (!isPlain || chunk.length === 0 || chunk.length > SMALL_CHUNK) return response.write(chunk)
@@ -95,7 +95,7 @@ export function createReply(response: ServerResponse, options: ReplyOptions): Re
       })
     },
     end(chunk) {
-      if (chunk !== undefined) reply.bytes += chunk.length
+      if (chunk !== undefined) record.responseBytes += chunk.length
       if (!response.destroyed && !response.writableEnded) response.end(chunk)
     },
     fail(error, headers) {

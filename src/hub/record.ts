@@ -25,6 +25,10 @@ export interface Cost {
   source: string
 }
 
+export interface Reservation {
+  release(): void
+}
+
 export interface RequestRecord {
   id: string
   /** Unix time in ms. */
@@ -60,10 +64,12 @@ export interface RequestRecord {
   cost?: Cost | 'plan' | undefined
   /** A budget that is nearly used up, in one sentence; the client gets it as `dario-budget-warning`. */
   budgetWarning?: string | undefined
+  /** What the budgets keep free for it while it runs. */
+  reserved?: Reservation | undefined
   /** Milliseconds from arrival to the first byte of content, and to the end. */
   firstByteMs: number | undefined
   totalMs: number
-  /** Bytes. */
+  /** Bytes; of the response as many as were sent so far. */
   requestBytes: number
   responseBytes: number
   /** JSON paths that translation could not carry. */
@@ -77,8 +83,8 @@ export interface Observer {
   firstByte?(record: Readonly<RequestRecord>): void
   end?(record: Readonly<RequestRecord>): void
   /**
-   * `start` and `end` come up to 20 ms late, for many requests in a row, and `attempt` only of requests that had a failed
-   * one: cheaper for whoever needs it no sooner. Default false.
+   * `end` comes up to 20 ms late, for many requests in a row, and `attempt` only of requests that had a failed one:
+   * cheaper for whoever needs it no sooner. Default false.
    */
   isPatient?: boolean | undefined
 }

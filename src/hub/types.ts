@@ -141,11 +141,12 @@ export interface HubRequest {
   extra: Partial<Record<DialectName, JsonObject>>
 }
 
-/** Tokens. `input` excludes cached input; `reasoning` is a part of `output`. */
+/** Tokens. `input` excludes cached input; `reasoning` is a part of `output`, `cacheWriteHour` (kept for an hour) of `cacheWrite`. */
 export interface Usage {
   input: number
   cacheRead: number
   cacheWrite: number
+  cacheWriteHour?: number | undefined
   output: number
   reasoning?: number | undefined
 }

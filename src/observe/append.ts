@@ -16,7 +16,8 @@ export interface Appender {
 }
 
 const BATCH_MS = 500
-const CHUNK = 8192
+const CHUNK = 65_536 // bytes
+const SOME = 8192 // characters
 const MAX_WAITING = 8_388_608 // bytes: what a disk that is full for a while may hold back
 
 /** Text that waits, as bytes beside the heap: strings that wait are copied by each collection of garbage. */
@@ -29,19 +30,46 @@ export interface Waiting {
   putBack(bytes: readonly Buffer[]): void
 }
 
+const NONE = Buffer.alloc(0)
+const MOST_SPARE = 64 // chunks
+
+/**
+ * Chunks to be filled again. One that waits for half a second is old for the collector of garbage, which then must look
+ * through everything to find out that it is not: under load once a second, at a twentieth of the processor's time.
+ */
+const spare: Buffer[] = []
+
+/** Nobody needs what `taken` holds any more. */
+export function reuse(taken: readonly Buffer[]): void {
+  for (const { buffer } of taken) if (buffer.byteLength === CHUNK && spare.length < MOST_SPARE) spare.push(Buffer.from(buffer))
+}
+
 /** Of more than `most` bytes the oldest are dropped, by whole texts. */
 export function createWaiting(most: number): Waiting {
   let chunks: Buffer[] = []
+  let chunk: Buffer = NONE // is filled up to `used`
+  let used = 0
   let size = 0
   let text = '' // some kB of it may wait as they are: to turn each line into bytes takes longer
 
+  /** What `text` holds goes to where there is room: making room for each text anew takes longer than to write it. */
   function seal(): void {
     if (text === '') return
-    const bytes = Buffer.from(text)
+    if (text.length * 3 > chunk.length - used) {
+      cut()
+      chunk = (text.length * 3 <= CHUNK ? spare.pop() : undefined) ?? Buffer.allocUnsafeSlow(Math.max(CHUNK, text.length * 3))
+    }
+    const written = chunk.write(text, used)
     text = ''
-    chunks.push(bytes)
-    size += bytes.length
+    used += written
+    size += written
     limit()
+  }
+
+  function cut(): void {
+    if (used > 0) chunks.push(chunk.subarray(0, used))
+    chunk = NONE
+    used = 0
   }
 
   function limit(): void {
@@ -54,17 +82,17 @@ export function createWaiting(most: number): Waiting {
     },
     add(more) {
       text += more
-      if (text.length >= CHUNK) seal()
+      if (text.length >= SOME) seal()
     },
     take() {
       seal()
+      cut()
       const taken = chunks
       chunks = []
       size = 0
       return taken
     },
     putBack(bytes) {
-      seal()
       chunks.unshift(...bytes)
       for (const { length } of bytes) size += length
       limit()
@@ -105,6 +133,15 @@ export function createComplaint(complain: (message: string) => void, now: () => 
   }
 }
 
+function behind(chunks: readonly Buffer[], written: number): Buffer[] {
+  let from = written
+  return chunks.flatMap((chunk) => {
+    const rest = chunk.subarray(Math.max(0, from))
+    from -= chunk.length
+    return rest.length === 0 ? [] : [rest]
+  })
+}
+
 /**
  * Files are made 0600 in a 0700 folder.
  * @param before is called before a file is written, for rotation
@@ -134,9 +171,8 @@ export function createAppender(complain: (message: string) => void, before?: (fi
       const isCut = file !== checked && size > 0 && (await handle.read(Buffer.alloc(1), 0, 1, size - 1)).buffer[0] !== 10
       if (isCut) await handle.write('\n')
       checked = file
-      const bytes = Buffer.concat(chunks)
-      const { bytesWritten } = await handle.write(bytes)
-      return bytesWritten === bytes.length ? [] : [bytes.subarray(bytesWritten)]
+      const { bytesWritten } = await handle.writev(chunks)
+      return behind(chunks, bytesWritten)
     } finally {
       await handle.close()
     }
@@ -147,7 +183,9 @@ export function createAppender(complain: (message: string) => void, before?: (fi
     for (const [file, lines] of waiting) {
       const chunks = lines.take()
       try {
-        lines.putBack(await write(file, chunks))
+        const rest = await write(file, chunks)
+        lines.putBack(rest)
+        if (rest.length === 0) reuse(chunks)
       } catch (error) {
         lines.putBack(chunks)
         const { code, message } = error as NodeJS.ErrnoException

@@ -5,7 +5,7 @@
  */
 import type { BudgetConfig } from '../config/types.ts'
 import { DarioError } from '../errors.ts'
-import type { RequestRecord } from '../hub/record.ts'
+import type { RequestRecord, Reservation } from '../hub/record.ts'
 import type { Price } from './prices.ts'
 import { toLocalDay } from './usage.ts'
 import type { UsageGroup } from './usage.ts'
@@ -17,7 +17,7 @@ interface Hop {
 
 export interface Budgets {
   /**
-   * The part of a chain that its budgets allow; sets `record.budgetWarning`. What it lets in is reserved until `settle`.
+   * The part of a chain that its budgets allow; sets `record.budgetWarning`, and `record.reserved` until `settle`.
    * @throws DarioError `rate_limited` when nothing is left of it
    */
   admit<Given extends Hop>(record: RequestRecord, chain: readonly Given[]): readonly Given[]
@@ -49,11 +49,6 @@ interface Account {
   holds: number
 }
 
-interface Hold {
-  accounts: readonly Account[]
-  guess: Sum
-}
-
 const WARN_AT = 0.8
 const BYTES_PER_TOKEN = 4
 /** Bytes of pictures are few tokens: a guess above this would refuse what fits. */
@@ -63,7 +58,6 @@ export function createBudgets({ budgets, priceOf, used, now, warn }: BudgetOptio
   const accounts = new Map<string, Account>()
   /** All names are the configuration's, so these are few, and comparing them costs less than a joined name's hash. */
   const known: { backend: string; route: string; accessKey: string; accounts: readonly Account[] }[] = []
-  const reserved = new Map<string, Hold>()
   const warned = new Set<string>()
   const born = now()
   let hasHistory = false
@@ -107,22 +101,20 @@ export function createBudgets({ budgets, priceOf, used, now, warn }: BudgetOptio
     }
   }
 
-  function hold(id: string, accounts: readonly Account[], guess: Sum): void {
-    reserved.set(id, { accounts, guess })
+  function reserve(accounts: readonly Account[], { dollars, tokens }: Sum): Reservation {
     for (const account of accounts) {
       account.holds++
-      change(account.held, guess.dollars, guess.tokens)
+      change(account.held, dollars, tokens)
     }
-  }
-
-  function release(id: string): void {
-    const found = reserved.get(id)
-    if (found === undefined) return
-    reserved.delete(id)
-    for (const account of found.accounts) {
-      // Anew when nothing is under way: what sums of fractions lose must not add up for months.
-      if (--account.holds === 0) account.held = createSum()
-      else change(account.held, -found.guess.dollars, -found.guess.tokens)
+    return {
+      release() {
+        for (const account of accounts) {
+          account.holds--
+          change(account.held, -dollars, -tokens)
+          // Anew when nothing is under way: what sums of fractions lose must not add up for months.
+          if (account.holds === 0) account.held.dollars = account.held.tokens = 0
+        }
+      },
     }
   }
 
@@ -168,7 +160,7 @@ export function createBudgets({ budgets, priceOf, used, now, warn }: BudgetOptio
     admit(record, chain) {
       if (budgets().length === 0) return chain
       begin()
-      let first: Hold | undefined
+      let first: { accounts: readonly Account[]; guess: Sum } | undefined
       let refusal: DarioError | undefined
       const allowed = chain.filter((hop) => {
         const accounts = toAccounts(hop.backend.id, record.route, record.accessKey)
@@ -182,12 +174,12 @@ export function createBudgets({ budgets, priceOf, used, now, warn }: BudgetOptio
         first ??= { accounts, guess }
         return true
       })
-      if (first !== undefined) hold(record.id, first.accounts, first.guess)
+      if (first !== undefined) record.reserved = reserve(first.accounts, first.guess)
       else if (refusal !== undefined) throw refusal
       return allowed
     },
-    settle({ id, time, backend, route, accessKey, usage, cost }) {
-      release(id)
+    settle({ time, backend, route, accessKey, usage, cost, reserved }) {
+      reserved?.release()
       if (usage === undefined) return
       const { input = 0, cacheRead = 0, cacheWrite = 0, output = 0 } = usage
       const dollars = cost === undefined || cost === 'plan' ? 0 : cost.dollars

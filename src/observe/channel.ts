@@ -7,6 +7,7 @@
  */
 import { channel } from 'node:diagnostics_channel'
 import type { AttemptRecord, Observer, RequestRecord } from '../hub/record.ts'
+import { createInFlight } from '../hub/in-flight.ts'
 import { keepAtExit, takeBack } from './append.ts'
 
 /** What a subscriber gets, by the channel's name. */
@@ -21,6 +22,8 @@ const attempts = channel('dario:attempt')
 const responses = channel('dario:response')
 
 export interface Fan extends Observer {
+  /** Requests under way. */
+  running(): Readonly<RequestRecord>[]
   /** Tells patient observers what they are not told yet. */
   flush(): void
 }
@@ -32,27 +35,28 @@ const MOST = 1000
 export function fanOut(observers: readonly Observer[], report: (problem: string) => void): Fan {
   const having = (what: keyof Observer, isPatient?: boolean): Observer[] =>
     observers.filter((one) => one[what] !== undefined && (isPatient === undefined || (one.isPatient === true) === isPatient))
-  const prompt = { start: having('start', false), attempt: having('attempt', false), end: having('end', false) }
-  const patient = { start: having('start', true), attempt: having('attempt', true), end: having('end', true) }
+  const prompt = { attempt: having('attempt', false), end: having('end', false) }
+  const patient = { attempt: having('attempt', true), end: having('end', true) }
+  const beginners = having('start')
   const first = having('firstByte')
-  let begun: Readonly<RequestRecord>[] = []
+  const running = createInFlight<Readonly<RequestRecord>>()
   let over: Readonly<RequestRecord>[] = []
   let timer: NodeJS.Timeout | undefined
 
-  function tell(list: readonly Observer[], what: 'start' | 'firstByte' | 'end', record: Readonly<RequestRecord>): void {
+  function tellAttempt(list: readonly Observer[], record: Readonly<RequestRecord>, attempt: Readonly<AttemptRecord>): void {
     for (const observer of list) {
       try {
-        observer[what]!(record)
+        observer.attempt!(record, attempt)
       } catch (error) {
         complain(error)
       }
     }
   }
 
-  function tellAttempt(list: readonly Observer[], record: Readonly<RequestRecord>, attempt: Readonly<AttemptRecord>): void {
+  function tellEnd(list: readonly Observer[], record: Readonly<RequestRecord>): void {
     for (const observer of list) {
       try {
-        observer.attempt!(record, attempt)
+        observer.end!(record)
       } catch (error) {
         complain(error)
       }
@@ -68,11 +72,9 @@ export function fanOut(observers: readonly Observer[], report: (problem: string)
     clearTimeout(timer)
     timer = undefined
     takeBack(flush)
-    const [started, ended] = [begun, over]
-    begun = []
+    const ended = over
     over = []
-    for (const record of started) tell(patient.start, 'start', record)
-    for (const record of ended) tell(patient.end, 'end', record)
+    for (const record of ended) tellEnd(patient.end, record)
   }
 
   function schedule(): void {
@@ -82,11 +84,17 @@ export function fanOut(observers: readonly Observer[], report: (problem: string)
 
   return {
     flush,
+    running: running.list,
     start(record) {
+      running.add(record)
       if (requests.hasSubscribers) requests.publish(record)
-      if (prompt.start.length > 0) tell(prompt.start, 'start', record)
-      begun.push(record)
-      if (timer === undefined) schedule()
+      for (const observer of beginners) {
+        try {
+          observer.start!(record)
+        } catch (error) {
+          complain(error)
+        }
+      }
     },
     attempt(record, attempt) {
       if (attempts.hasSubscribers) attempts.publish({ record, attempt } satisfies ChannelPayloads['dario:attempt'])
@@ -94,11 +102,18 @@ export function fanOut(observers: readonly Observer[], report: (problem: string)
       if (attempt.outcome !== 'ok' || record.attempts.length > 1) tellAttempt(patient.attempt, record, attempt)
     },
     firstByte(record) {
-      if (first.length > 0) tell(first, 'firstByte', record)
+      for (const observer of first) {
+        try {
+          observer.firstByte!(record)
+        } catch (error) {
+          complain(error)
+        }
+      }
     },
     end(record) {
+      running.delete(record)
       if (responses.hasSubscribers) responses.publish(record)
-      if (prompt.end.length > 0) tell(prompt.end, 'end', record)
+      tellEnd(prompt.end, record)
       over.push(record)
       if (over.length >= MOST) flush()
       else if (timer === undefined) schedule()

@@ -27,8 +27,8 @@ export interface PagesOptions {
   explain: (model: string) => { lines: string[] }
 }
 
-/** Times in `now` move on, keys wake up, and a connection that is gone shows, although nothing happens. */
-const QUIET = 5_000 // ms
+/** Times and speeds move on, keys wake up, and a connection that is gone shows, although nothing happens. */
+const QUIET = 2_000 // ms
 
 export function createPages({ live, metrics, flush, explain }: PagesOptions): Record<PagePath, Page['serve']> {
   let page: { html: string; headers: Record<string, string> } | undefined

@@ -68,7 +68,8 @@ export function createLedger({ folder, keepDays, now, complain }: LedgerOptions)
   const report = createComplaint(complain, now)
   const appender = createAppender(report)
   let today = ''
-  let day = '-' // of `file`
+  let dayNumber = NaN // since 1970, of `day` and `file`
+  let day = ''
   let file = ''
 
   /** Once a day: deletes what is old, and sums up what is past, so that `dario usage` need not read it. */
@@ -107,12 +108,13 @@ export function createLedger({ folder, keepDays, now, complain }: LedgerOptions)
   return {
     isPatient: true,
     end(record) {
-      const time = toIso(record.time)
-      if (!time.startsWith(day)) {
-        day = time.slice(0, 10)
+      const number = Math.floor(record.time / 86_400_000)
+      if (number !== dayNumber) {
+        dayNumber = number
+        day = toIso(record.time).slice(0, 10)
         file = join(folder, `${day}.jsonl`)
       }
-      appender.add(file, encodeRow(record, time))
+      appender.add(file, encodeRow(record, toIso(record.time)))
       if (day <= today) return
       today = day
       later(() => tidy(today))
@@ -124,8 +126,7 @@ export function createLedger({ folder, keepDays, now, complain }: LedgerOptions)
 /** A LedgerRow as a line; `time` is the record's in ISO 8601. */
 export function encodeRow(record: Readonly<RequestRecord>, time: string): string {
   const { cost, dropped, firstByteMs, usage } = record
-  const tokens = usage === undefined ? '' : encodeTokens(usage)
-  return `{"time":"${time}","id":"${record.id}"${encodeNames(record)},"attempts":${record.attempts.length}${tokens === '' ? '' : `,${tokens}`}`
+  return `{"time":"${time}","id":"${record.id}"${encodeNames(record)},"attempts":${record.attempts.length}${usage === undefined ? '' : encodeTokens(usage, ',')}`
     + (cost === 'plan' ? member('price', cost) : cost === undefined ? '' : member('dollars', cost.dollars) + member('price', cost.source))
     + `${member('firstByteMs', firstByteMs)},"totalMs":${record.totalMs}`
     + (dropped.length === 0 ? '}\n' : `,"dropped":${JSON.stringify(dropped.slice(0, MAX_DROPPED))}}\n`)

@@ -3,7 +3,6 @@
  * `dario watch`. Whoever subscribes gets the whole state each time, so that a missed one costs nothing.
  * @module
  */
-import { createInFlight } from '../hub/in-flight.ts'
 import type { KeyState } from '../backends/pool.ts'
 import type { Observer, RequestRecord } from '../hub/record.ts'
 import type { Usage } from '../hub/types.ts'
@@ -30,7 +29,10 @@ export type LiveRequest = Pick<RequestRecord, 'id' | 'time' | 'dialect' | 'tool'
   end: RequestRecord['end'] | 'running'
   attempts: number
   dropped: string[]
-  /** Output tokens per second after the first byte, of a finished stream that was no burst. */
+  /**
+   * Output tokens per second after the first byte, of a stream that is no burst. While it runs nobody tells its tokens:
+   * then it is an estimate from the bytes so far, at the tokens per byte of the last stream of the same model.
+   */
   tokensPerSecond: number | undefined
 }
 
@@ -74,23 +76,26 @@ export interface LiveOptions {
   now: () => number
   version: string
   backends: () => BackendState[]
+  /** Requests under way. */
+  running: () => readonly Readonly<RequestRecord>[]
   /** What arrived before `until` (Unix ms), when this process began; asked once, when somebody looks for the first time. */
   history?: ((until: number) => Promise<Past>) | undefined
 }
 
 export const HOUR = 3_600_000, HOURS = 24, DAYS = 30
-const MOST_REQUESTS = 50, MOST_ERRORS = 20
 export const MOST_SOURCES = 20
-const BEAT = 250 // ms
+const MOST_REQUESTS = 50, MOST_ERRORS = 20, BEAT = 250 // ms
 const MAX_NAME = 200 // clients choose names, and may choose long ones
 
-export function createLive({ now, version, backends, history }: LiveOptions): Live {
-  const running = createInFlight<Readonly<RequestRecord>>()
+export function createLive({ now, version, backends, running, history }: LiveOptions): Live {
   const finished: Readonly<RequestRecord>[] = []
   const errors: Readonly<RequestRecord>[] = []
   const born = now()
   const own: Past = { hours: [], days: [], sources: [] }
   let past: Past | undefined
+  let minute = NaN
+  let hour = createTotals(0) // of `minute`
+  let day = hour
   const listeners = new Set<() => void>()
   let timer: NodeJS.Timeout | undefined
 
@@ -115,23 +120,24 @@ export function createLive({ now, version, backends, history }: LiveOptions): Li
 
   function count(record: Readonly<RequestRecord>): void {
     const time = now()
-    add(current(own.hours, startOfHour(time), HOURS), record)
-    add(current(own.days, startOfDay(time), DAYS), record)
+    if (Math.floor(time / 60_000) !== minute) {
+      minute = Math.floor(time / 60_000)
+      hour = current(own.hours, startOfHour(time), HOURS)
+      day = current(own.days, startOfDay(time), DAYS)
+    }
+    add(hour, record)
+    add(day, record)
     const source = typeof record.cost === 'object' ? record.cost.source : undefined
     if (source !== undefined && !own.sources.includes(source)) keep(own.sources, source, MOST_SOURCES)
   }
 
   return {
     isPatient: true,
-    start(record) {
-      if (isCount(record)) return
-      running.add(record)
-      touch()
-    },
+    start: touch,
     firstByte: touch,
     attempt: touch,
     end(record) {
-      if (!running.delete(record)) return
+      if (isCount(record)) return
       keep(finished, record, MOST_REQUESTS)
       if (record.end === 'failed' || record.end === 'broken') keep(errors, record, MOST_ERRORS)
       count(record)
@@ -140,11 +146,11 @@ export function createLive({ now, version, backends, history }: LiveOptions): Li
     read() {
       const time = now()
       const { hours, days, sources } = begin()
-      const all = [...finished, ...running.list().sort((a, b) => a.time - b.time)].slice(-MOST_REQUESTS)
+      const open = running().filter((record) => !isCount(record)).sort((a, b) => a.time - b.time)
+      const requests = [...finished.map((record) => toRequest(record, time)), ...open.slice(-MOST_REQUESTS).map((record) => toRequest(record, time, finished))]
       return {
-        time, version, running: running.count(),
-        requests: all.reverse().map((record) => toRequest(record, running.has(record), time)),
-        errors: errors.map((record) => toRequest(record, false, time)).reverse(),
+        time, version, running: open.length, requests: requests.slice(-MOST_REQUESTS).reverse(),
+        errors: errors.map((record) => toRequest(record, time)).reverse(),
         hours: fill([...hours, ...own.hours], Array.from({ length: HOURS }, (_, index) => startOfHour(time) - (HOURS - 1 - index) * HOUR)),
         days: fill([...days, ...own.days], Array.from({ length: DAYS }, (_, index) => startOfDay(time, DAYS - 1 - index))),
         sources: [...new Set([...sources, ...own.sources])].slice(-MOST_SOURCES), backends: backends(),
@@ -220,14 +226,25 @@ export function startOfDay(time: number, before = 0): number {
   return new Date(date.getFullYear(), date.getMonth(), date.getDate() - before).getTime()
 }
 
-function toRequest(record: Readonly<RequestRecord>, isRunning: boolean, time: number): LiveRequest {
+/** Output tokens: counted by the upstream, or of one under way estimated. */
+function toOutput(record: Readonly<RequestRecord>, others: readonly Readonly<RequestRecord>[] | undefined): number {
+  if (others === undefined) return record.usage?.output ?? 0
+  const like = others.findLast(({ stream, dialect, servedModel, backend, usage }) => (usage?.output ?? 0) > 0
+    && stream && dialect === record.dialect && servedModel === record.servedModel && backend === record.backend)
+  return like === undefined ? 0 : record.responseBytes * (like.usage?.output ?? 0) / like.responseBytes
+}
+
+/** @param others finished ones, when this one is under way */
+function toRequest(record: Readonly<RequestRecord>, time: number, others?: readonly Readonly<RequestRecord>[]): LiveRequest {
+  const isRunning = others !== undefined
   const { id, dialect, tool, model, servedModel, backend, key, stream, status, firstByteMs, usage, cost, error } = record
   const totalMs = isRunning ? time - record.time : record.totalMs
+  const tokens = toOutput(record, others)
   const streamed = totalMs - (firstByteMs ?? totalMs)
   return {
     id, time: record.time, dialect, key, backend: backend ?? record.attempts.at(-1)?.backend, stream, status, firstByteMs, totalMs, usage, cost, error,
     tool: tool === undefined ? undefined : toTool(tool), model: model.slice(0, MAX_NAME), servedModel: servedModel?.slice(0, MAX_NAME),
     end: isRunning ? 'running' : record.end, attempts: record.attempts.length, dropped: record.dropped.slice(0, 20),
-    tokensPerSecond: stream && !isRunning && usage?.output && streamed >= 100 ? usage.output / streamed * 1000 : undefined,
+    tokensPerSecond: stream && tokens > 0 && streamed >= (isRunning ? 1000 : 100) ? tokens / streamed * 1000 : undefined,
   }
 }

@@ -46,7 +46,9 @@ const SECONDS = [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.
 const TOKENS = [1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864]
 const MOST_MODELS = 50
 
-export function createMetrics(version: string, backends: () => BackendState[]): Metrics {
+export function createMetrics(
+  version: string, backends: () => BackendState[], running: () => readonly Readonly<RequestRecord>[],
+): Metrics {
   const requests = createFamily('dario_requests_total', 'Requests that are over, by how they ended', ['dialect', 'backend', 'end'])
   const errors = createFamily('dario_errors_total', 'Requests that got an error, by its code', ['code'])
   const attempts = createFamily('dario_attempts_total', 'Upstream attempts, by outcome', ['backend', 'outcome'])
@@ -56,8 +58,6 @@ export function createMetrics(version: string, backends: () => BackendState[]): 
   const first = createFamily('dario_time_to_first_token_seconds', 'Arrival to first content, of streams', ['backend', 'model'], SECONDS)
   const sizes = createFamily('dario_request_tokens', 'Tokens per request; input includes what was cached', ['backend', 'model', 'type'], TOKENS)
   const models = new Set<string>()
-  let running = 0
-  let streams = 0
 
   /** Only a name under which something answered is kept: a wrong one fails, and may be anything. */
   function toModel({ servedModel = '', end }: Readonly<RequestRecord>): string {
@@ -107,8 +107,8 @@ export function createMetrics(version: string, backends: () => BackendState[]): 
         if (key.headroom !== undefined) add(headroom, key.headroom, id, key.label)
       }
     }
-    add(open, running)
-    add(openStreams, streams)
+    add(open, running().length)
+    add(openStreams, running().filter(({ stream }) => stream).length)
     add(info, 1, version)
     return [waiting, resting, headroom, open, openStreams, info]
   }
@@ -116,14 +116,8 @@ export function createMetrics(version: string, backends: () => BackendState[]): 
   return {
     families: () => [requests, errors, attempts, tokens, dollars, seconds, first, sizes, ...readGauges()],
     isPatient: true,
-    start({ stream }) {
-      running++
-      if (stream) streams++
-    },
     end(record) {
       const { error, firstByteMs, stream } = record
-      running--
-      if (stream) streams--
       const place = toPlace(record)
       place.requests.value++
       if (error !== undefined) add(errors, 1, error.code)

@@ -9,6 +9,7 @@ import type { Observer, RequestRecord } from '../hub/record.ts'
 import { createBudgets } from './budget.ts'
 import type { Budgets } from './budget.ts'
 import { fanOut } from './channel.ts'
+import type { Fan } from './channel.ts'
 import { createLedger } from './ledger.ts'
 import { estimateCost, findPrice } from './prices.ts'
 import type { Price } from './prices.ts'
@@ -29,7 +30,7 @@ export interface ObservationOptions {
   now: () => number
 }
 
-export interface Observation extends Pick<Budgets, 'admit'> {
+export interface Observation extends Pick<Budgets, 'admit'>, Pick<Fan, 'running'> {
   observer: Observer
   costOf: (record: RequestRecord) => RequestRecord['cost']
   /** There is a ledger or a budget. */
@@ -74,6 +75,7 @@ export function createObservation({ folder, config, backendOf, modelOf, ask, obs
   return {
     observer,
     flush: observer.flush,
+    running: observer.running,
     admit: budgets.admit,
     countsUsage,
     costOf({ backend, servedModel = '', usage }) {

@@ -5,14 +5,14 @@
  * @see https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/
  * @module
  */
-import { request as requestHttp } from 'node:http'
-import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http'
+import type { IncomingHttpHeaders } from 'node:http'
 import { unescape } from 'node:querystring'
 import { DarioError } from '../errors.ts'
 import type { AttemptRecord, Observer, RequestRecord } from '../hub/record.ts'
 import type { JsonObject, Usage } from '../hub/types.ts'
-import { createWaiting } from './append.ts'
+import { createWaiting, reuse } from './append.ts'
 import type { Family, Metrics, Series } from './metrics.ts'
+import { post } from './post.ts'
 import { createMemo, toNano } from './text.ts'
 
 export interface Otlp extends Observer {
@@ -75,10 +75,11 @@ export function createOtlp({ environment, metrics, version, now, newId, log, int
   let flushing: Promise<void> | undefined
   const timer = setInterval(() => void flush(), interval).unref()
 
-  async function post(path: string, body: Buffer, patience: number): Promise<void> {
+  async function send(path: string, body: readonly Buffer[], patience: number): Promise<void> {
     try {
-      const status = await send(`${base}${path}`, headers, body, patience)
+      const status = await post(new URL(`${base}${path}`), headers, body, patience)
       if (status < 200 || status > 299) throw new DarioError('upstream_error', `it answers ${status}`)
+      reuse(body)
     } catch (error) {
       if (now() < silentUntil) return
       silentUntil = now() + 60_000
@@ -99,12 +100,12 @@ export function createOtlp({ environment, metrics, version, now, newId, log, int
     count = 0
     const time = toNano(now())
     const families = metrics.families().filter(({ series }) => series.size > 0).map((family) => encodeFamily(family, started, time))
-    const wrap = (what: string, items: readonly Buffer[]): Buffer => Buffer.concat([
+    const wrap = (what: string, items: readonly Buffer[]): Buffer[] => [
       Buffer.from(`{"resource${what}":[{"resource":${resource},"scope${what}":[{"scope":${scope},"${what.toLowerCase()}":[`), ...items, Buffer.from(']}]}]}'),
-    ])
+    ]
     await Promise.all([
-      ...(batch.length === 0 ? [] : [post('/v1/traces', wrap('Spans', batch), patience)]),
-      post('/v1/metrics', wrap('Metrics', [Buffer.from(JSON.stringify(families).slice(1, -1))]), patience),
+      ...(batch.length === 0 ? [] : [send('/v1/traces', wrap('Spans', batch), patience)]),
+      send('/v1/metrics', wrap('Metrics', [Buffer.from(JSON.stringify(families).slice(1, -1))]), patience),
     ])
   }
 
@@ -154,17 +155,6 @@ export function createOtlp({ environment, metrics, version, now, newId, log, int
 }
 
 const createTrace = (traceId: string): Trace => ({ traceId, spanId: traceId.slice(16), parentSpanId: '', sampled: true })
-
-/** Resolves with the status. Not `fetch`: to load it takes as long as a hundred requests. */
-async function send(url: string, headers: OutgoingHttpHeaders, body: Buffer, patience: number): Promise<number> {
-  const { request: requestHttps } = await import('node:https') // not before: most have no collector
-  return await new Promise((resolve, reject) => {
-    const request = url.startsWith('https:') ? requestHttps : requestHttp
-    request(url, { method: 'POST', headers: { ...headers, 'content-length': body.length }, agent: false, signal: AbortSignal.timeout(patience) }, (response) => {
-      response.resume().on('error', reject).on('end', () => resolve(response.statusCode ?? 0))
-    }).on('error', reject).end(body)
-  })
-}
 
 /** As text at once: with objects in between, making and collecting them costs several times as much. `name` is encoded. */
 function encodeSpan(trace: Trace, spanId: string, parent: string, name: string, kind: number, from: number, to: number, problem: string | undefined, attributes: string): string {

@@ -89,8 +89,9 @@ function readPrice(rows: readonly Row[], model: string): Price | undefined {
 }
 
 export function estimateCost(usage: Partial<Usage>, price: Price): Cost {
-  const { input = 0, cacheRead = 0, cacheWrite = 0, output = 0 } = usage
-  const read = input * price.input + cacheRead * (price.cacheRead ?? price.input) + cacheWrite * (price.cacheWrite ?? price.input)
+  const { input = 0, cacheRead = 0, cacheWrite = 0, cacheWriteHour = 0, output = 0 } = usage
+  const short = cacheWrite - cacheWriteHour // by Anthropic's rule an hour costs twice what reading does, whatever the model
+  const read = (input + 2 * cacheWriteHour) * price.input + cacheRead * (price.cacheRead ?? price.input) + short * (price.cacheWrite ?? price.input)
   const { above, ...times } = price.long ?? { above: Infinity, input: 1, output: 1 }
   const by = input + cacheRead + cacheWrite > above ? times : { input: 1, output: 1 }
   return { dollars: read * by.input + output * price.output * by.output, source: price.source }

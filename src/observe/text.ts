@@ -77,8 +77,13 @@ export function toNano(time: number): string {
   return `${toDigits(time)}000000`
 }
 
-/** Tokens as members, without a comma in front. */
-export function encodeTokens({ input, cacheRead, cacheWrite, output, reasoning }: Partial<Usage>): string {
-  return (member('input', input) + member('cacheRead', cacheRead) + member('cacheWrite', cacheWrite)
-    + member('output', output) + member('reasoning', reasoning)).slice(1)
+/** Tokens as members; `before` stands in front of the first one. */
+export function encodeTokens({ input, cacheRead, cacheWrite, output, reasoning }: Partial<Usage>, before: '' | ','): string {
+  let text = ''
+  if (input !== undefined) text = `${before}"input":${input}`
+  if (cacheRead !== undefined) text += `${text === '' ? before : ','}"cacheRead":${cacheRead}`
+  if (cacheWrite !== undefined) text += `${text === '' ? before : ','}"cacheWrite":${cacheWrite}`
+  if (output !== undefined) text += `${text === '' ? before : ','}"output":${output}`
+  if (reasoning !== undefined) text += `${text === '' ? before : ','}"reasoning":${reasoning}`
+  return text
 }

@@ -9,16 +9,18 @@ import type { Usage } from '../../src/index.ts'
 import { sendJson, startUpstream } from './upstream.ts'
 import type { TestUpstream } from './upstream.ts'
 
+type Counted = Required<Omit<Usage, 'cacheWriteHour'>>
+
 export interface Vendors extends TestUpstream {
   /** Sums of what was told. */
-  told: Required<Usage>
+  told: Counted
 }
 
 type Json = Record<string, unknown>
 
 /** A user text of `wait` gets the beginning of a stream and then nothing more; `fail` gets a 400. */
 export async function startVendors(context: TestContext, random: () => number = Math.random): Promise<Vendors> {
-  const told: Required<Usage> = { input: 0, cacheRead: 0, cacheWrite: 0, output: 0, reasoning: 0 }
+  const told: Counted = { input: 0, cacheRead: 0, cacheWrite: 0, output: 0, reasoning: 0 }
   const upstream = await startUpstream(context, async (request, response) => {
     if (request.method === 'GET') return sendJson(response, 404, { error: { message: 'no list' } })
     const body = JSON.parse(request.body.toString()) as Json
@@ -28,7 +30,7 @@ export async function startVendors(context: TestContext, random: () => number = 
     const usage = { input: count(), cacheRead: count(), cacheWrite: count(), output: 1 + count(), reasoning: 1 }
     const answer = request.url.startsWith('/v1/messages') ? anthropic(usage) : request.url.startsWith('/v1/chat') ? chat(usage, body) : responses(usage)
     if (wait) return await hold(response, answer)
-    for (const [name, value] of Object.entries(answer.all)) told[name as keyof Usage] += value ?? 0
+    for (const [name, value] of Object.entries(answer.all)) told[name as keyof Counted] += value ?? 0
     if (body['stream'] !== true) return sendJson(response, 200, answer.whole)
     response.writeHead(200, { 'content-type': 'text/event-stream' })
     response.end(answer.events.map(toSse).join('') + answer.last)
@@ -37,7 +39,7 @@ export async function startVendors(context: TestContext, random: () => number = 
   async function hold(response: ServerResponse, { begin, events }: Answer): Promise<void> {
     response.writeHead(200, { 'content-type': 'text/event-stream' })
     response.write(events.slice(0, 3).map(toSse).join(''))
-    for (const [name, value] of Object.entries(begin)) told[name as keyof Usage] += value ?? 0
+    for (const [name, value] of Object.entries(begin)) told[name as keyof Counted] += value ?? 0
     await once(response, 'close')
   }
   return { ...upstream, told }
@@ -56,7 +58,7 @@ function toSse(event: Json): string {
   return `${typeof event['type'] === 'string' ? `event: ${event['type']}\n` : ''}data: ${JSON.stringify(event)}\n\n`
 }
 
-function anthropic({ reasoning: _, ...all }: Required<Usage>): Answer {
+function anthropic({ reasoning: _, ...all }: Counted): Answer {
   const tokens = { input_tokens: all.input, cache_read_input_tokens: all.cacheRead, cache_creation_input_tokens: all.cacheWrite }
   const message = { id: 'msg_1', type: 'message', role: 'assistant', model: 'm', stop_sequence: null }
   return {
@@ -74,7 +76,7 @@ function anthropic({ reasoning: _, ...all }: Required<Usage>): Answer {
   }
 }
 
-function chat(counted: Required<Usage>, body: Json): Answer {
+function chat(counted: Counted, body: Json): Answer {
   const { cacheWrite: _, ...all } = counted
   const usage = {
     prompt_tokens: all.input + all.cacheRead, completion_tokens: all.output, total_tokens: all.input + all.cacheRead + all.output,
@@ -95,7 +97,7 @@ function chat(counted: Required<Usage>, body: Json): Answer {
   }
 }
 
-function responses(counted: Required<Usage>): Answer {
+function responses(counted: Counted): Answer {
   const { cacheWrite: _, ...all } = counted
   const usage = {
     input_tokens: all.input + all.cacheRead, output_tokens: all.output, total_tokens: all.input + all.cacheRead + all.output,

@@ -23,6 +23,7 @@ export function readWireUsage(usage: JsonObject): Partial<Usage> {
     input: optionalNum(usage['input_tokens']),
     cacheRead: optionalNum(usage['cache_read_input_tokens']),
     cacheWrite: optionalNum(usage['cache_creation_input_tokens']),
+    cacheWriteHour: optionalNum(optionalObj(usage['cache_creation'])?.['ephemeral_1h_input_tokens']) || undefined,
     output: optionalNum(usage['output_tokens']),
     reasoning: optionalNum(optionalObj(usage['output_tokens_details'])?.['thinking_tokens']),
   }) as Partial<Usage>
