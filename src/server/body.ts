@@ -22,12 +22,12 @@ const DRAIN_MS = 5_000
 /** Node has zstd from 22.15 on. */
 const ENCODINGS: readonly string[] = ['gzip', 'x-gzip', 'deflate', 'br', ...(process.versions['zstd'] === undefined ? [] : ['zstd'])]
 
-function chooseDecompress(zlib: typeof import('node:zlib') & { zstdDecompress?: Decompress }, name: string, bytes: Buffer): Decompress {
+function chooseDecompress(zlib: typeof import('node:zlib'), name: string, bytes: Buffer): Decompress {
   switch (name) {
     // "deflate" means zlib's wrapping, and some clients send it bare: the wrapping's first byte tells.
     case 'deflate': return ((bytes[0] ?? 0) & 0x0f) === 8 ? zlib.inflate : zlib.inflateRaw
     case 'br': return zlib.brotliDecompress
-    case 'zstd': return zlib.zstdDecompress!
+    case 'zstd': return ('zstdDecompress' in zlib ? zlib.zstdDecompress : undefined) as typeof zlib.gunzip // typed from Node 22 on
     default: return zlib.gunzip
   }
 }
