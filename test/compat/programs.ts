@@ -3,7 +3,8 @@
  * @module
  */
 import { spawn } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, writeFileSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
@@ -37,7 +38,8 @@ export function makePlace(context: TestContext): Place {
   writeFileSync(file, `${secret}\n`)
   const picture = join(work, 'picture.png')
   writeFileSync(picture, Buffer.from(PIXEL, 'base64'))
-  context.after(() => rmSync(root, { recursive: true, force: true, maxRetries: 5 }))
+  // Not rmSync, which does not look again for what a program that is ending has written meanwhile.
+  context.after(() => rm(root, { recursive: true, force: true, maxRetries: 5 }))
   return { home, work, secret, file, picture }
 }
 
