@@ -6,7 +6,6 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Socket } from 'node:net'
 import { createResponseParser } from './response-parser.ts'
-import { isLent } from './tunnel.ts'
 import type { Connector } from './tunnel.ts'
 
 /** Who waits for an answer. After `end` or `fail` nothing more is told. */
@@ -108,7 +107,7 @@ export function createConnections(connector: Connector, idle: number): Connectio
         waiting?.head(status, headers)
       },
       body(bytes: Buffer): void {
-        if (waiting?.body(isLent(bytes) ? Buffer.from(bytes) : bytes) !== false) return
+        if (waiting?.body(connector.lends ? copy(bytes) : bytes) !== false) return
         isPaused = true
         socket.pause()
       },
@@ -178,6 +177,12 @@ export function createConnections(connector: Connector, idle: number): Connectio
       for (const connection of all) connection.destroy()
     },
   }
+}
+
+function copy(bytes: Buffer): Buffer {
+  const own = Buffer.allocUnsafe(bytes.length)
+  own.set(bytes)
+  return own
 }
 
 function write(socket: Socket, head: string, body: Buffer | string | undefined): void {

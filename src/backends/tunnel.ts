@@ -24,8 +24,9 @@ const SOCKET = { keepAlive: true, keepAliveInitialDelay: 30_000, noDelay: true }
 type ConnectTls = typeof import('node:tls').connect
 
 export interface Connector {
+  /** What the sockets' `data` event gives is only lent: after the event it is written over. */
+  lends: boolean
   /**
-   * What the socket's `data` event gives is only lent: after the event it may be written over.
    * Resolves when TCP, CONNECT and TLS are done, so that requests on a kept-alive socket pay for no connect timer.
    * Rejects with Node's own error, or a DarioError `upstream_timeout`, `upstream_unreachable`.
    */
@@ -81,6 +82,7 @@ export function createConnector({ target, proxy, timeout, id }: ConnectorOptions
   }
 
   return {
+    lends: SHARED !== undefined && proxy === undefined,
     async connect() {
       if (secure || proxy?.protocol === 'https:') {
         const { connect } = await import('node:tls')
@@ -114,11 +116,6 @@ export function createConnector({ target, proxy, timeout, id }: ConnectorOptions
       for (const socket of opening) socket.destroy(closedError(id))
     },
   }
-}
-
-/** Whoever keeps such bytes must copy them. */
-export function isLent(bytes: Buffer): boolean {
-  return bytes.buffer === SHARED?.buffer
 }
 
 /** Options of a socket that reads into the one buffer; `take` tells whether it goes on reading. */

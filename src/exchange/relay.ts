@@ -185,6 +185,7 @@ function createEventCutter(): { push(bytes: Buffer): Buffer | undefined; rest():
         if (size > MAX_EVENT_BYTES) throw new DarioError('upstream_protocol', `the upstream sent one event of over ${MAX_EVENT_BYTES} bytes`)
         return undefined
       }
+      if (cut === bytes.length && size === 0) return bytes // the usual case
       const whole = bytes.subarray(0, cut)
       const events = pieces.length === 0 ? whole : Buffer.concat([...pieces, whole])
       pieces = cut === bytes.length ? [] : [bytes.subarray(cut)]
