@@ -6,7 +6,7 @@ import { createPool } from './backends/pool.ts'
 import { createBuilder } from './builder.ts'
 import { createExchange } from './exchange/exchange.ts'
 import { createPreparer } from './exchange/prepare.ts'
-import { createDialects, createExtras, createLateCrossing, createLatePages, encodeModels, estimateTokens } from './late.ts'
+import { createDialects, createExtras, createLateTranslation, createLatePages, encodeModels, estimateTokens } from './late.ts'
 import { createLive } from './observe/live.ts'
 import { createMetrics } from './observe/metrics.ts'
 import { createGuard } from './server/guard.ts'
@@ -118,7 +118,7 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
     modelOf: (backend, model) => house.known.size === 0 ? undefined : house.known.get(`${backend}:${model}`),
     ask: () => void readCatalog(),
   })
-  const crossing = createLateCrossing({
+  const translation = createLateTranslation({
     maxStoredAnswers: config.maxStoredAnswers,
     maxStoredBytes: config.maxStoredBytes,
     maxOutputTokens: (backend, model) => house.known.get(`${backend}:${model}`)?.maxOutputTokens,
@@ -129,8 +129,8 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
     pool,
     dialect: dialects.get,
     gate: (backend) => house.gates.get(backend),
-    preparer: createPreparer({ countsUsage: observation.countsUsage, crossing }),
-    crossing,
+    preparer: createPreparer({ countsUsage: observation.countsUsage, translation }),
+    translation,
     ...observation, newId, now, estimateTokens, keepAlive, stalledReader,
   })
   const boundToLoopback = isLoopbackHost(config.host)

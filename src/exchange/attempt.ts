@@ -18,7 +18,7 @@ import type { Candidate, Pool } from '../backends/pool.ts'
 import type { RelayDialect } from '../dialects/dialect.ts'
 import type { AttemptRecord } from '../hub/record.ts'
 import type { DialectName } from '../hub/types.ts'
-import type { LoadCrossing } from './crossing.ts'
+import type { LoadTranslation } from './translation.ts'
 import type { Sent } from './deliver.ts'
 import type { Failure, Job } from './job.ts'
 import type { Preparer } from './prepare.ts'
@@ -30,7 +30,7 @@ export interface AttemptTools {
   /** undefined: no cap on concurrent requests. */
   gate: (backend: string) => Gate | undefined
   preparer: Preparer
-  crossing: LoadCrossing
+  translation: LoadTranslation
   now: () => number
   observe: (job: Job, attempt: AttemptRecord) => void
   firstByte: (job: Job) => void
@@ -56,7 +56,7 @@ const PATHS: Record<DialectName, string> = {
 export function createAttempt(tools: AttemptTools): Attempt {
   const { pool, preparer, now } = tools
   const deliver = createDeliver({
-    crossing: tools.crossing,
+    translation: tools.translation,
     served(job, candidate, { headers }) {
       pool.served(candidate, headers, job.incoming.operation === 'generate')
       job.record.firstByteMs = now() - job.incoming.received
@@ -106,7 +106,7 @@ export function createAttempt(tools: AttemptTools): Attempt {
     const relayed = incoming.operation !== 'generate' || backend.speaks.includes(client.name)
     const from = relayed ? client : tools.dialect(backend.speaks[0]!)
     const repairs = preparer.known(job, candidate)
-    const encoded = relayed ? undefined : (await tools.crossing(client.name, from.name)).encode(job, from.name, candidate, repairs)
+    const encoded = relayed ? undefined : (await tools.translation(client.name, from.name)).encode(job, from.name, candidate, repairs)
     const headers = toUpstreamHeaders(incoming.headers, from.name)
     if (incoming.operation !== 'passthrough') headers['content-type'] = 'application/json' // curl -d calls it a form
     job.notes = {} // an earlier attempt's say nothing of this one

@@ -10,7 +10,7 @@ import { relayBody, relayStream } from './relay.ts'
 import type { Upstream } from '../backends/backend.ts'
 import type { Candidate } from '../backends/pool.ts'
 import type { RelayDialect, Repair } from '../dialects/dialect.ts'
-import type { Encoded, LoadCrossing } from './crossing.ts'
+import type { Encoded, LoadTranslation } from './translation.ts'
 import type { Job } from './job.ts'
 import type { Relayed } from './relay.ts'
 import type { OutgoingHttpHeaders } from 'node:http'
@@ -29,7 +29,7 @@ export interface Sent {
 }
 
 export interface DeliverTools {
-  crossing: LoadCrossing
+  translation: LoadTranslation
   /** The first byte of content is about to reach the client. */
   served: (job: Job, candidate: Candidate, upstream: Upstream) => void
 }
@@ -58,8 +58,8 @@ export function createDeliver(tools: DeliverTools): Deliver {
   }
 
   async function cross(job: Job, candidate: Candidate, sent: Sent): Promise<Relayed> {
-    const crossing = await tools.crossing(job.client.name, sent.from.name)
-    return crossing.deliver(job, candidate, sent, () => tools.served(job, candidate, sent.upstream))
+    const translation = await tools.translation(job.client.name, sent.from.name)
+    return translation.deliver(job, candidate, sent, () => tools.served(job, candidate, sent.upstream))
   }
 }
 

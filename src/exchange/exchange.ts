@@ -18,7 +18,7 @@ import type { RelayDialect } from '../dialects/dialect.ts'
 import type { Observer, RequestRecord } from '../hub/record.ts'
 import type { DialectName, JsonObject } from '../hub/types.ts'
 import type { Cancel } from './cancel.ts'
-import type { LoadCrossing } from './crossing.ts'
+import type { LoadTranslation } from './translation.ts'
 import type { Incoming } from './incoming.ts'
 import type { Failure, Job } from './job.ts'
 import type { Preparer } from './prepare.ts'
@@ -48,7 +48,7 @@ export interface ExchangeTools {
   dialect: (name: DialectName) => RelayDialect
   gate: (backend: string) => Gate | undefined
   preparer: Preparer
-  crossing: LoadCrossing
+  translation: LoadTranslation
   observer: Observer
   newId: (prefix: string) => string
   /** Unix time in ms. */

@@ -16,7 +16,7 @@ import { createReasoningStore } from './reasoning-store.ts'
 import { MAX_PREAMBLE_BYTES } from './relay.ts'
 import { SSE_HEADERS } from './reply.ts'
 import { createResponseStore } from './response-store.ts'
-import { createAnswer } from './translate.ts'
+import { createAnswer } from './translated-answer.ts'
 import type { Upstream } from '../backends/backend.ts'
 import type { Candidate } from '../backends/pool.ts'
 import type { Dialect, EncodedRequest, Repair, ReplyContext } from '../dialects/dialect.ts'
@@ -24,10 +24,10 @@ import type { DialectName, HubEvent, JsonObject } from '../hub/types.ts'
 import type { Sent } from './deliver.ts'
 import type { Decoded, Job } from './job.ts'
 import type { Relayed } from './relay.ts'
-import type { Answer } from './translate.ts'
+import type { Answer } from './translated-answer.ts'
 import type { OutgoingHttpHeaders } from 'node:http'
 
-export interface Crossing {
+export interface Translation {
   /** @throws DarioError `invalid_json`, `invalid_request`, `unsupported_across_dialects`. */
   encode(job: Job, target: DialectName, candidate: Candidate, known: ReadonlySet<Repair>): Encoded
   /** @param open the first byte of content is about to reach the client. */
@@ -37,7 +37,7 @@ export interface Crossing {
 }
 
 /** Brings the whole dialects of these names with it. */
-export type LoadCrossing = (...names: DialectName[]) => Crossing | Promise<Crossing>
+export type LoadTranslation = (...names: DialectName[]) => Translation | Promise<Translation>
 
 /** A translated request as it is sent, and what its answer is read and told by. */
 export interface Encoded extends Pick<EncodedRequest, 'headers' | 'warnings' | 'toolNames'> {
@@ -45,7 +45,7 @@ export interface Encoded extends Pick<EncodedRequest, 'headers' | 'warnings' | '
   request: ReplyContext['request']
 }
 
-export interface CrossingOptions {
+export interface TranslationOptions {
   /** Of what is kept for `previous_response_id`. */
   maxStoredAnswers: number
   maxStoredBytes: number
@@ -61,7 +61,7 @@ const WORDS: Record<DialectName, Readonly<Record<string, string>>> = {
 }
 
 /** @param dialect of those names that were loaded. */
-export function createCrossing(options: CrossingOptions, dialect: (name: DialectName) => Dialect): Crossing {
+export function createTranslation(options: TranslationOptions, dialect: (name: DialectName) => Dialect): Translation {
   const reasoning = createReasoningStore()
   const responses = createResponseStore(options.maxStoredAnswers, options.maxStoredBytes)
 
