@@ -3,7 +3,7 @@
  * @module
  */
 import { StringDecoder } from 'node:string_decoder'
-import { parseObject } from '../dialects/read.ts'
+import { parseObject } from '../hub/json.ts'
 import { createFold } from '../hub/fold.ts'
 import { createSseDecoder } from '../sse.ts'
 import { DarioError } from '../errors.ts'
