@@ -10,7 +10,7 @@ import type { Dialect, ReplyContext, Repair, Target } from '../../src/dialects/d
 import { responsesDialect } from '../../src/dialects/responses/dialect.ts'
 import { DarioError } from '../../src/errors.ts'
 import { createAnswer } from '../../src/exchange/translated-answer.ts'
-import { foldEvents } from '../../src/hub/fold.ts'
+import { foldEvents } from '../../test/helpers/fold.ts'
 import { repairToolTurns } from '../../src/hub/repair.ts'
 import type { DialectName, HubEvent, HubRequest, Json, JsonObject, StopReason } from '../../src/hub/types.ts'
 import { encodeResult } from '../../src/plan/bridge.ts'

@@ -28,39 +28,31 @@ export interface Sent {
   repairs: ReadonlySet<Repair>
 }
 
-export interface DeliverTools {
-  translation: LoadTranslation
-  /** The first byte of content is about to reach the client. */
-  served: (job: Job, candidate: Candidate, upstream: Upstream) => void
-}
-
-/** @param holdErrors an error before content is kept from the client: there is another candidate. */
-export type Deliver = (job: Job, candidate: Candidate, sent: Sent, holdErrors: boolean) => Promise<Relayed>
-
-export function createDeliver(tools: DeliverTools): Deliver {
-  return async function deliver(job, candidate, sent, holdErrors) {
-    const { upstream, from } = sent
-    const type = upstream.headers['content-type'] ?? ''
-    const streams = isStream(upstream)
-    const isAnswer = job.incoming.operation === 'generate'
-    if (isAnswer && type.startsWith('text/html')) return refusePage(candidate, upstream)
-    if (from !== job.client || (isAnswer && streams !== job.stream)) return cross(job, candidate, sent)
-    // Not every server heeds `identity`. Events must be seen to be relayed whole, and not every client can unpack.
-    const encoding = upstream.headers['content-encoding']
-    const packed = encoding !== undefined && ((streams && isAnswer) || !job.incoming.headers['accept-encoding']?.includes(encoding))
-    const plain = packed ? { ...upstream, body: await decodeBody(upstream) } : upstream
-    const commit = (): void => {
-      tools.served(job, candidate, upstream)
-      const headers = Object.assign(toClientHeaders(upstream.headers, !packed), describe(job, candidate))
-      job.reply.head(upstream.status, streams ? Object.assign(headers, UNBUFFERED) : headers)
-    }
-    return streams && isAnswer ? relayStream(job, plain, commit, holdErrors) : relayBody(job, plain, commit)
+/**
+ * @param served the first byte of content is about to reach the client.
+ * @param holdErrors an error before content is kept from the client: there is another candidate.
+ */
+export async function deliver(
+  job: Job, candidate: Candidate, sent: Sent, translation: LoadTranslation, served: () => void, holdErrors: boolean,
+): Promise<Relayed> {
+  const { upstream, from } = sent
+  const type = upstream.headers['content-type'] ?? ''
+  const streams = isStream(upstream)
+  const isAnswer = job.incoming.operation === 'generate'
+  if (isAnswer && type.startsWith('text/html')) return refusePage(candidate, upstream)
+  if (from !== job.client || (isAnswer && streams !== job.stream)) {
+    return (await translation(job.client.name, from.name)).deliver(job, candidate, sent, served)
   }
-
-  async function cross(job: Job, candidate: Candidate, sent: Sent): Promise<Relayed> {
-    const translation = await tools.translation(job.client.name, sent.from.name)
-    return translation.deliver(job, candidate, sent, () => tools.served(job, candidate, sent.upstream))
+  // Not every server heeds `identity`. Events must be seen to be relayed whole, and not every client can unpack.
+  const encoding = upstream.headers['content-encoding']
+  const packed = encoding !== undefined && ((streams && isAnswer) || !job.incoming.headers['accept-encoding']?.includes(encoding))
+  const plain = packed ? { ...upstream, body: await decodeBody(upstream) } : upstream
+  const commit = (): void => {
+    served()
+    const headers = Object.assign(toClientHeaders(upstream.headers, !packed), describe(job, candidate))
+    job.reply.head(upstream.status, streams ? Object.assign(headers, UNBUFFERED) : headers)
   }
+  return streams && isAnswer ? relayStream(job, plain, commit, holdErrors) : relayBody(job, plain, commit)
 }
 
 /** By its word, whatever was asked for. */

@@ -8,8 +8,8 @@ import { createRepairs } from './repairs.ts'
 import type { Candidate } from '../backends/pool.ts'
 import type { Repair } from '../dialects/dialect.ts'
 import type { JsonObject } from '../hub/types.ts'
-import type { LoadTranslation } from './translation.ts'
 import type { Sent } from './deliver.ts'
+import type { ExchangeTools } from './exchange.ts'
 import type { Job } from './job.ts'
 
 export interface Preparer {
@@ -23,19 +23,13 @@ export interface Preparer {
   learn(job: Job, candidate: Candidate, sent: Sent, error: DarioError): boolean
 }
 
-export interface PreparerTools {
-  /** Somebody counts tokens. */
-  countsUsage: () => boolean
-  translation: LoadTranslation
-}
-
 const BETA = 'anthropic-beta'
 /** A relayed body is the client's own: only what it could not know of this backend is changed in it. */
 const OF_RELAY: ReadonlySet<Repair> = new Set<Repair>(['no_thinking_history', 'max_completion_tokens', 'max_tokens'])
 /** Long context is a beta at Anthropic's API; the `[1m]` in the model's name asks for it (pitfall M1). */
 const LONG_CONTEXT_BETA = 'context-1m-2025-08-07'
 
-export function createPreparer({ countsUsage, translation }: PreparerTools): Preparer {
+export function createPreparer({ countsUsage, translation }: Pick<ExchangeTools, 'countsUsage' | 'translation'>): Preparer {
   const repairs = createRepairs()
 
   function known(job: Job, { backend, model }: Candidate): ReadonlySet<Repair> {

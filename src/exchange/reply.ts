@@ -10,11 +10,8 @@ import type { RequestRecord } from '../hub/record.ts'
 
 export interface ReplyOptions {
   dialect: RelayDialect
-  /** The client asked for server-sent events. */
-  stream: boolean
-  requestId: string
   /** What the client gets is counted as it goes: who watches estimates by it how fast a stream is. */
-  record: Pick<RequestRecord, 'responseBytes'>
+  record: Pick<RequestRecord, 'id' | 'stream' | 'responseBytes'>
   /** Milliseconds of silence before a keep-alive; the first also waits this long, so that real errors keep their status. */
   keepAlive: number
   /** Milliseconds without progress after which a client that stopped reading is dropped (pitfall S28). */
@@ -47,7 +44,8 @@ const CR = 13, LF = 10
 const WRITE = ServerResponse.prototype.write
 
 export function createReply(response: ServerResponse, options: ReplyOptions): Reply {
-  const { dialect, stream, requestId, record } = options
+  const { dialect, record } = options
+  const { id, stream } = record
   let active = performance.now()
   let waiting = false
   const timer = stream ? setInterval(beat, options.keepAlive / 3).unref() : undefined
@@ -56,7 +54,7 @@ export function createReply(response: ServerResponse, options: ReplyOptions): Re
     const silent = performance.now() - active
     if (waiting && silent > options.stalledReader) response.destroy()
     if (waiting || silent < options.keepAlive) return // only whole events are ever written, so this stands between two
-    reply.head(200, { ...SSE_HEADERS, 'dario-request-id': requestId })
+    reply.head(200, { ...SSE_HEADERS, 'dario-request-id': id })
     reply.write(dialect.keepAlive)
   }
 
@@ -101,12 +99,12 @@ export function createReply(response: ServerResponse, options: ReplyOptions): Re
     fail(error, headers) {
       if (response.destroyed || response.writableEnded) return
       if (!reply.headSent) {
-        const { status, body } = dialect.encodeError(error, requestId)
+        const { status, body } = dialect.encodeError(error, id)
         const text = JSON.stringify(body)
         reply.head(status, { ...headers, ...retryAfter(error), 'content-type': 'application/json' })
         reply.end(text)
       } else if (stream) {
-        reply.end(dialect.encodeStreamError(error, requestId))
+        reply.end(dialect.encodeStreamError(error, id))
       } else {
         response.destroy() // half a JSON body must not look whole
       }

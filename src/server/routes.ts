@@ -21,7 +21,7 @@ export interface HandlerOptions {
   settings: () => { maxBodyBytes: number }
   models: (query: ModelQuery) => Promise<JsonObject>
   /** `authorised` is false for a caller without the access key: it may learn that dario runs, and nothing else. */
-  health: (authorised: boolean) => JsonObject | Promise<JsonObject>
+  health: (authorised: boolean) => object
   dialectOf: (name: DialectName) => Pick<Dialect, 'encodeError'> | Promise<Pick<Dialect, 'encodeError'>>
   /** Further GET paths (`/`, `/metrics`). */
   pages: Readonly<Record<string, Page>>
@@ -91,7 +91,7 @@ async function serve(
   const method = request.method ?? ''
   if (path === '/health' && GET.includes(method)) {
     name()
-    return respond(request, response, 200, await options.health(isAuthorised(guard, request)))
+    return respond(request, response, 200, options.health(isAuthorised(guard, request)))
   }
   const page = options.pages[path]
   const accessKey = page?.open === true ? undefined : guard.checkKey(request)
