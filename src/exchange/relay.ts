@@ -45,7 +45,7 @@ export async function relayStream(job: Job, upstream: Upstream, commit: () => vo
     tap.push(all)
     const events = job.hidesUsage ? withoutUsage(all) : all
     if (events.length === 0) return
-    if (committed) return reply.write(events) ? undefined : reply.drained()
+    if (committed) return reply.write(events)
     const found = preamble.look(events)
     if (found === 'error' && holdErrors) return false
     if (found === 'preamble' && preamble.size < MAX_PREAMBLE_BYTES) return
@@ -54,7 +54,7 @@ export async function relayStream(job: Job, upstream: Upstream, commit: () => vo
   function release(): Promise<void> | void {
     commit()
     committed = true
-    return reply.write(preamble.take()) ? undefined : reply.drained()
+    return reply.write(preamble.take())
   }
 
   let broken: DarioError | undefined
@@ -96,7 +96,7 @@ export async function relayBody(job: Job, upstream: Upstream, commit: () => void
       size += bytes.length
       if (isJson && size <= MAX_LOOK_BYTES) seen.push(bytes)
       if (size === length && size <= SMALL_BODY) return reply.end(bytes) // one write less than with an end apart
-      return reply.write(bytes) ? undefined : reply.drained()
+      return reply.write(bytes)
     })
   } catch (error) {
     if (job.signal.aborted || !(error instanceof DarioError)) throw error

@@ -21,9 +21,8 @@ export interface ReplyOptions {
 export interface Reply {
   headSent: boolean
   head(status: number, headers: OutgoingHttpHeaders): void
-  /** False when the client cannot take more now; then `drained` tells when it can. */
-  write(chunk: Buffer | string): boolean
-  drained(): Promise<void>
+  /** A promise when the client cannot take more now: it resolves when it can, or has left. */
+  write(chunk: Buffer | string): Promise<void> | undefined
   end(chunk?: Buffer | string): void
   /** In the client's dialect: a status before the head, an event inside a stream, a cut connection inside JSON. */
   fail(error: DarioError, headers: OutgoingHttpHeaders): void
@@ -58,6 +57,21 @@ export function createReply(response: ServerResponse, options: ReplyOptions): Re
     reply.write(dialect.keepAlive)
   }
 
+  function drained(): Promise<void> {
+    waiting = true
+    const stalled = timer === undefined ? setTimeout(() => response.destroy(), options.stalledReader) : undefined
+    return new Promise((resolve) => {
+      const done = (): void => {
+        waiting = false
+        active = performance.now()
+        clearTimeout(stalled)
+        response.off('drain', done).off('close', done)
+        resolve()
+      }
+      response.on('drain', done).on('close', done)
+    })
+  }
+
   const reply: Reply = {
     headSent: false,
     head(status, headers) {
@@ -67,30 +81,16 @@ export function createReply(response: ServerResponse, options: ReplyOptions): Re
       response.writeHead(status, headers)
     },
     write(chunk) {
-      if (response.destroyed || response.writableEnded) return true // the client left: its close event ends the upstream
+      if (response.destroyed || response.writableEnded) return // the client left: its close event ends the upstream
       record.responseBytes += chunk.length
       active = performance.now()
       const isPlain = response.chunkedEncoding && response.write === WRITE
-      if (!isPlain || chunk.length === 0 || chunk.length > SMALL_CHUNK) return response.write(chunk)
+      if (!isPlain || chunk.length === 0 || chunk.length > SMALL_CHUNK) return response.write(chunk) ? undefined : drained()
       // Node hands a chunk, its length and two line ends to the system in four pieces; one costs a quarter less.
       response.chunkedEncoding = false
       const hasRoom = response.write(toChunk(chunk))
       response.chunkedEncoding = true
-      return hasRoom
-    },
-    drained() {
-      waiting = true
-      const stalled = timer === undefined ? setTimeout(() => response.destroy(), options.stalledReader) : undefined
-      return new Promise((resolve) => {
-        const done = (): void => {
-          waiting = false
-          active = performance.now()
-          clearTimeout(stalled)
-          response.off('drain', done).off('close', done)
-          resolve()
-        }
-        response.on('drain', done).on('close', done)
-      })
+      return hasRoom ? undefined : drained()
     },
     end(chunk) {
       if (chunk !== undefined) record.responseBytes += chunk.length

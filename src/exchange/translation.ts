@@ -135,8 +135,7 @@ export function createTranslation(options: TranslationOptions, dialect: (name: D
   }
 
   async function conclude(job: Job, answer: Answer, sink: Sink, context: ReplyContext): Promise<Relayed> {
-    if (job.stream) await sink.flush()
-    else await sink.whole(JSON.stringify(dialect(job.client.name).encodeReply(answer.reply(), context)))
+    await sink.flush(job.stream ? '' : JSON.stringify(dialect(job.client.name).encodeReply(answer.reply(), context)))
     return { error: undefined, told: false, committed: true, usage: job.record.usage }
   }
 
@@ -167,30 +166,24 @@ interface Sink {
   committed: boolean
   /** Text waits until there is content: until then another candidate may still answer. */
   pass(text: string): Promise<void> | void
-  flush(): Promise<void> | void
-  whole(text: string): Promise<void> | void
+  /** Sends what waits, and `text` behind it. */
+  flush(text: string): Promise<void> | void
 }
 
 function createSink(job: Job, answer: Answer, open: (headers: OutgoingHttpHeaders) => void): Sink {
   let held = ''
-  function flush(): Promise<void> | void {
-    if (!sink.committed) open(SSE_HEADERS)
-    sink.committed = true
-    const text = held
-    held = ''
-    if (text !== '' && !job.reply.write(text)) return job.reply.drained()
-  }
   const sink: Sink = {
     committed: false,
     pass(text) {
       held += text
-      if (job.stream && held !== '' && (sink.committed || answer.content || held.length > MAX_PREAMBLE_BYTES)) return flush()
+      if (held !== '' && (sink.committed || answer.content || held.length > MAX_PREAMBLE_BYTES)) return sink.flush('')
     },
-    flush,
-    whole(text) {
-      open({ 'content-type': 'application/json' })
+    flush(text) {
+      if (!sink.committed) open(job.stream ? SSE_HEADERS : { 'content-type': 'application/json' })
       sink.committed = true
-      if (!job.reply.write(text)) return job.reply.drained()
+      const all = held + text
+      held = ''
+      return all === '' ? undefined : job.reply.write(all)
     },
   }
   return sink
