@@ -176,7 +176,7 @@ function createLate<Loaded extends Backend>(
     send: async (call, key, signal) => (await load()).send(call, key, signal),
     async close() {
       closed = true
-      await (await made)?.close()
+      await (await made?.catch(() => undefined))?.close() // why it could not be loaded was told to those who asked for it
     },
   }
   return { backend, load }

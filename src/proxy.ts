@@ -115,7 +115,7 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
     config: () => house.config,
     backendOf: (id) => house.backends.get(id),
     modelOf: (backend, model) => house.known.size === 0 ? undefined : house.known.get(`${backend}:${model}`),
-    ask: () => void readCatalog(),
+    ask: () => void readCatalog().catch((error: Error) => log(`prices are not read from model lists: ${error.message}`)),
   })
   const translation = createLateTranslation({
     maxStoredAnswers: config.maxStoredAnswers,

@@ -229,3 +229,16 @@ test('broken: an error event before content of the only candidate has its real s
     strictEqual((await fetch(url + PATHS[client], { method: 'POST', body: JSON.stringify({ model: 'anthropic/m', stream: true, messages: [{ role: 'user', content: 'x' }], input: 'x' }) })).status, status)
   }
 })
+
+test('broken: an answer in the wrong form to a request that cannot be translated is not left open upstream', async (context) => {
+  let isClosed = (): void => {}
+  const closed = new Promise<void>((resolve) => { isClosed = resolve })
+  const { url } = await start(context, (response) => {
+    response.on('close', isClosed)
+    response.writeHead(200, SSE)
+    response.write(STREAMS.chat.preamble)
+  })
+  const answer = await fetch(`${url}/v1/chat/completions`, { method: 'POST', body: JSON.stringify({ model: 'chat/m', messages: 'none' }) })
+  strictEqual(answer.status, 400)
+  await withDeadline(closed, 5_000, 'the upstream is let go')
+})

@@ -96,6 +96,21 @@ test('start: a part that cannot be loaded is an error answer, and dario goes on'
   strictEqual((await ask(url, '/v1/messages', { model: 'claude-x', max_tokens: 9, messages })).status, 200)
 })
 
+test('start: model lists that cannot be read are no reason to stop, and neither is a backend that cannot be loaded', async (context) => {
+  const broken = createHome(context)
+  cpSync(BUILT, broken, { recursive: true })
+  for (const name of ['backends/echo', 'backends/model-list']) rmSync(join(broken, 'dist', `${name}.js`))
+  const reply = { id: 'c', object: 'chat.completion', model: 'm', choices: [{ index: 0, message: { role: 'assistant', content: 'hi' }, finish_reason: 'stop' }], usage: { prompt_tokens: 1, completion_tokens: 1 } }
+  const upstream = await startUpstream(context, (_request, response) => sendJson(response, 200, reply))
+  const { url, dario } = await start(context, { vendor: { type: 'openai', baseUrl: upstream.url, keys: ['k'] } }, broken)
+  const messages = [{ role: 'user', content: 'hello' }]
+  // A price is looked for in the backend's list when the first answer is over.
+  for (let count = 0; count < 3; count++) strictEqual((await ask(url, '/v1/chat/completions', { model: 'vendor/m', messages })).status, 200)
+  strictEqual((await ask(url, '/v1/messages', { model: 'echo', max_tokens: 9, messages })).status, 500)
+  dario.child.kill('SIGTERM')
+  strictEqual((await dario.finished).code, 0)
+})
+
 test('start: a plan that was closed before its first request starts no program', async (context) => {
   const { proxy, fake } = await startPlanProxy(context)
   await proxy.close(0)

@@ -82,8 +82,13 @@ export function createAttempt(tools: ExchangeTools): Attempt {
       job.record.firstByteMs = now() - job.incoming.received
       observer.firstByte?.(job.record)
     }
-    const relayed = await deliver(job, candidate, sent, tools.translation, served, !isOnly)
-    return conclude(job, candidate, relayed, sent.upstream.status, attempt)
+    try {
+      const relayed = await deliver(job, candidate, sent, tools.translation, served, !isOnly)
+      return conclude(job, candidate, relayed, sent.upstream.status, attempt)
+    } catch (error) {
+      sent.upstream.body.destroy() // where nobody came to read it, it would keep its connection for ever
+      throw error
+    }
   }
 
   async function send(job: Job, candidate: Candidate): Promise<Sent> {
