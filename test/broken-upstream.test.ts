@@ -242,3 +242,13 @@ test('broken: an answer in the wrong form to a request that cannot be translated
   strictEqual(answer.status, 400)
   await withDeadline(closed, 5_000, 'the upstream is let go')
 })
+
+test('broken: S23: a long last piece of an answer ends it too, though its upstream stays open', async (context) => {
+  const { preamble, content, end } = STREAMS.chat
+  const { url } = await start(context, (response) => {
+    response.writeHead(200, SSE)
+    response.write(preamble + content.join('').replace('Hello', 'Hello'.repeat(9_000)) + end)
+  })
+  const answer = await ask(url, 'anthropic', 'chat/m', { stream: true })
+  match(await withDeadline(answer.text(), 5_000, 'the end of the answer'), END_MARKS.anthropic)
+})

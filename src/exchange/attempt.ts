@@ -153,8 +153,7 @@ export function createAttempt(tools: ExchangeTools): Attempt {
 
   /** Ends the reply, or hands the failure on when nothing of it was sent. */
   function conclude(job: Job, candidate: Candidate, relayed: Relayed, status: number, attempt: OpenAttempt): Failure | undefined {
-    const { error, told, committed, usage } = relayed
-    if (usage !== undefined) job.record.usage = usage
+    const { error, told, committed } = relayed
     if (error === undefined) {
       close(attempt, 'ok', status, undefined)
       job.record.status = status

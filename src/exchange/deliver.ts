@@ -64,5 +64,5 @@ export function isStream({ headers }: Upstream): boolean {
 async function refusePage({ backend }: Candidate, { body }: Upstream): Promise<Relayed> {
   body.destroy()
   const error = new DarioError('upstream_protocol', `${backend.id} answered with a web page; check backends.${backend.id}.baseUrl and the network`)
-  return { error, told: false, committed: false, usage: undefined }
+  return { error, told: false, committed: false }
 }

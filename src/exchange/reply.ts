@@ -129,6 +129,6 @@ function toChunk(data: Buffer | string): Buffer | string {
   return chunk
 }
 
-function retryAfter(error: DarioError): OutgoingHttpHeaders {
+export function retryAfter(error: DarioError): OutgoingHttpHeaders {
   return error.retryAfterMs === undefined ? {} : { 'retry-after': String(Math.ceil(error.retryAfterMs / 1000)) }
 }

@@ -129,14 +129,9 @@ export function createTranslation(options: TranslationOptions, dialect: (name: D
     const mayBeOver = broken === undefined || upstreamStreams
     if (!answer.complete && answer.error === undefined && mayBeOver) await sink.pass(answer.finish())
     const error = answer.complete ? undefined : broken ?? answer.error
-    if (error === undefined) return conclude(job, answer, sink, context)
-    if (sink.committed) job.reply.write(answer.fail(error))
-    return { error, told: sink.committed, committed: sink.committed, usage: job.record.usage }
-  }
-
-  async function conclude(job: Job, answer: Answer, sink: Sink, context: ReplyContext): Promise<Relayed> {
-    await sink.flush(job.stream ? '' : JSON.stringify(dialect(job.client.name).encodeReply(answer.reply(), context)))
-    return { error: undefined, told: false, committed: true, usage: job.record.usage }
+    if (error === undefined) await sink.flush(job.stream ? '' : JSON.stringify(dialect(job.client.name).encodeReply(answer.reply(), context)))
+    else if (sink.committed) job.reply.write(answer.fail(error))
+    return { error, told: sink.committed, committed: sink.committed }
   }
 
   return { encode, deliver, expand }
@@ -144,12 +139,14 @@ export function createTranslation(options: TranslationOptions, dialect: (name: D
 
 /** Returns the error by which the upstream broke; throws what ended the request itself. */
 async function read(job: Job, upstream: Upstream, answer: Answer, sink: Sink, upstreamStreams: boolean): Promise<DarioError | undefined> {
+  let last: Promise<void> | void = undefined
   try {
     await pump(await decodeBody(upstream), job.signal, (bytes) => {
-      const waits = sink.pass(answer.push(bytes))
+      last = sink.pass(answer.push(bytes))
       // Whatever follows the end of an answer is not read (pitfall S23).
-      return waits === undefined && upstreamStreams && (answer.complete || answer.error !== undefined) ? false : waits
+      return upstreamStreams && (answer.complete || answer.error !== undefined) ? false : last
     })
+    await last
     return undefined
   } catch (error) {
     if (job.signal.aborted) {

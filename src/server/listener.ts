@@ -38,6 +38,12 @@ export interface Listener {
 
 /** Longer than common clients keep a connection, so that it is the client who closes: no reset in between. */
 const KEEP_ALIVE_MS = 75_000
+const NOT_HTTP = ['400 Bad Request', 'This is no valid HTTP/1.1 request; check that the base URL begins with http://'] as const
+/** By Node's code. */
+const REFUSALS: Readonly<Record<string, readonly [status: string, message: string]>> = {
+  HPE_HEADER_OVERFLOW: ['431 Request Header Fields Too Large', 'The request headers are over 32 KiB; send fewer or shorter ones'],
+  ERR_HTTP_REQUEST_TIMEOUT: ['408 Request Timeout', 'The request headers did not come in time; send the request again'],
+}
 /** For the in-protocol error of `endAll` to reach the client. */
 const FAREWELL_MS = 1_000
 
@@ -56,7 +62,7 @@ export function createListener(options: ListenerOptions): Listener {
   let servers: NetServer[] = []
   let closed: Promise<void> | undefined
   server.on('request', options.handler)
-  server.on('clientError', ({ code }: NodeJS.ErrnoException, socket) => connections.refuse(socket, ...toRefusal(code)))
+  server.on('clientError', ({ code = '' }: NodeJS.ErrnoException, socket) => connections.refuse(socket, ...REFUSALS[code] ?? NOT_HTTP))
   // No 'upgrade' listener: Node then serves the request as if it had not asked, which suits clients that try h2c.
   server.on('connect', (_request, socket) => connections.refuse(socket, '405 Method Not Allowed',
     'dario is not a forward proxy; set the base URL of your tool to it instead of HTTPS_PROXY'))
@@ -172,16 +178,6 @@ function trackConnections(server: Server): Connections {
   }
 }
 
-function toRefusal(code: string | undefined): [status: string, message: string] {
-  if (code === 'HPE_HEADER_OVERFLOW') {
-    return ['431 Request Header Fields Too Large', 'The request headers are over 32 KiB; send fewer or shorter ones']
-  }
-  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') {
-    return ['408 Request Timeout', 'The request headers did not come in time; send the request again']
-  }
-  return ['400 Bad Request', 'This is no valid HTTP/1.1 request; check that the base URL begins with http://']
-}
-
 async function bind(server: NetServer, port: number, host: string): Promise<number> {
   try {
     server.listen({ port, host })
@@ -217,14 +213,11 @@ function readVersion(port: number, host: string): Promise<string | undefined> {
         text += chunk
         if (text.length > 65_536) probe.destroy()
       })
-      response.on('close', () => resolve(parseVersion(text)))
+      response.on('close', () => {
+        const { name, version } = parseObject(text) ?? {}
+        resolve(name !== 'dario' ? undefined : typeof version === 'string' ? toPrintable(version) : '(unknown version)')
+      })
     })
     probe.on('error', () => resolve(undefined))
   })
-}
-
-function parseVersion(text: string): string | undefined {
-  const { name, version } = parseObject(text) ?? {}
-  if (name !== 'dario') return undefined
-  return typeof version === 'string' ? toPrintable(version) : '(unknown version)'
 }

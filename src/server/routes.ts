@@ -43,6 +43,7 @@ interface Route {
 const GET = ['GET', 'HEAD']
 const POST = ['POST']
 const ANY = ['GET', 'HEAD', 'POST', 'DELETE']
+const toRelayed = (methods: string[]) => (path: string): [string, Route] => [path, { methods, operation: 'passthrough', dialect: 'chat' }]
 
 /** Below `/v1`. A trailing `/*` stands for the path itself and everything below it. */
 const ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>([
@@ -53,13 +54,8 @@ const ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>([
   ['/responses', { methods: POST, operation: 'generate', dialect: 'responses' }],
   ['/responses/*', { methods: ANY, operation: 'passthrough', dialect: 'responses' }],
   ['/models/*', { methods: GET, operation: 'own' }],
-  ['/embeddings', { methods: POST, operation: 'passthrough', dialect: 'chat' }],
-  ['/completions', { methods: POST, operation: 'passthrough', dialect: 'chat' }],
-  ['/moderations', { methods: POST, operation: 'passthrough', dialect: 'chat' }],
-  ['/rerank', { methods: POST, operation: 'passthrough', dialect: 'chat' }],
-  ['/images/*', { methods: ANY, operation: 'passthrough', dialect: 'chat' }],
-  ['/audio/*', { methods: ANY, operation: 'passthrough', dialect: 'chat' }],
-  ['/batches/*', { methods: ANY, operation: 'passthrough', dialect: 'chat' }],
+  ...['/embeddings', '/completions', '/moderations', '/rerank'].map(toRelayed(POST)),
+  ...['/images/*', '/audio/*', '/batches/*'].map(toRelayed(ANY)),
   ['/files/*', { methods: ANY, operation: 'passthrough' }],
   ['/health', { methods: GET, operation: 'own' }],
 ])
