@@ -30,7 +30,7 @@ export interface BuilderTools {
   newId: (prefix: string) => string
   log: (line: string) => void
   /** Stands in front of each backend. */
-  wrap?: ((backend: Backend) => Backend) | undefined
+  wrap: (backend: Backend) => Backend
 }
 
 export interface Builder {
@@ -39,7 +39,7 @@ export interface Builder {
   close(): Promise<void>
 }
 
-export function createBuilder({ environment, version, now, newId, log, wrap = (backend) => backend }: BuilderTools): Builder {
+export function createBuilder({ environment, version, now, newId, log, wrap }: BuilderTools): Builder {
   const made = new Map<string, Backend>()
 
   /** An unchanged backend stays: its sockets, its processes and its keys' states are worth keeping. */
@@ -51,14 +51,12 @@ export function createBuilder({ environment, version, now, newId, log, wrap = (b
   }
 
   function create(id: string, config: BackendConfig): Backend {
-    const { type, keys, speaks, timeouts, headers, dropBetas } = config
+    const { type, baseUrl = 'https://api.anthropic.com' } = config
     switch (type) {
       case 'echo': return createLateEcho(id, newId)
       case 'claude-code': return createLatePlan({ ...config, id, idleMs: config.idle, environment, now, newId, log, version })
       case 'anthropic':
-      case 'openai': return createHttpBackend({
-        id, type, baseUrl: config.baseUrl ?? 'https://api.anthropic.com', speaks, keys, timeouts, headers, dropBetas, version, environment,
-      })
+      case 'openai': return createHttpBackend({ ...config, id, type, baseUrl, version, environment })
     }
   }
 

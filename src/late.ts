@@ -7,7 +7,7 @@ import type { Backend } from './backends/backend.ts'
 import type { EchoDependencies } from './backends/echo.ts'
 import type { ModelCatalog } from './backends/model-list.ts'
 import type { Dialect, RelayDialect } from './dialects/dialect.ts'
-import type { Crossing, CrossingOptions, LoadCrossing } from './exchange/crossing.ts'
+import type { Translation, TranslationOptions, LoadTranslation } from './exchange/translation.ts'
 import type { Observer } from './hub/record.ts'
 import type { DialectName, JsonObject } from './hub/types.ts'
 import type { Capture, CaptureOptions } from './observe/capture.ts'
@@ -56,15 +56,15 @@ export function createDialects(): Dialects {
   }
 }
 
-export function createLateCrossing(options: CrossingOptions): LoadCrossing {
+export function createLateTranslation(options: TranslationOptions): LoadTranslation {
   const loaded: Partial<Record<DialectName, Dialect>> = {}
-  let made: Crossing | undefined
-  async function load(names: DialectName[]): Promise<Crossing> {
-    const [{ createCrossing }] = await Promise.all([
-      import('./exchange/crossing.ts'),
+  let made: Translation | undefined
+  async function load(names: DialectName[]): Promise<Translation> {
+    const [{ createTranslation }] = await Promise.all([
+      import('./exchange/translation.ts'),
       ...names.map(async (name) => void (loaded[name] ??= await DIALECTS[name]())),
     ])
-    return made ??= createCrossing(options, (name) => loaded[name]!)
+    return made ??= createTranslation(options, (name) => loaded[name]!)
   }
   return (...names) => made !== undefined && names.every((name) => loaded[name] !== undefined) ? made : load(names)
 }
@@ -176,7 +176,7 @@ function createLate<Loaded extends Backend>(
     send: async (call, key, signal) => (await load()).send(call, key, signal),
     async close() {
       closed = true
-      await (await made)?.close()
+      await (await made?.catch(() => undefined))?.close() // why it could not be loaded was told to those who asked for it
     },
   }
   return { backend, load }

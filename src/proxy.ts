@@ -5,17 +5,16 @@
 import { createPool } from './backends/pool.ts'
 import { createBuilder } from './builder.ts'
 import { createExchange } from './exchange/exchange.ts'
-import { createPreparer } from './exchange/prepare.ts'
-import { createDialects, createExtras, createLateCrossing, createLatePages, encodeModels, estimateTokens } from './late.ts'
+import { createDialects, createExtras, createLateTranslation, createLatePages, encodeModels, estimateTokens } from './late.ts'
 import { createLive } from './observe/live.ts'
 import { createMetrics } from './observe/metrics.ts'
 import { createGuard } from './server/guard.ts'
-import { createListener, isLoopbackHost } from './server/listener.ts'
+import { createListener } from './server/listener.ts'
 import { createFetch, createMemoryConnection } from './server/memory.ts'
 import { createHandler } from './server/routes.ts'
 import type { Backend, BackendType, ModelInfo } from './backends/backend.ts'
 import type { KeyState } from './backends/pool.ts'
-import { listSecrets, parseConfig } from './config/parse.ts'
+import { isLoopbackHost, listSecrets, parseConfig } from './config/parse.ts'
 import type { Config, ConfigInput } from './config/types.ts'
 import { readVersion } from './version.ts'
 import type { Incoming } from './exchange/incoming.ts'
@@ -116,36 +115,35 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
     config: () => house.config,
     backendOf: (id) => house.backends.get(id),
     modelOf: (backend, model) => house.known.size === 0 ? undefined : house.known.get(`${backend}:${model}`),
-    ask: () => void readCatalog(),
+    ask: () => void readCatalog().catch((error: Error) => log(`prices are not read from model lists: ${error.message}`)),
   })
-  const crossing = createLateCrossing({
+  const translation = createLateTranslation({
     maxStoredAnswers: config.maxStoredAnswers,
     maxStoredBytes: config.maxStoredBytes,
     maxOutputTokens: (backend, model) => house.known.get(`${backend}:${model}`)?.maxOutputTokens,
     newId,
   })
   const exchange = createExchange({
-    settings: () => ({ router: house.router, backends: house.backends, deadline: house.config.deadline, attempts: house.config.attempts }),
+    settings: () => house,
     pool,
     dialect: dialects.get,
     gate: (backend) => house.gates.get(backend),
-    preparer: createPreparer({ countsUsage: observation.countsUsage, crossing }),
-    crossing,
+    translation,
     ...observation, newId, now, estimateTokens, keepAlive, stalledReader,
   })
   const boundToLoopback = isLoopbackHost(config.host)
-  const guard = createGuard(({ allowedHosts, allowedOrigins, accessKeys } = house.config) => ({ allowedHosts, allowedOrigins, accessKeys, boundToLoopback }))
   const handler = createHandler({
     exchange: { handle: enter },
-    guard, newId, now, log,
+    guard: createGuard(() => house.config, boundToLoopback),
+    newId, now, log,
     settings: () => house.config,
     models: async (query) => encodeModels(await listModels(), query),
-    health,
+    health: (authorised) => ({ status: 'ok', name: 'dario', version, ...(authorised && { backends: readBackends() }) }),
     dialectOf: dialects.load,
     pages: createLatePages({ live, metrics, explain, flush: observation.flush }),
   })
   const listener = createListener({
-    handler, exchange, host: config.host, port: config.port, hasAccessKey: config.accessKeys.length > 0,
+    handler, exchange, host: config.host, port: config.port, isGuarded: boundToLoopback || config.accessKeys.length > 0,
   })
 
   function enter(incoming: Incoming, response: ServerResponse): Promise<void> {
@@ -180,21 +178,17 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
     const { listed, failures } = await readCatalog()
     for (const [backend, sentence] of failures) log(`models of ${backend} are not listed: ${sentence}`)
     const entries = [...listed].flatMap(([backend, infos]) => infos.map((info): ModelEntry => (
-      { id: reaches(router, info.id, backend) ? info.id : `${backend}:${info.id}`, backend, info, kind: 'model' })))
+      { id: reaches(router, info.id, backend) ? info.id : `${backend}:${info.id}`, backend, info })))
     const names = new Set(entries.map(({ id }) => id))
-    for (const [id, target] of Object.entries(config.aliases)) add(id, 'alias', target)
-    for (const { model } of config.routes) if (!/[*?]/.test(model)) add(model, 'route', model)
+    for (const [id, target] of Object.entries(config.aliases)) add(id, target)
+    for (const { model } of config.routes) if (!/[*?]/.test(model)) add(model, model)
     return entries
 
-    function add(id: string, kind: 'alias' | 'route', target: string): void {
+    function add(id: string, target: string): void {
       if (names.has(id)) return
       const hop = findHop(router, target)
-      if (hop !== undefined) entries.push({ id, backend: hop.backend, info: known.get(`${hop.backend}:${hop.model}`), kind })
+      if (hop !== undefined) entries.push({ id, backend: hop.backend, info: known.get(`${hop.backend}:${hop.model}`) })
     }
-  }
-
-  async function health(authorised: boolean): Promise<Record<string, never>> {
-    return { status: 'ok', name: 'dario', version, ...(authorised ? { backends: readBackends() } : {}) } as unknown as Record<string, never>
   }
 
   return {

@@ -229,3 +229,26 @@ test('broken: an error event before content of the only candidate has its real s
     strictEqual((await fetch(url + PATHS[client], { method: 'POST', body: JSON.stringify({ model: 'anthropic/m', stream: true, messages: [{ role: 'user', content: 'x' }], input: 'x' }) })).status, status)
   }
 })
+
+test('broken: an answer in the wrong form to a request that cannot be translated is not left open upstream', async (context) => {
+  let isClosed = (): void => {}
+  const closed = new Promise<void>((resolve) => { isClosed = resolve })
+  const { url } = await start(context, (response) => {
+    response.on('close', isClosed)
+    response.writeHead(200, SSE)
+    response.write(STREAMS.chat.preamble)
+  })
+  const answer = await fetch(`${url}/v1/chat/completions`, { method: 'POST', body: JSON.stringify({ model: 'chat/m', messages: 'none' }) })
+  strictEqual(answer.status, 400)
+  await withDeadline(closed, 5_000, 'the upstream is let go')
+})
+
+test('broken: S23: a long last piece of an answer ends it too, though its upstream stays open', async (context) => {
+  const { preamble, content, end } = STREAMS.chat
+  const { url } = await start(context, (response) => {
+    response.writeHead(200, SSE)
+    response.write(preamble + content.join('').replace('Hello', 'Hello'.repeat(9_000)) + end)
+  })
+  const answer = await ask(url, 'anthropic', 'chat/m', { stream: true })
+  match(await withDeadline(answer.text(), 5_000, 'the end of the answer'), END_MARKS.anthropic)
+})

@@ -1,7 +1,8 @@
 import { deepStrictEqual, throws } from 'node:assert/strict'
 import { test } from 'node:test'
 import { DarioError } from '../src/errors.ts'
-import { createFold, foldEvents } from '../src/hub/fold.ts'
+import { createFold } from '../src/hub/fold.ts'
+import { foldEvents } from './helpers/fold.ts'
 import type { HubEvent } from '../src/hub/types.ts'
 import { assertGrammar } from './helpers/grammar.ts'
 

@@ -13,7 +13,7 @@ import type { Reply } from '../src/exchange/reply.ts'
 /** What a client reads off its socket when `answer` writes. */
 async function read(version: string, answer: (reply: Reply, response: ServerResponse) => void): Promise<string> {
   const server = createServer((_request, response) => {
-    const reply = createReply(response, { dialect: anthropicDialect, stream: true, requestId: 'req_1', record: { responseBytes: 0 }, keepAlive: 60_000, stalledReader: 60_000 })
+    const reply = createReply(response, { dialect: anthropicDialect, record: { id: 'req_1', stream: true, responseBytes: 0 }, keepAlive: 60_000, stalledReader: 60_000 })
     answer(reply, response)
     reply.close()
   })

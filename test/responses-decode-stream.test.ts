@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { responsesDialect } from '../src/dialects/responses/dialect.ts'
-import { foldEvents } from '../src/hub/fold.ts'
+import { foldEvents } from './helpers/fold.ts'
 import type { Block, HubEvent, HubReply, JsonObject } from '../src/hub/types.ts'
 import { listFixtures, readEvents, readSse, readWhole } from './helpers/fixtures.ts'
 import { assertGrammar } from './helpers/grammar.ts'

@@ -6,7 +6,7 @@
 import { deepEqual } from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Target, ToolIdentity } from '../src/dialects/dialect.ts'
-import { foldEvents } from '../src/hub/fold.ts'
+import { foldEvents } from './helpers/fold.ts'
 import { repairToolTurns } from '../src/hub/repair.ts'
 import type { Block, DialectName, HubEvent, HubReply, HubRequest, JsonObject, Tool, Turn } from '../src/hub/types.ts'
 import { createSseDecoder } from '../src/sse.ts'

@@ -10,12 +10,12 @@ import { startServer } from './helpers/server.ts'
 
 const ENTRIES: ModelEntry[] = [
   {
-    id: 'claude-sonnet', backend: 'anthropic', kind: 'model',
+    id: 'claude-sonnet', backend: 'anthropic',
     info: { id: 'claude-sonnet', displayName: 'Claude Sonnet', created: 1_700_000_000, maxInputTokens: 200_000, maxOutputTokens: 64_000 },
   },
-  { id: 'meta/llama 3', backend: 'groq', kind: 'model', info: { id: 'meta/llama 3', ownedBy: 'meta' } },
-  { id: 'fast', backend: 'groq', kind: 'alias' },
-  { id: 'claude-sonnet', backend: 'router', kind: 'model' },
+  { id: 'meta/llama 3', backend: 'groq', info: { id: 'meta/llama 3', ownedBy: 'meta' } },
+  { id: 'fast', backend: 'groq' },
+  { id: 'claude-sonnet', backend: 'router' },
 ]
 const ANTHROPIC = { headers: { 'anthropic-version': '2023-06-01' } }
 const handler = { models: async (query: ModelQuery) => encodeModels(ENTRIES, query) }
@@ -104,7 +104,7 @@ test('models: an unknown one is a 404', async (context) => {
 
 test('models: a date that is none does not break the list', async (context) => {
   const entries = [1.7e12, Number.NaN, 1e300, 1.5].map((created, index): ModelEntry => (
-    { id: `m${index}`, backend: 'b', kind: 'model', info: { id: `m${index}`, created } }))
+    { id: `m${index}`, backend: 'b', info: { id: `m${index}`, created } }))
   const { url } = await startServer(context, { handler: { models: async (query) => encodeModels(entries, query) } })
   const { body } = await read(`${url}/v1/models`, ANTHROPIC)
   deepStrictEqual((body as { data: { created_at: string }[] }).data.map((model) => model.created_at.slice(0, 20)),

@@ -49,7 +49,7 @@ test('start: a relay loads what it needs of its own dialect, and nothing of tran
   const loaded = await readLoaded(home, dario)
   ok(loaded.includes('dialects/anthropic/relay.js'))
   const late = new RegExp('^(?:plan|shim)/|^dialects/(?:chat|responses)/|^dialects/.*(?:dialect|encode|decode|wire|schema)|^backends/(?:echo|probe|model-list)'
-    + '|^config/discovery|^survey|^observe/(?:history|capture|otlp|dashboard)|^exchange/(?:crossing|translate|.*-store)|^hub/(?:fold|repair|seal)|^server/models')
+    + '|^config/discovery|^survey|^observe/(?:history|capture|otlp|dashboard)|^exchange/(?:translat.*|.*-store)|^hub/(?:fold|repair|seal)|^server/models')
   deepStrictEqual(loaded.filter((name) => late.test(name)), [])
   deepStrictEqual(loaded.filter((name) => name.startsWith('cli/')).map((name) => name.slice(4, -3)), ['arguments', 'command', 'help', 'main', 'output', 'serve'])
   ok(loaded.length <= 78, `${loaded.length} files are loaded; each costs half a millisecond of processor time at every start`)
@@ -82,18 +82,33 @@ test('start: a first request that is refused at the door is refused in the words
 test('start: a part that cannot be loaded is an error answer, and dario goes on', async (context) => {
   const broken = createHome(context)
   cpSync(BUILT, broken, { recursive: true })
-  for (const name of ['exchange/crossing', 'observe/dashboard', 'server/models', 'dialects/responses/dialect']) rmSync(join(broken, 'dist', `${name}.js`))
+  for (const name of ['exchange/translation', 'observe/dashboard', 'server/models', 'dialects/responses/dialect']) rmSync(join(broken, 'dist', `${name}.js`))
   const upstream = await startUpstream(context, (_request, response) => sendJson(response, 200, MESSAGE))
   const { url } = await start(context, { vendor: { type: 'anthropic', baseUrl: upstream.url, keys: ['k'] } }, broken)
   const messages = [{ role: 'user', content: 'hello' }]
   const translated = await ask(url, '/v1/chat/completions', { model: 'claude-x', messages })
   strictEqual(translated.status, 500)
   match(translated.text, /^\{"error"/)
-  strictEqual(translated.text.includes('crossing'), false, 'what is missing is for the log alone')
+  strictEqual(translated.text.includes('translation'), false, 'what is missing is for the log alone')
   for (const path of ['/metrics', '/v1/models']) strictEqual((await fetch(url + path)).status, 500)
   // Its own words for an error are what is missing here.
   await rejects(ask(url, '/v1/responses', { model: 'claude-x', input: 'hello' }))
   strictEqual((await ask(url, '/v1/messages', { model: 'claude-x', max_tokens: 9, messages })).status, 200)
+})
+
+test('start: model lists that cannot be read are no reason to stop, and neither is a backend that cannot be loaded', async (context) => {
+  const broken = createHome(context)
+  cpSync(BUILT, broken, { recursive: true })
+  for (const name of ['backends/echo', 'backends/model-list']) rmSync(join(broken, 'dist', `${name}.js`))
+  const reply = { id: 'c', object: 'chat.completion', model: 'm', choices: [{ index: 0, message: { role: 'assistant', content: 'hi' }, finish_reason: 'stop' }], usage: { prompt_tokens: 1, completion_tokens: 1 } }
+  const upstream = await startUpstream(context, (_request, response) => sendJson(response, 200, reply))
+  const { url, dario } = await start(context, { vendor: { type: 'openai', baseUrl: upstream.url, keys: ['k'] } }, broken)
+  const messages = [{ role: 'user', content: 'hello' }]
+  // A price is looked for in the backend's list when the first answer is over.
+  for (let count = 0; count < 3; count++) strictEqual((await ask(url, '/v1/chat/completions', { model: 'vendor/m', messages })).status, 200)
+  strictEqual((await ask(url, '/v1/messages', { model: 'echo', max_tokens: 9, messages })).status, 500)
+  dario.child.kill('SIGTERM')
+  strictEqual((await dario.finished).code, 0)
 })
 
 test('start: a plan that was closed before its first request starts no program', async (context) => {

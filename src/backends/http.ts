@@ -27,15 +27,10 @@ const IDLE_HTTPS = 30_000
 const STEPS = 8
 /** Milliseconds in which a dead kept-alive socket shows itself. */
 const STALE_WITHIN = 2_000
-/** A longer timer would fire at once. */
-const MAX_TIMER = 2_147_483_647
 
 /** @throws DarioError `config_invalid` for a proxy variable that is not a URL. */
 export function createHttpBackend(options: HttpBackendOptions): Backend {
-  const { id } = options
-  const limit = (ms: number): number => Math.min(ms, MAX_TIMER)
-  const { connect, firstByte, silence } = options.timeouts
-  const timeouts = { connect: limit(connect), firstByte: limit(firstByte), silence: limit(silence) }
+  const { id, timeouts } = options
   const base = new URL(options.baseUrl)
   const secure = base.protocol === 'https:'
   const proxy = selectProxy(base, options.environment)

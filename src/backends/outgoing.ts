@@ -17,7 +17,7 @@ export interface HttpBackendOptions {
   baseUrl: string
   speaks: readonly DialectName[]
   keys: readonly Key[]
-  /** Milliseconds. */
+  /** Milliseconds, as the configuration bounds them. */
   timeouts: { connect: number; firstByte: number; silence: number }
   /** Extra request headers; they win over the client's. */
   headers: Readonly<Record<string, string>>

@@ -6,6 +6,7 @@
 import { positionAt, scanJson } from '../config/json-text.ts'
 import type { JsonNode } from '../config/json-text.ts'
 import { DarioError } from '../errors.ts'
+import { isObject } from '../hub/json.ts'
 import type { SettingsFile, Template } from './tool.ts'
 
 const MARKS = ['# >>> dario (dario setup --undo takes this out) >>>', '# <<< dario <<<'] as const
@@ -54,10 +55,6 @@ function editJson(text: string, change: Template): string {
   const edited = edits.sort(([a], [b]) => b - a).reduce((whole, [start, end, part]) => whole.slice(0, start) + part + whole.slice(end), text)
   scan(edited)
   return edited
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 function scan(text: string): JsonNode {

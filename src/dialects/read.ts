@@ -4,11 +4,9 @@
  * @module
  */
 import { DarioError } from '../errors.ts'
+import { isObject } from '../hub/json.ts'
 import type { CacheHint, Json, JsonObject, Thinking } from '../hub/types.ts'
-
-export function isObject(value: unknown): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
+export { isObject, parseObject } from '../hub/json.ts'
 
 export const optionalStr = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined)
 export const optionalNum = (value: unknown): number | undefined =>
@@ -74,15 +72,6 @@ export function defined<Fields extends object>(fields: Fields): Fields {
 export function readCache(marked: JsonObject): CacheHint | undefined {
   const control = optionalObj(marked['cache_control'])
   return control === undefined ? undefined : { ttl: optionalStr(control['ttl']) }
-}
-
-/** JSON text as an object; undefined when it is anything else. */
-export function parseObject(text: string): JsonObject | undefined {
-  try {
-    return optionalObj(JSON.parse(text))
-  } catch {
-    return undefined
-  }
 }
 
 /** For what only another API, or another backend, could do. */

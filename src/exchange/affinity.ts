@@ -5,6 +5,7 @@
  */
 import { createHash } from 'node:crypto'
 import type { IncomingHttpHeaders } from 'node:http'
+import { isObject, toFields } from '../hub/json.ts'
 import type { Peek } from './peek.ts'
 
 /** Headers by which known clients name their session. */
@@ -19,12 +20,8 @@ export function readSession(headers: IncomingHttpHeaders, peeked: Peek | undefin
     const value = headers[name]
     if (typeof value === 'string' && value !== '') return value
   }
-  const metadata = peeked?.read('metadata')
-  const userId = typeof metadata === 'object' && metadata !== null ? (metadata as Record<string, unknown>)['user_id'] : undefined
-  for (const value of [userId, peeked?.read('prompt_cache_key')]) {
-    if (typeof value === 'string' && value !== '') return value
-  }
-  return undefined
+  return [toFields(peeked?.read('metadata'))['user_id'], peeked?.read('prompt_cache_key')]
+    .find((value) => typeof value === 'string' && value !== '') as string | undefined
 }
 
 /** `readSession`, else a hash of the system prompt and the first user turn: what stays the same for a whole conversation. */
@@ -39,7 +36,7 @@ export function readAffinity(headers: IncomingHttpHeaders, peeked: Peek | undefi
   if (typeof input === 'string') hash.update(input)
   for (const turn of [...peeked.readHead('messages', 8), ...peeked.readHead('input', 8)]) {
     hash.update(JSON.stringify(turn))
-    if (typeof turn === 'object' && turn !== null && (turn as Record<string, unknown>)['role'] === 'user') break
+    if (isObject(turn) && turn['role'] === 'user') break
   }
   return hash.digest('hex')
 }

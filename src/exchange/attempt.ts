@@ -7,34 +7,21 @@ import { decodeBody, toErrorSentence } from '../backends/body.ts'
 import { toClientHeaders, toUpstreamHeaders } from '../backends/headers.ts'
 import { judge, judgeError } from '../backends/outcome.ts'
 import { DarioError } from '../errors.ts'
-import { createDeliver } from './deliver.ts'
+import { deliver } from './deliver.ts'
 import { readNotes } from './describe.ts'
 import { answerFailure, withRetryAfter } from './failure.ts'
+import { createPreparer } from './prepare.ts'
 import { collect } from './pump.ts'
 import type { Upstream } from '../backends/backend.ts'
 import type { ErrorCode } from '../errors.ts'
-import type { Gate } from '../backends/gate.ts'
-import type { Candidate, Pool } from '../backends/pool.ts'
+import type { Candidate } from '../backends/pool.ts'
 import type { RelayDialect } from '../dialects/dialect.ts'
 import type { AttemptRecord } from '../hub/record.ts'
 import type { DialectName } from '../hub/types.ts'
-import type { LoadCrossing } from './crossing.ts'
 import type { Sent } from './deliver.ts'
+import type { ExchangeTools } from './exchange.ts'
 import type { Failure, Job } from './job.ts'
-import type { Preparer } from './prepare.ts'
 import type { Relayed } from './relay.ts'
-
-export interface AttemptTools {
-  pool: Pool
-  dialect: (name: DialectName) => RelayDialect
-  /** undefined: no cap on concurrent requests. */
-  gate: (backend: string) => Gate | undefined
-  preparer: Preparer
-  crossing: LoadCrossing
-  now: () => number
-  observe: (job: Job, attempt: AttemptRecord) => void
-  firstByte: (job: Job) => void
-}
 
 /** Resolves with undefined when the client has its answer, good or bad. Rejects with what ended the request itself. */
 export type Attempt = (job: Job, candidate: Candidate, isOnly: boolean) => Promise<Failure | undefined>
@@ -53,16 +40,9 @@ const PATHS: Record<DialectName, string> = {
   responses: '/v1/responses',
 }
 
-export function createAttempt(tools: AttemptTools): Attempt {
-  const { pool, preparer, now } = tools
-  const deliver = createDeliver({
-    crossing: tools.crossing,
-    served(job, candidate, { headers }) {
-      pool.served(candidate, headers, job.incoming.operation === 'generate')
-      job.record.firstByteMs = now() - job.incoming.received
-      tools.firstByte(job)
-    },
-  })
+export function createAttempt(tools: ExchangeTools): Attempt {
+  const { pool, observer, now } = tools
+  const preparer = createPreparer(tools)
 
   return async function attempt(job, candidate, isOnly) {
     let leave: (() => void) | undefined
@@ -97,7 +77,18 @@ export function createAttempt(tools: AttemptTools): Attempt {
       return close(attempt, verdict.outcome, undefined, { error, candidate })
     }
     if (sent.upstream.status >= 300) return refuse(job, candidate, sent, attempt, mayRepair)
-    return conclude(job, candidate, await deliver(job, candidate, sent, !isOnly), sent.upstream.status, attempt)
+    const served = (): void => {
+      pool.served(candidate, sent.upstream.headers, job.incoming.operation === 'generate')
+      job.record.firstByteMs = now() - job.incoming.received
+      observer.firstByte?.(job.record)
+    }
+    try {
+      const relayed = await deliver(job, candidate, sent, tools.translation, served, !isOnly)
+      return conclude(job, candidate, relayed, sent.upstream.status, attempt)
+    } catch (error) {
+      sent.upstream.body.destroy() // where nobody came to read it, it would keep its connection for ever
+      throw error
+    }
   }
 
   async function send(job: Job, candidate: Candidate): Promise<Sent> {
@@ -106,7 +97,7 @@ export function createAttempt(tools: AttemptTools): Attempt {
     const relayed = incoming.operation !== 'generate' || backend.speaks.includes(client.name)
     const from = relayed ? client : tools.dialect(backend.speaks[0]!)
     const repairs = preparer.known(job, candidate)
-    const encoded = relayed ? undefined : (await tools.crossing(client.name, from.name)).encode(job, from.name, candidate, repairs)
+    const encoded = relayed ? undefined : (await tools.translation(client.name, from.name)).encode(job, from.name, candidate, repairs)
     const headers = toUpstreamHeaders(incoming.headers, from.name)
     if (incoming.operation !== 'passthrough') headers['content-type'] = 'application/json' // curl -d calls it a form
     job.notes = {} // an earlier attempt's say nothing of this one
@@ -162,8 +153,7 @@ export function createAttempt(tools: AttemptTools): Attempt {
 
   /** Ends the reply, or hands the failure on when nothing of it was sent. */
   function conclude(job: Job, candidate: Candidate, relayed: Relayed, status: number, attempt: OpenAttempt): Failure | undefined {
-    const { error, told, committed, usage } = relayed
-    if (usage !== undefined) job.record.usage = usage
+    const { error, told, committed } = relayed
     if (error === undefined) {
       close(attempt, 'ok', status, undefined)
       job.record.status = status
@@ -199,7 +189,7 @@ export function createAttempt(tools: AttemptTools): Attempt {
     { job, record, started }: OpenAttempt, outcome: string, status: number | undefined, failure: Given,
   ): Given {
     Object.assign(record, { outcome, status, ms: now() - started, error: failure?.error.message })
-    tools.observe(job, record)
+    observer.attempt?.(job.record, record)
     return failure
   }
 }

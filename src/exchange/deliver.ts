@@ -10,7 +10,7 @@ import { relayBody, relayStream } from './relay.ts'
 import type { Upstream } from '../backends/backend.ts'
 import type { Candidate } from '../backends/pool.ts'
 import type { RelayDialect, Repair } from '../dialects/dialect.ts'
-import type { Encoded, LoadCrossing } from './crossing.ts'
+import type { Encoded, LoadTranslation } from './translation.ts'
 import type { Job } from './job.ts'
 import type { Relayed } from './relay.ts'
 import type { OutgoingHttpHeaders } from 'node:http'
@@ -28,39 +28,31 @@ export interface Sent {
   repairs: ReadonlySet<Repair>
 }
 
-export interface DeliverTools {
-  crossing: LoadCrossing
-  /** The first byte of content is about to reach the client. */
-  served: (job: Job, candidate: Candidate, upstream: Upstream) => void
-}
-
-/** @param holdErrors an error before content is kept from the client: there is another candidate. */
-export type Deliver = (job: Job, candidate: Candidate, sent: Sent, holdErrors: boolean) => Promise<Relayed>
-
-export function createDeliver(tools: DeliverTools): Deliver {
-  return async function deliver(job, candidate, sent, holdErrors) {
-    const { upstream, from } = sent
-    const type = upstream.headers['content-type'] ?? ''
-    const streams = isStream(upstream)
-    const isAnswer = job.incoming.operation === 'generate'
-    if (isAnswer && type.startsWith('text/html')) return refusePage(candidate, upstream)
-    if (from !== job.client || (isAnswer && streams !== job.stream)) return cross(job, candidate, sent)
-    // Not every server heeds `identity`. Events must be seen to be relayed whole, and not every client can unpack.
-    const encoding = upstream.headers['content-encoding']
-    const packed = encoding !== undefined && ((streams && isAnswer) || !job.incoming.headers['accept-encoding']?.includes(encoding))
-    const plain = packed ? { ...upstream, body: await decodeBody(upstream) } : upstream
-    const commit = (): void => {
-      tools.served(job, candidate, upstream)
-      const headers = Object.assign(toClientHeaders(upstream.headers, !packed), describe(job, candidate))
-      job.reply.head(upstream.status, streams ? Object.assign(headers, UNBUFFERED) : headers)
-    }
-    return streams && isAnswer ? relayStream(job, plain, commit, holdErrors) : relayBody(job, plain, commit)
+/**
+ * @param served the first byte of content is about to reach the client.
+ * @param holdErrors an error before content is kept from the client: there is another candidate.
+ */
+export async function deliver(
+  job: Job, candidate: Candidate, sent: Sent, translation: LoadTranslation, served: () => void, holdErrors: boolean,
+): Promise<Relayed> {
+  const { upstream, from } = sent
+  const type = upstream.headers['content-type'] ?? ''
+  const streams = isStream(upstream)
+  const isAnswer = job.incoming.operation === 'generate'
+  if (isAnswer && type.startsWith('text/html')) return refusePage(candidate, upstream)
+  if (from !== job.client || (isAnswer && streams !== job.stream)) {
+    return (await translation(job.client.name, from.name)).deliver(job, candidate, sent, served)
   }
-
-  async function cross(job: Job, candidate: Candidate, sent: Sent): Promise<Relayed> {
-    const crossing = await tools.crossing(job.client.name, sent.from.name)
-    return crossing.deliver(job, candidate, sent, () => tools.served(job, candidate, sent.upstream))
+  // Not every server heeds `identity`. Events must be seen to be relayed whole, and not every client can unpack.
+  const encoding = upstream.headers['content-encoding']
+  const packed = encoding !== undefined && ((streams && isAnswer) || !job.incoming.headers['accept-encoding']?.includes(encoding))
+  const plain = packed ? { ...upstream, body: await decodeBody(upstream) } : upstream
+  const commit = (): void => {
+    served()
+    const headers = Object.assign(toClientHeaders(upstream.headers, !packed), describe(job, candidate))
+    job.reply.head(upstream.status, streams ? Object.assign(headers, UNBUFFERED) : headers)
   }
+  return streams && isAnswer ? relayStream(job, plain, commit, holdErrors) : relayBody(job, plain, commit)
 }
 
 /** By its word, whatever was asked for. */
@@ -72,5 +64,5 @@ export function isStream({ headers }: Upstream): boolean {
 async function refusePage({ backend }: Candidate, { body }: Upstream): Promise<Relayed> {
   body.destroy()
   const error = new DarioError('upstream_protocol', `${backend.id} answered with a web page; check backends.${backend.id}.baseUrl and the network`)
-  return { error, told: false, committed: false, usage: undefined }
+  return { error, told: false, committed: false }
 }

@@ -7,21 +7,21 @@ import { createAttempt } from './attempt.ts'
 import { createCancel } from './cancel.ts'
 import { describe } from './describe.ts'
 import { answerFailure, pickFailure } from './failure.ts'
-import { createOpen } from './open.ts'
+import { open } from './open.ts'
 import { parseBody } from './prepare.ts'
 import { createDeadlines } from '../hub/deadlines.ts'
 import { createInFlight } from '../hub/in-flight.ts'
 import type { Backend } from '../backends/backend.ts'
 import type { Gate } from '../backends/gate.ts'
 import type { Pool } from '../backends/pool.ts'
+import type { Config } from '../config/types.ts'
 import type { RelayDialect } from '../dialects/dialect.ts'
 import type { Observer, RequestRecord } from '../hub/record.ts'
 import type { DialectName, JsonObject } from '../hub/types.ts'
 import type { Cancel } from './cancel.ts'
-import type { LoadCrossing } from './crossing.ts'
+import type { LoadTranslation } from './translation.ts'
 import type { Incoming } from './incoming.ts'
 import type { Failure, Job } from './job.ts'
-import type { Preparer } from './prepare.ts'
 import type { Resolution, Router } from './router.ts'
 import type { ServerResponse } from 'node:http'
 
@@ -36,19 +36,18 @@ export interface Exchange {
 export interface ExchangeSettings {
   router: Router
   backends: ReadonlyMap<string, Backend>
-  /** Milliseconds for a whole request. */
-  deadline: number
-  /** Upstream attempts per request. */
-  attempts: number
+  config: Pick<Config, 'deadline' | 'attempts'>
 }
 
 export interface ExchangeTools {
   settings: () => ExchangeSettings
   pool: Pool
   dialect: (name: DialectName) => RelayDialect
+  /** undefined: no cap on concurrent requests. */
   gate: (backend: string) => Gate | undefined
-  preparer: Preparer
-  crossing: LoadCrossing
+  /** Somebody counts tokens. */
+  countsUsage: () => boolean
+  translation: LoadTranslation
   observer: Observer
   newId: (prefix: string) => string
   /** Unix time in ms. */
@@ -58,6 +57,7 @@ export interface ExchangeTools {
   costOf: (record: RequestRecord) => RequestRecord['cost']
   /** Tokens of an Anthropic request, where no backend counts them. */
   estimateTokens: (body: JsonObject) => Promise<number>
+  /** As in ReplyOptions. */
   keepAlive: number
   stalledReader: number
 }
@@ -69,12 +69,7 @@ export function createExchange(tools: ExchangeTools): Exchange {
   const running = createInFlight<Cancel>()
   const deadlines = createDeadlines(DEADLINE_STEP)
   const uncounted = new Set<string>()
-  const open = createOpen(tools)
-  const attempt = createAttempt({
-    ...tools,
-    observe: (job, record) => observer.attempt?.(job.record, record),
-    firstByte: (job) => observer.firstByte?.(job.record),
-  })
+  const attempt = createAttempt(tools)
 
   async function handle(incoming: Incoming, response: ServerResponse): Promise<void> {
     const settings = tools.settings()
@@ -84,15 +79,15 @@ export function createExchange(tools: ExchangeTools): Exchange {
       if (running.has(cancel) && !response.writableFinished) cancel.abort(new DarioError('client_closed', 'the client closed the connection'))
     }
     const deadline = {
-      until: performance.now() + settings.deadline,
-      late: () => cancel.abort(new DarioError('upstream_timeout', `no answer within the deadline of ${settings.deadline} ms; ` +
+      until: performance.now() + settings.config.deadline,
+      late: () => cancel.abort(new DarioError('upstream_timeout', `no answer within the deadline of ${settings.config.deadline} ms; ` +
         'the setting deadline changes it')),
     }
     deadlines.add(deadline)
     running.add(cancel)
     response.on('close', leave)
     if (response.destroyed) leave() // it left while its body was unpacked: that event is over
-    const { job, fault } = open(incoming, response, cancel)
+    const { job, fault } = open(tools, incoming, response, cancel)
     try {
       if (fault !== undefined) throw fault
       await answer(job, settings)
@@ -123,7 +118,7 @@ export function createExchange(tools: ExchangeTools): Exchange {
     const failures: Failure[] = []
     const candidates = pool.candidates(tools.admit(job.record, usable), job.affinity, () => !job.incoming.body.includes('"assistant"'))
     const waiting = [...candidates]
-    for (let tried = 0; tried < settings.attempts; tried++) {
+    for (let tried = 0; tried < settings.config.attempts; tried++) {
       const candidate = pool.take(waiting, tried === 0)
       if (candidate === undefined) break
       job.signal.throwIfAborted()

@@ -5,6 +5,7 @@
 import { isBroken } from '../backends/outcome.ts'
 import { DarioError } from '../errors.ts'
 import { describe } from './describe.ts'
+import { retryAfter } from './reply.ts'
 import type { Failure, Job } from './job.ts'
 
 /** Which error tells most; any other word of an upstream's is worth 1, a broken connection nothing. */
@@ -23,8 +24,7 @@ export function pickFailure(failures: readonly Failure[], wait: number): Failure
 }
 
 export function withRetryAfter(error: DarioError, retryAfterMs: number): DarioError {
-  const { status, path, upstreamType, details, cause } = error
-  return new DarioError(error.code, error.message, { status, path, upstreamType, details, cause, retryAfterMs })
+  return new DarioError(error.code, error.message, { ...error, cause: error.cause, retryAfterMs })
 }
 
 export function answerFailure(job: Job, { error, verbatim, candidate }: Failure): void {
@@ -34,7 +34,6 @@ export function answerFailure(job: Job, { error, verbatim, candidate }: Failure)
   record.status = reply.headSent ? 200 : verbatim?.status ?? client.encodeError(error, record.id).status
   const headers = describe(job, candidate)
   if (verbatim === undefined || reply.headSent) return reply.fail(error, headers)
-  const wait = error.retryAfterMs === undefined ? {} : { 'retry-after': String(Math.ceil(error.retryAfterMs / 1000)) }
-  reply.head(verbatim.status, { ...verbatim.headers, ...wait, ...headers })
+  reply.head(verbatim.status, { ...verbatim.headers, ...retryAfter(error), ...headers })
   reply.end(verbatim.body)
 }

@@ -7,56 +7,45 @@ import { peekForm } from './form.ts'
 import { peek } from './peek.ts'
 import { createReply } from './reply.ts'
 import type { Signal } from '../backends/backend.ts'
-import type { RelayDialect } from '../dialects/dialect.ts'
-import type { Observer, RequestRecord } from '../hub/record.ts'
-import type { DialectName } from '../hub/types.ts'
+import type { RequestRecord } from '../hub/record.ts'
+import type { ExchangeTools } from './exchange.ts'
 import type { Incoming } from './incoming.ts'
 import type { Job } from './job.ts'
 import type { Peek } from './peek.ts'
 import type { ServerResponse } from 'node:http'
 
-export interface OpenTools {
-  dialect: (name: DialectName) => RelayDialect
-  observer: Observer
-  keepAlive: number
-  stalledReader: number
-}
-
 /** `fault`: why the body cannot be read; such a request still gets an answer in its dialect and a line in the log. */
-export type Open = (incoming: Incoming, response: ServerResponse, signal: Signal) => { job: Job; fault: unknown }
-
-export function createOpen(tools: OpenTools): Open {
-  return function open(incoming, response, signal) {
-    const { id, operation, dialect, method, path, headers, accessKey, received, body } = incoming
-    const client = tools.dialect(dialect)
-    let peeked: Peek | undefined
-    let session: string | undefined
-    let fault: unknown
-    try {
-      peeked = look(incoming)
-      session = readSession(headers, peeked)
-    } catch (thrown) {
-      fault = thrown
-    }
-    const stream = operation === 'generate' && peeked?.stream === true
-    const record: RequestRecord = {
-      id, time: received, method, path, dialect, tool: headers['user-agent'], accessKey: accessKey?.name,
-      model: peeked?.model ?? '', stream, route: undefined, attempts: [], backend: undefined, key: undefined,
-      servedModel: undefined, status: 0, end: 'cancelled', error: undefined, stop: undefined, usage: undefined,
-      firstByteMs: undefined, totalMs: 0, requestBytes: body.length, responseBytes: 0, dropped: [],
-      cost: undefined, budgetWarning: undefined, reserved: undefined, // not later: an object that grows is made twice
-    }
-    tools.observer.start?.(record)
-    const reply = createReply(response, {
-      dialect: client, stream, requestId: id, record, keepAlive: tools.keepAlive, stalledReader: tools.stalledReader,
-    })
-    let affinity: string | undefined
-    const job: Job = {
-      incoming, client, reply, peeked, stream, signal, record, session, suffix: '', notes: {}, decoded: undefined,
-      affinity: () => affinity ??= readAffinity(headers, peeked),
-    }
-    return { job, fault }
+export function open(
+  tools: Pick<ExchangeTools, 'dialect' | 'observer' | 'keepAlive' | 'stalledReader'>,
+  incoming: Incoming, response: ServerResponse, signal: Signal,
+): { job: Job; fault: unknown } {
+  const { id, operation, dialect, method, path, headers, accessKey, received, body } = incoming
+  const client = tools.dialect(dialect)
+  let peeked: Peek | undefined
+  let session: string | undefined
+  let fault: unknown
+  try {
+    peeked = look(incoming)
+    session = readSession(headers, peeked)
+  } catch (thrown) {
+    fault = thrown
   }
+  const stream = operation === 'generate' && peeked?.stream === true
+  const record: RequestRecord = {
+    id, time: received, method, path, dialect, tool: headers['user-agent'], accessKey: accessKey?.name,
+    model: peeked?.model ?? '', stream, route: undefined, attempts: [], backend: undefined, key: undefined,
+    servedModel: undefined, status: 0, end: 'cancelled', error: undefined, stop: undefined, usage: undefined,
+    firstByteMs: undefined, totalMs: 0, requestBytes: body.length, responseBytes: 0, dropped: [],
+    cost: undefined, budgetWarning: undefined, reserved: undefined, // not later: an object that grows is made twice
+  }
+  tools.observer.start?.(record)
+  const reply = createReply(response, { dialect: client, record, keepAlive: tools.keepAlive, stalledReader: tools.stalledReader })
+  let affinity: string | undefined
+  const job: Job = {
+    incoming, client, reply, peeked, stream, signal, record, session, suffix: '', notes: {}, decoded: undefined,
+    affinity: () => affinity ??= readAffinity(headers, peeked),
+  }
+  return { job, fault }
 }
 
 /** @throws DarioError `invalid_json`, `invalid_request`. */

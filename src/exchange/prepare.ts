@@ -8,8 +8,8 @@ import { createRepairs } from './repairs.ts'
 import type { Candidate } from '../backends/pool.ts'
 import type { Repair } from '../dialects/dialect.ts'
 import type { JsonObject } from '../hub/types.ts'
-import type { LoadCrossing } from './crossing.ts'
 import type { Sent } from './deliver.ts'
+import type { ExchangeTools } from './exchange.ts'
 import type { Job } from './job.ts'
 
 export interface Preparer {
@@ -23,19 +23,13 @@ export interface Preparer {
   learn(job: Job, candidate: Candidate, sent: Sent, error: DarioError): boolean
 }
 
-export interface PreparerTools {
-  /** Somebody counts tokens. */
-  countsUsage: () => boolean
-  crossing: LoadCrossing
-}
-
 const BETA = 'anthropic-beta'
 /** A relayed body is the client's own: only what it could not know of this backend is changed in it. */
 const OF_RELAY: ReadonlySet<Repair> = new Set<Repair>(['no_thinking_history', 'max_completion_tokens', 'max_tokens'])
 /** Long context is a beta at Anthropic's API; the `[1m]` in the model's name asks for it (pitfall M1). */
 const LONG_CONTEXT_BETA = 'context-1m-2025-08-07'
 
-export function createPreparer({ countsUsage, crossing }: PreparerTools): Preparer {
+export function createPreparer({ countsUsage, translation }: Pick<ExchangeTools, 'countsUsage' | 'translation'>): Preparer {
   const repairs = createRepairs()
 
   function known(job: Job, { backend, model }: Candidate): ReadonlySet<Repair> {
@@ -58,7 +52,7 @@ export function createPreparer({ countsUsage, crossing }: PreparerTools): Prepar
   /** With what is kept of earlier answers in its place, and without what was refused. */
   async function rewrite({ client, incoming }: Job, asked: Buffer, known: ReadonlySet<Repair>, refers: boolean): Promise<Buffer> {
     const sent = parseBody(asked)
-    const plain = refers ? (await crossing(client.name)).expand(sent, incoming.accessKey?.name) : sent
+    const plain = refers ? (await translation(client.name)).expand(sent, incoming.accessKey?.name) : sent
     const repaired = known.size === 0 ? plain : client.repairBody?.(plain, known) ?? plain
     return repaired === sent ? asked : Buffer.from(JSON.stringify(repaired))
   }

@@ -27,7 +27,6 @@ export interface Relayed {
   told: boolean
   /** Bytes reached the client; without that another candidate may answer. */
   committed: boolean
-  usage: Partial<Usage> | undefined
 }
 
 /**
@@ -45,7 +44,7 @@ export async function relayStream(job: Job, upstream: Upstream, commit: () => vo
     tap.push(all)
     const events = job.hidesUsage ? withoutUsage(all) : all
     if (events.length === 0) return
-    if (committed) return reply.write(events) ? undefined : reply.drained()
+    if (committed) return reply.write(events)
     const found = preamble.look(events)
     if (found === 'error' && holdErrors) return false
     if (found === 'preamble' && preamble.size < MAX_PREAMBLE_BYTES) return
@@ -54,7 +53,7 @@ export async function relayStream(job: Job, upstream: Upstream, commit: () => vo
   function release(): Promise<void> | void {
     commit()
     committed = true
-    return reply.write(preamble.take()) ? undefined : reply.drained()
+    return reply.write(preamble.take())
   }
 
   let broken: DarioError | undefined
@@ -71,13 +70,16 @@ export async function relayStream(job: Job, upstream: Upstream, commit: () => vo
       if (!wasOpen || tap.end !== undefined) await pass(rest)
     }
   } catch (error) {
-    if (tap.usage !== undefined) job.record.usage = tap.usage // a cancelled stream cost what it cost (pitfall U7)
     if (job.signal.aborted || !(error instanceof DarioError)) throw error
     broken = error
+  } finally {
+    job.record.usage = tap.usage ?? job.record.usage // a cancelled stream cost what it cost (pitfall U7)
   }
   if (!committed && tap.end === 'complete') await release()
-  const error = tap.end === 'complete' ? undefined : preamble.error ?? (tap.end === 'error' ? toldError() : broken ?? cutError())
-  return { error, told: tap.end === 'error', committed, usage: tap.usage }
+  const error = tap.end === 'complete' ? undefined : preamble.error ?? (tap.end === 'error'
+    ? new DarioError('upstream_error', 'the upstream reported an error inside its stream')
+    : broken ?? new DarioError('upstream_protocol', 'the upstream ended its stream before the answer was complete; try again'))
+  return { error, told: tap.end === 'error', committed }
 }
 
 /** A JSON (or any other) body, relayed as it comes. */
@@ -96,14 +98,15 @@ export async function relayBody(job: Job, upstream: Upstream, commit: () => void
       size += bytes.length
       if (isJson && size <= MAX_LOOK_BYTES) seen.push(bytes)
       if (size === length && size <= SMALL_BODY) return reply.end(bytes) // one write less than with an end apart
-      return reply.write(bytes) ? undefined : reply.drained()
+      return reply.write(bytes)
     })
   } catch (error) {
     if (job.signal.aborted || !(error instanceof DarioError)) throw error
-    return { error, told: false, committed, usage: undefined }
+    return { error, told: false, committed }
   }
   if (!committed) commit()
-  return { error: undefined, told: false, committed: true, usage: isJson && size <= MAX_LOOK_BYTES ? readUsage(job, Buffer.concat(seen)) : undefined }
+  if (isJson && size <= MAX_LOOK_BYTES) job.record.usage = readUsage(job, Buffer.concat(seen)) ?? job.record.usage
+  return { error: undefined, told: false, committed: true }
 }
 
 function readUsage(job: Job, body: Buffer): Partial<Usage> | undefined {
@@ -114,14 +117,6 @@ function readUsage(job: Job, body: Buffer): Partial<Usage> | undefined {
   } catch {
     return undefined // not the relay's matter: the bytes have passed
   }
-}
-
-function toldError(): DarioError {
-  return new DarioError('upstream_error', 'the upstream reported an error inside its stream')
-}
-
-function cutError(): DarioError {
-  return new DarioError('upstream_protocol', 'the upstream ended its stream before the answer was complete; try again')
 }
 
 const NO_CHOICES = /"choices":\s*\[\s*\]/

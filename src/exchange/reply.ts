@@ -10,11 +10,8 @@ import type { RequestRecord } from '../hub/record.ts'
 
 export interface ReplyOptions {
   dialect: RelayDialect
-  /** The client asked for server-sent events. */
-  stream: boolean
-  requestId: string
   /** What the client gets is counted as it goes: who watches estimates by it how fast a stream is. */
-  record: Pick<RequestRecord, 'responseBytes'>
+  record: Pick<RequestRecord, 'id' | 'stream' | 'responseBytes'>
   /** Milliseconds of silence before a keep-alive; the first also waits this long, so that real errors keep their status. */
   keepAlive: number
   /** Milliseconds without progress after which a client that stopped reading is dropped (pitfall S28). */
@@ -24,9 +21,8 @@ export interface ReplyOptions {
 export interface Reply {
   headSent: boolean
   head(status: number, headers: OutgoingHttpHeaders): void
-  /** False when the client cannot take more now; then `drained` tells when it can. */
-  write(chunk: Buffer | string): boolean
-  drained(): Promise<void>
+  /** A promise when the client cannot take more now: it resolves when it can, or has left. */
+  write(chunk: Buffer | string): Promise<void> | undefined
   end(chunk?: Buffer | string): void
   /** In the client's dialect: a status before the head, an event inside a stream, a cut connection inside JSON. */
   fail(error: DarioError, headers: OutgoingHttpHeaders): void
@@ -47,7 +43,8 @@ const CR = 13, LF = 10
 const WRITE = ServerResponse.prototype.write
 
 export function createReply(response: ServerResponse, options: ReplyOptions): Reply {
-  const { dialect, stream, requestId, record } = options
+  const { dialect, record } = options
+  const { id, stream } = record
   let active = performance.now()
   let waiting = false
   const timer = stream ? setInterval(beat, options.keepAlive / 3).unref() : undefined
@@ -56,8 +53,23 @@ export function createReply(response: ServerResponse, options: ReplyOptions): Re
     const silent = performance.now() - active
     if (waiting && silent > options.stalledReader) response.destroy()
     if (waiting || silent < options.keepAlive) return // only whole events are ever written, so this stands between two
-    reply.head(200, { ...SSE_HEADERS, 'dario-request-id': requestId })
+    reply.head(200, { ...SSE_HEADERS, 'dario-request-id': id })
     reply.write(dialect.keepAlive)
+  }
+
+  function drained(): Promise<void> {
+    waiting = true
+    const stalled = timer === undefined ? setTimeout(() => response.destroy(), options.stalledReader) : undefined
+    return new Promise((resolve) => {
+      const done = (): void => {
+        waiting = false
+        active = performance.now()
+        clearTimeout(stalled)
+        response.off('drain', done).off('close', done)
+        resolve()
+      }
+      response.on('drain', done).on('close', done)
+    })
   }
 
   const reply: Reply = {
@@ -69,30 +81,16 @@ export function createReply(response: ServerResponse, options: ReplyOptions): Re
       response.writeHead(status, headers)
     },
     write(chunk) {
-      if (response.destroyed || response.writableEnded) return true // the client left: its close event ends the upstream
+      if (response.destroyed || response.writableEnded) return // the client left: its close event ends the upstream
       record.responseBytes += chunk.length
       active = performance.now()
       const isPlain = response.chunkedEncoding && response.write === WRITE
-      if (!isPlain || chunk.length === 0 || chunk.length > SMALL_CHUNK) return response.write(chunk)
+      if (!isPlain || chunk.length === 0 || chunk.length > SMALL_CHUNK) return response.write(chunk) ? undefined : drained()
       // Node hands a chunk, its length and two line ends to the system in four pieces; one costs a quarter less.
       response.chunkedEncoding = false
       const hasRoom = response.write(toChunk(chunk))
       response.chunkedEncoding = true
-      return hasRoom
-    },
-    drained() {
-      waiting = true
-      const stalled = timer === undefined ? setTimeout(() => response.destroy(), options.stalledReader) : undefined
-      return new Promise((resolve) => {
-        const done = (): void => {
-          waiting = false
-          active = performance.now()
-          clearTimeout(stalled)
-          response.off('drain', done).off('close', done)
-          resolve()
-        }
-        response.on('drain', done).on('close', done)
-      })
+      return hasRoom ? undefined : drained()
     },
     end(chunk) {
       if (chunk !== undefined) record.responseBytes += chunk.length
@@ -101,12 +99,12 @@ export function createReply(response: ServerResponse, options: ReplyOptions): Re
     fail(error, headers) {
       if (response.destroyed || response.writableEnded) return
       if (!reply.headSent) {
-        const { status, body } = dialect.encodeError(error, requestId)
+        const { status, body } = dialect.encodeError(error, id)
         const text = JSON.stringify(body)
         reply.head(status, { ...headers, ...retryAfter(error), 'content-type': 'application/json' })
         reply.end(text)
       } else if (stream) {
-        reply.end(dialect.encodeStreamError(error, requestId))
+        reply.end(dialect.encodeStreamError(error, id))
       } else {
         response.destroy() // half a JSON body must not look whole
       }
@@ -131,6 +129,6 @@ function toChunk(data: Buffer | string): Buffer | string {
   return chunk
 }
 
-function retryAfter(error: DarioError): OutgoingHttpHeaders {
+export function retryAfter(error: DarioError): OutgoingHttpHeaders {
   return error.retryAfterMs === undefined ? {} : { 'retry-after': String(Math.ceil(error.retryAfterMs / 1000)) }
 }

@@ -6,7 +6,7 @@
 import { toItems } from '../dialects/responses/items.ts'
 import type { StoredResponse } from '../dialects/responses/items.ts'
 import type { JsonObject } from '../hub/types.ts'
-import { isObject } from '../dialects/read.ts'
+import { isObject } from '../hub/json.ts'
 
 export interface ResponseStore {
   /** Marks it as used. `owner` (name of the access key) must be the one it was kept under: ids are no secret. */

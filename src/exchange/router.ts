@@ -82,9 +82,8 @@ export function createRouter(table: RouteTable): Router {
   }
 
   function readTarget(target: string, model: string): Hop {
-    const colon = target.indexOf(':')
-    if (colon === -1) return { backend: target, model }
-    return { backend: target.slice(0, colon), model: target.slice(colon + 1) }
+    const [backend = '', renamed = model] = target.split(/:(.*)/s)
+    return { backend, model: renamed }
   }
 
   function findFamily(model: string, reasons: string[]): string | undefined {

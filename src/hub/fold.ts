@@ -65,13 +65,6 @@ export function createFold(maxChars = 67_108_864): Fold {
   return { push, result }
 }
 
-/** @throws DarioError as {@link Fold} does. */
-export function foldEvents(events: Iterable<HubEvent>): HubReply {
-  const fold = createFold()
-  for (const event of events) fold.push(event)
-  return fold.result()
-}
-
 function appendText(block: Block | undefined, text: string): void {
   switch (block?.type) {
     case 'text':

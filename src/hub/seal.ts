@@ -3,6 +3,7 @@
  * in that dialect's own opaque field (`signature`, `encrypted_content` …) and comes back with the history.
  * @module
  */
+import { parseObject } from './json.ts'
 import type { DialectName, Seal } from './types.ts'
 
 const ORIGINS: readonly string[] = ['anthropic', 'chat', 'responses'] satisfies DialectName[]
@@ -10,23 +11,14 @@ const PACKED = /^dario\.([a-z]+)\.([A-Za-z0-9_-]+)$/
 
 /** `dario.<origin>.<base64url of JSON {id,value}>` */
 export function packSeal(seal: Seal): string {
-  const bytes = new TextEncoder().encode(JSON.stringify({ id: seal.id, value: seal.value }))
-  let binary = ''
-  for (const byte of bytes) binary += String.fromCharCode(byte)
-  return `dario.${seal.origin}.${btoa(binary).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '')}`
+  return `dario.${seal.origin}.${Buffer.from(JSON.stringify({ id: seal.id, value: seal.value })).toString('base64url')}`
 }
 
 /** undefined for text that `packSeal` did not make: a vendor's own proof. */
 export function unpackSeal(text: string): Seal | undefined {
   const [, origin, packed] = PACKED.exec(text) ?? []
   if (origin === undefined || packed === undefined || !ORIGINS.includes(origin)) return undefined
-  try {
-    const binary = atob(packed.replaceAll('-', '+').replaceAll('_', '/'))
-    const json = new TextDecoder().decode(Uint8Array.from(binary, (char) => char.charCodeAt(0)))
-    const { id, value } = JSON.parse(json) as { id?: unknown; value?: unknown }
-    if (typeof value !== 'string') return undefined
-    return { origin: origin as DialectName, value, ...(typeof id === 'string' ? { id } : {}) }
-  } catch {
-    return undefined
-  }
+  const { id, value } = parseObject(Buffer.from(packed, 'base64url').toString()) ?? {}
+  if (typeof value !== 'string') return undefined
+  return { origin: origin as DialectName, value, ...(typeof id === 'string' && { id }) }
 }

@@ -176,12 +176,8 @@ export type HubEvent =
   | { type: 'error'; error: DarioError }
 
 /** A whole answer, folded from its events. */
-export interface HubReply {
+export interface HubReply extends Omit<Extract<HubEvent, { type: 'end' }>, 'type'> {
   id: string
   model: string
   blocks: Block[]
-  stop: StopReason
-  rawStop?: string | undefined
-  stopSequence?: string | undefined
-  usage: Usage
 }

@@ -8,7 +8,6 @@ import { promisify } from 'node:util'
 import type { ZlibOptions } from 'node:zlib'
 import { DarioError } from '../errors.ts'
 import { createDeadlines } from '../hub/deadlines.ts'
-import type { JsonObject } from '../hub/types.ts'
 
 type Decompress = (bytes: Buffer, options: ZlibOptions, done: (error: Error | null, result: Buffer) => void) => void
 
@@ -56,7 +55,7 @@ export async function readBody(request: IncomingMessage, limitBytes: number, sta
 }
 
 /** Answers with JSON, even before the whole request: closing on unread bytes would lose the answer to a reset. */
-export function respond(request: IncomingMessage, response: ServerResponse, status: number, body: JsonObject): void {
+export function respond(request: IncomingMessage, response: ServerResponse, status: number, body: object): void {
   const text = JSON.stringify(body)
   const unread = hasBody(request) && !request.complete
   response.writeHead(status, {
@@ -101,13 +100,10 @@ function collect(request: IncomingMessage, limitBytes: number, stallMs: number):
       chunks.push(chunk)
       deadline.until = performance.now() + stallMs
     }
-    function onEnd(): void {
-      settle(undefined)
-    }
     function onClose(): void {
       if (!settled) settle(new DarioError('client_closed', 'The client left before its request was complete'))
     }
-    request.on('data', onData).on('end', onEnd).on('close', onClose)
+    request.on('data', onData).on('end', () => settle(undefined)).on('close', onClose)
   })
 }
 

@@ -6,15 +6,10 @@
  */
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
-import type { AccessKeyConfig } from '../config/types.ts'
+import type { AccessKeyConfig, Config } from '../config/types.ts'
 import { DarioError } from '../errors.ts'
 
-export interface GuardSettings {
-  allowedHosts: readonly string[]
-  allowedOrigins: readonly string[]
-  accessKeys: readonly AccessKeyConfig[]
-  boundToLoopback: boolean
-}
+export type GuardSettings = Pick<Config, 'allowedHosts' | 'allowedOrigins' | 'accessKeys'>
 
 /** Where a request comes from. */
 export interface Source {
@@ -51,13 +46,14 @@ export function toPrintable(text: string): string {
   return text.slice(0, 100).replace(/[^\x20-\x7e]/g, '?')
 }
 
-export function createGuard(settings: () => GuardSettings): Guard {
+/** @param boundToLoopback only this machine can reach the port */
+export function createGuard(settings: () => GuardSettings, boundToLoopback: boolean): Guard {
   return {
     checkSource(request) {
-      const now = settings()
-      checkHost(request, now)
+      const { allowedHosts, allowedOrigins } = settings()
+      checkHost(request, allowedHosts, boundToLoopback)
       const { origin, 'sec-fetch-site': site } = request.headers
-      const allowed = now.allowedOrigins.some((entry) => entry.toLowerCase() === origin?.toLowerCase())
+      const allowed = allowedOrigins.some((entry) => entry.toLowerCase() === origin?.toLowerCase())
       if (origin !== undefined && !allowed) {
         throw new DarioError('permission', `Web pages may not use dario, and this request has the Origin `
           + `"${toPrintable(origin)}"; if you trust it, add exactly that to "allowedOrigins" in the configuration`)
@@ -82,7 +78,7 @@ export function createGuard(settings: () => GuardSettings): Guard {
   }
 }
 
-function checkHost(request: IncomingMessage, settings: GuardSettings): void {
+function checkHost(request: IncomingMessage, allowed: readonly string[], boundToLoopback: boolean): void {
   if (request.httpVersionMajor !== 1) {
     throw new DarioError('invalid_request', 'dario speaks HTTP/1.1; set the client to it', { status: 505 })
   }
@@ -99,9 +95,9 @@ function checkHost(request: IncomingMessage, settings: GuardSettings): void {
   if (hosts.length === 1) {
     if (LOOPBACK_HOST.test(host)) return
     // Rebinding needs a name, so on an open port (which has access keys) a bare address is as good as ours.
-    if (!settings.boundToLoopback && LITERAL_HOST.test(host)) return
+    if (!boundToLoopback && LITERAL_HOST.test(host)) return
     const bare = host.replace(/:\d{1,5}$/, '')
-    if (settings.allowedHosts.some((entry) => entry.toLowerCase() === host || entry.toLowerCase() === bare)) return
+    if (allowed.some((entry) => entry.toLowerCase() === host || entry.toLowerCase() === bare)) return
   }
   throw new DarioError('permission', hosts.length === 1
     ? `dario does not answer to the Host "${toPrintable(host)}"; use localhost, or add that name to "allowedHosts" `

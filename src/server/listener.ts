@@ -10,8 +10,9 @@ import type { AddressInfo, Server as NetServer } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { DarioError } from '../errors.ts'
 import { createInFlight } from '../hub/in-flight.ts'
+import { parseObject } from '../hub/json.ts'
 import type { Exchange } from '../exchange/exchange.ts'
-import { isLoopbackAddress, toPrintable } from './guard.ts'
+import { toPrintable } from './guard.ts'
 
 export interface ListenerOptions {
   handler: (request: IncomingMessage, response: ServerResponse) => void
@@ -20,7 +21,8 @@ export interface ListenerOptions {
   host: string | undefined
   /** 0: any free one. */
   port: number
-  hasAccessKey: boolean
+  /** Only this machine can reach `host`, or whoever comes needs an access key. */
+  isGuarded: boolean
   /** Milliseconds for a request's headers to come in whole; default 30,000. */
   headersTimeout?: number | undefined
 }
@@ -36,13 +38,14 @@ export interface Listener {
 
 /** Longer than common clients keep a connection, so that it is the client who closes: no reset in between. */
 const KEEP_ALIVE_MS = 75_000
+const NOT_HTTP = ['400 Bad Request', 'This is no valid HTTP/1.1 request; check that the base URL begins with http://'] as const
+/** By Node's code. */
+const REFUSALS: Readonly<Record<string, readonly [status: string, message: string]>> = {
+  HPE_HEADER_OVERFLOW: ['431 Request Header Fields Too Large', 'The request headers are over 32 KiB; send fewer or shorter ones'],
+  ERR_HTTP_REQUEST_TIMEOUT: ['408 Request Timeout', 'The request headers did not come in time; send the request again'],
+}
 /** For the in-protocol error of `endAll` to reach the client. */
 const FAREWELL_MS = 1_000
-
-/** Whether only this machine can reach what binds to `host`. */
-export function isLoopbackHost(host: string | undefined): boolean {
-  return host === undefined || host === 'localhost' || isLoopbackAddress(host)
-}
 
 export function createListener(options: ListenerOptions): Listener {
   const { headersTimeout = 30_000 } = options
@@ -59,7 +62,7 @@ export function createListener(options: ListenerOptions): Listener {
   let servers: NetServer[] = []
   let closed: Promise<void> | undefined
   server.on('request', options.handler)
-  server.on('clientError', ({ code }: NodeJS.ErrnoException, socket) => connections.refuse(socket, ...toRefusal(code)))
+  server.on('clientError', ({ code = '' }: NodeJS.ErrnoException, socket) => connections.refuse(socket, ...REFUSALS[code] ?? NOT_HTTP))
   // No 'upgrade' listener: Node then serves the request as if it had not asked, which suits clients that try h2c.
   server.on('connect', (_request, socket) => connections.refuse(socket, '405 Method Not Allowed',
     'dario is not a forward proxy; set the base URL of your tool to it instead of HTTPS_PROXY'))
@@ -77,28 +80,24 @@ export function createListener(options: ListenerOptions): Listener {
   return {
     server,
     async listen() {
-      const bound = await bindAll(server, options)
-      servers = bound.servers
-      return { url: bound.url, port: bound.port }
+      const { url, port, bound } = await bindAll(server, options)
+      servers = bound
+      return { url, port }
     },
     close: (graceMs = 10_000) => closed ??= stop(graceMs),
   }
 }
 
-interface Bound {
-  servers: NetServer[]
-  url: string
-  port: number
-}
-
-async function bindAll(server: Server, { host, port: wanted, hasAccessKey }: ListenerOptions): Promise<Bound> {
-  if (!isLoopbackHost(host) && !hasAccessKey) {
+async function bindAll(
+  server: Server, { host, port: wanted, isGuarded }: ListenerOptions,
+): Promise<{ url: string; port: number; bound: NetServer[] }> {
+  if (!isGuarded) {
     throw new DarioError('config_invalid', `On ${host} everyone in the network could spend your keys: make an access `
       + 'key first with `dario key add NAME` (or "accessKeys" in the configuration), or remove "host"')
   }
   if (host !== undefined && host !== 'localhost') {
     const port = await bind(server, wanted, host)
-    return { servers: [server], url: `http://${host.includes(':') ? `[${host}]` : host}:${port}`, port }
+    return { bound: [server], url: `http://${host.includes(':') ? `[${host}]` : host}:${port}`, port }
   }
   const port = await bind(server, wanted, '127.0.0.1')
   const url = `http://localhost:${port}`
@@ -106,10 +105,10 @@ async function bindAll(server: Server, { host, port: wanted, hasAccessKey }: Lis
   const sixth = createNetServer({ allowHalfOpen: true, noDelay: true }, (socket) => server.emit('connection', socket))
   try {
     await bind(sixth, port, '::1')
-    return { servers: [server, sixth], url, port }
+    return { bound: [server, sixth], url, port }
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
-    if (code === 'EADDRNOTAVAIL' || code === 'EAFNOSUPPORT') return { servers: [server], url, port } // no IPv6 here
+    if (code === 'EADDRNOTAVAIL' || code === 'EAFNOSUPPORT') return { bound: [server], url, port } // no IPv6 here
     await new Promise((resolve) => server.close(resolve))
     throw error
   }
@@ -179,16 +178,6 @@ function trackConnections(server: Server): Connections {
   }
 }
 
-function toRefusal(code: string | undefined): [status: string, message: string] {
-  if (code === 'HPE_HEADER_OVERFLOW') {
-    return ['431 Request Header Fields Too Large', 'The request headers are over 32 KiB; send fewer or shorter ones']
-  }
-  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') {
-    return ['408 Request Timeout', 'The request headers did not come in time; send the request again']
-  }
-  return ['400 Bad Request', 'This is no valid HTTP/1.1 request; check that the base URL begins with http://']
-}
-
 async function bind(server: NetServer, port: number, host: string): Promise<number> {
   try {
     server.listen({ port, host })
@@ -224,19 +213,11 @@ function readVersion(port: number, host: string): Promise<string | undefined> {
         text += chunk
         if (text.length > 65_536) probe.destroy()
       })
-      response.on('close', () => resolve(parseVersion(text)))
+      response.on('close', () => {
+        const { name, version } = parseObject(text) ?? {}
+        resolve(name !== 'dario' ? undefined : typeof version === 'string' ? toPrintable(version) : '(unknown version)')
+      })
     })
     probe.on('error', () => resolve(undefined))
   })
-}
-
-function parseVersion(text: string): string | undefined {
-  try {
-    const health: unknown = JSON.parse(text)
-    if (typeof health !== 'object' || health === null) return undefined
-    if (!('name' in health) || health.name !== 'dario') return undefined
-    return 'version' in health && typeof health.version === 'string' ? toPrintable(health.version) : '(unknown version)'
-  } catch {
-    return undefined
-  }
 }

@@ -14,7 +14,8 @@ type Done = (error?: Error | null) => void
 
 /** Gives one end of a new connection to the server and returns the other, for `http.request({ createConnection })`. */
 export function createMemoryConnection(server: Server): Duplex {
-  const [client, remote] = createPair()
+  const client: Duplex = createEnd(() => remote)
+  const remote: Duplex = createEnd(() => client)
   // What runs in our own process is on this machine: the guard asks the socket.
   Object.assign(remote, { remoteAddress: '127.0.0.1', inMemory: true })
   server.emit('connection', remote)
@@ -84,12 +85,6 @@ function toWebStream(message: IncomingMessage, signal: AbortSignal): ReadableStr
       message.destroy()
     },
   })
-}
-
-function createPair(): [Duplex, Duplex] {
-  const first: Duplex = createEnd(() => second)
-  const second: Duplex = createEnd(() => first)
-  return [first, second]
 }
 
 /** The peer's `read` calls back the write that it could not take: that is all the backpressure there is. */

@@ -13,7 +13,6 @@ export interface ModelEntry {
   /** Id of the backend that serves it. */
   backend: string
   info?: ModelInfo | undefined
-  kind: 'model' | 'alias' | 'route'
 }
 
 export interface ModelQuery {
@@ -35,9 +34,7 @@ export function encodeModels(entries: readonly ModelEntry[], { id, query, anthro
 }
 
 /** @throws DarioError `invalid_request` for a page that does not exist. */
-function encodeModelList(
-  entries: readonly ModelEntry[], query: URLSearchParams, anthropic: boolean,
-): JsonObject {
+function encodeModelList(entries: readonly ModelEntry[], query: URLSearchParams, anthropic: boolean): JsonObject {
   // The same model behind two backends is one model to the client; the first one is where routing would go.
   const ids = new Set<string>()
   const unique = entries.filter(({ id }) => ids.size < ids.add(id).size)

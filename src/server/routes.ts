@@ -21,7 +21,7 @@ export interface HandlerOptions {
   settings: () => { maxBodyBytes: number }
   models: (query: ModelQuery) => Promise<JsonObject>
   /** `authorised` is false for a caller without the access key: it may learn that dario runs, and nothing else. */
-  health: (authorised: boolean) => JsonObject | Promise<JsonObject>
+  health: (authorised: boolean) => object
   dialectOf: (name: DialectName) => Pick<Dialect, 'encodeError'> | Promise<Pick<Dialect, 'encodeError'>>
   /** Further GET paths (`/`, `/metrics`). */
   pages: Readonly<Record<string, Page>>
@@ -43,6 +43,7 @@ interface Route {
 const GET = ['GET', 'HEAD']
 const POST = ['POST']
 const ANY = ['GET', 'HEAD', 'POST', 'DELETE']
+const toRelayed = (methods: string[]) => (path: string): [string, Route] => [path, { methods, operation: 'passthrough', dialect: 'chat' }]
 
 /** Below `/v1`. A trailing `/*` stands for the path itself and everything below it. */
 const ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>([
@@ -53,13 +54,8 @@ const ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>([
   ['/responses', { methods: POST, operation: 'generate', dialect: 'responses' }],
   ['/responses/*', { methods: ANY, operation: 'passthrough', dialect: 'responses' }],
   ['/models/*', { methods: GET, operation: 'own' }],
-  ['/embeddings', { methods: POST, operation: 'passthrough', dialect: 'chat' }],
-  ['/completions', { methods: POST, operation: 'passthrough', dialect: 'chat' }],
-  ['/moderations', { methods: POST, operation: 'passthrough', dialect: 'chat' }],
-  ['/rerank', { methods: POST, operation: 'passthrough', dialect: 'chat' }],
-  ['/images/*', { methods: ANY, operation: 'passthrough', dialect: 'chat' }],
-  ['/audio/*', { methods: ANY, operation: 'passthrough', dialect: 'chat' }],
-  ['/batches/*', { methods: ANY, operation: 'passthrough', dialect: 'chat' }],
+  ...['/embeddings', '/completions', '/moderations', '/rerank'].map(toRelayed(POST)),
+  ...['/images/*', '/audio/*', '/batches/*'].map(toRelayed(ANY)),
   ['/files/*', { methods: ANY, operation: 'passthrough' }],
   ['/health', { methods: GET, operation: 'own' }],
 ])
@@ -91,7 +87,7 @@ async function serve(
   const method = request.method ?? ''
   if (path === '/health' && GET.includes(method)) {
     name()
-    return respond(request, response, 200, await options.health(isAuthorised(guard, request)))
+    return respond(request, response, 200, options.health(isAuthorised(guard, request)))
   }
   const page = options.pages[path]
   const accessKey = page?.open === true ? undefined : guard.checkKey(request)

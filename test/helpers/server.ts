@@ -6,6 +6,7 @@ import { once } from 'node:events'
 import type { ServerResponse } from 'node:http'
 import { connect } from 'node:net'
 import type { TestContext } from 'node:test'
+import { isLoopbackHost } from '../../src/config/parse.ts'
 import type { DarioError } from '../../src/errors.ts'
 import type { Incoming } from '../../src/exchange/incoming.ts'
 import type { DialectName, JsonObject } from '../../src/hub/types.ts'
@@ -33,7 +34,7 @@ export interface TestServer {
 export interface TestServerOptions {
   answer?: (incoming: Incoming, response: ServerResponse) => void | Promise<void>
   endAll?: (error: DarioError) => void
-  guard?: Partial<GuardSettings>
+  guard?: Partial<GuardSettings> & { boundToLoopback?: boolean }
   handler?: Partial<HandlerOptions>
   maxBodyBytes?: number
   headersTimeout?: number
@@ -57,7 +58,8 @@ export function makeServer(options: TestServerOptions = {}): Omit<TestServer, 'p
   const seen: Incoming[] = []
   const lines: string[] = []
   const ended: DarioError[] = []
-  const settings = { allowedHosts: [], allowedOrigins: [], accessKeys: [], boundToLoopback: true, ...options.guard }
+  const { boundToLoopback = true, ...given } = options.guard ?? {}
+  const settings = { allowedHosts: [], allowedOrigins: [], accessKeys: [], ...given }
   let count = 0
   const handler = createHandler({
     exchange: {
@@ -66,7 +68,7 @@ export function makeServer(options: TestServerOptions = {}): Omit<TestServer, 'p
         await (options.answer ?? answerBack)(incoming, response)
       },
     },
-    guard: createGuard(() => settings),
+    guard: createGuard(() => settings, boundToLoopback),
     settings: () => ({ maxBodyBytes: options.maxBodyBytes ?? 1_048_576 }),
     models: async (query) => encodeModels([], query),
     health: (authorised) => ({ status: 'ok', name: 'dario', version: '1.2.3', ...(authorised && { backends: 2 }) }),
@@ -84,7 +86,7 @@ export function makeServer(options: TestServerOptions = {}): Omit<TestServer, 'p
     },
   }
   const { host, port = 0, headersTimeout } = options
-  const listener = createListener({ handler, exchange, host, port, hasAccessKey: settings.accessKeys.length > 0, headersTimeout })
+  const listener = createListener({ handler, exchange, host, port, isGuarded: isLoopbackHost(host) || settings.accessKeys.length > 0, headersTimeout })
   return { listener, seen, lines, ended }
 }
 

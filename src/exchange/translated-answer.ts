@@ -3,7 +3,7 @@
  * @module
  */
 import { StringDecoder } from 'node:string_decoder'
-import { parseObject } from '../dialects/read.ts'
+import { parseObject } from '../hub/json.ts'
 import { createFold } from '../hub/fold.ts'
 import { createSseDecoder } from '../sse.ts'
 import { DarioError } from '../errors.ts'
@@ -34,7 +34,7 @@ export interface Answer {
   complete: boolean
   /** Ends a stream that broke: closes what is open, then the error. */
   fail(error: DarioError): string
-  /** The whole answer. @throws DarioError when it is not complete. */
+  /** The whole answer, when it was not to be streamed. @throws DarioError when it is not complete. */
   reply(): HubReply
 }
 
@@ -97,21 +97,17 @@ export function createAnswer(options: AnswerOptions): Answer {
       return out
     },
     finish() {
-      let out = ''
-      if (options.upstreamStreams) {
-        for (const event of [...sse.push(text.end()), ...sse.end()]) out += take(decoder.push(event))
-        out += take(decoder.end())
-      } else {
-        json.push(text.end())
-        out += decodeJson()
+      const rest = text.end()
+      if (!options.upstreamStreams) {
+        json.push(rest)
+        return decodeJson()
       }
-      return out
+      let out = ''
+      for (const event of [...sse.push(rest), ...sse.end()]) out += take(decoder.push(event))
+      return out + take(decoder.end())
     },
     fail: (error) => encode?.({ type: 'error', error }) ?? '',
-    reply() {
-      if (fold === undefined) throw new DarioError('internal', 'a streamed answer was not folded')
-      return fold.result()
-    },
+    reply: () => fold!.result(),
   }
   return answer
 }

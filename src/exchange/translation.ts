@@ -16,7 +16,7 @@ import { createReasoningStore } from './reasoning-store.ts'
 import { MAX_PREAMBLE_BYTES } from './relay.ts'
 import { SSE_HEADERS } from './reply.ts'
 import { createResponseStore } from './response-store.ts'
-import { createAnswer } from './translate.ts'
+import { createAnswer } from './translated-answer.ts'
 import type { Upstream } from '../backends/backend.ts'
 import type { Candidate } from '../backends/pool.ts'
 import type { Dialect, EncodedRequest, Repair, ReplyContext } from '../dialects/dialect.ts'
@@ -24,10 +24,10 @@ import type { DialectName, HubEvent, JsonObject } from '../hub/types.ts'
 import type { Sent } from './deliver.ts'
 import type { Decoded, Job } from './job.ts'
 import type { Relayed } from './relay.ts'
-import type { Answer } from './translate.ts'
+import type { Answer } from './translated-answer.ts'
 import type { OutgoingHttpHeaders } from 'node:http'
 
-export interface Crossing {
+export interface Translation {
   /** @throws DarioError `invalid_json`, `invalid_request`, `unsupported_across_dialects`. */
   encode(job: Job, target: DialectName, candidate: Candidate, known: ReadonlySet<Repair>): Encoded
   /** @param open the first byte of content is about to reach the client. */
@@ -37,7 +37,7 @@ export interface Crossing {
 }
 
 /** Brings the whole dialects of these names with it. */
-export type LoadCrossing = (...names: DialectName[]) => Crossing | Promise<Crossing>
+export type LoadTranslation = (...names: DialectName[]) => Translation | Promise<Translation>
 
 /** A translated request as it is sent, and what its answer is read and told by. */
 export interface Encoded extends Pick<EncodedRequest, 'headers' | 'warnings' | 'toolNames'> {
@@ -45,7 +45,7 @@ export interface Encoded extends Pick<EncodedRequest, 'headers' | 'warnings' | '
   request: ReplyContext['request']
 }
 
-export interface CrossingOptions {
+export interface TranslationOptions {
   /** Of what is kept for `previous_response_id`. */
   maxStoredAnswers: number
   maxStoredBytes: number
@@ -61,7 +61,7 @@ const WORDS: Record<DialectName, Readonly<Record<string, string>>> = {
 }
 
 /** @param dialect of those names that were loaded. */
-export function createCrossing(options: CrossingOptions, dialect: (name: DialectName) => Dialect): Crossing {
+export function createTranslation(options: TranslationOptions, dialect: (name: DialectName) => Dialect): Translation {
   const reasoning = createReasoningStore()
   const responses = createResponseStore(options.maxStoredAnswers, options.maxStoredBytes)
 
@@ -129,15 +129,9 @@ export function createCrossing(options: CrossingOptions, dialect: (name: Dialect
     const mayBeOver = broken === undefined || upstreamStreams
     if (!answer.complete && answer.error === undefined && mayBeOver) await sink.pass(answer.finish())
     const error = answer.complete ? undefined : broken ?? answer.error
-    if (error === undefined) return conclude(job, answer, sink, context)
-    if (sink.committed) job.reply.write(answer.fail(error))
-    return { error, told: sink.committed, committed: sink.committed, usage: job.record.usage }
-  }
-
-  async function conclude(job: Job, answer: Answer, sink: Sink, context: ReplyContext): Promise<Relayed> {
-    if (job.stream) await sink.flush()
-    else await sink.whole(JSON.stringify(dialect(job.client.name).encodeReply(answer.reply(), context)))
-    return { error: undefined, told: false, committed: true, usage: job.record.usage }
+    if (error === undefined) await sink.flush(job.stream ? '' : JSON.stringify(dialect(job.client.name).encodeReply(answer.reply(), context)))
+    else if (sink.committed) job.reply.write(answer.fail(error))
+    return { error, told: sink.committed, committed: sink.committed }
   }
 
   return { encode, deliver, expand }
@@ -145,12 +139,14 @@ export function createCrossing(options: CrossingOptions, dialect: (name: Dialect
 
 /** Returns the error by which the upstream broke; throws what ended the request itself. */
 async function read(job: Job, upstream: Upstream, answer: Answer, sink: Sink, upstreamStreams: boolean): Promise<DarioError | undefined> {
+  let last: Promise<void> | void = undefined
   try {
     await pump(await decodeBody(upstream), job.signal, (bytes) => {
-      const waits = sink.pass(answer.push(bytes))
+      last = sink.pass(answer.push(bytes))
       // Whatever follows the end of an answer is not read (pitfall S23).
-      return waits === undefined && upstreamStreams && (answer.complete || answer.error !== undefined) ? false : waits
+      return upstreamStreams && (answer.complete || answer.error !== undefined) ? false : last
     })
+    await last
     return undefined
   } catch (error) {
     if (job.signal.aborted) {
@@ -167,30 +163,24 @@ interface Sink {
   committed: boolean
   /** Text waits until there is content: until then another candidate may still answer. */
   pass(text: string): Promise<void> | void
-  flush(): Promise<void> | void
-  whole(text: string): Promise<void> | void
+  /** Sends what waits, and `text` behind it. */
+  flush(text: string): Promise<void> | void
 }
 
 function createSink(job: Job, answer: Answer, open: (headers: OutgoingHttpHeaders) => void): Sink {
   let held = ''
-  function flush(): Promise<void> | void {
-    if (!sink.committed) open(SSE_HEADERS)
-    sink.committed = true
-    const text = held
-    held = ''
-    if (text !== '' && !job.reply.write(text)) return job.reply.drained()
-  }
   const sink: Sink = {
     committed: false,
     pass(text) {
       held += text
-      if (job.stream && held !== '' && (sink.committed || answer.content || held.length > MAX_PREAMBLE_BYTES)) return flush()
+      if (held !== '' && (sink.committed || answer.content || held.length > MAX_PREAMBLE_BYTES)) return sink.flush('')
     },
-    flush,
-    whole(text) {
-      open({ 'content-type': 'application/json' })
+    flush(text) {
+      if (!sink.committed) open(job.stream ? SSE_HEADERS : { 'content-type': 'application/json' })
       sink.committed = true
-      if (!job.reply.write(text)) return job.reply.drained()
+      const all = held + text
+      held = ''
+      return all === '' ? undefined : job.reply.write(all)
     },
   }
   return sink
