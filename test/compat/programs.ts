@@ -3,7 +3,7 @@
  * @module
  */
 import { spawn } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -38,9 +38,22 @@ export function makePlace(context: TestContext): Place {
   writeFileSync(file, `${secret}\n`)
   const picture = join(work, 'picture.png')
   writeFileSync(picture, Buffer.from(PIXEL, 'base64'))
-  // Not rmSync, which does not look again for what a program that is ending has written meanwhile.
-  context.after(() => rm(root, { recursive: true, force: true, maxRetries: 5 }))
+  context.after(async () => {
+    stopDaemons(root)
+    // Not rmSync, which does not look again for what a program that is ending has written meanwhile.
+    await rm(root, { recursive: true, force: true, maxRetries: 5 })
+  })
   return { home, work, secret, file, picture }
+}
+
+/** Some programs leave one behind, outside of their group, with the folder among its arguments (Cline's hub). */
+function stopDaemons(root: string): void {
+  if (!existsSync('/proc')) return
+  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+    try {
+      if (readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes(root)) process.kill(Number(pid), 'SIGKILL')
+    } catch { /* gone */ }
+  }
 }
 
 /** Ends within `withinMs` or is killed, with what it started. */
