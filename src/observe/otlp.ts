@@ -10,7 +10,7 @@ import { unescape } from 'node:querystring'
 import { DarioError } from '../errors.ts'
 import type { AttemptRecord, Observer, RequestRecord } from '../hub/record.ts'
 import type { JsonObject, Usage } from '../hub/types.ts'
-import { createWaiting, reuse } from './append.ts'
+import { createComplaint, createWaiting, reuse } from './append.ts'
 import type { Family, Metrics, Series } from './metrics.ts'
 import { post } from './post.ts'
 import { createMemo, toNano } from './text.ts'
@@ -29,7 +29,7 @@ export interface OtlpOptions {
   now: () => number
   /** 32 hexadecimal digits behind the prefix. */
   newId: (prefix: string) => string
-  /** One line, at most one a minute. */
+  /** One line: at most one a minute when the collector fails, and one when there are too many spans. */
   log: (line: string) => void
   /** Milliseconds between two batches; default 5,000. */
   interval?: number | undefined
@@ -70,8 +70,9 @@ export function createOtlp({ environment, metrics, version, now, newId, log, int
   const ends = new Map<string, number[]>() // of attempts, where one failed
   const started = toNano(now())
   const spans = createWaiting(MOST_BYTES)
+  const complain = createComplaint(log, now)
+  const complainOfMany = createComplaint(log, now)
   let count = 0
-  let silentUntil = 0
   let flushing: Promise<void> | undefined
   const timer = setInterval(() => void flush(), interval).unref()
 
@@ -81,11 +82,9 @@ export function createOtlp({ environment, metrics, version, now, newId, log, int
       if (status < 200 || status > 299) throw new DarioError('upstream_error', `it answers ${status}`)
       reuse(body)
     } catch (error) {
-      if (now() < silentUntil) return
-      silentUntil = now() + 60_000
       const { name, code } = error as NodeJS.ErrnoException
       // Not the message: it may quote a header, and one of those is the collector's key.
-      log(`telemetry is lost: ${error instanceof DarioError ? error.message : code ?? name}; check OTEL_EXPORTER_OTLP_ENDPOINT and its collector`)
+      complain(`telemetry is lost: ${error instanceof DarioError ? error.message : code ?? name}; check OTEL_EXPORTER_OTLP_ENDPOINT and its collector`)
     }
   }
 
@@ -141,10 +140,13 @@ export function createOtlp({ environment, metrics, version, now, newId, log, int
     },
     end(record) {
       const { id } = record
-      const given = traces.get(id)
-      if (given?.sampled !== false && count < MOST_SPANS) tell(record, given ?? createTrace(newId('')))
-      traces.delete(id)
-      ends.delete(id)
+      const given = traces.size === 0 ? undefined : traces.get(id)
+      if (given?.sampled !== false) {
+        if (count < MOST_SPANS) tell(record, given ?? createTrace(newId('')))
+        else complainOfMany(`telemetry is lost: more than ${MOST_SPANS} spans in ${interval} ms; metrics and the ledger count all requests`)
+      }
+      if (given !== undefined) traces.delete(id)
+      if (ends.size > 0) ends.delete(id)
     },
     async close() {
       clearInterval(timer)
