@@ -18,7 +18,6 @@ import type { Assembled, Command, CommandContext } from './command.ts'
 import { cleanText, describePlan } from './output.ts'
 
 const GRACE = 10_000 // ms for streams to finish
-const MOMENT = 20 // ms, less than a person sees
 
 export const serve: Command = async (context) => {
   const assembled = await assemble(context)
@@ -45,7 +44,10 @@ export const serve: Command = async (context) => {
   }
 }
 
-/** Lines of a moment in one write: under load a write per line costs a tenth of a small request. */
+/**
+ * Lines of one turn in one write: under load a write per line costs a tenth of a small request. No longer, since each
+ * collection of garbage copies text that waits.
+ */
 function createBatch(write: (lines: string) => void): (line: string) => void {
   let waiting = ''
   function flush(): void {
@@ -55,7 +57,7 @@ function createBatch(write: (lines: string) => void): (line: string) => void {
   }
   return (line) => {
     if (waiting === '') {
-      setTimeout(flush, MOMENT)
+      setImmediate(flush)
       keepAtExit(flush)
     }
     waiting += line
@@ -69,8 +71,7 @@ function openLog(context: CommandContext, secrets: Iterable<string>): Log {
   return createLog({
     format: process.stderr.isTTY ? 'pretty' : 'json',
     level: level as Level,
-    // As bytes: of a text, a stream makes room for three times its length, which costs more than to write it.
-    write: createBatch((lines) => void process.stderr.write(Buffer.from(lines))),
+    write: createBatch((lines) => void process.stderr.write(lines)),
     file: text(context, 'log-file'),
     redact: createRedactor(() => secrets),
     clean: cleanText,

@@ -29,7 +29,7 @@ export interface OtlpOptions {
   now: () => number
   /** 32 hexadecimal digits behind the prefix. */
   newId: (prefix: string) => string
-  /** One line: at most one a minute when the collector fails, and one when there are too many spans. */
+  /** One line, at most one a minute. */
   log: (line: string) => void
   /** Milliseconds between two batches; default 5,000. */
   interval?: number | undefined
@@ -71,8 +71,8 @@ export function createOtlp({ environment, metrics, version, now, newId, log, int
   const started = toNano(now())
   const spans = createWaiting(MOST_BYTES)
   const complain = createComplaint(log, now)
-  const complainOfMany = createComplaint(log, now)
   let count = 0
+  let lost = 0 // spans above MOST_SPANS
   let flushing: Promise<void> | undefined
   const timer = setInterval(() => void flush(), interval).unref()
 
@@ -106,6 +106,8 @@ export function createOtlp({ environment, metrics, version, now, newId, log, int
       ...(batch.length === 0 ? [] : [send('/v1/traces', wrap('Spans', batch), patience)]),
       send('/v1/metrics', wrap('Metrics', [Buffer.from(JSON.stringify(families).slice(1, -1))]), patience),
     ])
+    if (lost > 0) complain(`telemetry is lost: ${lost} requests above the ${MOST_SPANS} spans that one batch takes; metrics and the ledger have them all`)
+    lost = 0
   }
 
   function add(span: string): void {
@@ -141,10 +143,8 @@ export function createOtlp({ environment, metrics, version, now, newId, log, int
     end(record) {
       const { id } = record
       const given = traces.size === 0 ? undefined : traces.get(id)
-      if (given?.sampled !== false) {
-        if (count < MOST_SPANS) tell(record, given ?? createTrace(newId('')))
-        else complainOfMany(`telemetry is lost: more than ${MOST_SPANS} spans in ${interval} ms; metrics and the ledger count all requests`)
-      }
+      if (given?.sampled !== false && count >= MOST_SPANS) lost++
+      else if (given?.sampled !== false) tell(record, given ?? createTrace(newId('')))
       if (given !== undefined) traces.delete(id)
       if (ends.size > 0) ends.delete(id)
     },
