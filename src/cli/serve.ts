@@ -18,6 +18,7 @@ import type { Assembled, Command, CommandContext } from './command.ts'
 import { cleanText, describePlan } from './output.ts'
 
 const GRACE = 10_000 // ms for streams to finish
+const MOMENT = 20 // ms, less than a person sees
 
 export const serve: Command = async (context) => {
   const assembled = await assemble(context)
@@ -44,10 +45,7 @@ export const serve: Command = async (context) => {
   }
 }
 
-/**
- * Lines of one turn in one write: under load a write per line costs a tenth of a small request. No longer, since each
- * collection of garbage copies text that waits.
- */
+/** Lines of a moment in one write: under load a write per line costs a tenth of a small request. */
 function createBatch(write: (lines: string) => void): (line: string) => void {
   let waiting = ''
   function flush(): void {
@@ -57,7 +55,7 @@ function createBatch(write: (lines: string) => void): (line: string) => void {
   }
   return (line) => {
     if (waiting === '') {
-      setImmediate(flush)
+      setTimeout(flush, MOMENT)
       keepAtExit(flush)
     }
     waiting += line

@@ -17,7 +17,7 @@ export interface Appender {
 
 const BATCH_MS = 500
 const CHUNK = 65_536 // bytes
-const SOME = 2048 // characters
+const SOME = 8192 // characters
 const MAX_WAITING = 8_388_608 // bytes: what a disk that is full for a while may hold back
 
 /** Text that waits, as bytes beside the heap: strings that wait are copied by each collection of garbage. */

@@ -39,14 +39,12 @@ function toLike(record: Readonly<RequestRecord>): Readonly<RequestRecord> {
 
 /** Makes what depends on the names of a finished request only, once for all that share them. */
 export function createMemo<Made>(make: (record: Readonly<RequestRecord>) => Made): (record: Readonly<RequestRecord>) => Made {
-  const all = new WeakMap<Readonly<RequestRecord>, { of: Readonly<RequestRecord>; made: Made }>()
-  let last: { of: Readonly<RequestRecord>; made: Made } | undefined // looking it up takes longer than to compare
+  const made = new WeakMap<Readonly<RequestRecord>, { made: Made }>()
   return (record) => {
-    const of = toLike(record)
-    if (last?.of === of) return last.made
-    last = all.get(of) ?? { of, made: make(of) }
-    all.set(of, last)
-    return last.made
+    const like = toLike(record)
+    let one = made.get(like)
+    if (one === undefined) made.set(like, one = { made: make(like) })
+    return one.made
   }
 }
 
