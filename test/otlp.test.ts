@@ -204,6 +204,16 @@ test('otlp: a traceparent that is none begins a trace of its own', async (contex
   for (const span of spans) ok(span.traceId !== TRACE && span['parentSpanId'] === undefined)
 })
 
+test('otlp: spans above what one batch takes are lost, and the log says how many', async (context) => {
+  const collector = await startCollector(context)
+  const lines: string[] = []
+  const otlp = create({ OTEL_EXPORTER_OTLP_ENDPOINT: collector.url }, lines)
+  for (let index = 0; index < 4099; index++) otlp.end?.(createRecord({ id: `req_${index}` }))
+  await otlp.close()
+  strictEqual(collector.spans().length, 4096)
+  deepStrictEqual(lines, ['telemetry is lost: 3 requests above the 4096 spans that one batch takes; metrics and the ledger have them all'])
+})
+
 test('otlp: a dead collector costs one line a minute and no request', async (context) => {
   const dead = await startUpstream(context, () => {})
   dead.server.close()

@@ -59,6 +59,8 @@ export function createBudgets({ budgets, priceOf, used, now, warn }: BudgetOptio
   /** All names are the configuration's, so these are few, and comparing them costs less than a joined name's hash. */
   const known: { backend: string; route: string; accessKey: string; accounts: readonly Account[] }[] = []
   const warned = new Set<string>()
+  let limits: readonly { budget: BudgetConfig; account: Account }[] = []
+  let limitsOf: readonly BudgetConfig[] | undefined
   const born = now()
   let hasHistory = false
 
@@ -128,8 +130,11 @@ export function createBudgets({ budgets, priceOf, used, now, warn }: BudgetOptio
   function judge(accounts: readonly Account[], guess: Sum): DarioError | string | undefined {
     const today = toLocalDay(now())
     let warning: string | undefined
-    for (const budget of budgets()) {
-      const account = toAccount(budget.scope)
+    if (limitsOf !== budgets()) {
+      limitsOf = budgets()
+      limits = limitsOf.map((budget) => ({ budget, account: toAccount(budget.scope) }))
+    }
+    for (const { budget, account } of limits) {
       if (!accounts.includes(account)) continue
       turn(account, today)
       const unit = budget.dollars === undefined ? 'tokens' : 'dollars'

@@ -10,7 +10,7 @@ import { unescape } from 'node:querystring'
 import { DarioError } from '../errors.ts'
 import type { AttemptRecord, Observer, RequestRecord } from '../hub/record.ts'
 import type { JsonObject, Usage } from '../hub/types.ts'
-import { createWaiting, reuse } from './append.ts'
+import { createComplaint, createWaiting, reuse } from './append.ts'
 import type { Family, Metrics, Series } from './metrics.ts'
 import { post } from './post.ts'
 import { createMemo, toNano } from './text.ts'
@@ -70,8 +70,9 @@ export function createOtlp({ environment, metrics, version, now, newId, log, int
   const ends = new Map<string, number[]>() // of attempts, where one failed
   const started = toNano(now())
   const spans = createWaiting(MOST_BYTES)
+  const complain = createComplaint(log, now)
   let count = 0
-  let silentUntil = 0
+  let lost = 0 // spans above MOST_SPANS
   let flushing: Promise<void> | undefined
   const timer = setInterval(() => void flush(), interval).unref()
 
@@ -81,11 +82,9 @@ export function createOtlp({ environment, metrics, version, now, newId, log, int
       if (status < 200 || status > 299) throw new DarioError('upstream_error', `it answers ${status}`)
       reuse(body)
     } catch (error) {
-      if (now() < silentUntil) return
-      silentUntil = now() + 60_000
       const { name, code } = error as NodeJS.ErrnoException
       // Not the message: it may quote a header, and one of those is the collector's key.
-      log(`telemetry is lost: ${error instanceof DarioError ? error.message : code ?? name}; check OTEL_EXPORTER_OTLP_ENDPOINT and its collector`)
+      complain(`telemetry is lost: ${error instanceof DarioError ? error.message : code ?? name}; check OTEL_EXPORTER_OTLP_ENDPOINT and its collector`)
     }
   }
 
@@ -107,6 +106,8 @@ export function createOtlp({ environment, metrics, version, now, newId, log, int
       ...(batch.length === 0 ? [] : [send('/v1/traces', wrap('Spans', batch), patience)]),
       send('/v1/metrics', wrap('Metrics', [Buffer.from(JSON.stringify(families).slice(1, -1))]), patience),
     ])
+    if (lost > 0) complain(`telemetry is lost: ${lost} requests above the ${MOST_SPANS} spans that one batch takes; metrics and the ledger have them all`)
+    lost = 0
   }
 
   function add(span: string): void {
@@ -141,10 +142,11 @@ export function createOtlp({ environment, metrics, version, now, newId, log, int
     },
     end(record) {
       const { id } = record
-      const given = traces.get(id)
-      if (given?.sampled !== false && count < MOST_SPANS) tell(record, given ?? createTrace(newId('')))
-      traces.delete(id)
-      ends.delete(id)
+      const given = traces.size === 0 ? undefined : traces.get(id)
+      if (given?.sampled !== false && count >= MOST_SPANS) lost++
+      else if (given?.sampled !== false) tell(record, given ?? createTrace(newId('')))
+      if (given !== undefined) traces.delete(id)
+      if (ends.size > 0) ends.delete(id)
     },
     async close() {
       clearInterval(timer)

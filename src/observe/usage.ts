@@ -112,9 +112,7 @@ function writeSummary(file: string, summary: Summary): void {
   } catch {
     try {
       rmSync(temporary, { force: true }) // a disk that cannot be written: the sum is made again next time
-    } catch {
-      // Nothing was written then.
-    }
+    } catch { /* nothing was written then */ }
   }
 }
 
