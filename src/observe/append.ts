@@ -38,10 +38,18 @@ const MOST_SPARE = 64 // chunks
  * through everything to find out that it is not: under load once a second, at a twentieth of the processor's time.
  */
 const spare: Buffer[] = []
+/** Small buffers of everyone share a pool, which may be as large as a chunk: only what was made as one may be filled again. */
+const made = new WeakSet<ArrayBufferLike>()
+
+function makeChunk(): Buffer {
+  const chunk = Buffer.allocUnsafeSlow(CHUNK)
+  made.add(chunk.buffer)
+  return chunk
+}
 
 /** Nobody needs what `taken` holds any more. */
 export function reuse(taken: readonly Buffer[]): void {
-  for (const { buffer } of taken) if (buffer.byteLength === CHUNK && spare.length < MOST_SPARE) spare.push(Buffer.from(buffer))
+  for (const { buffer } of taken) if (made.has(buffer) && spare.length < MOST_SPARE) spare.push(Buffer.from(buffer))
 }
 
 /** Of more than `most` bytes the oldest are dropped, by whole texts. */
@@ -57,7 +65,7 @@ export function createWaiting(most: number): Waiting {
     if (text === '') return
     if (text.length * 3 > chunk.length - used) {
       cut()
-      chunk = (text.length * 3 <= CHUNK ? spare.pop() : undefined) ?? Buffer.allocUnsafeSlow(Math.max(CHUNK, text.length * 3))
+      chunk = text.length * 3 > CHUNK ? Buffer.allocUnsafeSlow(text.length * 3) : spare.pop() ?? makeChunk()
     }
     const written = chunk.write(text, used)
     text = ''

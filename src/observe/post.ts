@@ -12,6 +12,7 @@ import { DarioError } from '../errors.ts'
 const NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
 const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/
 const MAX_STATUS_LINE = 1024
+const STATUS = /^HTTP\/1\.[01] (\d{3})/
 
 async function open({ protocol, hostname, port }: URL): Promise<Socket> {
   const host = hostname.replace(/^\[|\]$/g, '')
@@ -31,7 +32,7 @@ function toHead({ pathname, search, host, username, password }: URL, headers: Re
 }
 
 /**
- * Resolves with the status; the rest of the answer is of no use.
+ * Resolves with the status when `body` is sent too, so that it may be written over; the rest of the answer is of no use.
  * @param patience milliseconds until the status must be there
  * @throws Node's error, or DarioError `config_invalid`, `upstream_timeout`, `upstream_protocol`
  */
@@ -41,20 +42,28 @@ export async function post(url: URL, headers: Readonly<Record<string, string>>, 
   return await new Promise((resolve, reject) => {
     const timer = setTimeout(() => socket.destroy(new DarioError('upstream_timeout', `it does not answer within ${patience} ms`)), patience)
     let said = ''
+    let isSent = false
+    const settle = (isOver: boolean): void => {
+      const status = STATUS.exec(said)?.[1]
+      if (status !== undefined && (isSent || isOver)) resolve(Number(status))
+      else if (isOver) reject(new DarioError('upstream_protocol', 'it hangs up without an answer'))
+    }
     socket.on('data', (bytes: Buffer) => {
-      if (said.length > MAX_STATUS_LINE) return
-      said += bytes.toString('latin1')
-      const status = /^HTTP\/1\.[01] (\d{3})/.exec(said)?.[1]
-      if (status !== undefined) resolve(Number(status))
-      else if (said.length > 12) socket.destroy(new DarioError('upstream_protocol', 'it does not speak HTTP'))
+      if (said.length < MAX_STATUS_LINE) said += bytes.toString('latin1')
+      if (said.length > 12 && !STATUS.test(said)) socket.destroy(new DarioError('upstream_protocol', 'it does not speak HTTP'))
+      settle(false)
     })
     socket.on('error', reject).on('close', () => {
       clearTimeout(timer)
-      reject(new DarioError('upstream_protocol', 'it hangs up without an answer'))
+      settle(true)
     })
     socket.cork()
     socket.write(head, 'latin1')
     for (const bytes of body) socket.write(bytes)
+    socket.write('', () => {
+      isSent = true
+      settle(false)
+    })
     socket.uncork()
   })
 }

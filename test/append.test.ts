@@ -1,0 +1,31 @@
+import { equal } from 'node:assert/strict'
+import { test } from 'node:test'
+import { createWaiting, reuse } from '../src/observe/append.ts'
+
+test('append: of what was written only its own chunks are filled again, however large the pool of small buffers is', (t) => {
+  const { poolSize } = Buffer
+  t.after(() => { Buffer.poolSize = poolSize })
+  Buffer.poolSize = 65_536 // as from Node 24 on
+  Buffer.from('x'.repeat(poolSize / 4)) // and once more: the pool at hand is used up
+  Buffer.from('x'.repeat(poolSize / 4))
+  Buffer.from('x'.repeat(poolSize / 4))
+  const foreign = Buffer.from('somebody else, in the pool')
+  equal(foreign.buffer.byteLength, 65_536)
+  reuse([foreign])
+  const waiting = createWaiting(1_000_000)
+  waiting.add('y'.repeat(20_000))
+  equal(Buffer.concat(waiting.take()).length, 20_000)
+  equal(String(foreign), 'somebody else, in the pool')
+})
+
+test('append: a chunk that was written is filled again', () => {
+  const waiting = createWaiting(1_000_000)
+  waiting.add('first')
+  const taken = waiting.take()
+  const [first] = taken
+  reuse(taken)
+  waiting.add('second')
+  const [second] = waiting.take()
+  equal(second?.buffer, first?.buffer)
+  equal(String(second), 'second')
+})
