@@ -3,10 +3,9 @@
  * clients that leave, upstreams that break and readers that stop. Memory, handles and sockets of the last half minute
  * must be within 5 % of those of the half minute after the first one. `npm run soak -- --minutes 30 --streams 200`.
  *
- * Last figures: Node 20.20.2, two busy cores, 30 minutes, 89,192 requests (24,219 left by clients, 22,699 broken, 4,394
- * not read): after the first minute heap 30.5 MiB, resident 163.4 MiB, handles 207, sockets 200, descriptors 432; at the
- * end heap 30.4 MiB (-0.2 %), resident 151.4 MiB (-7.3 %), handles 205 (-1.3 %), sockets 197 (-1.6 %), descriptors 423
- * (-2.2 %). From the second minute on: heap 30.5 to 31.0 MiB, resident 149.0 to 151.7 MiB.
+ * Last figures: Node 20.20.2, two busy cores, 30 minutes, 89,592 requests (24,399 left by clients, 22,875 broken, 4,340
+ * not read): after the first minute heap 30.7 MiB, resident 155.0 MiB, handles 207, sockets 200, descriptors 431; at the
+ * end heap 31.1 MiB (+1.6 %), resident 140.6 MiB (-9.3 %), handles, sockets and descriptors +0.1 %.
  * @module
  */
 import { spawn } from 'node:child_process'
