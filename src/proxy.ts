@@ -18,7 +18,8 @@ import { isLoopbackHost, listSecrets, parseConfig } from './config/parse.ts'
 import type { Config, ConfigInput } from './config/types.ts'
 import { readVersion } from './version.ts'
 import type { Incoming } from './exchange/incoming.ts'
-import type { Hop, Router } from './exchange/router.ts'
+import { findHop, reaches } from './exchange/router.ts'
+import type { Hop } from './exchange/router.ts'
 import { createIds } from './hub/ids.ts'
 import type { Observer } from './hub/record.ts'
 import type { BackendState, LiveOptions, PlanWindows } from './observe/live.ts'
@@ -255,18 +256,4 @@ function readWindows(backend: Backend): PlanWindows {
   const { fiveHour, sevenDay } = toPlan(backend)?.limits() ?? {}
   return Object.entries({ '5 hours': fiveHour, '7 days': sevenDay })
     .flatMap(([name, window]) => window?.utilization === undefined ? [] : [{ name, used: window.utilization, resetsAt: window.resetsAt && window.resetsAt * 1000 }])
-}
-
-/** Whether the bare name leads to this backend; else the list shows it with its prefix. */
-function reaches(router: Router, model: string, backend: string): boolean {
-  const hop = findHop(router, model)
-  return hop?.backend === backend && hop.model === model
-}
-
-function findHop(router: Router, model: string): Hop | undefined {
-  try {
-    return router.resolve(model).chain[0]
-  } catch {
-    return undefined // an alias may lead nowhere; requests for it say so
-  }
 }

@@ -135,3 +135,17 @@ function matches(glob: string, name: string): boolean {
   }
   return /^\**$/.test(glob.slice(at))
 }
+
+/** Whether the bare name leads to this backend; else the list shows it with its prefix. */
+export function reaches(router: Router, model: string, backend: string): boolean {
+  const hop = findHop(router, model)
+  return hop?.backend === backend && hop.model === model
+}
+
+export function findHop(router: Router, model: string): Hop | undefined {
+  try {
+    return router.resolve(model).chain[0]
+  } catch {
+    return undefined // an alias may lead nowhere; requests for it say so
+  }
+}
