@@ -12,10 +12,11 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { measurePlan } from './bench/plan.ts'
 import { measurePool } from './bench/pool.ts'
 import { createWorkshop, ROOT } from './bench/processes.ts'
 import type { Measured, Workshop } from './bench/processes.ts'
-import { MEMORY_GOAL_MB, PACKAGE_GOAL_KB, POOL_GOAL, printTable, ROWS, START_GOAL_MS } from './bench/rows.ts'
+import { MEMORY_GOAL_MB, PACKAGE_GOAL_KB, PLAN_GOAL_MS, POOL_GOAL, printTable, ROWS, START_GOAL_MS } from './bench/rows.ts'
 import type { Line, Row } from './bench/rows.ts'
 import { replaceSection } from './check/documents.ts'
 import { readHouse } from './check/rules.ts'
@@ -31,7 +32,7 @@ const rounds = Number(values.rounds)
 const duration = Number(values.seconds) * 1000
 const WARM_UP = 3000
 
-const names = [...ROWS.map(({ name }) => name), 'pool', 'memory', 'start', 'package', 'lines']
+const names = [...ROWS.map(({ name }) => name), 'pool', 'plan', 'memory', 'start', 'package', 'lines']
 const wanted = values.rows?.split(',') ?? names
 const unknown = wanted.filter((name) => !names.includes(name))
 if (unknown.length > 0) {
@@ -133,6 +134,15 @@ async function measurePooling(shop: Workshop, start: (name: string) => Promise<M
   }
 }
 
+async function measureTurn(): Promise<Line> {
+  say('plan ...')
+  const turn = await measurePlan()
+  return {
+    name: 'plan', title: 'a live turn of the plan: time that dario adds to its first byte', base: '', dario: `${turn.toFixed(1)} ms`,
+    goal: `${PLAN_GOAL_MS} ms`, reached: `${turn.toFixed(1)} ms`, met: turn <= PLAN_GOAL_MS,
+  }
+}
+
 function measurePackage(): Line {
   const shell = process.platform === 'win32'
   spawnSync('npm', ['run', '--silent', 'build'], { cwd: ROOT, shell }) // as a release does
@@ -176,6 +186,7 @@ try {
     for (const proxy of proxies.values()) await proxy.stop()
   }
   if (wanted.includes('pool')) lines.push(await measurePooling(shop, start))
+  if (wanted.includes('plan')) lines.push(await measureTurn())
   if (wanted.includes('memory')) lines.push(await measureMemory(shop, start))
   if (wanted.includes('start')) lines.push(await measureStart(shop, start))
   if (wanted.includes('package')) lines.push(measurePackage())

@@ -6,9 +6,11 @@ import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import type { JsonObject } from '../src/hub/types.ts'
 import type { ProxyOptions } from '../src/index.ts'
+import type { BackendStatus } from '../src/proxy.ts'
 import { DIALECTS, END_MARKS, STREAM_ERRORS, WHOLES, wholeStream } from './helpers/answers.ts'
 import { isAlive } from './helpers/fake-claude.ts'
 import { makeResults, makeTools, post, startPlanProxy } from './helpers/plan-proxy.ts'
+import { until } from './helpers/until.ts'
 import { sendJson, sendSse, startUpstream } from './helpers/upstream.ts'
 import type { TestUpstream } from './helpers/upstream.ts'
 
@@ -177,19 +179,23 @@ test('plan: other endpoints are a 404 that the program never sees', async (conte
 test('plan: health shows the limits to who has the access key only', async (context) => {
   const { url } = await startPlanProxy(context, { accessKeys: ['the-access-key'] })
   const headers = { 'x-api-key': 'the-access-key' }
-  for (const words of ['hello', 'again']) await post(url, 'anthropic', [user(words)], {}, headers) // told after an answer
+  await post(url, 'anthropic', [user('hello')], {}, headers)
   const read = async (init: RequestInit): Promise<unknown> => await (await fetch(`${url}/health`, init)).json()
-  const { backends } = await read({ headers }) as { backends: { id: string; windows?: { used: number }[] }[] }
-  deepStrictEqual(backends.find(({ id }) => id === 'plan')?.windows?.map(({ used }) => used), [0.25, 0.5])
+  const used = async (): Promise<number[] | undefined> => {
+    const { backends } = await read({ headers }) as { backends: { id: string; windows?: { used: number }[] }[] }
+    return backends.find(({ id }) => id === 'plan')?.windows?.map((window) => window.used)
+  }
+  await until(async () => (await used())?.length === 2) // the program tells them after its answer
+  deepStrictEqual(await used(), [0.25, 0.5])
   doesNotMatch(JSON.stringify(await read({})), /windows|plan/)
 })
 
 test('plan: the status of a backend says whether its program is ready, and its limits', async (context) => {
   const { url, proxy } = await startPlanProxy(context)
   await post(url, 'anthropic', [user('hello')])
-  await post(url, 'anthropic', [user('again')])
-  const { backends } = await proxy.status()
-  const { problem, plan } = backends.find(({ id }) => id === 'plan')!
+  const read = async (): Promise<BackendStatus> => (await proxy.status()).backends.find(({ id }) => id === 'plan')!
+  await until(async () => ((await read()).plan?.windows.length ?? 0) > 0) // the program tells them after its answer
+  const { problem, plan } = await read()
   strictEqual(problem, undefined)
   deepStrictEqual([plan?.version, plan?.login, plan?.windows[0]?.used], ['2.1.330', 'claude.ai', 0.25])
 })

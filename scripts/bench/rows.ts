@@ -34,6 +34,7 @@ export const ROWS: readonly Row[] = [
 export const MEMORY_GOAL_MB = 100
 export const START_GOAL_MS = 110
 export const PACKAGE_GOAL_KB = 400
+export const PLAN_GOAL_MS = 20
 /** Share of the relay's processor time per small request. */
 export const POOL_GOAL = 0.05
 
