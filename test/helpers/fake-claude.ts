@@ -10,6 +10,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import type { JsonObject } from '../../src/hub/types.ts'
+import { withDeadline } from './deadline.ts'
 import { until } from './until.ts'
 
 export interface Scenario {
@@ -63,7 +64,7 @@ export async function installFakeClaude(context: TestContext, scenario: Scenario
 }
 
 async function judgeEnd(close: () => Promise<void>, { folder, records }: FakeClaude): Promise<void> {
-  await close()
+  await withDeadline(close(), 20_000, 'the close')
   await until(() => records('start').every(({ pid }) => !isAlive(pid)))
   deepStrictEqual(readdirSync(join(folder, 'tmp')), [])
 }

@@ -9,6 +9,7 @@ import type { TestContext } from 'node:test'
 import type { Backend, Call, Key } from '../../src/backends/backend.ts'
 import { createHttpBackend } from '../../src/backends/http.ts'
 import type { HttpBackendOptions } from '../../src/backends/outgoing.ts'
+import { withDeadline } from './deadline.ts'
 
 export const KEY: Key = { label: 'up#1', value: 'sk-test-upstream-key', weight: 1 }
 
@@ -26,7 +27,7 @@ export function startBackend(context: TestContext, baseUrl: string, options: Par
     environment: {},
     ...options,
   })
-  context.after(() => backend.close())
+  context.after(() => withDeadline(backend.close(), 20_000, 'the backend\'s close'))
   return backend
 }
 

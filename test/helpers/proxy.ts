@@ -5,6 +5,7 @@
 import { createProxy } from '../../src/index.ts'
 import type { Proxy, ProxyOptions, RequestRecord } from '../../src/index.ts'
 import type { TestContext } from 'node:test'
+import { withDeadline } from './deadline.ts'
 
 export interface TestProxy {
   proxy: Proxy
@@ -32,7 +33,7 @@ export async function startProxy(context: TestContext, options: ProxyOptions): P
     },
   })
   const { url } = await proxy.listen()
-  context.after(() => proxy.close(0))
+  context.after(() => withDeadline(proxy.close(0), 20_000, 'the proxy\'s close'))
   return { proxy, url, records, nextRecord: () => new Promise((resolve) => waiting.push(resolve)) }
 }
 

@@ -92,7 +92,7 @@ export function makeServer(options: TestServerOptions = {}): Omit<TestServer, 'p
 
 export async function startServer(context: TestContext, options: TestServerOptions = {}): Promise<TestServer> {
   const made = makeServer(options)
-  context.after(() => made.listener.close(0))
+  context.after(() => withDeadline(made.listener.close(0), 20_000, 'the listener\'s close'))
   const { port } = await made.listener.listen()
   return { ...made, port, url: `http://127.0.0.1:${port}` }
 }
