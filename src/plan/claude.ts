@@ -34,6 +34,8 @@ export interface Start {
   secrets: string[]
 }
 
+/** Milliseconds without output after which a program that ended has none left. */
+const SILENCE = 500
 /** Characters of stderr that are kept. */
 const MAX_WORDS = 65_536
 
@@ -46,7 +48,6 @@ export function startClaude(start: Start, take: (line: JsonObject) => void): Cla
   let words = ''
   const ended = new Promise<string>((resolve) => {
     child.on('error', (error) => resolve(`could not be started: ${error.message}`)) // L3: unheard, it would end dario
-    child.on('exit', () => killGroup(child)) // what it started may hold its output, and `close` waits for that
     child.on('close', (code, signal) => resolve(signal === null ? `exit code ${code ?? '?'}` : `signal ${signal}`))
   })
   child.stdin?.on('error', () => {}) // it closed its end: `close` follows and says why
@@ -90,9 +91,15 @@ export async function askClaude(file: string, args: string[], env: Environment):
 function launch(file: string, args: string[], env: Environment, cwd: string | undefined): ChildProcess {
   // A group of its own: Ctrl-C in dario's terminal must not cut answers that dario still drains.
   const options = { env, cwd, stdio: 'pipe', windowsHide: true, detached: process.platform !== 'win32' } as const
-  if (!/\.(cmd|bat)$/i.test(file)) return spawn(file, args, options)
   const shell = env['ComSpec'] ?? env['COMSPEC'] ?? 'cmd.exe' // L2: Node refuses to start a shim by itself
-  return spawn(shell, ['/d', '/s', '/c', toCommandLine(file, args)], { ...options, windowsVerbatimArguments: true })
+  const child = /\.(cmd|bat)$/i.test(file)
+    ? spawn(shell, ['/d', '/s', '/c', toCommandLine(file, args)], { ...options, windowsVerbatimArguments: true })
+    : spawn(file, args, options)
+  child.on('exit', () => {
+    killGroup(child) // what it started may hold its output, and `close` waits for that
+    letGo(child)
+  })
+  return child
 }
 
 /**
@@ -109,6 +116,18 @@ function startGuard(pid: number, folder: string): ChildProcess {
   guard.stdin?.on('error', () => {})
   guard.unref()
   return guard
+}
+
+/** What left the group may hold the output of a program that is over, for ever: silence is its end then. */
+function letGo(child: ChildProcess): void {
+  const { stdout, stderr } = child
+  let isQuiet = false
+  stdout?.on('data', () => { isQuiet = false })
+  const timer = setInterval(() => {
+    if (isQuiet) for (const output of [stdout, stderr]) output?.destroy()
+    isQuiet = stdout?.isPaused() !== true // a slow client has its answer still in there
+  }, SILENCE).unref()
+  child.on('close', () => clearInterval(timer))
 }
 
 function killGroup(child: ChildProcess): void {

@@ -200,9 +200,9 @@ async function turn() {
     case 'deep': begin()
       block(0, { type: 'tool_use', id: 'toolu_deep', name: 'mcp__dario__get', input: {} }, [{ type: 'input_json_delta', partial_json: '{"a":' + '['.repeat(20000) + ']'.repeat(20000) + '}' }])
       return finish('tool_use')
-    case 'heir':
+    case 'heir': case 'runaway':
       begin(); event({ type: 'content_block_start', index: 0, content_block: { type: 'text', text: '' } })
-      record('heir', { pid: require('node:child_process').spawn('sleep', ['60'], { stdio: 'inherit' }).pid })
+      record('heir', { pid: require('node:child_process').spawn('sleep', ['60'], { stdio: 'inherit', detached: word === 'runaway' }).pid })
       process.exit(7)
     case 'cut':
       begin(); event({ type: 'content_block_start', index: 0, content_block: { type: 'text', text: '' } })
