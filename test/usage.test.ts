@@ -5,6 +5,7 @@ import { test } from 'node:test'
 import { encodeRow } from '../src/observe/ledger.ts'
 import { readDay, readUsage, toLocalDay } from '../src/observe/usage.ts'
 import { createHome, runDario } from './helpers/command.ts'
+import { startProxy } from './helpers/proxy.ts'
 import { createRecord } from './helpers/record.ts'
 import { sendJson, startUpstream } from './helpers/upstream.ts'
 import type { RequestRecord } from '../src/index.ts'
@@ -171,6 +172,21 @@ test('usage: wrong options say what is right; without a ledger there is a senten
   const { stdout, code } = await runDario(t, home, ['usage'])
   strictEqual(code, 0)
   match(stdout, /no requests since/)
+})
+
+test('usage: a day that cannot be read is left out with a warning, and keeps no budget from starting', async (t) => {
+  const home = createHome(t)
+  const folder = join(home, '.dario', 'usage')
+  write(folder, [{ time: HOUR_AGO }])
+  const other = new Date(HOUR_AGO - 86_400_000).toISOString().slice(0, 10)
+  mkdirSync(join(folder, `${other}.jsonl`))
+  const { stdout, stderr, code } = await runDario(t, home, ['usage', '--csv'])
+  strictEqual(code, 0)
+  match(stdout, /\nm,1,/)
+  match(stderr, new RegExp(`warning: .*${other}\\.jsonl cannot be read \\(EISDIR\\) and does not count`))
+  const lines: string[] = []
+  await startProxy(t, { usageFolder: folder, log: (line) => lines.push(line), budgets: [{ scope: 'all', per: 'month', tokens: 1000 }] })
+  match(lines.join('\n'), /cannot be read \(EISDIR\)/)
 })
 
 test('usage: a year of summed days takes a fraction of a second', (t) => {

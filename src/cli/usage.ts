@@ -4,7 +4,7 @@
  */
 import { COUNTS, addGroup, readUsage, toLocalDay } from '../observe/usage.ts'
 import type { UsageGroup } from '../observe/usage.ts'
-import { createUsageError, findRunning, loadConfig, text, toUsageFolder } from './command.ts'
+import { createUsageError, findRunning, loadConfig, text, toUsageFolder, warn } from './command.ts'
 import type { Command, CommandContext } from './command.ts'
 import { cleanText } from './output.ts'
 
@@ -27,7 +27,7 @@ export const usage: Command = async (context) => {
   const { output, values } = context
   const by = readBy(context)
   const since = readSince(text(context, 'since') ?? '30d')
-  const groups = readUsage(toUsageFolder(context), since)
+  const groups = readUsage(toUsageFolder(context), since, (message) => warn(context, message))
   const sources = [...new Set(groups.map(({ price }) => price))].filter((price) => price !== '' && price !== 'plan')
   const rows = sumBy(groups, by ?? 'model')
   const plan = groups.some(({ price }) => price === 'plan') ? await readWindows(context) : undefined

@@ -49,7 +49,7 @@ export function createObservation({ folder, config, backendOf, modelOf, ask, obs
   const budgets = createBudgets({
     budgets: () => config().budgets,
     priceOf,
-    used: (since, until) => folder === undefined ? [] : readUsage(folder, since, until),
+    used: (since, until) => folder === undefined ? [] : readUsage(folder, since, log, until),
     now,
     warn: log,
   })

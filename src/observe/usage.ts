@@ -47,14 +47,23 @@ const CHUNK = 1_048_576
 
 /**
  * Sums of the local days from `since` (`YYYY-MM-DD`) on.
+ * @param complain gets a sentence for each day that cannot be read and is left out
  * @param until Unix time in ms: what arrived later does not count
  */
-export function readUsage(folder: string, since: string, until: number = Infinity): UsageGroup[] {
+export function readUsage(folder: string, since: string, complain: (message: string) => void = () => {}, until: number = Infinity): UsageGroup[] {
   const last = until === Infinity ? '9' : new Date(until).toISOString().slice(0, 10)
   // A local day begins up to 14 hours before or after the day in UTC.
   const days = listDays(folder, Date.parse(since) - 86_400_000).filter((day) => day <= last)
   const zone = readZone() // 0.1 ms, for a year of days
-  return days.flatMap((day) => day < last ? readDay(folder, day, zone) : readDayUntil(folder, day, until)).filter((group) => group.day >= since)
+  return days.flatMap((day) => {
+    try {
+      return day < last ? readDay(folder, day, zone) : readDayUntil(folder, day, until)
+    } catch (error) {
+      // Written by a dario that ran as somebody else, say: no reason to tell nothing, or not to start.
+      complain(`${join(folder, day)}.jsonl cannot be read (${(error as NodeJS.ErrnoException).code}) and does not count; check who owns it`)
+      return []
+    }
+  }).filter((group) => group.day >= since)
 }
 
 /** By its rows, since its summary has them all; unless nothing was written since. */
