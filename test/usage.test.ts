@@ -2,6 +2,7 @@ import { deepStrictEqual, doesNotMatch, match, ok, strictEqual } from 'node:asse
 import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { readHistory } from '../src/observe/history.ts'
 import { encodeRow } from '../src/observe/ledger.ts'
 import { readDay, readUsage, toLocalDay } from '../src/observe/usage.ts'
 import { createHome, runDario } from './helpers/command.ts'
@@ -118,6 +119,15 @@ test('usage: the overview has today, 7 and 30 days, then models, backends, tools
   match(stderr, /estimates; prices: .*dario's table, 2026-10-24.*configuration|estimates; prices: .*configuration/)
 })
 
+test('usage: without a price are requests that used tokens, not those that failed before', async (t) => {
+  const home = createHome(t)
+  const folder = join(home, '.dario', 'usage')
+  write(folder, [{ time: HOUR_AGO, usage: { input: 7 } }, ...[1, 2, 3].map(() => ({ time: HOUR_AGO, end: 'failed', usage: undefined } as const))])
+  match((await runDario(t, home, ['usage', '--by', 'model'])).stdout, /\nm +1 without price +4 +3 /)
+  const { days, hours } = await readHistory(folder, Date.now(), Date.now())
+  deepStrictEqual([days, hours].map((sums) => sums.reduce((sum, { unpriced }) => sum + unpriced, 0)), [1, 1])
+})
+
 test('usage: what is on the plan comes with the windows that the running dario knows', async (t) => {
   const running = await startUpstream(t, (_request, response) => sendJson(response, 200, {
     name: 'dario', version: '1', backends: [{ id: 'plan', keys: [], windows: [{ name: '5 hours', used: 0.42, resetsAt: Date.now() }, { name: '7 days', used: 0.1 }] }],
@@ -196,7 +206,7 @@ test('usage: a year of summed days takes a fraction of a second', (t) => {
     const name = new Date(NOON - day * 86_400_000).toISOString().slice(0, 10)
     writeFileSync(join(folder, `${name}.jsonl`), '\n')
     writeFileSync(join(folder, `${name}.summary.json`), JSON.stringify({
-      version: 1, zone: Intl.DateTimeFormat().resolvedOptions().timeZone, bytes: 1, groups: groups.map((group) => ({ ...group, day: name })),
+      version: 2, zone: Intl.DateTimeFormat().resolvedOptions().timeZone, bytes: 1, groups: groups.map((group) => ({ ...group, day: name })),
     }))
   }
   const started = performance.now()

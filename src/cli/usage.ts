@@ -16,8 +16,7 @@ type Counts = Pick<UsageGroup, typeof COUNTS[number]>
 
 interface Row extends Counts {
   name: string
-  /** Requests whose tokens have no known price, and those that a plan pays. */
-  unpriced: number
+  /** Requests that a plan pays. */
   plan: number
 }
 
@@ -70,13 +69,12 @@ function dayBefore(days: number): string {
 }
 
 function createRow(name: string): Row {
-  return { name, unpriced: 0, plan: 0, ...Object.fromEntries(COUNTS.map((count) => [count, 0])) as unknown as Counts }
+  return { name, plan: 0, ...Object.fromEntries(COUNTS.map((count) => [count, 0])) as unknown as Counts }
 }
 
 function addTo(row: Row, group: UsageGroup): void {
   addGroup(row, group)
   if (group.price === 'plan') row.plan += group.requests
-  else if (group.price === '' && group.input + group.cacheRead + group.cacheWrite + group.output > 0) row.unpriced += group.requests
 }
 
 interface Windows {
@@ -174,7 +172,7 @@ function toShort(count: number): string {
 }
 
 function printCsv({ output }: CommandContext, by: By, rows: readonly Row[]): void {
-  const columns = [...COUNTS, 'unpriced', 'plan'] as const
+  const columns = [...COUNTS, 'plan'] as const
   output.line([by, ...columns].join(','))
   for (const row of rows) output.line([toCell(row.name), ...columns.map((column) => column === 'dollars' ? toDollars(row) : row[column])].join(','))
 }

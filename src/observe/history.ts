@@ -41,7 +41,7 @@ function addToHour(hours: Map<number, Totals>, at: number, row: LedgerRow): void
   const sum = hours.get(hour) ?? createTotals(hour)
   hours.set(hour, sum)
   const cost = row.price === 'plan' ? 'plan' : row.dollars === undefined ? undefined : { dollars: row.dollars, source: row.price ?? '' }
-  add(sum, { end: row.end, usage: row.output === undefined && row.input === undefined ? undefined : row, cost })
+  add(sum, { end: row.end, usage: (row.input ?? row.output) === undefined ? undefined : row, cost })
 }
 
 function sumDays(groups: readonly UsageGroup[]): Iterable<Totals> {
@@ -51,7 +51,6 @@ function sumDays(groups: readonly UsageGroup[]): Iterable<Totals> {
     days.set(group.day, sum)
     for (const name of COUNTS) if (name !== 'reasoning') sum[name] += group[name]
     if (group.price === 'plan') sum.onPlan += group.requests
-    else if (group.price === '' && group.output > 0) sum.unpriced += group.requests
   }
   return days.values()
 }

@@ -31,6 +31,8 @@ export interface UsageGroup {
   output: number
   reasoning: number
   dollars: number
+  /** Requests that used tokens of unknown price. */
+  unpriced: number
 }
 
 interface Summary {
@@ -42,7 +44,7 @@ interface Summary {
   groups: UsageGroup[]
 }
 
-const VERSION = 1
+const VERSION = 2
 const CHUNK = 1_048_576
 
 /**
@@ -176,11 +178,12 @@ function toGroup(row: LedgerRow): UsageGroup {
     requests: 1, failed: end === 'failed' || end === 'broken' ? 1 : 0, cancelled: end === 'cancelled' ? 1 : 0,
     input: row.input ?? 0, cacheRead: row.cacheRead ?? 0, cacheWrite: row.cacheWrite ?? 0, output: row.output ?? 0,
     reasoning: row.reasoning ?? 0, dollars: row.dollars ?? 0,
+    unpriced: price === '' && (row.input ?? row.output) !== undefined ? 1 : 0,
   }
 }
 
 export const COUNTS = [
-  'requests', 'failed', 'cancelled', 'input', 'cacheRead', 'cacheWrite', 'output', 'reasoning', 'dollars',
+  'requests', 'failed', 'cancelled', 'input', 'cacheRead', 'cacheWrite', 'output', 'reasoning', 'dollars', 'unpriced',
 ] as const
 
 export function addGroup(sum: Pick<UsageGroup, typeof COUNTS[number]>, group: Pick<UsageGroup, typeof COUNTS[number]>): void {
