@@ -175,10 +175,18 @@ test('usage: a name that a client chose is neither a formula in CSV nor a comman
   doesNotMatch((await runDario(t, home, ['usage'])).stdout, /[\u0000-\u0009\u000b-\u001f\u009b]/)
 })
 
+test('usage: whatever time was asked for has its sum', async (t) => {
+  const home = createHome(t)
+  write(join(home, '.dario', 'usage'), MIXED)
+  const since = toLocalDay(Date.now() - 60 * 86_400_000)
+  match((await runDario(t, home, ['usage', '--since', since])).stdout, new RegExp(`\\n30 days .*\\nsince ${since} .* 5 +1 `))
+  match((await runDario(t, home, ['usage', '--since', '3d'])).stdout, /\ntoday .*\nsince \d{4}-\d\d-\d\d .*\n\nMODEL/)
+})
+
 test('usage: wrong options say what is right; without a ledger there is a sentence', async (t) => {
   const home = createHome(t)
   match((await runDario(t, home, ['usage', '--by', 'cost'])).stderr, /--by must be one of model, backend/)
-  match((await runDario(t, home, ['usage', '--since', '2026-13-45'])).stderr, /--since must be a date/)
+  for (const since of ['2026-13-45', '2026-02-31', 'd']) match((await runDario(t, home, ['usage', '--since', since])).stderr, /--since must be a date/)
   const { stdout, code } = await runDario(t, home, ['usage'])
   strictEqual(code, 0)
   match(stdout, /no requests since/)

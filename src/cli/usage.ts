@@ -56,10 +56,10 @@ function readBy(context: CommandContext): By | undefined {
 /** `7d` are today and the six days before it. */
 function readSince(given: string): string {
   const days = /^(\d{1,4})d$/.exec(given)?.[1]
-  if (days === undefined && !(/^\d{4}-\d\d-\d\d$/.test(given) && !Number.isNaN(Date.parse(given)))) {
-    throw createUsageError('--since must be a date such as 2026-11-01, or days such as 7d')
-  }
-  return days === undefined ? given : dayBefore(Math.max(0, Number(days) - 1))
+  if (days !== undefined) return dayBefore(Math.max(0, Number(days) - 1))
+  // For `Date` the 31st of February is one in March.
+  if (/^\d{4}-\d\d-\d\d$/.test(given) && toLocalDay(Date.parse(`${given}T12:00`)) === given) return given
+  throw createUsageError('--since must be a date such as 2026-11-01, or days such as 7d')
 }
 
 function dayBefore(days: number): string {
@@ -119,13 +119,13 @@ function sumBy(groups: readonly UsageGroup[], by: By): Row[] {
 }
 
 function printOverview(context: CommandContext, groups: readonly UsageGroup[], since: string): void {
-  const spans = [['today', 0], ['7 days', 6], ['30 days', 29]] as const
-  printTable(context, 'WHEN', spans.flatMap(([name, days]) => {
-    const from = dayBefore(days)
-    if (days > 0 && from < since) return [] // the ledger was not asked that far
+  const known: [name: string, from: string][] = [['today', dayBefore(0)], ['7 days', dayBefore(6)], ['30 days', dayBefore(29)]]
+  const spans = known.filter(([, from]) => from >= since) // the ledger was not asked any further
+  if (!known.some(([, from]) => from === since)) spans.push([`since ${since}`, since])
+  printTable(context, 'WHEN', spans.map(([name, from]) => {
     const row = createRow(name)
     for (const group of groups) if (group.day >= from) addTo(row, group)
-    return [row]
+    return row
   }))
   for (const by of ['model', 'backend', 'tool', 'key'] as const) {
     const rows = sumBy(groups, by)
