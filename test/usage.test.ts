@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { readHistory } from '../src/observe/history.ts'
 import { encodeRow } from '../src/observe/ledger.ts'
+import { createLive } from '../src/observe/live.ts'
 import { readDay, readUsage, toLocalDay } from '../src/observe/usage.ts'
 import { createHome, runDario } from './helpers/command.ts'
 import { startProxy } from './helpers/proxy.ts'
@@ -173,6 +174,19 @@ test('usage: a name that a client chose is neither a formula in CSV nor a comman
   write(join(home, '.dario', 'usage'), [{ time: HOUR_AGO, servedModel: '=cmd|"x",1' }, { time: HOUR_AGO, servedModel: '\u001b]0;evil\u0007\u009b31mred' }])
   match((await runDario(t, home, ['usage', '--by', 'model', '--csv'])).stdout, /\n"'=cmd\|""x"",1",1,/)
   doesNotMatch((await runDario(t, home, ['usage'])).stdout, /[\u0000-\u0009\u000b-\u001f\u009b]/)
+})
+
+test('usage: a price whose list came anew each day is named once, with its first and last date', async (t) => {
+  const home = createHome(t)
+  const source = (time: number): string => `model list of router, ${toLocalDay(time)}`
+  write(join(home, '.dario', 'usage'), [3, 1, 2].map((days) => HOUR_AGO - days * 86_400_000).map((time) => ({ time, cost: { dollars: 1, source: source(time) } })))
+  write(join(home, '.dario', 'usage'), MIXED)
+  const { stderr } = await runDario(t, home, ['usage'])
+  match(stderr, new RegExp(`prices: configuration; dario's table, 2026-10-24; ${source(HOUR_AGO - 3 * 86_400_000)} to ${toLocalDay(HOUR_AGO - 86_400_000)}\n`))
+  const live = createLive({ now: Date.now, version: '1', backends: () => [], running: () => [], history: (until) => readHistory(join(home, '.dario', 'usage'), until, until) })
+  live.read()
+  await new Promise<void>((resolve) => live.subscribe(resolve))
+  strictEqual(live.read().sources.length, 3)
 })
 
 test('usage: whatever time was asked for has its sum', async (t) => {

@@ -2,6 +2,7 @@
  * `dario usage`: what the ledger knows, by time and by name.
  * @module
  */
+import { foldSources } from '../observe/prices.ts'
 import { COUNTS, addGroup, readUsage, toLocalDay } from '../observe/usage.ts'
 import type { UsageGroup } from '../observe/usage.ts'
 import { createUsageError, findRunning, loadConfig, text, toUsageFolder, warn } from './command.ts'
@@ -27,7 +28,7 @@ export const usage: Command = async (context) => {
   const by = readBy(context)
   const since = readSince(text(context, 'since') ?? '30d')
   const groups = readUsage(toUsageFolder(context), since, (message) => warn(context, message))
-  const sources = [...new Set(groups.map(({ price }) => price))].filter((price) => price !== '' && price !== 'plan')
+  const sources = foldSources(groups.map(({ price }) => price).filter((price) => price !== '' && price !== 'plan'))
   const rows = sumBy(groups, by ?? 'model')
   const plan = groups.some(({ price }) => price === 'plan') ? await readWindows(context) : undefined
   if (values['json'] === true) {

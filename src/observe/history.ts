@@ -3,7 +3,7 @@
  * @module
  */
 import type { LedgerRow } from './ledger.ts'
-import { DAYS, HOUR, HOURS, MOST_SOURCES, add, createTotals, startOfDay, startOfHour } from './live.ts'
+import { DAYS, HOUR, HOURS, add, createTotals, startOfDay, startOfHour } from './live.ts'
 import type { Past, Totals } from './live.ts'
 import { COUNTS, addRow, listDays, readDay, readRows, toLocalDay } from './usage.ts'
 import type { UsageGroup } from './usage.ts'
@@ -33,7 +33,7 @@ export async function readHistory(folder: string, time: number, until: number): 
   const counted = groups.filter(({ day }) => day >= toLocalDay(firstDay))
   const sources = [...new Set(counted.map(({ price }) => price))].filter((price) => price !== '' && price !== 'plan')
   const inOrder = (sums: Iterable<Totals>): Totals[] => [...sums].sort((a, b) => a.time - b.time)
-  return { hours: inOrder(hours.values()), days: inOrder(sumDays(counted)), sources: sources.slice(-MOST_SOURCES) }
+  return { hours: inOrder(hours.values()), days: inOrder(sumDays(counted)), sources }
 }
 
 function addToHour(hours: Map<number, Totals>, at: number, row: LedgerRow): void {

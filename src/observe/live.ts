@@ -7,6 +7,7 @@ import type { KeyState } from '../backends/pool.ts'
 import type { Observer, RequestRecord } from '../hub/record.ts'
 import type { Usage } from '../hub/types.ts'
 import { toTool } from './ledger.ts'
+import { foldSources } from './prices.ts'
 
 /** Sums over a stretch of time that begins at `time` (Unix ms). Tokens: `input` excludes what was cached. */
 export interface Totals {
@@ -83,8 +84,7 @@ export interface LiveOptions {
 }
 
 export const HOUR = 3_600_000, HOURS = 24, DAYS = 30
-export const MOST_SOURCES = 20
-const MOST_REQUESTS = 50, MOST_ERRORS = 20, BEAT = 250 // ms
+const MOST_REQUESTS = 50, MOST_ERRORS = 20, MOST_SOURCES = 100, BEAT = 250 // ms
 const MAX_NAME = 200 // clients choose names, and may choose long ones
 
 export function createLive({ now, version, backends, running, history }: LiveOptions): Live {
@@ -153,7 +153,7 @@ export function createLive({ now, version, backends, running, history }: LiveOpt
         errors: errors.map((record) => toRequest(record, time)).reverse(),
         hours: fill([...hours, ...own.hours], Array.from({ length: HOURS }, (_, index) => startOfHour(time) - (HOURS - 1 - index) * HOUR)),
         days: fill([...days, ...own.days], Array.from({ length: DAYS }, (_, index) => startOfDay(time, DAYS - 1 - index))),
-        sources: [...new Set([...sources, ...own.sources])].slice(-MOST_SOURCES), backends: backends(),
+        sources: foldSources([...sources, ...own.sources]), backends: backends(),
       }
     },
     subscribe(changed) {
