@@ -118,8 +118,9 @@ export function createLive({ now, version, backends, running, history }: LiveOpt
     return past
   }
 
+  /** By its arrival, as the ledger does. */
   function count(record: Readonly<RequestRecord>): void {
-    const time = now()
+    const { time } = record
     if (Math.floor(time / 60_000) !== minute) {
       minute = Math.floor(time / 60_000)
       hour = current(own.hours, startOfHour(time), HOURS)
@@ -183,12 +184,9 @@ export function createTotals(time: number): Totals {
 }
 
 function current(list: Totals[], time: number, most: number): Totals {
-  const last = list.at(-1)
-  // A clock that was set back counts into what is there.
-  if (last !== undefined && last.time >= time) return last
-  const totals = createTotals(time)
-  keep(list, totals, most)
-  return totals
+  const known = list.findLast((one) => one.time === time)
+  if (known === undefined) keep(list, createTotals(time), most + 1) // what ends late may have come before the one in front
+  return known ?? list.at(-1)!
 }
 
 type Counted = Pick<RequestRecord, 'end' | 'cost'> & { usage: Partial<Record<keyof Usage, number | undefined>> | undefined }
