@@ -15,6 +15,7 @@ import { createHome, runDario, startDario } from './helpers/command.ts'
 import { withDeadline } from './helpers/deadline.ts'
 import { startProxy } from './helpers/proxy.ts'
 import { createRecord } from './helpers/record.ts'
+import { startUpstream } from './helpers/upstream.ts'
 import { until } from './helpers/until.ts'
 
 const plain = (_style: string, text: string): string => text
@@ -141,4 +142,13 @@ test('watch: where nothing answers it says what to do', async (context) => {
   const { code, stderr } = await runDario(context, createHome(context), ['watch', '--url', 'http://127.0.0.1:9'])
   strictEqual(code, 1)
   match(stderr, /nothing answers at http:\/\/127\.0\.0\.1:9; start dario there/)
+})
+
+test('watch: a dario that is killed has ended, and that is no fault of this one', async (context) => {
+  const upstream = await startUpstream(context, (_request, response) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream' }).write(`data: ${JSON.stringify(createState())}\n\n`, () => response.destroy())
+  })
+  const { code, stderr } = await runDario(context, createHome(context), ['watch', '--url', upstream.url])
+  strictEqual(code, 1)
+  match(stderr, /^dario: dario at http\S+ has ended/)
 })

@@ -69,9 +69,11 @@ async function* follow({ environment }: CommandContext, url: string, signal: Abo
   if (!response.ok || response.body === null) throw new DarioError('upstream_error', `${url} answers ${response.status}; is it a dario of this version?`)
   const events = createSseDecoder()
   const decoder = new TextDecoder()
-  for await (const bytes of response.body) {
-    for (const { data } of events.push(decoder.decode(bytes, { stream: true })).slice(-1)) yield JSON.parse(data) as LiveState
-  }
+  try {
+    for await (const bytes of response.body) {
+      for (const { data } of events.push(decoder.decode(bytes, { stream: true })).slice(-1)) yield JSON.parse(data) as LiveState
+    }
+  } catch { /* it was killed, or its machine is gone */ }
   throw new DarioError('upstream_unreachable', `dario at ${url} has ended`)
 }
 
