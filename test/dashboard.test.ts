@@ -4,7 +4,7 @@
  */
 import { deepStrictEqual, match, ok, strictEqual } from 'node:assert/strict'
 import { createHash } from 'node:crypto'
-import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { appendFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -165,6 +165,7 @@ test('live: what was before this process comes from the ledger, and today goes o
     const time = NOON - 1 - days * 86_400_000
     writeFileSync(join(folder, `${new Date(time).toISOString().slice(0, 10)}.jsonl`), `${row(time, { input: 5, output: 2, dollars: 1, price: 'x' })}\n${row(time, { output: 1, price: 'plan' })}\n`)
   }
+  mkdirSync(join(folder, `${new Date(NOON - 2 * 86_400_000).toISOString().slice(0, 10)}.jsonl`)) // one that cannot be read hides no other
   const live = createLive({ now: () => NOON, version: '1', backends: () => [], running: () => [], history: (until) => readHistory(folder, NOON, until) })
   // What this process writes is in memory already, and its day may be summed up by then.
   appendFileSync(join(folder, `${new Date(NOON).toISOString().slice(0, 10)}.jsonl`), `${row(NOON, { output: 10 })}\n`)
@@ -173,9 +174,9 @@ test('live: what was before this process comes from the ledger, and today goes o
   deepStrictEqual(live.read().hours.at(-1)?.requests, 1)
   await new Promise<void>((resolve) => live.subscribe(resolve))
   const { hours, sources, ...state } = live.read()
-  deepStrictEqual([hours.at(-1)?.requests, hours.at(-1)?.output, hours.at(-1)?.dollars, hours.at(-1)?.onPlan], [3, 13, 1, 1])
+  deepStrictEqual([hours.at(-1)?.requests, hours.at(-1)?.output, hours.at(-1)?.dollars, hours.at(-1)?.plan], [3, 13, 1, 1])
   deepStrictEqual(sources, ['x'])
-  const days = state.days.map(({ requests, output, dollars, onPlan, unpriced }) => [requests, output, dollars, onPlan, unpriced])
+  const days = state.days.map(({ requests, output, dollars, plan, unpriced }) => [requests, output, dollars, plan, unpriced])
   deepStrictEqual(days.slice(-4), [[2, 3, 1, 1, 0], [0, 0, 0, 0, 0], [0, 0, 0, 0, 0], [3, 13, 1, 1, 1]])
 })
 

@@ -3,8 +3,8 @@
  * @module
  */
 import { foldSources } from '../observe/prices.ts'
-import { COUNTS, addGroup, readUsage, toLocalDay } from '../observe/usage.ts'
-import type { UsageGroup } from '../observe/usage.ts'
+import { COUNTS, addCounts, createCounts, readUsage, toLocalDay } from '../observe/usage.ts'
+import type { Counts, UsageGroup } from '../observe/usage.ts'
 import { createUsageError, findRunning, loadConfig, text, toUsageFolder, warn } from './command.ts'
 import type { Command, CommandContext } from './command.ts'
 import { cleanText } from './output.ts'
@@ -13,12 +13,8 @@ import { cleanText } from './output.ts'
 const NAMES = { model: 'model', backend: 'backend', tool: 'tool', key: 'accessKey', route: 'route', day: 'day' } as const
 type By = keyof typeof NAMES
 
-type Counts = Pick<UsageGroup, typeof COUNTS[number]>
-
 interface Row extends Counts {
   name: string
-  /** Requests that a plan pays. */
-  plan: number
 }
 
 const BAR = 20
@@ -69,15 +65,6 @@ function dayBefore(days: number): string {
   return toLocalDay(date.getTime())
 }
 
-function createRow(name: string): Row {
-  return { name, plan: 0, ...Object.fromEntries(COUNTS.map((count) => [count, 0])) as unknown as Counts }
-}
-
-function addTo(row: Row, group: UsageGroup): void {
-  addGroup(row, group)
-  if (group.price === 'plan') row.plan += group.requests
-}
-
 interface Windows {
   /** `used`: 0 to 1; `resetsAt`: ISO 8601 in UTC. */
   windows: { backend: string; name: string; used: number; resetsAt: string | undefined }[]
@@ -110,9 +97,9 @@ function sumBy(groups: readonly UsageGroup[], by: By): Row[] {
   const rows = new Map<string, Row>()
   for (const group of groups) {
     const name = group[NAMES[by]]
-    const row = rows.get(name) ?? createRow(name)
+    const row = rows.get(name) ?? { name, ...createCounts() }
     rows.set(name, row)
-    addTo(row, group)
+    addCounts(row, group)
   }
   const sorted = [...rows.values()]
   return by === 'day' ? sorted.sort((a, b) => a.name.localeCompare(b.name))
@@ -124,8 +111,8 @@ function printOverview(context: CommandContext, groups: readonly UsageGroup[], s
   const spans = known.filter(([, from]) => from >= since) // the ledger was not asked any further
   if (!known.some(([, from]) => from === since)) spans.push([`since ${since}`, since])
   printTable(context, 'WHEN', spans.map(([name, from]) => {
-    const row = createRow(name)
-    for (const group of groups) if (group.day >= from) addTo(row, group)
+    const row = { name, ...createCounts() }
+    for (const group of groups) if (group.day >= from) addCounts(row, group)
     return row
   }))
   for (const by of ['model', 'backend', 'tool', 'key'] as const) {
@@ -173,9 +160,8 @@ function toShort(count: number): string {
 }
 
 function printCsv({ output }: CommandContext, by: By, rows: readonly Row[]): void {
-  const columns = [...COUNTS, 'plan'] as const
-  output.line([by, ...columns].join(','))
-  for (const row of rows) output.line([toCell(row.name), ...columns.map((column) => column === 'dollars' ? toDollars(row) : row[column])].join(','))
+  output.line([by, ...COUNTS].join(','))
+  for (const row of rows) output.line([toCell(row.name), ...COUNTS.map((column) => column === 'dollars' ? toDollars(row) : row[column])].join(','))
 }
 
 /** Clients choose these names, and a spreadsheet takes some of them for formulas. */

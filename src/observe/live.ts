@@ -5,24 +5,14 @@
  */
 import type { KeyState } from '../backends/pool.ts'
 import type { Observer, RequestRecord } from '../hub/record.ts'
-import type { Usage } from '../hub/types.ts'
 import { toTool } from './ledger.ts'
 import { foldSources } from './prices.ts'
+import { addCounts, createCounts } from './usage.ts'
+import type { Counts } from './usage.ts'
 
-/** Sums over a stretch of time that begins at `time` (Unix ms). Tokens: `input` excludes what was cached. */
-export interface Totals {
+/** Sums over a stretch of time that begins at `time` (Unix ms). */
+export interface Totals extends Counts {
   time: number
-  requests: number
-  failed: number
-  cancelled: number
-  input: number
-  cacheRead: number
-  cacheWrite: number
-  output: number
-  /** US dollars, estimated; `unpriced` requests used tokens of unknown price, `onPlan` requests cost nothing extra. */
-  dollars: number
-  unpriced: number
-  onPlan: number
 }
 
 export type LiveRequest = Pick<RequestRecord, 'id' | 'time' | 'dialect' | 'tool' | 'model' | 'servedModel' | 'backend' | 'key' |
@@ -180,7 +170,7 @@ function keep<Item>(list: Item[], item: Item, most: number): void {
 }
 
 export function createTotals(time: number): Totals {
-  return { time, requests: 0, failed: 0, cancelled: 0, input: 0, cacheRead: 0, cacheWrite: 0, output: 0, dollars: 0, unpriced: 0, onPlan: 0 }
+  return { time, ...createCounts() }
 }
 
 function current(list: Totals[], time: number, most: number): Totals {
@@ -189,9 +179,7 @@ function current(list: Totals[], time: number, most: number): Totals {
   return known ?? list.at(-1)!
 }
 
-type Counted = Pick<RequestRecord, 'end' | 'cost'> & { usage: Partial<Record<keyof Usage, number | undefined>> | undefined }
-
-export function add(sum: Totals, { end, usage, cost }: Counted): void {
+function add(sum: Totals, { end, usage, cost }: Readonly<RequestRecord>): void {
   sum.requests++
   if (end === 'failed' || end === 'broken') sum.failed++
   if (end === 'cancelled') sum.cancelled++
@@ -199,7 +187,8 @@ export function add(sum: Totals, { end, usage, cost }: Counted): void {
   sum.cacheRead += usage?.cacheRead ?? 0
   sum.cacheWrite += usage?.cacheWrite ?? 0
   sum.output += usage?.output ?? 0
-  if (cost === 'plan') sum.onPlan++
+  sum.reasoning += usage?.reasoning ?? 0
+  if (cost === 'plan') sum.plan++
   else if (cost !== undefined) sum.dollars += cost.dollars
   else if (usage !== undefined) sum.unpriced++
 }
@@ -207,9 +196,9 @@ export function add(sum: Totals, { end, usage, cost }: Counted): void {
 /** The totals of these times; several of one time are summed. */
 function fill(list: readonly Totals[], times: readonly number[]): Totals[] {
   const known = new Map(times.map((time) => [time, createTotals(time)]))
-  for (const { time, ...counts } of list) {
-    const sum = known.get(time)
-    if (sum !== undefined) for (const [name, count] of Object.entries(counts)) sum[name as keyof typeof counts] += count
+  for (const totals of list) {
+    const sum = known.get(totals.time)
+    if (sum !== undefined) addCounts(sum, totals)
   }
   return [...known.values()]
 }

@@ -10,8 +10,18 @@ import type { LedgerRow } from './ledger.ts'
 export const DAY_FILE: RegExp = /^(\d{4}-\d\d-\d\d)\.jsonl$/
 export const SUMMARY_FILE: RegExp = /^\d{4}-\d\d-\d\d\.summary\.json$/
 
+export const COUNTS = [
+  'requests', 'failed', 'cancelled', 'input', 'cacheRead', 'cacheWrite', 'output', 'reasoning', 'dollars', 'unpriced', 'plan',
+] as const
+
+/**
+ * Tokens: `input` excludes what was cached. US dollars, estimated: `unpriced` requests used tokens of unknown price,
+ * `plan` requests cost nothing extra.
+ */
+export type Counts = Record<typeof COUNTS[number], number>
+
 /** Requests that share all names. `''` stands for a name that is not known. */
-export interface UsageGroup {
+export interface UsageGroup extends Counts {
   /** Local date, `YYYY-MM-DD` (pitfall U9). */
   day: string
   model: string
@@ -22,17 +32,6 @@ export interface UsageGroup {
   route: string
   /** Source of the prices; `plan`; `''` when none was known, and then `dollars` means nothing. */
   price: string
-  requests: number
-  failed: number
-  cancelled: number
-  input: number
-  cacheRead: number
-  cacheWrite: number
-  output: number
-  reasoning: number
-  dollars: number
-  /** Requests that used tokens of unknown price. */
-  unpriced: number
 }
 
 interface Summary {
@@ -168,26 +167,26 @@ export function addRow(groups: Map<string, UsageGroup>, row: LedgerRow): void {
   const group = toGroup(row)
   const known = groups.get(toKey(group))
   if (known === undefined) groups.set(toKey(group), group)
-  else addGroup(known, group)
+  else addCounts(known, group)
 }
 
-function toGroup(row: LedgerRow): UsageGroup {
+export function toGroup(row: LedgerRow): UsageGroup {
   const { model, servedModel, backend = '', tool = '', accessKey = '', route = '', price = '', end } = row
   return {
     day: toLocalDay(Date.parse(row.time)), model: servedModel ?? model, backend, tool: tool.split('/', 1)[0]!, accessKey, route, price,
     requests: 1, failed: end === 'failed' || end === 'broken' ? 1 : 0, cancelled: end === 'cancelled' ? 1 : 0,
     input: row.input ?? 0, cacheRead: row.cacheRead ?? 0, cacheWrite: row.cacheWrite ?? 0, output: row.output ?? 0,
     reasoning: row.reasoning ?? 0, dollars: row.dollars ?? 0,
-    unpriced: price === '' && (row.input ?? row.output) !== undefined ? 1 : 0,
+    unpriced: price === '' && (row.input ?? row.output) !== undefined ? 1 : 0, plan: price === 'plan' ? 1 : 0,
   }
 }
 
-export const COUNTS = [
-  'requests', 'failed', 'cancelled', 'input', 'cacheRead', 'cacheWrite', 'output', 'reasoning', 'dollars', 'unpriced',
-] as const
+export function createCounts(): Counts {
+  return Object.fromEntries(COUNTS.map((count) => [count, 0])) as Counts
+}
 
-export function addGroup(sum: Pick<UsageGroup, typeof COUNTS[number]>, group: Pick<UsageGroup, typeof COUNTS[number]>): void {
-  for (const count of COUNTS) sum[count] += group[count]
+export function addCounts(sum: Counts, counts: Counts): void {
+  for (const count of COUNTS) sum[count] += counts[count]
 }
 
 function toKey({ day, model, backend, tool, accessKey, route, price }: UsageGroup): string {
