@@ -111,7 +111,7 @@ function attributesOf(span: JsonObject): Record<string, unknown> {
 }
 
 function create(environment: Record<string, string>, lines: string[] = [], now: () => number = Date.now): Otlp {
-  return createOtlp({ environment, metrics: createMetrics('1', () => [], () => []), version: '1', now, newId, log: (line) => lines.push(line), interval: 60_000 })!
+  return createOtlp({ environment, metrics: createMetrics('1', () => [], () => []), version: '1', now, newId, log: (line) => lines.push(line) })!
 }
 
 test('otlp: without an endpoint there is nothing', () => {

@@ -7,7 +7,7 @@ import { renameSync, statSync } from 'node:fs'
 import type { AttemptRecord, Observer, RequestRecord } from '../hub/record.ts'
 import { createAppender, createComplaint } from './append.ts'
 import type { Redact } from './redact.ts'
-import { createMemo, encodeTokens, member, toIso } from './text.ts'
+import { createClock, createMemo, encodeTokens, member, toIso } from './text.ts'
 
 export const LEVELS = ['debug', 'info', 'warn', 'error'] as const
 export type Level = typeof LEVELS[number]
@@ -157,15 +157,7 @@ function escapeControls(json: string): string {
     `\\u${control.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }
 
-let lastSecond = NaN
-let lastClock = ''
-
-function toClock(time: number): string {
-  const second = Math.floor(time / 1000)
-  if (second === lastSecond) return lastClock
-  lastSecond = second
-  return lastClock = new Date(time).toTimeString().slice(0, 8)
-}
+const toClock = createClock(1000, (time) => new Date(time).toTimeString().slice(0, 8))
 
 async function rotate(file: string): Promise<void> {
   if ((statSync(file, { throwIfNoEntry: false })?.size ?? 0) < MAX_FILE) return

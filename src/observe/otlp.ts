@@ -31,8 +31,6 @@ export interface OtlpOptions {
   newId: (prefix: string) => string
   /** One line, at most one a minute. */
   log: (line: string) => void
-  /** Milliseconds between two batches; default 5,000. */
-  interval?: number | undefined
 }
 
 interface Trace {
@@ -44,6 +42,7 @@ interface Trace {
 
 type Value = string | number | string[] | undefined
 
+const INTERVAL = 5_000 // ms between two batches
 const SERVER = 2, CLIENT = 3 // kinds of spans
 const MOST_SPANS = 4096 // waiting ones: a dead collector must not fill memory
 const MOST_BYTES = 67_108_864 // more than so many spans can have
@@ -60,7 +59,7 @@ const CONVENTIONS: Readonly<Record<string, readonly [string, string]>> = {
 const ATTRIBUTES: Readonly<Record<string, string>> = { backend: 'gen_ai.provider.name', model: 'gen_ai.request.model', type: 'gen_ai.token.type' }
 
 /** undefined without `OTEL_EXPORTER_OTLP_ENDPOINT`. */
-export function createOtlp({ environment, metrics, version, now, newId, log, interval = 5_000 }: OtlpOptions): Otlp | undefined {
+export function createOtlp({ environment, metrics, version, now, newId, log }: OtlpOptions): Otlp | undefined {
   const base = environment['OTEL_EXPORTER_OTLP_ENDPOINT']?.trim().replace(/\/+$/, '')
   if (!base) return undefined
   const headers = { ...readHeaders(environment['OTEL_EXPORTER_OTLP_HEADERS'] ?? ''), 'content-type': 'application/json' }
@@ -75,7 +74,7 @@ export function createOtlp({ environment, metrics, version, now, newId, log, int
   let count = 0
   let lost = 0 // spans above MOST_SPANS
   let flushing: Promise<void> | undefined
-  const timer = setInterval(() => void flush(), interval).unref()
+  const timer = setInterval(() => void flush(), INTERVAL).unref()
 
   async function send(path: string, body: readonly Buffer[], patience: number): Promise<void> {
     try {

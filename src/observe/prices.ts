@@ -101,10 +101,9 @@ export function estimateCost(usage: Partial<Usage>, price: Price): Cost {
 export function foldSources(sources: Iterable<string>): string[] {
   const dates = new Map<string, string[]>()
   for (const source of [...new Set(sources)].sort()) {
-    const [, name = source, date] = /^(.*), (\d{4}-\d\d-\d\d)$/.exec(source) ?? []
-    const list = dates.get(name) ?? []
-    dates.set(name, list)
-    if (date !== undefined) list.push(date)
+    const [name = source, ...date] = source.split(/, (?=\d{4}-\d\d-\d\d$)/)
+    dates.set(name, [...dates.get(name) ?? [], ...date])
   }
-  return [...dates].map(([name, list]) => list.length < 2 ? [name, ...list].join(', ') : `${name}, ${list[0]} to ${list.at(-1)}`)
+  return [...dates].map(([name, [first, ...more]]) => (
+    first === undefined ? name : `${name}, ${first}${more.length === 0 ? '' : ` to ${more.at(-1)}`}`))
 }

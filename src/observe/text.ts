@@ -48,33 +48,36 @@ export function createMemo<Made>(make: (record: Readonly<RequestRecord>) => Made
   }
 }
 
-/** A text of a time in ms that is `format` of its second, and three digits behind: most requests share their second. */
-function createClock(format: (second: number) => string): (time: number) => string {
+/** What `format` makes of a time in ms, made once for times in a row that share their `unit` (ms). */
+export function createClock(unit: number, format: (time: number) => string): (time: number) => string {
   let last = NaN
   let text = ''
   return (time) => {
-    const second = Math.floor(time / 1000)
-    if (second !== last) {
-      last = second
-      text = format(second)
-    }
-    const rest = Math.floor(time - second * 1000)
-    return rest > 99 ? `${text}${rest}` : rest > 9 ? `${text}0${rest}` : `${text}00${rest}`
+    const count = Math.floor(time / unit)
+    if (count === last) return text
+    last = count
+    return text = format(time)
   }
 }
 
-const toMillis = createClock((second) => new Date(second * 1000).toISOString().slice(0, 20))
+/** Milliseconds of its second, three digits. */
+function toRest(time: number): string {
+  const rest = Math.floor(time - Math.floor(time / 1000) * 1000)
+  return rest > 99 ? `${rest}` : rest > 9 ? `0${rest}` : `00${rest}`
+}
+
+const toSecond = createClock(1000, (time) => new Date(time).toISOString().slice(0, 20))
 
 /** ISO 8601 in UTC. */
 export function toIso(time: number): string {
-  return `${toMillis(time)}Z`
+  return `${toSecond(time)}${toRest(time)}Z`
 }
 
-const toDigits = createClock(String)
+const toSeconds = createClock(1000, (time) => String(Math.floor(time / 1000)))
 
 /** Nanoseconds, as digits. */
 export function toNano(time: number): string {
-  return `${toDigits(time)}000000`
+  return `${toSeconds(time)}${toRest(time)}000000`
 }
 
 /** Tokens as members; `before` stands in front of the first one. */

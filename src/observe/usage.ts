@@ -6,6 +6,7 @@
 import { closeSync, openSync, readFileSync, readSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { LedgerRow } from './ledger.ts'
+import { createClock } from './text.ts'
 
 export const DAY_FILE: RegExp = /^(\d{4}-\d\d-\d\d)\.jsonl$/
 export const SUMMARY_FILE: RegExp = /^\d{4}-\d\d-\d\d\.summary\.json$/
@@ -193,15 +194,9 @@ function toKey({ day, model, backend, tool, accessKey, route, price }: UsageGrou
   return JSON.stringify([day, model, backend, tool, accessKey, route, price])
 }
 
-let lastMinute = NaN
-let lastDay = ''
-
-/** `YYYY-MM-DD` where the user is. */
-export function toLocalDay(time: number): string {
-  const minute = Math.floor(time / 60_000) // no zone is apart from UTC by parts of a minute
-  if (minute === lastMinute) return lastDay
+/** `YYYY-MM-DD` where the user is; no zone is apart from UTC by parts of a minute. */
+export const toLocalDay: (time: number) => string = createClock(60_000, (time) => {
   const date = new Date(time)
   const two = (value: number): string => String(value).padStart(2, '0')
-  lastMinute = minute
-  return lastDay = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`
-}
+  return `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`
+})
