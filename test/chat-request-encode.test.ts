@@ -50,11 +50,25 @@ test('R8: neighbouring assistant turns are one message', () => {
     [{ role: 'assistant', content: 't', tool_calls: [call('a'), call('b')] }])
 })
 
+test('A3, R8: text in a turn of its own after a call joins the call, so that nothing stands before the result', () => {
+  const { turns } = repairToolTurns([assistant(use('a')), assistant(text('t')), user(result('a', text('1')))])
+  deepStrictEqual(messagesOf(turns), [
+    { role: 'assistant', content: 't', tool_calls: [call('a')] },
+    { role: 'tool', tool_call_id: 'a', content: '1' },
+  ])
+})
+
 test('R8, T4: joined turns keep the reasoning of each', () => {
   const thought = (words: string): Block => ({ type: 'thinking', text: words })
   const turns = [assistant(thought('one'), use('a')), assistant(use('b')), assistant(thought('two'), use('c'))]
   const [message] = messagesOf(turns, repairs('replay_reasoning')) as JsonObject[]
   strictEqual(message?.['reasoning_content'], 'one\n\ntwo')
+})
+
+test('R8, T4: joined turns keep the proof of each', () => {
+  const proven = (data: string): Block => ({ type: 'thinking', text: '', redacted: true, seal: { origin: 'chat', value: JSON.stringify([{ data }]) } })
+  const [message] = messagesOf([assistant(proven('one'), use('a')), assistant(proven('two'), use('b'))], OPENROUTER) as JsonObject[]
+  deepStrictEqual(message?.['reasoning_details'], [{ data: 'one' }, { data: 'two' }])
 })
 
 test('A1, A2: inconsistent tool turns do not crash, and repaired ones are accepted', () => {

@@ -14,6 +14,9 @@ import type { ChatMessage, ChatPart } from './wire.ts'
 
 type Media = BlockOf<'media'>
 
+/** Stands for reasoning that the client lost: a missing or empty one is a 400 (T4). */
+const LOST = ' '
+
 export interface EncodeContext extends Encoding {
   family: Family
 }
@@ -89,13 +92,15 @@ function encodeAssistant(turn: Turn, messages: ChatMessage[], context: EncodeCon
   const content = (marked ? encodeContent(spoken, turn, context) : plain) || null
   if (content === null && calls.length === 0) return [] // lossy: a turn of nothing but thoughts has no words here
   const last = messages.at(-1)
-  if (last?.role === 'assistant' && (last.tool_calls === undefined || calls.length > 0)) {
-    // R8: neighbours are one turn, and their calls one group.
+  if (last?.role === 'assistant') {
+    // R8: neighbours are one turn, and their calls one group; text after a call may not stand before its result (A3).
     if (content !== null) last.content = last.content === null ? content : joinContent(last.content, content)
-    if (calls.length > 0) last.tool_calls = [...last.tool_calls ?? [], ...calls]
-    const before = last.reasoning_content?.trim() ?? '', after = thoughts.reasoning_content?.trim() ?? ''
+    for (const call of calls) (last.tool_calls ??= []).push(call)
+    const { reasoning_content: before = LOST, reasoning_details: proofs = [] } = last
+    const { reasoning_content: after = LOST, reasoning_details: more = [] } = thoughts
     Object.assign(last, thoughts)
-    if (before !== '') last.reasoning_content = after === '' ? before : `${before}\n\n${after}`
+    if (before !== LOST) last.reasoning_content = after === LOST ? before : `${before}\n\n${after}`
+    if (proofs.length > 0) last.reasoning_details = [...proofs, ...more]
     return []
   }
   return [{ role: 'assistant', content, ...thoughts, ...(calls.length > 0 ? { tool_calls: calls } : {}) }]
@@ -115,7 +120,7 @@ function encodeThoughts(turn: Turn, hasCalls: boolean, context: EncodeContext): 
   if (!family.replaysReasoning && !target.repairs.has('replay_reasoning')) return drop() // lossy: no field for it
   const text = blocks.map((block) => block.text).join('\n\n')
   if (text !== '') return { reasoning_content: text }
-  return hasCalls ? { reasoning_content: ' ' } : {} // the client lost it, and a missing or empty one is a 400
+  return hasCalls ? { reasoning_content: LOST } : {}
 }
 
 function parseProof(value: string): ChatPart[] {
