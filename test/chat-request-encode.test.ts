@@ -41,7 +41,8 @@ test('A3, R8: results come directly after their calls, the rest of the turn afte
 })
 
 test('A3: a system message between calls and results moves behind them', () => {
-  const roles = (messagesOf([assistant(use('a')), system(text('s')), user(result('a', text('1')))], OPENAI) as JsonObject[]).map(({ role }) => role)
+  const { turns } = repairToolTurns([assistant(use('a')), system(text('s')), user(result('a', text('1')))])
+  const roles = (messagesOf(turns, OPENAI) as JsonObject[]).map(({ role }) => role)
   deepStrictEqual(roles, ['assistant', 'tool', 'system'])
 })
 
