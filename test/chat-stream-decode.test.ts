@@ -165,6 +165,13 @@ test('S10: a call that is sent whole twice runs once', () => {
   deepStrictEqual(callsOf(fold([call(piece), call({ ...piece, index: 1 }, 'tool_calls')])), [['a', 'x', '{"q":1}']])
 })
 
+test('S10: a stream that closes with the whole message once more says it once', () => {
+  const message = { role: 'assistant', content: 'Hello', tool_calls: [{ id: 'a', function: { name: 'x', arguments: '{}' } }] }
+  const whole = { id: 'c1', model: 'm', choices: [{ index: 0, message, finish_reason: 'tool_calls' }] }
+  const reply = fold([delta({ content: 'Hel' }), delta({ content: 'lo' }), call({ index: 0, ...message.tool_calls[0] }), whole])
+  deepStrictEqual([textOf(reply), callsOf(reply), reply.stop], ['Hello', [['a', 'x', '{}']], 'tool_use'])
+})
+
 test('S11: calls without ids or indexes are told apart by their names, and get ids', () => {
   const reply = fold([
     call({ function: { name: 'x', arguments: '{"q":1}' } }),
@@ -315,6 +322,13 @@ test('O7: errors inside a 200 end the answer, in every vendor\'s shape', () => {
   strictEqual(errorOf(decode([delta({ content: 'a' }, 'error')])).code, 'upstream_error')
   strictEqual(errorOf(decode([{ error: { message: 'Rate limit reached', type: 'rate_limit_error' } }])).code, 'rate_limited')
   strictEqual(errorOf(decode([{ error: 'overloaded, try later' }])).code, 'overloaded')
+})
+
+test('O7: an error that is no text and no object leaves the message beside it', () => {
+  for (const error of [true, 1, { message: null }, ['x']]) {
+    strictEqual(errorOf(decode([{ error, message: 'the model is not loaded' }])).message, 'the model is not loaded')
+  }
+  strictEqual(errorOf(decode([{ choices: [{ index: 0, delta: {}, error: { message: 'lost its GPU' } }] }])).message, 'lost its GPU')
 })
 
 test('O8: a refusal is its own block and its own stop reason', () => {

@@ -54,6 +54,7 @@ function createAnswerDecoder(context: DecodeContext): AnswerDecoder {
   let usage: Partial<Usage> | undefined, finish: string | undefined
   let open: { kind: Kind; index: number } | undefined
   let refused = false
+  let streamed = false // some vendors close a stream with the whole message once more (MiniMax)
   const calls = createCallDecoder(context, () => nextIndex++)
   const think = createThinkSplitter()
   const details = createDetailCollector()
@@ -111,7 +112,9 @@ function createAnswerDecoder(context: DecodeContext): AnswerDecoder {
   }
 
   function readChoice(choice: JsonObject, position: number): HubEvent[] {
-    const delta = optionalObj(choice['delta']) ?? optionalObj(choice['message']) ?? {}
+    const piece = optionalObj(choice['delta'])
+    streamed ||= piece !== undefined
+    const delta = piece ?? (streamed ? {} : optionalObj(choice['message']) ?? {})
     const events = [
       ...readReasoning(delta),
       ...readContent(delta['content']),
@@ -147,10 +150,9 @@ function createAnswerDecoder(context: DecodeContext): AnswerDecoder {
       if (over) return [] // S23: nothing counts after the end
       usage = readUsage(data) ?? usage // snapshots, not increments
       const choices = objectsIn(data['choices'])
-      const error = data['error'] ?? choices.find((choice) => isObject(choice['error']))?.['error']
+      const failed = isError || data['error'] || data['object'] === 'error' ? data : choices.find(({ error }) => isObject(error))
+      if (failed !== undefined) return fail(decodeErrorObject(failed))
       const broken = choices.some((choice) => BROKEN.has(optionalStr(choice['finish_reason']) ?? ''))
-      const isErrorBody = isError || Boolean(error) || data['object'] === 'error'
-      if (isErrorBody) return fail(decodeErrorObject(error ? { error } : data))
       if (broken) return fail(new DarioError('upstream_error', 'the upstream gave up in mid-answer; try again'))
       if (choices.length === 0) return [] // usage, prompt filter results, a bare id (S2, O2)
       const events = start(data)

@@ -38,14 +38,13 @@ export function encodeStreamError(error: DarioError): string {
 /** @param status HTTP status; 200 for an error that arrived inside an answer, where only its words can tell. */
 export function decodeError(status: number, text: string): DarioError {
   const root = parseErrorBody(text)
-  if (root === undefined) return createError(status, toLine(summarise(status, text)), {})
-  const detail = optionalObj(root['error']) ?? root
-  return createError(status, toLine(readMessage(root, detail) || summarise(status, '')), detail)
+  return root === undefined ? createError(status, toLine(summarise(status, text)), {}) : decodeErrorObject(root, status)
 }
 
 /** Every error object that a vendor puts into a stream or a 200 (pitfall O7). */
-export function decodeErrorObject(data: JsonObject): DarioError {
-  return decodeError(200, JSON.stringify(data))
+export function decodeErrorObject(root: JsonObject, status = 200): DarioError {
+  const detail = optionalObj(root['error']) ?? root
+  return createError(status, toLine(readMessage(root, detail) || summarise(status, '')), detail)
 }
 
 function readMessage(root: JsonObject, detail: JsonObject): string | undefined {
