@@ -5,6 +5,7 @@
 import { deepStrictEqual, strictEqual, throws } from 'node:assert/strict'
 import { test } from 'node:test'
 import { chatDialect } from '../src/dialects/chat/dialect.ts'
+import { repairToolTurns } from '../src/hub/repair.ts'
 import { packSeal } from '../src/hub/seal.ts'
 import type { Block, HubRequest, JsonObject, Turn } from '../src/hub/types.ts'
 
@@ -83,6 +84,12 @@ test('R7: a result without a call id is plain text', () => {
 test('O9, K8: arguments may be an object, invalid JSON, or missing', () => {
   const [turn] = turnsOf({ role: 'assistant', tool_calls: [{ a: 1 }, '{broken', undefined].map((value) => ({ id: 'i', function: { name: 'x', arguments: value } })) })
   deepStrictEqual(turn?.blocks.map((block) => block.type === 'tool_use' && block.input), ['{"a":1}', '{broken', ''])
+})
+
+test('B14: a call without a name goes, and its result with it, in both forms', () => {
+  const turns = turnsOf({ role: 'user', content: 'q' }, { role: 'assistant', tool_calls: [{ id: 'i', function: { name: '', arguments: '{}' } }] },
+    { role: 'tool', tool_call_id: 'i', content: 'r' }, { role: 'assistant', function_call: { arguments: '{}' } }, { role: 'function', content: 'r' })
+  deepStrictEqual(repairToolTurns(turns).turns.map(({ blocks }) => blocks), [[{ type: 'text', text: 'q' }]])
 })
 
 test('custom tool calls keep their raw text', () => {

@@ -107,25 +107,22 @@ function decodeAssistant(message: JsonObject, path: string, legacyIds: Map<strin
     ...(refusal ? [{ type: 'refusal', text: refusal } as const] : []),
   ]
   for (const item of optionalArr(message['tool_calls']) ?? []) {
-    const call = isObject(item) ? decodeCall(item, optionalStr(item['id']) ?? '') : undefined
-    if (call !== undefined) blocks.push(call)
+    if (isObject(item)) blocks.push(decodeCall(item, optionalStr(item['id']) ?? ''))
   }
   const legacy = optionalObj(message['function_call'])
   if (legacy !== undefined) {
     const id = `call_${path.replace(/\D/g, '')}` // the same request always makes the same ids (C6)
-    const call = decodeCall({ function: legacy }, id)
     legacyIds.set(optionalStr(legacy['name']) ?? '', id)
-    if (call !== undefined) blocks.push(call)
+    blocks.push(decodeCall({ function: legacy }, id))
   }
   return blocks
 }
 
-/** undefined for a call without a name: some models made them, and every backend refuses them (B14). */
-function decodeCall(call: JsonObject, id: string): Block | undefined {
+/** Some models make calls without a name: the repair of the history leaves them out, with their results (B14). */
+function decodeCall(call: JsonObject, id: string): Block {
   const custom = optionalObj(call['custom'])
   const part = custom ?? optionalObj(call['function']) ?? {}
-  const name = optionalStr(part['name'])
-  if (!name) return undefined
+  const name = optionalStr(part['name']) ?? ''
   const value = custom === undefined ? part['arguments'] : part['input']
   const input = typeof value === 'string' ? value : value == null ? '' : JSON.stringify(value) // O9
   return { type: 'tool_use', id, name, input, ...(custom && { kind: 'custom' }), ...defined({ cache: readCache(call) }) }
