@@ -175,6 +175,12 @@ test('tools: functions, custom tools, web search, and what only Chat knows', () 
   ])
 })
 
+test('tools: the grammar of a custom tool has the form that a Responses backend takes', () => {
+  const grammar = { syntax: 'lark', definition: 'start: "a"' }
+  const { tools } = decode({ tools: [{ type: 'custom', custom: { name: 'c', format: { type: 'grammar', grammar } } }] })
+  deepStrictEqual(tools, [{ type: 'custom', name: 'c', format: { type: 'grammar', ...grammar } }])
+})
+
 for (const [tool_choice, expected] of [
   ['auto', { type: 'auto' }], ['none', { type: 'none' }], ['required', { type: 'required' }], ['any', { type: 'required' }],
   [{ type: 'function', function: { name: 'x' } }, { type: 'tool', name: 'x' }],

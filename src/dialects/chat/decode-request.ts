@@ -157,8 +157,10 @@ function decodeTool(tool: JsonObject, path: string): Tool {
   const part = optionalObj(tool[type]) ?? tool // a flat tool is Responses' form: clients mix them up
   const name = optionalStr(part['name']) ?? ''
   const description = optionalStr(part['description'])
-  const format = optionalObj(part['format'])
-  if (type === 'custom' && name !== '') return { ...defined({ type, name, description }), format }
+  const format = optionalObj(part['format']), grammar = optionalObj(format?.['grammar'])
+  if (type === 'custom' && name !== '') { // only here a grammar has an object of its own: the hub has Responses' form
+    return { ...defined({ type, name, description }), format: grammar === undefined ? format : { type: 'grammar', ...grammar } }
+  }
   if (type.startsWith('web_search')) return { type: 'web_search', origin: 'chat', value: tool }
   if (type !== 'function') return { type: 'opaque', origin: 'chat', value: tool }
   filled(part['name'], `${path}.${part === tool ? '' : `${type}.`}name`)
