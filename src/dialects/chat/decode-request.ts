@@ -43,7 +43,7 @@ export function decodeRequest(body: JsonObject): { request: HubRequest; warnings
     topP: given(body['top_p'], 'top_p', num),
     stop: readStops(body['stop']),
     thinking: decodeThinking(body),
-    format: readFormat(optionalObj(body['response_format'])),
+    format: readFormat(optionalObj(body['response_format']), warnings),
     user: optionalStr(body['safety_identifier']) ?? optionalStr(body['user']),
     cacheKey: optionalStr(body['prompt_cache_key']),
     serviceTier: optionalStr(body['service_tier']),
@@ -54,9 +54,12 @@ export function decodeRequest(body: JsonObject): { request: HubRequest; warnings
   return { request, warnings }
 }
 
-function readFormat(format: JsonObject | undefined): OutputFormat | undefined {
+function readFormat(format: JsonObject | undefined, warnings: Warning[]): OutputFormat | undefined {
   const part = optionalObj(format?.['json_schema']) ?? format
-  return decodeFormat(format, part, (schema) => optionalObj(schema) ?? { type: 'object' })
+  const found = decodeFormat(format, part, (schema) => optionalObj(schema) ?? { type: 'object' })
+  if (found === undefined && (format?.['type'] ?? 'text') !== 'text')
+    warnings.push({ path: 'response_format', reason: 'only some Chat backends know such a format' })
+  return found
 }
 
 function decodeMessages(messages: Json[], warnings: Warning[]): Turn[] {
@@ -86,15 +89,16 @@ function decodeMessage(message: JsonObject, path: string, legacyIds: Map<string,
   const name = optionalStr(message['name'])
   const readContent = (): Block[] => decodeContent(message['content'], `${path}.content`)
   const readResult = (id: string | undefined): Block[] => decodeResult(message, id ?? '', path)
+  const isResult = role === 'tool' || role === 'function' // its name is its tool's
+  if (name !== undefined && !isResult) warnings.push({ path: `${path}.name`, reason: 'participants have names in Chat only' })
+  if (message['audio']) warnings.push({ path: `${path}.audio`, reason: 'only the vendor that spoke it has this answer' })
   switch (role) {
     case 'system':
     case 'developer': return { role: 'system', path, blocks: readContent() }
     case 'assistant': return { role: 'assistant', path, blocks: decodeAssistant(message, path, legacyIds) }
     case 'tool': return { role: 'user', path, blocks: readResult(optionalStr(message['tool_call_id'])) }
     case 'function': return { role: 'user', path, blocks: readResult(legacyIds.get(name ?? '')) }
-    case 'user':
-      if (name !== undefined) warnings.push({ path: `${path}.name`, reason: 'participants have names in Chat only' })
-      return { role: 'user', path, blocks: readContent() }
+    case 'user': return { role: 'user', path, blocks: readContent() }
     default: return role satisfies never
   }
 }
