@@ -271,6 +271,12 @@ test('R5: a custom tool is a function with one text field, in the list and in th
   deepStrictEqual((body['messages'] as JsonObject[])[0]?.['tool_calls'], [call('a', 'patch', '{"input":"raw \\"x\\""}')])
 })
 
+test('R5: a tool that was custom earlier in the history is what it is now', () => {
+  const earlier: Block = { type: 'tool_use', id: 'a', name: 'patch', input: 'raw', kind: 'custom' }
+  strictEqual(encode({ tools: [tool('patch')], turns: [assistant(earlier)] }).toolNames.get('patch'), undefined)
+  strictEqual(encode({ turns: [assistant(earlier)] }).toolNames.get('patch')?.kind, 'custom')
+})
+
 test('R6: tools of a namespace get a name of their own', () => {
   const { body, toolNames } = encode({ tools: [tool('run'), tool('run', { namespace: 'ns' })] })
   deepStrictEqual((body['tools'] as JsonObject[]).map((entry) => (entry['function'] as JsonObject)['name']), ['run', 'ns__run'])
