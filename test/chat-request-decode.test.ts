@@ -2,7 +2,7 @@
  * Chat Completions requests into the hub, as real clients send them.
  * @module
  */
-import { deepStrictEqual, strictEqual, throws } from 'node:assert/strict'
+import { deepStrictEqual, ok, strictEqual, throws } from 'node:assert/strict'
 import { test } from 'node:test'
 import { chatDialect } from '../src/dialects/chat/dialect.ts'
 import { repairToolTurns } from '../src/hub/repair.ts'
@@ -197,6 +197,17 @@ test('B8: allowed_tools leaves only these', () => {
     tool_choice: { type: 'allowed_tools', allowed_tools: { mode: 'required', tools: [named('y')] } },
   })
   deepStrictEqual([tools.map((tool) => 'name' in tool && tool.name), toolChoice], [['y'], { type: 'required' }])
+})
+
+test('very many results and allowed tools take linear time', () => {
+  const ids = Array.from({ length: 100_000 }, (_, index) => `call_${index}`)
+  const tools = ids.map((name) => ({ type: 'function', function: { name } }))
+  const messages = ids.map((tool_call_id) => ({ role: 'tool', tool_call_id, content: 'r' }))
+  const began = process.cpuUsage()
+  const request = decode({ messages, tools, tool_choice: { type: 'allowed_tools', allowed_tools: { mode: 'auto', tools } } })
+  const { user } = process.cpuUsage(began)
+  deepStrictEqual([request.tools.length, request.turns.length], [ids.length, 1])
+  ok(user < 4_000_000, `${user / 1000} ms`)
 })
 
 for (const [fields, expected] of [

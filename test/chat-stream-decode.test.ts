@@ -189,6 +189,14 @@ test('S11: servers that number every call 0 still make several calls', () => {
   deepStrictEqual(callsOf(reply), [['a', 'x', '{}'], ['b', 'x', '{"q":1}']])
 })
 
+test('S4: very many calls take linear time', () => {
+  const pieces = Array.from({ length: 40_000 }, (_, index) => call({ index, id: `call_${index}`, function: { name: 'x', arguments: '{}' } }))
+  const began = process.cpuUsage()
+  strictEqual(callsOf(fold([...pieces, STOP])).length, pieces.length)
+  const { user } = process.cpuUsage(began)
+  ok(user < 4_000_000, `${user / 1000} ms`)
+})
+
 test('S12, S13: the stop reason follows what was really called', () => {
   strictEqual(fold([call({ index: 0, id: 'a', function: { name: 'x' } }), STOP]).stop, 'tool_use')
   strictEqual(fold([delta({ content: 'a' }, 'tool_calls')]).stop, 'end_turn')

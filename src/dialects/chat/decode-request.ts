@@ -79,8 +79,7 @@ function decodeMessages(messages: Json[], warnings: Warning[]): Turn[] {
   return turns
 }
 
-const isResults = (turn: Turn): boolean =>
-  turn.blocks.length > 0 && turn.blocks.every((block) => block.type === 'tool_result')
+const isResults = (turn: Turn): boolean => turn.blocks[0]?.type === 'tool_result'
 
 const ROLES = ['system', 'developer', 'user', 'assistant', 'tool', 'function'] as const
 
@@ -183,10 +182,10 @@ function decodeToolChoice(body: JsonObject, tools: Tool[]): Pick<HubRequest, 'to
     ? optionalObj(choice['allowed_tools']) ?? choice
     : undefined
   if (allowed === undefined) return { tools, toolChoice: decodeChoice(choice) }
-  const names = (optionalArr(allowed['tools']) ?? []).map(nameOf)
+  const names = new Set((optionalArr(allowed['tools']) ?? []).map(nameOf))
   return {
     // lossy: a shorter list misses the prompt cache
-    tools: tools.filter((tool) => !('name' in tool) || names.includes(tool.name)),
+    tools: tools.filter((tool) => !('name' in tool) || names.has(tool.name)),
     toolChoice: decodeChoice(allowed['mode']),
   }
 }
