@@ -290,6 +290,14 @@ test('O5: later pieces that repeat the id and the name continue the call, whatev
   deepStrictEqual(callsOf(reply), [['llm_1:0', 'x', '{"q":1}']])
 })
 
+test('O5: an empty object before the real arguments is no part of them', () => {
+  const first = call({ index: 0, id: 'a', function: { name: 'x', arguments: '{}' } })
+  const rest = ['{"q":', '{}', '}'].map((text) => call({ index: 0, function: { arguments: text } }))
+  const reply = fold([first, ...rest, delta({}, 'tool_calls')])
+  deepStrictEqual(callsOf(reply), [['a', 'x', '{"q":{}}']])
+  deepStrictEqual(callsOf(fold([first, delta({}, 'tool_calls')])), [['a', 'x', '{}']])
+})
+
 test('O5: a name that comes late holds the call back until then', () => {
   const events = decode([
     call({ index: 0, id: 'a', function: { arguments: '{"q"' } }),

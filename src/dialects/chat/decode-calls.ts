@@ -33,6 +33,7 @@ export function createCallDecoder(context: DecodeContext, nextIndex: () => numbe
   const { toolNames, newId } = context
   const calls: Call[] = []
   const byId = new Map<string, Call>(), byKey = new Map<string, Call>() // an upstream may send any number of calls
+  let over = false
 
   function find(piece: JsonObject, id: string, name: string, choice: number, fallbackKey: string | undefined): Call {
     const index = optionalNum(piece['index'])
@@ -61,6 +62,7 @@ export function createCallDecoder(context: DecodeContext, nextIndex: () => numbe
 
   function drain(call: Call): HubEvent[] {
     if (call.block === undefined || isWrapped(call) || call.unsent === '') return []
+    if (!over && call.input === '{}') return [] // Bedrock and Gemini may send the real object behind an empty one
     const text = call.unsent
     call.unsent = ''
     return [{ type: 'delta', index: call.block, text }]
@@ -84,6 +86,7 @@ export function createCallDecoder(context: DecodeContext, nextIndex: () => numbe
       }
       if (id !== '' && id === call.id) byId.set(id, call)
       if (!again) {
+        if (call.input === '{}' && text !== '' && !call.native) call.input = call.unsent = ''
         call.input += text
         call.unsent += text
       }
@@ -92,6 +95,7 @@ export function createCallDecoder(context: DecodeContext, nextIndex: () => numbe
     },
     close() {
       const events: HubEvent[] = []
+      over = true
       for (const call of calls) {
         if (call.name === '') continue // lossy: nobody could run a call without a name (B14)
         if (call.block === undefined) {
