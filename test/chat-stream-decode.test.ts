@@ -335,7 +335,9 @@ test('O7: errors inside a 200 end the answer, in every vendor\'s shape', () => {
   const groq = decodeText([`data: ${JSON.stringify(delta({ content: 'a' }))}\n\nevent: error\ndata: {"error":{"message":"no","type":"invalid_request_error","code":"tool_use_failed"}}\n\n`])
   strictEqual(errorOf(groq).code, 'invalid_request')
   strictEqual(errorOf(decode([{ error: { code: 502, message: 'bad' }, choices: [{ index: 0, delta: { content: '' }, finish_reason: 'error' }] }])).code, 'upstream_error')
-  strictEqual(errorOf(decode([delta({ content: 'a' }, 'error')])).code, 'upstream_error')
+  for (const word of ['error', 'network_error', 'insufficient_system_resource', 'abort', 'function_call_filter: MALFORMED_FUNCTION_CALL']) {
+    strictEqual(errorOf(decode([delta({ content: 'a' }, word)])).code, 'upstream_error', word)
+  }
   strictEqual(errorOf(decode([{ error: { message: 'Rate limit reached', type: 'rate_limit_error' } }])).code, 'rate_limited')
   strictEqual(errorOf(decode([{ error: 'overloaded, try later' }])).code, 'overloaded')
 })

@@ -14,8 +14,10 @@ import { createDetailCollector, createThinkSplitter } from './reasoning.ts'
 import { decodeFinishReason, readUsage } from './wire.ts'
 
 const NO_USAGE: Usage = { input: 0, cacheRead: 0, cacheWrite: 0, output: 0 }
-/** Vendors' words for "it broke" in the place of a finish reason. */
-const BROKEN = new Set(['error', 'network_error'])
+/** Vendors' words for "it broke" in the place of a finish reason: OpenRouter, Zhipu, DeepSeek, vLLM, Gemini. */
+const BROKEN = /^(?:error|network_error|insufficient_system_resource|abort)$|malformed_function_call$/i
+
+const isBroken = (choice: JsonObject): boolean => BROKEN.test(optionalStr(choice['finish_reason']) ?? '')
 
 type Kind = 'text' | 'thinking' | 'refusal'
 
@@ -152,8 +154,7 @@ function createAnswerDecoder(context: DecodeContext): AnswerDecoder {
       const choices = objectsIn(data['choices'])
       const failed = isError || data['error'] || data['object'] === 'error' ? data : choices.find(({ error }) => isObject(error))
       if (failed !== undefined) return fail(decodeErrorObject(failed))
-      const broken = choices.some((choice) => BROKEN.has(optionalStr(choice['finish_reason']) ?? ''))
-      if (broken) return fail(new DarioError('upstream_error', 'the upstream gave up in mid-answer; try again'))
+      if (choices.some(isBroken)) return fail(new DarioError('upstream_error', 'the upstream gave up in mid-answer; try again'))
       if (choices.length === 0) return [] // usage, prompt filter results, a bare id (S2, O2)
       const events = start(data)
       // S34: several choices are one turn; clients of the other dialects know only one answer.
@@ -204,7 +205,6 @@ export function endOf(event: SseEvent): 'complete' | 'error' | undefined {
   const data = parseObject(event.data)
   if (data === undefined) return undefined
   const choices = objectsIn(data['choices'])
-  const words = choices.map((choice) => optionalStr(choice['finish_reason']))
-  if (data['error'] || words.some((word) => BROKEN.has(word ?? ''))) return 'error'
-  return words.some((word) => word) ? 'complete' : undefined
+  if (data['error'] || choices.some(isBroken)) return 'error'
+  return choices.some((choice) => optionalStr(choice['finish_reason'])) ? 'complete' : undefined
 }
