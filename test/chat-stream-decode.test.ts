@@ -259,6 +259,8 @@ const USAGES: [string, JsonObject, object][] = [
   ['U3: Moonshot\'s cached_tokens', { prompt_tokens: 10, completion_tokens: 2, cached_tokens: 3 }, { input: 7, cacheRead: 3, output: 2 }],
   ['U4: null details', { prompt_tokens: 10, completion_tokens: 2, prompt_tokens_details: null, completion_tokens_details: null }, { input: 10, cacheRead: 0, output: 2 }],
   ['O1: xAI counts reasoning outside', { prompt_tokens: 10, completion_tokens: 2, total_tokens: 20, completion_tokens_details: { reasoning_tokens: 8 } }, { input: 10, cacheRead: 0, output: 10, reasoning: 8 }],
+  ['O1: Gemini counts reasoning outside, without a name', { prompt_tokens: 20, completion_tokens: 151, total_tokens: 553 }, { input: 20, cacheRead: 0, output: 533, reasoning: 382 }],
+  ['U2: a cache that is counted beside the input is no reasoning', { prompt_tokens: 10, completion_tokens: 2, total_tokens: 112, cache_read_input_tokens: 100 }, { input: 0, cacheRead: 100, output: 2 }],
   ['T12: others count it inside', { prompt_tokens: 10, completion_tokens: 10, total_tokens: 20, completion_tokens_details: { reasoning_tokens: 8 } }, { input: 10, cacheRead: 0, output: 10, reasoning: 8 }],
 ]
 for (const [title, usage, expected] of USAGES) {
@@ -377,6 +379,8 @@ test('the old function_call is a call', () => {
 
 const THINKS: [string, string, string, string][] = [
   ['a leading tag is reasoning', '<think>\nhm</think>\n\nyes', '\nhm', 'yes'],
+  ['white space before the leading tag goes with it', '\n <think>hm</think>yes', 'hm', 'yes'],
+  ['white space before text stays', `${'\n '.repeat(20)}<think>`, '', `${'\n '.repeat(20)}<think>`],
   ['a tag later on stays text', 'use <think>x</think>', '', 'use <think>x</think>'],
   ['a closing tag alone stays text', 'a</think>b', '', 'a</think>b'],
   ['a tag that is never closed is reasoning to the end', '<think>hm </thi', 'hm </thi', ''],
