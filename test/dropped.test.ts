@@ -29,7 +29,7 @@ async function dropped(context: TestContext, client: DialectName, target: string
 const PLAIN: Record<DialectName, JsonObject> = {
   anthropic: { max_tokens: 100, messages: hi, stream: false, system: 'Be brief.', metadata: { user_id: 'u' } },
   chat: { messages: hi, stream: false, n: 1, logprobs: false, store: false, user: 'u', max_completion_tokens: 100, temperature: 1, response_format: { type: 'text' } },
-  responses: { input: 'hi', stream: false, store: false, include: ['reasoning.encrypted_content'], instructions: 'Be brief.', parallel_tool_calls: true, tool_choice: 'auto', tools: [], truncation: 'disabled', client_metadata: { a: 'b' } },
+  responses: { input: 'hi', stream: false, store: false, include: ['reasoning.encrypted_content'], instructions: 'Be brief.', parallel_tool_calls: true, tool_choice: 'auto', tools: [], truncation: 'disabled', service_tier: 'auto', client_metadata: { a: 'b' } },
 }
 
 for (const [client, body] of Object.entries(PLAIN) as [DialectName, JsonObject][]) {
@@ -51,6 +51,7 @@ const LOST: [client: DialectName, target: string, body: JsonObject, paths: strin
   ['anthropic', 'chat', { max_tokens: 9, messages: hi, tools: [{ type: 'code_execution_20250825', name: 'code_execution' }] }, ['tools[0]']],
   ['anthropic', 'chat', { max_tokens: 9, messages: [...hi, { role: 'assistant', content: [{ type: 'thinking', thinking: 'hm', signature: 's' }, { type: 'text', text: 'yes' }] }, ...hi] }, ['messages[1]']],
   ['responses', 'anthropic', { input: 'hi', text: { verbosity: 'low' }, max_tool_calls: 3 }, ['max_tool_calls', 'text.verbosity']],
+  ['responses', 'chat', { input: 'hi', service_tier: 'flex' }, ['service_tier']],
   ['responses', 'chat', { input: 'hi', tools: [{ type: 'file_search', vector_store_ids: [] }] }, ['tools[0]']],
   ['responses', 'anthropic', { input: [...hi, { type: 'reasoning', id: 'rs', summary: [], encrypted_content: 'e' }, { role: 'assistant', content: 'yes' }, ...hi] }, ['input[1]']],
 ]
