@@ -241,6 +241,38 @@ test('R10: two items under one index are two items', () => {
   assert.deepEqual(foldEvents(events).blocks.map((block) => block.type), ['text', 'tool_use', 'text'])
 })
 
+/** Two calls as bridges really send them: one after the other, or both begun before either is done. */
+function twoCalls(interleaved: boolean, index: (value: number) => object): JsonObject[] {
+  const parts = ['a', 'b'].map((id, position) => {
+    const value = call(id, { arguments: `{"${id}":1}` })
+    return [
+      { type: 'response.output_item.added', ...index(position), item: call(id) },
+      { type: 'response.function_call_arguments.done', ...index(position), item_id: `fc_${id}`, arguments: value['arguments'] },
+      { type: 'response.output_item.done', ...index(position), item: value },
+    ] as JsonObject[]
+  })
+  const [[addA, ...a], [addB, ...b]] = parts as [[JsonObject, ...JsonObject[]], [JsonObject, ...JsonObject[]]]
+  return [created, ...interleaved ? [addA, addB, ...a, ...b] : parts.flat(), completed()]
+}
+
+test('R10: two calls under one index are two calls, each with its own input', () => {
+  for (const interleaved of [false, true]) {
+    const events = decodeEvents(...twoCalls(interleaved, () => ({ output_index: 0 })))
+    assert.deepEqual(inputs(events), ['{"a":1}', '{"b":1}'])
+  }
+})
+
+test('O19: items without an index are told apart by their ids', () => {
+  assert.deepEqual(inputs(decodeEvents(...twoCalls(true, () => ({})))), ['{"a":1}', '{"b":1}'])
+  const done = twoCalls(false, () => ({})).filter((event) => event['type'] !== 'response.output_item.added')
+  assert.deepEqual(inputs(decodeEvents(...done.filter((event) => !String(event['type']).includes('arguments')))), ['{"a":1}', '{"b":1}'])
+})
+
+test('O20: a call in the final object fills in its own item, wherever it stands', () => {
+  const both = ['a', 'b'].map((id) => call(id, { arguments: `{"${id}":1}` }))
+  assert.deepEqual(inputs(decodeEvents(created, item('added', 0, call('b')), item('added', 1, call('a')), completed(both))), ['{"b":1}', '{"a":1}'])
+})
+
 test('O19: items without an index are taken in their order', () => {
   const bare = ({ output_index: _, ...event }: JsonObject): JsonObject => event
   const events = decodeEvents(...[created, item('added', 0, { type: 'message' }), textDelta(0, 'a'), item('done', 0, { type: 'message' }),
