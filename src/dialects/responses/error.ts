@@ -88,7 +88,7 @@ const isPage = (text: string): boolean => /^\s*[<{[]/.test(text)
 const LESSONS: Lessons = [
   [/temperature|top_p/i, 'no_sampling'],
   [/encrypted[_ ]content.*(?:verif|decrypt|parse|invalid)|invalid_encrypted_content/i, 'no_thinking_history'],
-  [/input\[\d+\].*reasoning|reasoning.*without its required/i, 'no_thinking_history'],
+  [/input\[\d+\].*reasoning|reasoning.*without its required|'rs_\S* not found/i, 'no_thinking_history'],
   [/^include|encrypted[_ ]content|reasoning(?:[_.](?:effort|summary))?\b/i, 'no_thinking'],
   [/text\.format|json_schema|response_format/i, 'no_format'],
   [/parallel_tool_calls/i, 'no_parallel_tools'],
@@ -98,10 +98,11 @@ const LESSONS: Lessons = [
 const REFUSED = new RegExp([
   'unsupported', 'not support', 'unrecogni[sz]ed', 'unknown (?:parameter|field)', 'not permitted', 'not allowed',
   'extra inputs', 'unexpected', 'could not be (?:verified|decrypted|parsed)', 'must be verified', 'without its required',
+  'item with id .* not found',
 ].join('|'), 'i')
 
 export function readRepairs(error: DarioError): Repair[] {
-  if (error.status !== 400 && error.status !== 422) return []
+  if (![400, 404, 422].includes(error.status)) return [] // 404: an item that another server, or nobody, kept
   if (error.code === 'context_length_exceeded' || !REFUSED.test(error.message)) return []
   return findRepair(LESSONS, `${error.path ?? ''} ${error.upstreamType ?? ''} ${error.message}`)
 }
