@@ -344,6 +344,13 @@ test('R14: a format goes out under text, with a legal name', () => {
   assert.deepEqual(body({ format: { type: 'json_object' }, extra: { chat: { verbosity: 'low' } } })['text'], { format: { type: 'json_object' }, verbosity: 'low' })
 })
 
+test('R14: a format that the backend refused is asked for in words', () => {
+  const schema = { type: 'object', properties: { a: { type: 'string' } } }
+  const told = body({ format: { type: 'json_schema', schema }, turns: [{ role: 'system', blocks: [text('s')] }, user(text('a'))] }, { repairs: new Set<Repair>(['no_format']) })
+  assert.equal('text' in told, false)
+  assert.equal(told['instructions'], `s\n\nAnswer with one JSON value and nothing else. It must match this JSON schema: ${JSON.stringify(schema)}`)
+})
+
 test('C7: the session is the cache key when there is none, and long ones are cut', () => {
   assert.equal(body({}, { session: 's' })['prompt_cache_key'], 's')
   assert.equal(body({ cacheKey: 'k' }, { session: 's' })['prompt_cache_key'], 'k')

@@ -84,6 +84,13 @@ function encodeFormat(format: OutputFormat | undefined, target: Target): JsonObj
   return { type: 'json_schema', ...encodeSchema(format, target) }
 }
 
+/** lossy: nothing holds the model to a format that the backend refused as a field; words ask for it. */
+export function tellFormat({ format }: HubRequest, { repairs }: Target): string {
+  if (format === undefined || !repairs.has('no_format')) return ''
+  const schema = format.type === 'json_schema' ? ` It must match this JSON schema: ${JSON.stringify(format.schema)}` : ''
+  return `Answer with one JSON value and nothing else.${schema}`
+}
+
 /** A11: nothing unknown travels, and nothing is lost unsaid. */
 function warnOfRest({ stop, extra }: HubRequest, { drop }: Encoding): void {
   if (stop.length > 0) drop('stop', 'OpenAI Responses has no stop sequences')

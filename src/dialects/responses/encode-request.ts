@@ -11,7 +11,7 @@ import type { Encoding } from '../encoding.ts'
 import { encodeAudio, toUrl } from '../media.ts'
 import { ERROR_PREFIX, toArguments } from '../openai.ts'
 import { toText, unsupported } from '../read.ts'
-import { encodeOptions, encodeToolFields, isPlainModel } from './encode-options.ts'
+import { encodeOptions, encodeToolFields, isPlainModel, tellFormat } from './encode-options.ts'
 
 interface Run extends Encoding {
   /** Kind of each call, by its id: an output must be of the same kind. */
@@ -24,7 +24,8 @@ export function encodeRequest(request: HubRequest, target: Target): EncodedReque
   const tools = encodeToolFields(request, run)
   const leading = request.turns.findIndex((turn) => turn.role !== 'system')
   const rest = leading === -1 ? request.turns.length : leading
-  const instructions = request.turns.slice(0, rest).map((turn) => readText(turn, run)).filter(Boolean).join('\n\n')
+  const told = [...request.turns.slice(0, rest).map((turn) => readText(turn, run)), tellFormat(request, target)]
+  const instructions = told.filter(Boolean).join('\n\n')
   const body: JsonObject = {
     model: target.model,
     ...(instructions === '' ? {} : { instructions }),
