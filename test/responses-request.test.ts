@@ -204,9 +204,15 @@ test('responses encode: leading system turns are instructions, later ones develo
   assert.deepEqual((encoded['input'] as JsonObject[]).map((item) => item['role']), ['user', 'developer'])
 })
 
+test('responses encode: a request of system turns alone still has an input, as instructions alone are refused', () => {
+  const { body: encoded } = encode({ turns: [{ role: 'system', blocks: [text('a')] }, { role: 'system', blocks: [text('b')] }] })
+  assert.equal(encoded['instructions'], 'a')
+  assert.deepEqual(encoded['input'], [{ type: 'message', role: 'developer', content: [{ type: 'input_text', text: 'b' }] }])
+})
+
 test('C5: a line for Anthropic only is left out of the instructions', () => {
   const opaque: Block = { type: 'opaque', origin: 'anthropic', value: { type: 'text', text: 'x-anthropic-billing-header: 1' } }
-  const { body: encoded, warnings } = encode({ turns: [{ role: 'system', blocks: [opaque, text('a')] }] })
+  const { body: encoded, warnings } = encode({ turns: [{ role: 'system', blocks: [opaque, text('a')] }, user(text('hi'))] })
   assert.equal(encoded['instructions'], 'a')
   assert.deepEqual(warnings, [])
 })

@@ -23,13 +23,13 @@ export function encodeRequest(request: HubRequest, target: Target): EncodedReque
   // First: among equal names, tools keep theirs and history yields.
   const tools = encodeToolFields(request, run)
   const leading = request.turns.findIndex((turn) => turn.role !== 'system')
-  const rest = leading === -1 ? request.turns.length : leading
-  const told = [...request.turns.slice(0, rest).map((turn) => readText(turn, run)), tellFormat(request, target)]
+  // -1 leaves the last one in the input: instructions alone are refused.
+  const told = [...request.turns.slice(0, leading).map((turn) => readText(turn, run)), tellFormat(request, target)]
   const instructions = told.filter(Boolean).join('\n\n')
   const body: JsonObject = {
     model: target.model,
     ...(instructions === '' ? {} : { instructions }),
-    input: request.turns.slice(rest).flatMap((turn) => encodeTurn(turn, run)),
+    input: request.turns.slice(leading).flatMap((turn) => encodeTurn(turn, run)),
     ...tools,
     ...encodeOptions(request, run),
     store: false,
