@@ -314,6 +314,14 @@ test('K7, K5, K14: strict is off unless set, schemas are repaired, the last of t
   assert.deepEqual(one?.['parameters'], { type: 'object', properties: {} })
 })
 
+test('R5: the grammar of a custom tool goes out flat, whichever API it was written for', () => {
+  const grammar = { syntax: 'lark', definition: 'start: "x"' }
+  for (const format of [{ type: 'grammar', ...grammar }, { type: 'grammar', grammar }]) {
+    assert.deepEqual(body({ tools: [{ type: 'custom', name: 'p', format }] })['tools'], [{ type: 'custom', name: 'p', format: { type: 'grammar', ...grammar } }])
+  }
+  assert.deepEqual(body({ tools: [{ type: 'custom', name: 'p' }] })['tools'], [{ type: 'custom', name: 'p' }])
+})
+
 test('A6: models that reason get no sampling, others do', () => {
   const request = { temperature: 0.2, topP: 0.9 }
   const reasoning = encode(request)

@@ -132,8 +132,9 @@ function encodeTool(tool: Tool, path: string, { target, names, drop }: Encoding)
       strict: target.repairs.has('no_strict') ? undefined : tool.strict ?? false,
     })
     case 'custom': {
-      const { type, description, format } = tool
-      return defined({ type, name: names.toWire({ ...tool, kind: type }), description, format })
+      const { type, description } = tool, { grammar, ...format } = tool.format ?? {}
+      const flat = { ...format, ...optionalObj(grammar) } // Chat puts the grammar into a member of its own
+      return defined({ type, name: names.toWire({ ...tool, kind: type }), description, format: tool.format && flat })
     }
     case 'web_search':
       if (tool.origin === 'responses') return tool.value
