@@ -121,6 +121,10 @@ test('R4: arguments that come only in the item, or only in the final object, are
   assert.deepEqual(inputs(decodeEvents(created, item('added', 0, call('a')), completed([whole]))), ['{"x":1}'])
 })
 
+test('K8, O9: arguments that come as an object are its JSON text', () => {
+  assert.deepEqual(inputs(decodeEvents(created, item('done', 0, call('a', { arguments: { x: 1 } })), completed())), ['{"x":1}'])
+})
+
 test('O17: a stream without event lines, sequence numbers, with [DONE] and comments decodes alike', () => {
   const events = [created, textDelta(0, 'hi'), completed([], { usage: { input_tokens: 5, output_tokens: 1 } })]
   const bare = `: OPENROUTER PROCESSING\n\n${events.map((event) => `data: ${JSON.stringify(event)}\n\n`).join('')}data: [DONE]\n\n`

@@ -414,6 +414,16 @@ test('T2: a relayed history loses what its backend could not verify, the foreign
   assert.deepEqual(repair([own, message], []), [own, message])
 })
 
+test('responses: instructions that are no text are refused, never left out', () => {
+  fails({ instructions: ['be brief'] }, 'invalid_request', 'instructions')
+  assert.deepEqual(decode({ instructions: null }).turns.map((turn) => turn.role), ['user'])
+})
+
+test('K8, O9: arguments that came as an object are its JSON text', () => {
+  const [sent] = blocks({ type: 'function_call', call_id: 'a', name: 'f', arguments: { a: 1 } })
+  assert.equal(sent?.type === 'tool_use' && sent.input, '{"a":1}')
+})
+
 test('responses: an item that stands where a part should is refused by its path', () => {
   const input = [{ type: 'message', role: 'user', content: [{ type: 'function_call', detail: 'low' }] }]
   assert.throws(() => responsesDialect.decodeRequest({ model: 'm', input }), { code: 'invalid_request', path: 'input[0].content[0].type' })

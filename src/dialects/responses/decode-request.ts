@@ -9,7 +9,7 @@ import type { Repair } from '../dialect.ts'
 import { decodeAudio, decodeFile } from '../media.ts'
 import { decodeFormat, readErrorPrefix } from '../openai.ts'
 import {
-  arr, defined, filled, given, isObject, num, obj, oneOf, optionalArr, optionalBool, optionalObj, optionalStr, str,
+  arr, defined, filled, given, isObject, num, obj, oneOf, optionalArr, optionalBool, optionalObj, optionalStr, str, toText,
   unsupported,
 } from '../read.ts'
 import { decodeThinking, decodeToolChoice, decodeTools } from './decode-options.ts'
@@ -86,8 +86,8 @@ function decodeTurns(body: JsonObject): Turn[] {
     if (last?.role === role && role !== 'system') last.blocks.push(...blocks)
     else turns.push({ role, blocks, path })
   }
-  push('system', toText(optionalStr(body['instructions']) ?? ''), 'instructions')
-  if (typeof body['input'] === 'string') push('user', toText(body['input']), 'input')
+  push('system', toBlocks(given(body['instructions'], 'instructions', str) ?? ''), 'instructions')
+  if (typeof body['input'] === 'string') push('user', toBlocks(body['input']), 'input')
   else {
     for (const [index, item] of arr(body['input'], 'input').entries()) {
       const path = `input[${index}]`
@@ -97,7 +97,7 @@ function decodeTurns(body: JsonObject): Turn[] {
   return turns
 }
 
-const toText = (text: string): Block[] => text === '' ? [] : [{ type: 'text', text }]
+const toBlocks = (text: string): Block[] => text === '' ? [] : [{ type: 'text', text }]
 
 function toRole(value: unknown, path: string): Turn['role'] {
   return value === 'developer' ? 'system' : oneOf(value, path, ['user', 'assistant', 'system'])
@@ -129,7 +129,7 @@ function decodeCall(item: JsonObject, type: 'function_call' | 'custom_tool_call'
   if (name === '') return [] // B14: no backend takes it; its output then becomes plain text
   const custom = type === 'custom_tool_call'
   const id = str(item['call_id'], `${path}.call_id`)
-  const input = optionalStr(item[custom ? 'input' : 'arguments']) ?? ''
+  const input = given(item[custom ? 'input' : 'arguments'], path, toText) ?? '' // O9: some send the object itself
   const kind = custom ? 'custom' : 'function'
   return [defined({ type: 'tool_use', id, name, input, kind, namespace: optionalStr(item['namespace']) })]
 }
@@ -138,7 +138,7 @@ function decodeOutput(item: JsonObject, path: string): Block[] {
   const output = item['output']
   const content = typeof output === 'string' || Array.isArray(output) || output == null
     ? decodeContent(output, `${path}.output`)
-    : toText(JSON.stringify(output)) // K11
+    : toBlocks(JSON.stringify(output)) // K11
   const toolUseId = optionalStr(item['call_id']) ?? ''
   if (toolUseId === '') return content // R7: an invented id would poison every later turn
   return [{ type: 'tool_result', toolUseId, ...readErrorPrefix(content) }]
@@ -155,9 +155,9 @@ function decodeReasoning(item: JsonObject): Block[] {
 
 function decodeContent(content: unknown, path: string): Block[] {
   if (content == null) return []
-  if (typeof content === 'string') return toText(content)
+  if (typeof content === 'string') return toBlocks(content)
   return arr(content, path).flatMap((part, index) => {
-    if (typeof part === 'string') return toText(part)
+    if (typeof part === 'string') return toBlocks(part)
     return decodePart(obj(part, `${path}[${index}]`), `${path}[${index}]`)
   })
 }
@@ -170,7 +170,7 @@ function decodePart(part: JsonObject, path: string): Block[] {
     case 'input_text':
     case 'output_text':
     case 'text':
-    case 'summary_text': return toText(str(part['text'], `${path}.text`))
+    case 'summary_text': return toBlocks(str(part['text'], `${path}.text`))
     case 'refusal': return [{ type: 'refusal', text: str(part['refusal'], `${path}.refusal`) }]
     case 'input_image': {
       const media = readMedia(part['image_url'], part['file_id'], `${path}.image_url`, 'image')

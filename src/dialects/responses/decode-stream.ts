@@ -10,7 +10,7 @@ import type { SseEvent } from '../../sse.ts'
 import type { DecodeContext, StreamDecoder } from '../dialect.ts'
 import { toToolUse } from '../encoding.ts'
 import { decodeUsage } from '../openai.ts'
-import { defined, isObject, objectsIn, optionalArr, optionalNum, optionalObj, optionalStr, parseObject } from '../read.ts'
+import { defined, given, isObject, objectsIn, optionalArr, optionalNum, optionalObj, optionalStr, parseObject, toText } from '../read.ts'
 import { decodeFailure } from './error.ts'
 import { decodeStop, readThought, readSeal } from './wire.ts'
 
@@ -164,7 +164,7 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder & { f
         break
       }
       case 'function_call':
-      case 'custom_tool_call': writeInput(item, optionalStr(item.value[INPUT[item.type]]) ?? '', true); break
+      case 'custom_tool_call': writeInput(item, given(item.value[INPUT[item.type]], '', toText) ?? '', true); break
       case '': break
       default: // a server tool's item, or a client tool that only this dialect has (pitfall O23)
         open(item, 'opaque', { type: 'opaque', origin: 'responses', value: item.value })
