@@ -424,6 +424,23 @@ test('K8, O9: arguments that came as an object are its JSON text', () => {
   assert.equal(sent?.type === 'tool_use' && sent.input, '{"a":1}')
 })
 
+test('responses: a message of 200,000 parts behind another of its role is read', () => {
+  const content = Array.from({ length: 200_000 }, () => ({ type: 'input_text', text: 'a' }))
+  assert.equal(blocks({ role: 'user', content: 'a' }, { role: 'user', content }).length, 200_001)
+})
+
+test('responses: log probabilities that no other backend sends are named as lost', () => {
+  const lost = (include: string[]): string[] => responsesDialect.decodeRequest({ model: 'm', input: 'a', include }).warnings.map(({ path }) => path)
+  assert.deepEqual(lost(['reasoning.encrypted_content', 'message.output_text.logprobs']), ['include'])
+  assert.deepEqual(lost(['reasoning.encrypted_content']), [])
+})
+
+test('R18: a reference without an id refers to nothing', () => {
+  const reference = { type: 'item_reference' }
+  const expanded = expandInput({ input: [reference] }, { input: [{ role: 'user', content: 'first' }], output: [] })
+  assert.deepEqual(expanded['input'], [{ role: 'user', content: 'first' }, reference])
+})
+
 test('responses: an item that stands where a part should is refused by its path', () => {
   const input = [{ type: 'message', role: 'user', content: [{ type: 'function_call', detail: 'low' }] }]
   assert.throws(() => responsesDialect.decodeRequest({ model: 'm', input }), { code: 'invalid_request', path: 'input[0].content[0].type' })

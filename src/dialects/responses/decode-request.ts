@@ -29,6 +29,8 @@ export function decodeRequest(body: JsonObject): { request: HubRequest; warnings
     if (!KNOWN.has(path) && value) warnings.push({ path, reason: 'no other API has it in this form' })
   }
   if (body['truncation'] === 'auto') warnings.push({ path: 'truncation', reason: 'other backends refuse what is too long' })
+  const logprobs = optionalArr(body['include'])?.includes('message.output_text.logprobs')
+  if (logprobs) warnings.push({ path: 'include', reason: 'answers of other backends come without log probabilities' })
   const tools = decodeTools(body)
   const choice = decodeToolChoice(body['tool_choice'], tools, warnings)
   const { input: _, ...extra } = body
@@ -83,7 +85,8 @@ function decodeTurns(body: JsonObject): Turn[] {
     if (blocks.length === 0) return
     const last = turns.at(-1)
     // R8, B3: neighbours join, except system turns: an encoder decides by position what to do with each.
-    if (last?.role === role && role !== 'system') last.blocks.push(...blocks)
+    // One by one, as no call takes a hundred thousand arguments.
+    if (last?.role === role && role !== 'system') for (const block of blocks) last.blocks.push(block)
     else turns.push({ role, blocks, path })
   }
   push('system', toBlocks(given(body['instructions'], 'instructions', str) ?? ''), 'instructions')
