@@ -65,6 +65,12 @@ test('S17: an error inside a relayed stream is one response.failed event', () =>
   assert.deepEqual(data.response.error, { code: 'server_error', message: 'gone' })
 })
 
+test('O7: a failure whose code is a status is what the status says', () => {
+  const codeOf = (code: unknown): string => decodeError(200, JSON.stringify({ type: 'error', error: { code, message: 'slow down' } })).code
+  assert.deepEqual([429, '429', 503, 401, 1, null, { toString: 1 }].map(codeOf),
+    ['rate_limited', 'rate_limited', 'overloaded', 'authentication', 'upstream_error', 'upstream_error', 'upstream_error'])
+})
+
 test('A6: a refused parameter teaches a repair', () => {
   const repairs = (message: string, more: object = {}, status = 400) => readRepairs(decodeError(status, openai(message, more)), 'm')
   const recorded = decodeError(400, JSON.stringify(readWhole('responses', 'openai-reasoning-model-temperature-error')))

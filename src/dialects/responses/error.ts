@@ -9,7 +9,7 @@ import type { JsonObject } from '../../hub/types.ts'
 import type { Repair } from '../dialect.ts'
 import { findRepair, parseErrorBody, readOverflow, readPlaces, toCode, toLine } from '../error.ts'
 import type { Lessons } from '../error.ts'
-import { isObject, optionalObj, optionalStr } from '../read.ts'
+import { isObject, optionalNum, optionalObj, optionalStr } from '../read.ts'
 import { encodeEvent, encodeFailure } from './wire.ts'
 
 /** Codes that vendors put into a failed answer or an error event. */
@@ -55,7 +55,9 @@ export function decodeFailure(value: unknown): DarioError {
   const word = optionalStr(error['code']) ?? (error['type'] === 'error' ? undefined : optionalStr(error['type']))
   const message = toLine(optionalStr(error['message']) ?? '') || 'the upstream could not finish its answer; try again'
   const overflow = readOverflow(`${word ?? ''} ${message}`) !== undefined
-  const code = overflow ? 'context_length_exceeded' : BY_WORD.get(word ?? '') ?? 'upstream_error'
+  const status = Number(optionalNum(error['code']) ?? word) // some servers put the status there
+  const byStatus = status >= 400 && status < 600 ? toCode(status) : 'upstream_error'
+  const code = overflow ? 'context_length_exceeded' : BY_WORD.get(word ?? '') ?? byStatus
   return new DarioError(code, message, { upstreamType: word })
 }
 
