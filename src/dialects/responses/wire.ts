@@ -102,10 +102,10 @@ export interface Outcome {
 
 /** What a field reads in the answer when the request did not set it. Typed SDKs refuse an answer without them. */
 const DEFAULTS: JsonObject = {
-  background: false, instructions: null, max_output_tokens: null, max_tool_calls: null, metadata: {},
-  parallel_tool_calls: true, previous_response_id: null, prompt_cache_key: null, safety_identifier: null,
-  service_tier: 'default', store: true, temperature: 1, tool_choice: 'auto', tools: [], top_logprobs: 0, top_p: 1,
-  truncation: 'disabled', user: null,
+  background: false, completed_at: null, frequency_penalty: 0, instructions: null, max_output_tokens: null,
+  max_tool_calls: null, metadata: {}, parallel_tool_calls: true, presence_penalty: 0, previous_response_id: null,
+  prompt_cache_key: null, safety_identifier: null, service_tier: 'default', store: true, temperature: 1,
+  tool_choice: 'auto', tools: [], top_logprobs: 0, top_p: 1, truncation: 'disabled', user: null,
 }
 
 /** The response object: what was asked, echoed as strict clients expect it, and what came of it. */
