@@ -8,6 +8,7 @@ import { expandInput } from '../src/dialects/responses/items.ts'
 import { responsesDialect } from '../src/dialects/responses/dialect.ts'
 import type { Repair, Target } from '../src/dialects/dialect.ts'
 import { DarioError } from '../src/errors.ts'
+import { createIds } from '../src/hub/ids.ts'
 import { packSeal } from '../src/hub/seal.ts'
 import type { Block, HubRequest, JsonObject, Tool, Turn } from '../src/hub/types.ts'
 
@@ -410,6 +411,8 @@ test('T2: a relayed history loses what its backend could not verify, the foreign
   const foreign = { type: 'reasoning', summary: [], encrypted_content: packSeal({ origin: 'anthropic', value: 's' }) }
   const message = { type: 'message', role: 'user', content: 'hi' }
   assert.deepEqual(repair([own, foreign, message]), [own, message])
+  const unproven = { type: 'reasoning', id: createIds()('rs_'), summary: [] }, kept = { ...own, id: `rs_${'0f'.repeat(24)}` }
+  assert.deepEqual(repair([own, unproven, kept, message]), [own, kept, message])
   assert.deepEqual(repair([own, message]), [message])
   assert.deepEqual(repair([own, message], []), [own, message])
 })

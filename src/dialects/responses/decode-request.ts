@@ -201,6 +201,9 @@ function readMedia(value: unknown, fileId: unknown, path: string, kind: 'image' 
   return decodeFile(filled(value, path), kind)
 }
 
+/** As `hub/ids.ts` makes them, for backends that give their thoughts no id: no vendor keeps such an item. */
+const MADE_HERE = /^rs_[0-9a-f]{32}$/
+
 /**
  * A relayed request without the reasoning that its backend could not verify: another vendor's, where there is any
  * (the client changed models), else all of it.
@@ -209,7 +212,10 @@ export function repairBody(body: JsonObject, repairs: ReadonlySet<Repair>): Json
   const input = optionalArr(body['input'])
   if (input === undefined || !repairs.has('no_thinking_history')) return body
   const isThought = (item: Json): item is JsonObject => isObject(item) && item['type'] === 'reasoning'
-  const isForeign = (item: Json): boolean => isThought(item) && (readSeal(item)?.origin ?? 'responses') !== 'responses'
+  const isForeign = (item: Json): boolean => {
+    const seal = isThought(item) ? readSeal(item) : undefined
+    return isThought(item) && (seal === undefined ? MADE_HERE.test(toText(item['id'])) : seal.origin !== 'responses')
+  }
   const refused = input.some(isForeign) ? isForeign : isThought
   return { ...body, input: input.filter((item) => !refused(item)) }
 }
