@@ -148,8 +148,7 @@ function decodeOutput(item: JsonObject, path: string): Block[] {
 }
 
 function decodeReasoning(item: JsonObject): Block[] {
-  const text = readThought(item)
-  const seal = readSeal(item)
+  const text = readThought(item), seal = readSeal(item)
   if (seal === undefined) return text === '' ? [] : [{ type: 'thinking', text }]
   // An empty summary part marks thought that was hidden, none at all thought that never had words.
   const redacted = text === '' && !optionalArr(item['summary'])?.length

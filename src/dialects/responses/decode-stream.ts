@@ -19,6 +19,7 @@ interface Piece {
   index: number
   /** Summary part, or the channel, that its last delta came from; '' before the first: a whole text is then news. */
   part: string
+  open: boolean
 }
 
 interface Item {
@@ -42,9 +43,8 @@ function isOther({ type, value: { call_id: known } }: Item, { type: wanted, call
 }
 
 export function createStreamDecoder(context: DecodeContext): StreamDecoder & { finish(whole: JsonObject): HubEvent[] } {
-  const items = new Map<number, Item>()
-  const byId = new Map<unknown, Item>()
-  const openPieces = new Set<Piece>()
+  const items: Item[] = []
+  const byIndex = new Map<number, Item>(), byId = new Map<unknown, Item>()
   const callIds = new Set<string>()
   const events: HubEvent[] = []
   let nextIndex = 0, started = false, over = false
@@ -59,45 +59,46 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder & { f
 
   function open(item: Item, key: string, block: Block): Piece {
     start(undefined)
-    const piece: Piece = { index: nextIndex++, part: '' }
+    const piece: Piece = { index: nextIndex++, part: '', open: true }
     item.pieces.set(key, piece)
-    openPieces.add(piece)
     events.push({ type: 'block_start', index: piece.index, block })
     return piece
   }
 
   function write(piece: Piece, text: string, part = 'said'): void {
-    if (text === '' || !openPieces.has(piece)) return
+    if (text === '' || !piece.open) return
     piece.part = part
     events.push({ type: 'delta', index: piece.index, text })
   }
 
   function close(piece: Piece): void {
-    if (openPieces.delete(piece)) events.push({ type: 'block_end', index: piece.index })
+    if (piece.open) events.push({ type: 'block_end', index: piece.index })
+    piece.open = false
   }
 
   /** The item that an event belongs to; one that was never announced gets its type from the event. */
   function itemOf(data: JsonObject, type: string): Item {
     const index = optionalNum(data['output_index'])
     const named = byId.get(data['item_id'])
-    if (named !== undefined && (index === undefined || named.moved)) return named
-    return items.get(index ?? Math.max(0, items.size - 1)) ?? addItem(index, type)
+    const known = named?.moved ? named : index === undefined ? named ?? items.at(-1) : byIndex.get(index)
+    return known ?? addItem(index, type)
   }
 
   function addItem(index: number | undefined, type: string): Item {
     const item: Item = { type, value: {}, pieces: new Map(), waiting: '', moved: false, done: false }
-    items.set(index ?? items.size, item)
+    items.push(item)
+    if (index !== undefined) byIndex.set(index, item)
     return item
   }
 
   /** An item as an `added` or `done` event shows it. */
   function describe(value: JsonObject, index: number | undefined, isDone: boolean): void {
     const type = optionalStr(value['type']) ?? '', { id, call_id: callId } = value
-    const inOrder = (): Item | undefined => isDone ? [...items.values()].find((item) => item.type === type && !item.done) : undefined
+    const inOrder = (): Item | undefined => isDone ? items.find((item) => item.type === type && !item.done) : undefined
     const named = byId.get(callId ?? id)
-    const known = named?.moved ? named : index === undefined ? named ?? inOrder() : items.get(index)
+    const known = named?.moved ? named : index === undefined ? named ?? inOrder() : byIndex.get(index)
     const isNew = known === undefined || isOther(known, value)
-    if (known !== undefined && isNew) items.set(-items.size, Object.assign(known, { moved: true }))
+    if (known !== undefined && isNew) known.moved = true
     const item = isNew ? addItem(index, type) : known
     for (const name of [id, callId]) if (name) byId.set(name, item)
     if (isDone) return finishItem(item, value)
@@ -169,7 +170,7 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder & { f
       default: // a server tool's item, or a client tool that only this dialect has (pitfall O23)
         open(item, 'opaque', { type: 'opaque', origin: 'responses', value: item.value })
     }
-    for (const piece of item.pieces.values()) close(piece)
+    item.pieces.forEach(close)
   }
 
   /** The final object: its output counts only for items that the stream did not finish (pitfall O20). */
@@ -179,9 +180,9 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder & { f
     if (status === 'queued' || status === 'in_progress' || (output === undefined && !started)) {
       return fail(new DarioError('upstream_protocol', 'the upstream sent no finished answer; try again, or another backend'))
     }
-    const nothingStreamed = items.size === 0
+    const nothingStreamed = items.length === 0
     for (const [index, value] of objectsIn(output).entries()) {
-      const item = byId.get(value['call_id'] ?? value['id']) ?? items.get(index)
+      const item = byId.get(value['call_id'] ?? value['id']) ?? byIndex.get(index)
       if (nothingStreamed) describe(value, index, true)
       else if (item !== undefined && !isOther(item, value)) finishItem(item, value)
     }
@@ -190,8 +191,10 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder & { f
 
   function conclude(response: JsonObject): void {
     start(response)
-    for (const item of items.values()) finishItem(item, {})
-    for (const piece of openPieces) close(piece) // text that came after its item was done
+    for (const item of items) {
+      finishItem(item, {})
+      item.pieces.forEach(close) // text that came after its item was done
+    }
     over = true
     const rawStop = optionalStr(optionalObj(response['incomplete_details'])?.['reason']) ?? optionalStr(response['status'])
     const usage = decodeUsage(response['usage']) ?? { input: 0, cacheRead: 0, cacheWrite: 0, output: 0 }
@@ -206,7 +209,7 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder & { f
   function read({ event, data: text }: SseEvent): void {
     if (text.trim() === '[DONE]') {
       // S16: some servers send this marker and no final object. Whole, if every item that was begun is finished.
-      return items.size > 0 && [...items.values()].every((item) => item.done) ? conclude({}) : undefined
+      return items.length > 0 && items.every((item) => item.done) ? conclude({}) : undefined
     }
     const data = parseObject(text)
     if (data === undefined) return // S24: one bad line must not end a good answer

@@ -140,11 +140,7 @@ function encodeAssistantTurn(turn: Turn, run: Run): JsonObject[] {
       case 'refusal': text.push({ type: 'refusal', refusal: block.text }); break
       case 'tool_use': flush(); items.push(encodeCall(block, run)); break
       case 'thinking': flush(); items.push(...encodeThinking(block, turn, run)); break
-      case 'opaque':
-        flush()
-        if (block.origin === 'responses') items.push(block.value)
-        else drop(run, turn, `a ${toText(block.value['type'])} block means something to ${block.origin} only`)
-        break
+      case 'opaque': flush(); items.push(...encodePart(block, turn, run)); break
       default: drop(run, turn, `a ${block.type} block cannot stand in an assistant turn`)
     }
   }

@@ -70,8 +70,7 @@ export function readThought(item: JsonObject): string {
 
 /** Proof of a reasoning item: this API's own, or another vendor's that travelled in its place. */
 export function readSeal(item: JsonObject): Seal | undefined {
-  const value = optionalStr(item['encrypted_content']) ?? ''
-  const id = optionalStr(item['id'])
+  const value = optionalStr(item['encrypted_content']) ?? '', id = optionalStr(item['id'])
   if (value === '') return undefined
   return unpackSeal(value) ?? defined<Seal>({ origin: 'responses', value, id })
 }
