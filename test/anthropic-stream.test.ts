@@ -353,3 +353,14 @@ test('U1: usage is read from starts, deltas and whole answers', () => {
   strictEqual(anthropicDialect.readUsage(STOP), undefined)
   for (const name of listFixtures('anthropic', 'stream')) ok(readEvents('anthropic', name).some((data) => anthropicDialect.readUsage(data) !== undefined))
 })
+
+test('S15: a whole answer that is no message is an error, never an empty answer', () => {
+  const decode = (body: JsonObject) => anthropicDialect.decodeReply(body, { toolNames: new Map(), newId: String })
+  for (const [body, words] of [
+    [{}, '{}'], [{ id: 'msg_1', content: null }, 'msg_1'], [{ error: 'model not found' }, 'model not found'], [{ detail: 'gone' }, 'gone'],
+  ] as const) {
+    const [event, ...more] = decode(body)
+    deepStrictEqual(more, [])
+    ok(event?.type === 'error' && event.error.status === 502 && event.error.message.includes(words), JSON.stringify(body))
+  }
+})

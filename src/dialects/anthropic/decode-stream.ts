@@ -199,7 +199,8 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder {
 
 /** A whole message as the events of a stream that says everything at its start. */
 export function decodeReply(body: JsonObject, context: DecodeContext): HubEvent[] {
-  if (body['type'] === 'error' || isObject(body['error'])) return [{ type: 'error', error: decodeErrorObject(body) }]
+  // Some servers answer a failure with 200 and words of their own: it must not pass for an answer without content.
+  if (!Array.isArray(body['content'])) return [{ type: 'error', error: decodeErrorObject(body) }]
   const decoder = createStreamDecoder(context)
   const play = (data: JsonObject): HubEvent[] => decoder.push({ event: undefined, data: JSON.stringify(data) })
   return [...play({ type: 'message_start', message: body }), ...play({ type: 'message_stop' })]
