@@ -124,3 +124,9 @@ test("E2: the client's own mistakes and other statuses have no repair", () => {
   deepStrictEqual(anthropicDialect.readRepairs(refusal('messages: at least one message is required'), 'm'), [])
   deepStrictEqual(anthropicDialect.readRepairs(decode(429, 'thinking too much'), 'm'), [])
 })
+
+test('E8: a page made to keep a reader busy is one sentence in a moment', () => {
+  const started = performance.now()
+  ok(decode(502, `<html>${'<title'.repeat(200_000)}`).message.startsWith('the upstream answered with a web page;'))
+  ok(performance.now() - started < 2000)
+})

@@ -187,3 +187,9 @@ test('anthropic request: search results are text, and unknown blocks stay whole'
   deepStrictEqual(blocksOf([{ type: 'search_result', title: 'T', source: 'https://x', content: [{ type: 'text', text: 'body' }] }]), [{ type: 'text', text: 'T\nhttps://x\nbody' }])
   deepStrictEqual(blocksOf([{ type: 'compaction', content: 'c' }], 'assistant'), [{ type: 'opaque', origin: 'anthropic', value: { type: 'compaction', content: 'c' } }])
 })
+
+test('anthropic request: a user id as long as a novel is read in a moment', () => {
+  const started = performance.now()
+  strictEqual(decode({ metadata: { user_id: `${'_session_'.repeat(50_000)}!` } }).cacheKey, undefined)
+  ok(performance.now() - started < 2000)
+})

@@ -195,5 +195,6 @@ function readFormat(body: JsonObject): JsonObject | undefined {
 
 /** Claude Code puts its session into `metadata.user_id`: as JSON, or in older versions as `…_session_<uuid>`. */
 function readSession(user: string): string | undefined {
-  return optionalStr(parseObject(user)?.['session_id']) ?? /_session_([\w-]{8,})$/.exec(user)?.[1]
+  // Only the end of it: from every place of a long id the pattern would read to its end.
+  return optionalStr(parseObject(user)?.['session_id']) ?? /_session_([\w-]{8,})$/.exec(user.slice(-256))?.[1]
 }

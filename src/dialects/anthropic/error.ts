@@ -84,8 +84,9 @@ function readBody(text: string): { message: string; type: string | undefined } {
 
 /** A page of markup becomes its title (pitfall E8). */
 function toSentence(text: string): string {
-  if (!/<html|<!doctype|<head/i.test(text.slice(0, 1000))) return text.trim()
-  const title = /<title[^>]*>([^<]*)<\/title>/i.exec(text)?.[1]?.trim()
+  const head = text.slice(0, 10_000) // of a page made to, the pattern would read all from every one of its titles
+  if (!/<html|<!doctype|<head/i.test(head)) return text.trim()
+  const title = /<title[^>]*>([^<]*)<\/title>/i.exec(head)?.[1]?.trim()
   const named = title === undefined || title === '' ? '' : ` (${title})`
   return `the upstream answered with a web page${named}; check the backend's baseUrl`
 }
