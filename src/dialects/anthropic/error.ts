@@ -120,7 +120,10 @@ export function repairBody(body: JsonObject, repairs: ReadonlySet<Repair>): Json
   })
   const answersCalls = objectsIn(messages.at(-1)?.['content']).some((block) => block['type'] === 'tool_result')
   // With a budget, the turn whose calls are being answered must open with its thought, which is gone (pitfall T1).
-  if (answersCalls && optionalObj(body['thinking'])?.['type'] === 'enabled')
-    return { ...body, messages, thinking: { type: 'disabled' } }
-  return { ...body, messages }
+  if (!answersCalls || optionalObj(body['thinking'])?.['type'] !== 'enabled') return { ...body, messages }
+  const { context_management: context, ...rest } = body
+  const edits = objectsIn(optionalObj(context)?.['edits'])
+    .filter(({ type }) => optionalStr(type)?.startsWith('clear_thinking') !== true) // refused without thinking
+  const kept = edits.length === 0 ? {} : { context_management: { ...optionalObj(context), edits } }
+  return { ...rest, ...kept, messages, thinking: { type: 'disabled' } }
 }
