@@ -364,3 +364,18 @@ test('S15: a whole answer that is no message is an error, never an empty answer'
     ok(event?.type === 'error' && event.error.status === 502 && event.error.message.includes(words), JSON.stringify(body))
   }
 })
+
+test('K2: a call id that Anthropic would refuse later is legal from the start, and its own stays as it is', () => {
+  const wireIds = (id: string): unknown[] => {
+    const block: HubReply['blocks'][number] = { type: 'tool_use', id, name: 'f', input: '{}' }
+    const encode = anthropicDialect.createStreamEncoder(reply)
+    const events = [START, { type: 'block_start', index: 0, block }, { type: 'block_end', index: 0 }, END] as HubEvent[]
+    const streamed = /"type":"tool_use","id":"([^"]*)"/.exec(events.map(encode).join(''))?.[1]
+    const whole = anthropicDialect.encodeReply({ id: 'm', model: 'm', blocks: [block], stop: 'tool_use', usage: USAGE }, reply)
+    return [streamed, ((whole['content'] as JsonObject[])[0] as JsonObject)['id']]
+  }
+  deepStrictEqual(wireIds('call_1'), ['call_1', 'call_1'])
+  const [streamed, whole] = wireIds('functions.Bash:0')
+  ok(/^[a-zA-Z0-9_-]+$/.test(String(streamed)), String(streamed))
+  strictEqual(streamed, whole)
+})
