@@ -9,7 +9,7 @@ import type { HubEvent, JsonObject, Seal, StopReason, Usage } from '../../hub/ty
 import type { DecodeContext, StreamDecoder } from '../dialect.ts'
 import { toToolUse } from '../encoding.ts'
 import { defined, isObject, optionalArr, optionalNum, optionalObj, optionalStr, parseObject } from '../read.ts'
-import { decodeError, decodeErrorObject } from './error.ts'
+import { decodeError } from './error.ts'
 import { readWireUsage } from './relay.ts'
 import { readInput, readSeal, readThinking, toStop } from './wire.ts'
 
@@ -175,7 +175,7 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder {
         return []
       case 'message_stop': return finish()
       case 'ping': return [{ type: 'ping' }]
-      case 'error': return fail(decodeErrorObject(data))
+      case 'error': return fail(decodeError(200, JSON.stringify(data)))
       default: return []
     }
   }
@@ -183,7 +183,7 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder {
   return {
     push(event) {
       const data = done ? undefined : parseObject(event.data)
-      if (data === undefined && event.event === 'error' && !done) return fail(decodeError(502, event.data))
+      if (data === undefined && event.event === 'error' && !done) return fail(decodeError(200, event.data))
       if (data === undefined) return [] // one bad line does not spoil the rest (pitfall S24)
       const type = optionalStr(data['type']) ?? event.event ?? ''
       const isLate = messageId === undefined && (type.startsWith('content_block') || type.startsWith('message_'))
@@ -200,7 +200,7 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder {
 /** A whole message as the events of a stream that says everything at its start. */
 export function decodeReply(body: JsonObject, context: DecodeContext): HubEvent[] {
   // Some servers answer a failure with 200 and words of their own: it must not pass for an answer without content.
-  if (!Array.isArray(body['content'])) return [{ type: 'error', error: decodeErrorObject(body) }]
+  if (!Array.isArray(body['content'])) return [{ type: 'error', error: decodeError(200, JSON.stringify(body)) }]
   const decoder = createStreamDecoder(context)
   const play = (data: JsonObject): HubEvent[] => decoder.push({ event: undefined, data: JSON.stringify(data) })
   return [...play({ type: 'message_start', message: body }), ...play({ type: 'message_stop' })]

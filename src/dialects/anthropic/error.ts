@@ -49,12 +49,16 @@ function toMessage(error: DarioError): string {
   return `prompt is too long: ${isKnown ? `${requested} tokens > ${limit} maximum` : error.message}`
 }
 
-/** An upstream's refusal, whatever it looks like. */
-export function decodeError(status: number, text: string): DarioError {
+/**
+ * An upstream's refusal, whatever it looks like.
+ * @param answered HTTP status; 200 for an error inside an answer, where only the vendor's word tells what it is.
+ */
+export function decodeError(answered: number, text: string): DarioError {
   const { message, type } = readBody(text)
+  const status = answered === 200 ? toStatus(type ?? '') : answered
   const found = toLine(message || `the upstream answered ${status} without a readable reason`)
-  // Overflow comes as 400 and 413, from local servers as 422 and 500 too.
-  if ([400, 413, 422, 500].includes(status) && readOverflow(`${found} ${type ?? ''}`) !== undefined) {
+  // Overflow comes as 400 and 413, from local servers as 422 and 500 too, or without any word.
+  if ([400, 413, 422, 500, 502].includes(status) && readOverflow(`${found} ${type ?? ''}`) !== undefined) {
     return new DarioError('context_length_exceeded', found, { upstreamType: type })
   }
   if (status < 400) return new DarioError('upstream_protocol', found, { upstreamType: type })
@@ -62,12 +66,8 @@ export function decodeError(status: number, text: string): DarioError {
   return new DarioError(noModel ? 'model_not_found' : toCode(status), found, { status, upstreamType: type })
 }
 
-/** The `error` event of a stream, or an error body that came with a 200. */
-export function decodeErrorObject(body: JsonObject): DarioError {
-  const error = optionalObj(body['error'])
-  const type = optionalStr(error?.['type']) ?? optionalStr(error?.['code']) ?? ''
-  const vague = /overload/i.test(type) ? 529 : /rate_?limit/i.test(type) ? 429 : 502
-  return decodeError(STATUSES.get(type) ?? vague, JSON.stringify(body))
+function toStatus(type: string): number {
+  return STATUSES.get(type) ?? (/overload/i.test(type) ? 529 : /rate_?limit/i.test(type) ? 429 : 502)
 }
 
 function readBody(text: string): { message: string; type: string | undefined } {
