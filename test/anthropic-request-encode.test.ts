@@ -72,6 +72,27 @@ test('A13: prefill goes to models that take it, without trailing blanks; others 
   deepStrictEqual(newer.dropped, ['messages'])
 })
 
+test('A13: a conversation that ends in reasoning, or in nothing, ends in its last user turn', () => {
+  const hi = { role: 'user', content: [{ type: 'text', text: 'hi' }] }
+  const unsigned: Block = { type: 'thinking', text: 'hm' }
+  const endings: Block[][] = [[SIGNED], [unsigned], [SIGNED, unsigned]]
+  for (const model of ['claude-haiku-4-5', 'claude-opus-4-7']) for (const blocks of endings) {
+    const { body, dropped } = encode({ turns: [user(text('hi')), assistant(...blocks)] }, { model })
+    deepStrictEqual([body['messages'], dropped.length], [[hi], blocks.length])
+  }
+  deepStrictEqual(messages(user(text('hi')), assistant(text(''))), [hi])
+  const inside = messages(user(text('hi')), assistant(SIGNED), user(text('go on'))) as JsonObject[]
+  strictEqual(inside.length, 3, 'an earlier thought stays')
+})
+
+test('I2: pictures of a system prompt are named as dropped, wherever it stands', () => {
+  const picture: Block = { type: 'media', kind: 'image', source: { type: 'url', url: 'https://x/y.png' } }
+  const system = (path: string): Turn => ({ role: 'system', path, blocks: [text('s'), picture] })
+  const { body, dropped } = encode({ turns: [system('messages[0]'), user(text('hi')), system('messages[2]')] })
+  deepStrictEqual(dropped, ['messages[0]', 'messages[2]'])
+  deepStrictEqual(body['system'], [{ type: 'text', text: 's' }])
+})
+
 test('Q11: a conversation without a user turn at its start gets one', () => {
   strictEqual((messages(assistant(text('hello')), user(text('hi'))) as JsonObject[])[0]?.['role'], 'user')
   strictEqual((encode({ turns: [{ role: 'system', blocks: [text('s')] }] }).body['messages'] as JsonObject[]).length, 1)
@@ -269,6 +290,8 @@ test('I2: what Anthropic cannot read is refused by name, not dropped', () => {
   for (const block of [
     { type: 'media', kind: 'audio', source: { type: 'base64', mediaType: 'audio/wav', data: 'AA' } },
     { type: 'media', kind: 'document', source: { type: 'file', origin: 'responses', id: 'file-1' } },
+    { type: 'media', kind: 'document', source: { type: 'base64', mediaType: 'application/vnd.openxmlformats-officedocument.wordprocessingml.document', data: 'UEsD' } },
+    { type: 'media', kind: 'document', source: { type: 'base64', mediaType: 'application/zip', data: 'UEsD' } },
   ] satisfies Block[]) throws(() => encode({ turns: [user(block)] }), { code: 'unsupported_across_dialects', path: 'messages[0]' })
 })
 

@@ -162,7 +162,11 @@ function encodeAdaptive(wish: Thinking, family: Family): { thinking: JsonObject;
 function opensWithThinking(messages: Message[]): boolean {
   if (!messages.at(-1)?.content.some((block) => block['type'] === 'tool_result')) return true
   const opening = messages.findLast((message) => message.role === 'assistant')?.content[0]
-  return opening === undefined || opening['type'] === 'thinking' || opening['type'] === 'redacted_thinking'
+  return opening === undefined || isThought(opening)
+}
+
+function isThought(block: JsonObject | undefined): boolean {
+  return block?.['type'] === 'thinking' || block?.['type'] === 'redacted_thinking'
 }
 
 function encodeFormat(
@@ -183,6 +187,11 @@ function encodeFormat(
 function endInUserTurn(messages: Message[], family: Family, thinks: boolean, { drop }: Encoding): void {
   const last = messages.at(-1)
   if (last?.role !== 'assistant') return
+  while (isThought(last.content.at(-1))) { // no model goes on with a thought, and each refuses one at the end
+    drop('messages', 'a conversation cannot end in reasoning')
+    last.content.pop()
+  }
+  if (last.content.length === 0) return void messages.pop()
   if (!family.prefill || thinks) {
     drop('messages', 'this model cannot continue an assistant turn; it was asked to go on')
     messages.push({ role: 'user', content: [{ type: 'text', text: 'Continue.' }] })
