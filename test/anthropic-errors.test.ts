@@ -123,6 +123,8 @@ for (const [message, repair] of [
 test("E2: the client's own mistakes and other statuses have no repair", () => {
   deepStrictEqual(anthropicDialect.readRepairs(refusal('messages: at least one message is required'), 'm'), [])
   deepStrictEqual(anthropicDialect.readRepairs(decode(429, 'thinking too much'), 'm'), [])
+  for (const mistake of ['top_p: Input should be less than or equal to 1', 'temperature: range: 0..1', 'top_k: Input should be a valid integer'])
+    deepStrictEqual(anthropicDialect.readRepairs(refusal(mistake), 'm'), [], mistake)
 })
 
 test('E8: a page made to keep a reader busy is one sentence in a moment', () => {

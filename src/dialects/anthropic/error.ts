@@ -97,7 +97,9 @@ const REPAIRS: Lessons = [
   [/cache_control[\s\S]*ttl|ttl[\s\S]*cache/i, 'no_cache_ttl'], [/cache_control|cache breakpoint/i, 'no_cache_marks'],
   [/disable_parallel_tool_use/i, 'no_parallel_tools'], [/\bstrict\b/i, 'no_strict'],
   [/output_config\.format|output_format|structured output|grammar|json_schema/i, 'no_format'],
-  [/temperature|top_p|top_k/i, 'no_sampling'], [/thinking|budget_tokens|effort|output_config/i, 'no_thinking'],
+  // A number out of its range is one client's mistake, and must not take the setting from all the others.
+  [/^(?!.*(?:Input should be|range:)).*(?:temperature|top_p|top_k)/is, 'no_sampling'],
+  [/thinking|budget_tokens|effort|output_config/i, 'no_thinking'],
   [/stop_sequences/i, 'no_stop'],
 ]
 
