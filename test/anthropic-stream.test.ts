@@ -379,3 +379,16 @@ test('K2: a call id that Anthropic would refuse later is legal from the start, a
   ok(/^[a-zA-Z0-9_-]+$/.test(String(streamed)), String(streamed))
   strictEqual(streamed, whole)
 })
+
+test('S8: text that comes inside a thinking block is text, and the other way round', () => {
+  const decoder = anthropicDialect.createStreamDecoder({ toolNames: new Map(), newId: String })
+  const push = (data: JsonObject): HubEvent[] => decoder.push({ event: undefined, data: JSON.stringify(data) })
+  const delta = (delta: JsonObject): HubEvent[] => push({ type: 'content_block_delta', index: 0, delta })
+  const events = [
+    ...push({ type: 'message_start', message: { id: 'msg_1' } }), ...push({ type: 'content_block_start', index: 0, content_block: { type: 'thinking', thinking: '' } }),
+    ...delta({ type: 'thinking_delta', thinking: 'hm' }), ...delta({ type: 'text_delta', text: 'yes' }), ...delta({ type: 'thinking_delta', thinking: 'or' }),
+    ...push({ type: 'content_block_stop', index: 0 }), ...push({ type: 'message_stop' }),
+  ]
+  assertGrammar(events)
+  deepStrictEqual(foldEvents(events).blocks, [{ type: 'thinking', text: 'hm' }, { type: 'text', text: 'yes' }, { type: 'thinking', text: 'or' }])
+})

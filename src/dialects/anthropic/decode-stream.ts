@@ -127,10 +127,11 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder {
     }
   }
 
-  /** Some compatible servers send deltas for a block that they never opened. */
+  /** Some compatible servers send deltas for a block that they never opened, or that is of the other kind (S8). */
   function fill(index: number, kind: 'text' | 'thinking', text: string | undefined): HubEvent[] {
-    if (open.has(index)) return open.get(index)?.kind === kind ? toDelta(index, text) : []
-    return [...startBlock(index, { type: kind }), ...toDelta(index, text)]
+    const found = open.get(index)?.kind ?? 'text'
+    if (open.has(index) && (found === kind || text === '')) return toDelta(index, text)
+    return found === 'text' || found === 'thinking' ? startBlock(index, { type: kind, [kind]: text }) : []
   }
 
   function stopBlock(index: number): HubEvent[] {
