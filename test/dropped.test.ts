@@ -43,6 +43,7 @@ for (const [client, body] of Object.entries(PLAIN) as [DialectName, JsonObject][
 const LOST: [client: DialectName, target: string, body: JsonObject, paths: string[]][] = [
   ['chat', 'anthropic', { messages: hi, seed: 1, logit_bias: { 5: 1 } }, ['seed', 'logit_bias']],
   ['chat', 'responses', { messages: hi, seed: 1, stop: ['x'] }, ['stop', 'seed']],
+  ['chat', 'anthropic', { messages: hi, constructor: 1, toString: 'x' }, ['constructor', 'toString']],
   ['chat', 'anthropic', { messages: [{ role: 'user', name: 'ann', content: 'hi' }] }, ['messages[0].name']],
   ['anthropic', 'responses', { max_tokens: 9, messages: hi, stop_sequences: ['x'], top_k: 5 }, ['top_k', 'stop_sequences']],
   ['anthropic', 'chat', { max_tokens: 9, messages: hi, tools: [{ type: 'code_execution_20250825', name: 'code_execution' }] }, ['tools[0]']],
