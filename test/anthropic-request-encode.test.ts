@@ -269,6 +269,26 @@ test('A12: server tools of others go, with a word; web search is mapped where it
   deepStrictEqual(encode({ tools }, { host: 'api.anthropic.com' }).body['tools'], [{ type: 'web_search_20250305', name: 'web_search' }])
 })
 
+test('R15: where a web search may look, and from where, is carried', () => {
+  const place = { city: 'Bonn', country: 'DE' }
+  const search = (origin: 'chat' | 'responses', value: JsonObject): unknown =>
+    (encode({ tools: [{ type: 'web_search', origin, value }] }, { host: 'api.anthropic.com' }).body['tools'] as unknown[])[0]
+  const tool = { type: 'web_search_20250305', name: 'web_search', user_location: { ...place, type: 'approximate' } }
+  deepStrictEqual(search('chat', { user_location: { type: 'approximate', approximate: place } }), tool)
+  deepStrictEqual(
+    search('responses', { type: 'web_search', filters: { allowed_domains: ['a.test'] }, user_location: { type: 'approximate', region: null, ...place } }),
+    { ...tool, allowed_domains: ['a.test'] },
+  )
+  deepStrictEqual(search('responses', { filters: null, user_location: null }), { type: 'web_search_20250305', name: 'web_search' })
+})
+
+test('A11: top_k has the same word here, within what the model takes', () => {
+  const chat = { top_k: 5 }
+  deepStrictEqual([encode({ extra: { chat } }).body['top_k'], encode({ extra: { chat } }).dropped], [5, []])
+  deepStrictEqual(encode({ extra: { chat } }, { model: 'claude-opus-4-7' }).dropped, ['top_k'])
+  deepStrictEqual(encode({ extra: { chat }, thinking: { mode: 'on', budget: 2000 }, maxTokens: 9000 }).dropped, ['top_k'])
+})
+
 test('I1, I3, I4, I5: pictures, data URLs, PDFs and text files', () => {
   const sent = (kind: 'image' | 'document', source: Extract<Block, { type: 'media' }>['source']) =>
     (messages(user({ type: 'media', kind, source, name: kind === 'document' ? 'n' : undefined, detail: 'high' })) as { content: unknown[] }[])[0]?.content[0]

@@ -17,7 +17,7 @@ const KNOWN = new Set([
 ])
 const TOOL_FIELDS = new Set(['name', 'description', 'input_schema', 'strict', 'cache_control', 'type'])
 /** What says nothing to another vendor and costs the answer nothing, so that it is no loss. */
-const SILENT = new Set(['context_management', 'diagnostics', 'betas'])
+const SILENT = new Set(['context_management', 'diagnostics', 'betas', 'cache_control'])
 
 /**
  * @throws DarioError `invalid_request` with the JSON path; `unsupported_across_dialects` for a server-held thread, in
@@ -33,6 +33,10 @@ export function decodeRequest(body: JsonObject): { request: HubRequest; warnings
   const extra = Object.fromEntries(Object.entries(body).filter(([name, value]) => !KNOWN.has(name) && value !== null))
   for (const path of Object.keys(extra)) {
     if (!SILENT.has(path)) warnings.push({ path, reason: 'only Anthropic knows this field' })
+  }
+  for (const [name, value] of Object.entries(optionalObj(body['output_config']) ?? {})) {
+    const isRead = name === 'effort' ? readEffort(value) !== undefined : name === 'format'
+    if (!isRead && value !== null) warnings.push({ path: `output_config.${name}`, reason: 'only Anthropic knows it' })
   }
   const user = optionalStr(optionalObj(body['metadata'])?.['user_id'])
   const format = readFormat(body)

@@ -3,11 +3,11 @@
  * @see https://docs.claude.com/en/api/messages
  * @module
  */
-import type { HubRequest, JsonObject, OutputFormat, Thinking, Tool } from '../../hub/types.ts'
+import type { HubRequest, Json, JsonObject, OutputFormat, Thinking, Tool } from '../../hub/types.ts'
 import type { EncodedRequest, Target } from '../dialect.ts'
 import { createEncoding, encodeCache, toWireName } from '../encoding.ts'
 import type { Encoding } from '../encoding.ts'
-import { defined, isObject, optionalStr } from '../read.ts'
+import { defined, isObject, optionalArr, optionalObj, optionalStr } from '../read.ts'
 import { repairSchema, repairToolSchema } from '../schema.ts'
 import { encodeTurns } from './encode-turns.ts'
 import type { Message } from './encode-turns.ts'
@@ -31,14 +31,16 @@ export function encodeRequest(request: HubRequest, target: Target): EncodedReque
   const thinks = thinking !== undefined && thinking['type'] !== 'disabled'
   const outputConfig = defined({ effort, format: encodeFormat(request.format, target, family, system) })
   endInUserTurn(messages, family, thinks, encoding)
-  for (const path of Object.keys(request.extra.chat ?? {})) drop(path, 'Anthropic has no word for this field')
+  const { top_k: topK, ...rest } = request.extra.chat ?? {}
+  for (const path of Object.keys(rest)) drop(path, 'Anthropic has no word for this field')
+  if (!['auto', 'default', undefined].includes(request.serviceTier)) drop('service_tier', 'Anthropic has no such tier')
   const body: JsonObject = defined({
     model: target.model,
     max_tokens: Math.max(1, maxTokens),
     system: system.length === 0 ? undefined : system,
     messages: messages as unknown as JsonObject[],
     ...(tools.length === 0 ? {} : { tools, tool_choice: encodeToolChoice(request, encoding, tools, thinks) }),
-    ...encodeSampling(request, encoding, family, thinks),
+    ...encodeSampling(request, encoding, family, thinks, topK),
     stop_sequences: encodeStop(request, encoding),
     thinking,
     output_config: Object.keys(outputConfig).length === 0 ? undefined : outputConfig,
@@ -59,12 +61,24 @@ function encodeTools(request: HubRequest, { target, names, drop }: Encoding): Js
     } else if (tool.origin === 'anthropic') {
       tools.set(optionalStr(tool.value['name']) ?? String(index), { ...tool.value })
     } else if (tool.type === 'web_search' && target.host === 'api.anthropic.com') {
-      tools.set('web_search', { type: 'web_search_20250305', name: 'web_search' })
+      tools.set('web_search', encodeWebSearch(tool.value))
     } else {
       drop(`tools[${index}]`, 'nothing behind this backend runs this tool') // pitfall A12
     }
   }
   return [...tools.values()]
+}
+
+/** From OpenAI's tool, or Chat's `web_search_options`. lossy: how much of a page to read has no word here. */
+function encodeWebSearch({ filters, user_location: asked }: JsonObject): JsonObject {
+  const location = Object.entries(optionalObj(optionalObj(asked)?.['approximate']) ?? optionalObj(asked) ?? {})
+  return defined({
+    type: 'web_search_20250305',
+    name: 'web_search',
+    allowed_domains: optionalArr(optionalObj(filters)?.['allowed_domains']),
+    user_location: location.length === 0
+      ? undefined : { ...Object.fromEntries(location.filter(([, word]) => word !== null)), type: 'approximate' },
+  })
 }
 
 function encodeFunction(tool: Extract<Tool, { type: 'function' }>, name: string, target: Target): JsonObject {
@@ -109,7 +123,9 @@ function encodeToolChoice(
   return drop('tool_choice', `the tool ${choice.name} is not in the list`) ?? auto
 }
 
-function encodeSampling(request: HubRequest, { target, drop }: Encoding, family: Family, thinks: boolean): JsonObject {
+function encodeSampling(
+  request: HubRequest, { target, drop }: Encoding, family: Family, thinks: boolean, topK: Json | undefined,
+): JsonObject {
   const refused = family.sampling === 'none' || target.repairs.has('no_sampling')
   let { temperature, topP } = request
   if (temperature !== undefined && (refused || (thinks && temperature !== 1))) {
@@ -122,7 +138,8 @@ function encodeSampling(request: HubRequest, { target, drop }: Encoding, family:
     topP = undefined
   }
   if (temperature !== undefined && temperature > 1) drop('temperature', 'Anthropic ends at 1')
-  return defined({ temperature: temperature && Math.min(1, Math.max(0, temperature)), top_p: topP })
+  if (topK !== undefined && (refused || thinks)) topK = drop('top_k', 'this model takes no top_k here')
+  return defined({ temperature: temperature && Math.min(1, Math.max(0, temperature)), top_p: topP, top_k: topK })
 }
 
 function encodeStop(request: HubRequest, { target, drop }: Encoding): string[] | undefined {
