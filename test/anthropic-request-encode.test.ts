@@ -296,7 +296,7 @@ test('I1, I3, I4, I5: pictures, data URLs, PDFs and text files', () => {
   deepStrictEqual(sent('image', { type: 'base64', mediaType: 'image/png', data: 'AAAA' }), { type: 'image', source: { type: 'base64', media_type: 'image/png', data: 'AAAA' } })
   deepStrictEqual(sent('image', { type: 'base64', mediaType: 'application/pdf', data: 'JVBE' }), { type: 'document', source: { type: 'base64', media_type: 'application/pdf', data: 'JVBE' } })
   deepStrictEqual(sent('document', { type: 'base64', mediaType: 'text/markdown', data: btoa('# T') }), { type: 'document', source: { type: 'text', media_type: 'text/plain', data: '# T' }, title: 'n' })
-  deepStrictEqual(encode({ turns: [user({ type: 'media', kind: 'document', source: { type: 'file', origin: 'anthropic', id: 'file_1' } })] }).headers, { 'anthropic-beta': 'files-api-2025-04-14' })
+  deepStrictEqual(sent('document', { type: 'file', origin: 'anthropic', id: 'file_1' }), { type: 'document', source: { type: 'file', file_id: 'file_1' }, title: 'n' })
 })
 
 test('I1: a picture that is text goes as a document, since a picture with a source of text is refused', () => {

@@ -11,6 +11,7 @@ import { defined, isObject, optionalArr, optionalObj, optionalStr } from '../rea
 import { repairSchema, repairToolSchema } from '../schema.ts'
 import { encodeTurns } from './encode-turns.ts'
 import type { Message } from './encode-turns.ts'
+import { isThought } from './error.ts'
 import { readFamily } from './family.ts'
 import type { Family } from './family.ts'
 
@@ -49,7 +50,7 @@ export function encodeRequest(request: HubRequest, target: Target): EncodedReque
     ...request.extra.anthropic,
   })
   limitCacheMarks(body)
-  return { body, headers: encodeBetas(messages), warnings, toolNames: names.changed }
+  return { body, headers: {}, warnings, toolNames: names.changed }
 }
 
 function encodeTools(request: HubRequest, { target, names, drop }: Encoding): JsonObject[] {
@@ -182,10 +183,6 @@ function opensWithThinking(messages: Message[]): boolean {
   return opening === undefined || isThought(opening)
 }
 
-function isThought(block: JsonObject | undefined): boolean {
-  return block?.['type'] === 'thinking' || block?.['type'] === 'redacted_thinking'
-}
-
 function encodeFormat(
   format: OutputFormat | undefined, target: Target, family: Family, system: JsonObject[],
 ): JsonObject | undefined {
@@ -231,9 +228,4 @@ function limitCacheMarks(body: JsonObject): void {
     }
   }
   for (const block of marked.slice(0, -MAX_CACHE_MARKS)) delete block['cache_control']
-}
-
-function encodeBetas(messages: Message[]): Record<string, string> {
-  const isFile = ({ source }: JsonObject): boolean => isObject(source) && source['type'] === 'file'
-  return messages.some(({ content }) => content.some(isFile)) ? { 'anthropic-beta': 'files-api-2025-04-14' } : {}
 }

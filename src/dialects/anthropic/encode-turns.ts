@@ -19,13 +19,12 @@ export interface Message {
 export function encodeTurns(request: HubRequest, encoding: Encoding): { system: JsonObject[]; messages: Message[] } {
   const first = request.turns.findIndex((turn) => turn.role !== 'system')
   const leading = first === -1 ? request.turns : request.turns.slice(0, first)
-  const system = leading.flatMap((turn) => encodeSystem(turn, encoding))
+  const encode = (turn: Turn): JsonObject[] => turn.blocks.flatMap((block) => encodeBlock(block, turn, encoding))
+  const system = leading.flatMap(encode)
   const messages: Message[] = []
   for (const turn of request.turns.slice(leading.length)) {
     // lossy: `system` has no place in the middle, so the words go to the next user turn, labelled (pitfall B4)
-    const content = turn.role === 'system'
-      ? labelSystem(turn, encoding)
-      : turn.blocks.flatMap((block) => encodeBlock(block, turn, encoding))
+    const content = turn.role === 'system' ? encode(turn).map(labelSystem) : encode(turn)
     const role = turn.role === 'assistant' ? 'assistant' : 'user'
     const last = messages.at(-1)
     if (last?.role === role) last.content.push(...content)
@@ -39,17 +38,8 @@ export function encodeTurns(request: HubRequest, encoding: Encoding): { system: 
   return { system, messages }
 }
 
-/** lossy: here a system has no pictures and no files. */
-function encodeSystem(turn: Turn, encoding: Encoding): JsonObject[] {
-  return turn.blocks.flatMap((block) => {
-    if (block.type !== 'media') return encodeBlock(block, turn, encoding)
-    return encoding.drop(turn.path ?? 'system', 'Anthropic takes only text from the system') ?? []
-  })
-}
-
-function labelSystem(turn: Turn, encoding: Encoding): JsonObject[] {
-  const blocks = encodeSystem(turn, encoding)
-  return blocks.map((block) => ({ ...block, text: `<system>\n${toText(block['text'])}\n</system>` }))
+function labelSystem(block: JsonObject): JsonObject {
+  return { ...block, text: `<system>\n${toText(block['text'])}\n</system>` }
 }
 
 function encodeBlock(block: Block, turn: Turn, encoding: Encoding): JsonObject[] {
@@ -67,7 +57,7 @@ function encodeBlock(block: Block, turn: Turn, encoding: Encoding): JsonObject[]
       if (block.seal?.origin === 'anthropic') return [writeThinking(block)]
       return drop('reasoning of another vendor cannot be proven to Anthropic')
     case 'media':
-      if (turn.role === 'assistant') return drop('Anthropic takes no pictures or files from the assistant')
+      if (turn.role !== 'user') return drop(`Anthropic takes no pictures or files from the ${turn.role}`)
       return [{ ...encodeMedia(block, path), ...encodeCache(block.cache, encoding.target) }]
     case 'tool_use':
       return [{
@@ -79,8 +69,7 @@ function encodeBlock(block: Block, turn: Turn, encoding: Encoding): JsonObject[]
       }]
     case 'tool_result': return encodeResult(block, turn, encoding)
     case 'opaque':
-      if (block.origin === 'anthropic') return [{ ...block.value }]
-      return drop(`only the ${block.origin} dialect knows this item`)
+      return block.origin === 'anthropic' ? [{ ...block.value }] : drop(`only the ${block.origin} dialect knows this item`)
     default: return block satisfies never
   }
 }

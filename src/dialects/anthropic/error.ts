@@ -5,7 +5,7 @@
  */
 import { DarioError } from '../../errors.ts'
 import type { ErrorCode } from '../../errors.ts'
-import type { JsonObject } from '../../hub/types.ts'
+import type { Json, JsonObject } from '../../hub/types.ts'
 import { encodeSse } from '../../sse.ts'
 import type { Repair } from '../dialect.ts'
 import { findRepair, parseErrorBody, readOverflow, toCode, toLine } from '../error.ts'
@@ -107,7 +107,9 @@ export function readRepairs(error: DarioError): Repair[] {
   return error.code === 'invalid_request' ? findRepair(REPAIRS, error.message) : []
 }
 
-const THOUGHTS: readonly unknown[] = ['thinking', 'redacted_thinking']
+export function isThought(block: Json | undefined): boolean {
+  return isObject(block) && (block['type'] === 'thinking' || block['type'] === 'redacted_thinking')
+}
 
 /**
  * The client's own body without reasoning that this backend cannot verify (pitfall T2). Signed blocks go whole or not at
@@ -117,7 +119,7 @@ export function repairBody(body: JsonObject, repairs: ReadonlySet<Repair>): Json
   if (!repairs.has('no_thinking_history')) return body
   const messages = objectsIn(body['messages']).flatMap((message) => {
     const blocks = optionalArr(message['content'])
-    const left = blocks?.filter((block) => !isObject(block) || !THOUGHTS.includes(block['type']))
+    const left = blocks?.filter((block) => !isThought(block))
     return left === undefined ? [message] : left.length === 0 ? [] : [{ ...message, content: left }]
   })
   const answersCalls = objectsIn(messages.at(-1)?.['content']).some((block) => block['type'] === 'tool_result')
