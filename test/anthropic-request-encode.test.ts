@@ -326,3 +326,9 @@ test('family: model names are read, aliases and vendors prefixes included', () =
     [4, 3.5, 4.5, 3, 5, 4.5, 4.6, 5, undefined],
   )
 })
+
+test('anthropic request: a turn of very many blocks joins the one before it', () => {
+  const many = Array.from({ length: 200_000 }, () => text('a'))
+  const [message] = messages(user(text('hi')), { role: 'user', blocks: many }) as { content: unknown[] }[]
+  strictEqual(message?.content.length, 200_001)
+})

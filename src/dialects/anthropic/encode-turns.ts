@@ -27,7 +27,7 @@ export function encodeTurns(request: HubRequest, encoding: Encoding): { system: 
     const content = turn.role === 'system' ? encode(turn).map(labelSystem) : encode(turn)
     const role = turn.role === 'assistant' ? 'assistant' : 'user'
     const last = messages.at(-1)
-    if (last?.role === role) last.content.push(...content)
+    if (last?.role === role) for (const block of content) last.content.push(block) // all at once may be too many
     else if (content.length > 0 || (role === 'user' && turn === request.turns.at(-1))) messages.push({ role, content })
   }
   for (const message of messages) {
