@@ -103,7 +103,7 @@ test('S17: an error inside a stream is an error event', () => {
 
 for (const [message, repair] of [
   ['messages.1.content.0: Invalid `signature` in `thinking` block', 'no_thinking_history'],
-  ['messages.5.content.0.type: Expected `thinking` or `redacted_thinking`, but found `tool_use`. When `thinking` is enabled, a final `assistant` message must start with a thinking block', 'no_thinking'],
+  ['messages.5.content.0.type: Expected `thinking` or `redacted_thinking`, but found `tool_use`. When `thinking` is enabled, a final `assistant` message must start with a thinking block', 'no_thinking_history'],
   ['messages.1.content.1: `thinking` or `redacted_thinking` blocks in the latest assistant message cannot be modified.', 'no_thinking_history'],
   ['system.0.cache_control.ephemeral.ttl: Extra inputs are not permitted', 'no_cache_ttl'],
   ['cache_control: Extra inputs are not permitted', 'no_cache_marks'],

@@ -92,8 +92,8 @@ function toSentence(text: string): string {
 }
 
 const REPAIRS: Lessons = [
-  [/expected `?(?:redacted_)?thinking`?.*(?:found|but)|must start with a thinking block/is, 'no_thinking'],
-  [/signature|thinking` or `redacted_thinking` blocks.*cannot be modified|redacted_thinking/is, 'no_thinking_history'],
+  // Without earlier thoughts a tool turn goes without thinking too, which is what the first of these words ask for.
+  [/must start with a thinking block|expected `?thinking|signature|redacted_thinking/i, 'no_thinking_history'],
   [/cache_control[\s\S]*ttl|ttl[\s\S]*cache/i, 'no_cache_ttl'], [/cache_control|cache breakpoint/i, 'no_cache_marks'],
   [/disable_parallel_tool_use/i, 'no_parallel_tools'], [/\bstrict\b/i, 'no_strict'],
   [/output_config\.format|output_format|structured output|grammar|json_schema/i, 'no_format'],
