@@ -3,7 +3,7 @@
  * @see https://docs.claude.com/en/api/messages
  * @module
  */
-import type { HubRequest, Json, JsonObject, OutputFormat, Thinking, Tool } from '../../hub/types.ts'
+import type { HubRequest, JsonObject, OutputFormat, Thinking, Tool } from '../../hub/types.ts'
 import type { EncodedRequest, Target } from '../dialect.ts'
 import { createEncoding, encodeCache, toWireName } from '../encoding.ts'
 import type { Encoding } from '../encoding.ts'
@@ -32,8 +32,8 @@ export function encodeRequest(request: HubRequest, target: Target): EncodedReque
   const thinks = thinking !== undefined && thinking['type'] !== 'disabled'
   const outputConfig = defined({ effort, format: encodeFormat(request.format, target, family, system) })
   endInUserTurn(messages, family, thinks, encoding)
-  const { top_k: topK, ...rest } = request.extra.chat ?? {}
-  for (const path of Object.keys(rest)) drop(path, 'Anthropic has no word for this field')
+  for (const path of Object.keys(request.extra.chat ?? {}))
+    if (path !== 'top_k') drop(path, 'Anthropic has no word for this field')
   if (!['auto', 'default', undefined].includes(request.serviceTier)) drop('service_tier', 'Anthropic has no such tier')
   const body: JsonObject = defined({
     model: target.model,
@@ -41,7 +41,7 @@ export function encodeRequest(request: HubRequest, target: Target): EncodedReque
     system: system.length === 0 ? undefined : system,
     messages: messages as unknown as JsonObject[],
     ...(tools.length === 0 ? {} : { tools, tool_choice: encodeToolChoice(request, encoding, tools, thinks) }),
-    ...encodeSampling(request, encoding, family, thinks, topK),
+    ...encodeSampling(request, encoding, family, thinks),
     stop_sequences: encodeStop(request, encoding),
     thinking,
     output_config: Object.keys(outputConfig).length === 0 ? undefined : outputConfig,
@@ -72,13 +72,13 @@ function encodeTools(request: HubRequest, { target, names, drop }: Encoding): Js
 
 /** From OpenAI's tool, or Chat's `web_search_options`. lossy: how much of a page to read has no word here. */
 function encodeWebSearch({ filters, user_location: asked }: JsonObject): JsonObject {
-  const location = Object.entries(optionalObj(optionalObj(asked)?.['approximate']) ?? optionalObj(asked) ?? {})
+  const place = Object.entries(optionalObj(optionalObj(asked)?.['approximate']) ?? optionalObj(asked) ?? {})
+    .filter(([, word]) => word !== null)
   return defined({
     type: 'web_search_20250305',
     name: 'web_search',
     allowed_domains: optionalArr(optionalObj(filters)?.['allowed_domains']),
-    user_location: location.length === 0
-      ? undefined : { ...Object.fromEntries(location.filter(([, word]) => word !== null)), type: 'approximate' },
+    user_location: place.length === 0 ? undefined : { ...Object.fromEntries(place), type: 'approximate' },
   })
 }
 
@@ -124,9 +124,7 @@ function encodeToolChoice(
   return drop('tool_choice', `the tool ${choice.name} is not in the list`) ?? auto
 }
 
-function encodeSampling(
-  request: HubRequest, { target, drop }: Encoding, family: Family, thinks: boolean, topK: Json | undefined,
-): JsonObject {
+function encodeSampling(request: HubRequest, { target, drop }: Encoding, family: Family, thinks: boolean): JsonObject {
   const refused = family.sampling === 'none' || target.repairs.has('no_sampling')
   let { temperature, topP } = request
   if (temperature !== undefined && (refused || (thinks && temperature !== 1))) {
@@ -139,7 +137,8 @@ function encodeSampling(
     topP = undefined
   }
   if (temperature !== undefined && temperature > 1) drop('temperature', 'Anthropic ends at 1')
-  if (topK !== undefined && (refused || thinks)) topK = drop('top_k', 'this model takes no top_k here')
+  const asked = request.extra.chat?.['top_k']
+  const topK = asked === undefined || !(refused || thinks) ? asked : drop('top_k', 'this model takes no top_k here')
   return defined({ temperature: temperature && Math.min(1, Math.max(0, temperature)), top_p: topP, top_k: topK })
 }
 
@@ -218,14 +217,13 @@ function endInUserTurn(messages: Message[], family: Family, thinks: boolean, { d
 /** The last marks are kept: each covers all that stands before it (pitfall C8). */
 function limitCacheMarks(body: JsonObject): void {
   const marked: JsonObject[] = []
-  const contents = (body['messages'] as unknown as Message[]).map((message) => message.content)
-  for (const list of [body['tools'], body['system'], ...contents]) { // no list in between: a history has thousands
+  function look(list: unknown): void { // no list in between: a history has thousands
     for (const block of Array.isArray(list) ? list : []) {
       if (!isObject(block)) continue
-      for (const part of Array.isArray(block['content']) ? block['content'] : [])
-        if (isObject(part) && part['cache_control'] !== undefined) marked.push(part)
+      look(block['content'])
       if (block['cache_control'] !== undefined) marked.push(block)
     }
   }
+  for (const list of [body['tools'], body['system'], body['messages']]) look(list)
   for (const block of marked.slice(0, -MAX_CACHE_MARKS)) delete block['cache_control']
 }

@@ -49,10 +49,7 @@ function toMessage(error: DarioError): string {
   return `prompt is too long: ${isKnown ? `${requested} tokens > ${limit} maximum` : error.message}`
 }
 
-/**
- * An upstream's refusal, whatever it looks like.
- * @param answered HTTP status; 200 for an error inside an answer, where only the vendor's word tells what it is.
- */
+/** An upstream's refusal, whatever it looks like; with 200 one inside an answer, where only the vendor's word tells. */
 export function decodeError(answered: number, text: string): DarioError {
   const { message, type } = readBody(text)
   const status = answered === 200 ? toStatus(type ?? '') : answered
