@@ -69,7 +69,7 @@ function parseOptions(name: string, spec: CommandSpec, args: readonly string[]):
     }
   }
   const [least, most] = spec.takes ?? [0, 0]
-  if (positionals.length < least) return usage(`dario ${name} needs ${spec.usage}`)
+  if (positionals.length < least || positionals[0] === '') return usage(`dario ${name} needs ${spec.usage}`)
   if (positionals.length > most) return usage(`one word too many: ${positionals[most]}`)
   return { kind: 'command', spec, positionals, values: values as Values }
 }

@@ -77,7 +77,7 @@ async function findEndpoint(context: CommandContext): Promise<Endpoint> {
   const parsed = loadConfig(context)
   const own = toAccessKey(context)
   if (parsed.config.accessKeys.length === 0 || own !== undefined) {
-    const running = await findRunning(parsed.config.port)
+    const running = await findRunning(parsed.config)
     if (running !== undefined) return { url: running.url, key: own, close: async () => {} }
   }
   const { config } = await assemble(context, parsed)

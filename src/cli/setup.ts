@@ -11,7 +11,7 @@ import { PLACEHOLDER_KEY } from '../config/discovery.ts'
 import { DarioError } from '../errors.ts'
 import { suggest } from '../config/nearest.ts'
 import { createProxy } from '../proxy.ts'
-import { answer, assemble, createUsageError, findRunning, loadConfig, text, toAccessKey, warn } from './command.ts'
+import { answer, assemble, createUsageError, findRunning, loadConfig, text, toAccessKey, toUrl, warn } from './command.ts'
 import type { Command, CommandContext } from './command.ts'
 import { cleanText } from './output.ts'
 import { editSettings } from './settings.ts'
@@ -34,7 +34,12 @@ const MAX_BYTES = 262_144
 
 export const setup: Command = async (context) => {
   const { output, positionals: [name] } = context
-  if (name === undefined) return listTools(context)
+  if (name === undefined) {
+    const option = ['undo', 'print', 'yes', 'model'].find((option) => context.values[option] !== undefined)
+    if (option !== undefined) throw createUsageError(`--${option} needs TOOL: dario setup TOOL --${option}`)
+    return listTools(context)
+  }
+  if (context.values['json'] === true) throw createUsageError('--json is for the list of tools: dario setup --json')
   const tool = findTool(name)
   if (tool === undefined) throw createUsageError(suggest(`no tool "${name}" is known`, name, Object.keys(TOOLS), 'dario setup lists them', (near) => near))
   const [undo, print, yes] = ['undo', 'print', 'yes'].map((option) => context.values[option] === true)
@@ -76,10 +81,10 @@ function listTools(context: CommandContext): void {
 
 async function readValues(context: CommandContext, tool: Tool): Promise<Values> {
   const parsed = loadConfig(context)
-  const root = `http://localhost:${parsed.config.port}`
+  const root = toUrl(parsed.config)
   const key = toAccessKey(context)
   if (key === undefined && parsed.config.accessKeys.length > 0) warn(context, 'dario wants an access key; put it into DARIO_ACCESS_KEY and set the tool up again')
-  const running = await findRunning(parsed.config.port)
+  const running = await findRunning(parsed.config)
   const { config } = running === undefined ? await assemble(context, parsed) : parsed
   const proxy = createProxy({ config: { ...config, accessKeys: [] }, environment: context.environment })
   try {
