@@ -376,6 +376,14 @@ test('run: the exit code is the child\'s, 127 for a command that is not there', 
   match(gone.stderr, /cannot be started \(ENOENT\)/)
 })
 
+test('run: a command that can never be started is no fault of dario', async (t) => {
+  const home = createHome(t)
+  writeFileSync(join(home, 'text'), 'no program')
+  const { code, stderr } = await runDario(t, home, ['run', ...PLAIN, '--', join(home, 'text', 'x')])
+  strictEqual(code, 126)
+  match(stderr, /cannot be started \(ENOTDIR\); is it a program/)
+})
+
 test('run: signals go to the child, whose ending is ours; nothing is left behind', async (t) => {
   const home = createHome(t)
   const script = 'process.on("SIGTERM", () => process.exit(9)); setInterval(() => {}, 1000); console.log("pid", process.pid)'
