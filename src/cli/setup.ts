@@ -6,7 +6,7 @@
 import { chmodSync, constants, copyFileSync, existsSync, lstatSync, mkdirSync, readFileSync, realpathSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { createInterface } from 'node:readline'
-import { replaceFile } from '../config/file.ts'
+import { remedyFor, replaceFile } from '../config/file.ts'
 import { PLACEHOLDER_KEY } from '../config/discovery.ts'
 import { DarioError } from '../errors.ts'
 import { suggest } from '../config/nearest.ts'
@@ -139,7 +139,8 @@ function write(change: Change, how: (change: Change) => void): void {
   try {
     how(change)
   } catch (error) {
-    throw refuse(change.file, `it cannot be written (${(error as NodeJS.ErrnoException).code}); check who owns it and its folder`)
+    const { code } = error as NodeJS.ErrnoException
+    throw refuse(change.file, `it cannot be written (${code}); ${remedyFor(code)}`)
   }
 }
 
