@@ -94,6 +94,13 @@ test('L3: a file that cannot be executed is an error, and dario lives on', async
   await until(() => plan.folders().length === 0)
 })
 
+test('L3: a process that the system refuses to start is an error, and nothing of it is left', async (context) => {
+  const plan = await startPlan(context, {}, { env: { LONG: 'x'.repeat(200_000) } }) // one variable may have 128 KiB
+  await rejects(plan.ask([user('x')], { tools: [GET_TOOL] }), /could not be started: spawn E2BIG/)
+  await until(() => plan.folders().length === 0)
+  match((await plan.backend.check()).hint ?? '', /did not answer with a version/)
+})
+
 test('L4: the last lines of stderr are in the error, without secrets', async (context) => {
   const words = 'unknown option --foo\ntoken sk-ant-oat01-abcdefghijk and pass hunter22hunter22'
   const plan = await startPlan(context, { exit: { code: 3, words } }, { env: { MY_PASS: 'hunter22hunter22' } })

@@ -3,8 +3,8 @@
  * it when this process dies. The only caller of `spawn`.
  * @module
  */
-import { spawn } from 'node:child_process'
-import type { ChildProcess } from 'node:child_process'
+import { ChildProcess, spawn } from 'node:child_process'
+import type { SpawnOptions } from 'node:child_process'
 import type { Socket } from 'node:net'
 import { parseObject } from '../hub/json.ts'
 import type { JsonObject } from '../hub/types.ts'
@@ -93,13 +93,24 @@ function launch(file: string, args: string[], env: Environment, cwd: string | un
   const options = { env, cwd, stdio: 'pipe', windowsHide: true, detached: process.platform !== 'win32' } as const
   const shell = env['ComSpec'] ?? env['COMSPEC'] ?? 'cmd.exe' // L2: Node refuses to start a shim by itself
   const child = /\.(cmd|bat)$/i.test(file)
-    ? spawn(shell, ['/d', '/s', '/c', toCommandLine(file, args)], { ...options, windowsVerbatimArguments: true })
-    : spawn(file, args, options)
+    ? start(shell, ['/d', '/s', '/c', toCommandLine(file, args)], { ...options, windowsVerbatimArguments: true })
+    : start(file, args, options)
   child.on('exit', () => {
     killGroup(child) // what it started may hold its output, and `close` waits for that
     letGo(child)
   })
   return child
+}
+
+/** Some failures Node throws (a variable that is too long, no memory for a fork); others are an `error` event, as here all. */
+function start(file: string, args: readonly string[], options: SpawnOptions): ChildProcess {
+  try {
+    return spawn(file, args, options)
+  } catch (error) {
+    const child = new ChildProcess()
+    process.nextTick(() => child.emit('error', error))
+    return child
+  }
 }
 
 /**
@@ -108,9 +119,9 @@ function launch(file: string, args: string[], env: Environment, cwd: string | un
  */
 function startGuard(pid: number, folder: string): ChildProcess {
   const guard = process.platform === 'win32'
-    ? spawn('cmd.exe', ['/d', '/c', `set /p x= & taskkill /f /t /pid ${pid} & rmdir /s /q "${folder}"`],
+    ? start('cmd.exe', ['/d', '/c', `set /p x= & taskkill /f /t /pid ${pid} & rmdir /s /q "${folder}"`],
         { stdio: ['pipe', 'ignore', 'ignore'], windowsHide: true, windowsVerbatimArguments: true })
-    : spawn('/bin/sh', ['-c', 'read x || { kill -9 -"$0"; sleep 0.2; rm -rf "$1"; }', String(pid), folder],
+    : start('/bin/sh', ['-c', 'read x || { kill -9 -"$0"; sleep 0.2; rm -rf "$1"; }', String(pid), folder],
         { stdio: ['pipe', 'ignore', 'ignore'], detached: true, env: { PATH: '/usr/bin:/bin' } })
   guard.on('error', () => {}) // without a shell the child is still ended on every ordinary way out
   guard.stdin?.on('error', () => {})
