@@ -314,6 +314,18 @@ test('plan: a program that ends is over, although something out of reach holds i
   await rejects(plan.ask([user('runaway')]), { code: 'upstream_unreachable', message: /exit code 7/ })
 })
 
+test('plan: a program that ends is over, although something out of reach prints for ever', async (context) => {
+  const plan = await startPlan(context)
+  context.after(() => until(() => plan.fake.records('heir').every(({ pid }) => !isAlive(pid)))) // nobody reads it any more
+  await withDeadline(rejects(plan.ask([user('chatter')]), /exit code 7/), 10_000, 'the end')
+})
+
+test('L10: of a program that prints more than a text can hold the beginning is read', async (context) => {
+  const plan = await startPlan(context)
+  writeFileSync(plan.fake.command, '#!/bin/sh\nyes 2.1.330 | head -c 600000000\n', { mode: 0o755 })
+  strictEqual((await plan.backend.check()).version, '2.1.330')
+})
+
 test('plan: a home folder that could not be written is tried again by the next request', async (context) => {
   const plan = await startPlan(context)
   writeFileSync(join(plan.fake.folder, '.dario'), '')

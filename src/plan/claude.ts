@@ -34,10 +34,12 @@ export interface Start {
   secrets: string[]
 }
 
-/** Milliseconds without output after which a program that ended has none left. */
-const SILENCE = 500
-/** Characters of stderr that are kept. */
+/** Milliseconds without output after which a program that ended has none left, and how often others may fill them. */
+const SILENCE = 500, MOST_CHATTER = 6
+/** Characters that are kept of stderr and of a short call's output. */
 const MAX_WORDS = 65_536
+/** Characters of one line, with room for all images of a tool's result: a text of Node's has an end too, at 2^29. */
+const MAX_LINE = 2 ** 27
 
 /** Starts it, with a guard that ends it and deletes `folder` when this process dies, however it dies. */
 export function startClaude(start: Start, take: (line: JsonObject) => void): Claude {
@@ -80,7 +82,7 @@ export async function askClaude(file: string, args: string[], env: Environment):
       clearTimeout(late)
       resolve(text)
     }
-    child.stdout?.setEncoding('utf8').on('data', (part: string) => { text += part })
+    child.stdout?.setEncoding('utf8').on('data', (part: string) => { text = (text + part).slice(0, MAX_WORDS) })
     child.stderr?.resume()
     child.stdin?.on('error', () => {}).end()
     child.on('error', end)
@@ -129,14 +131,15 @@ function startGuard(pid: number, folder: string): ChildProcess {
   return guard
 }
 
-/** What left the group may hold the output of a program that is over, for ever: silence is its end then. */
+/** What left the group may hold the output of a program that is over, for ever: silence is its end then, or chatter. */
 function letGo(child: ChildProcess): void {
   const { stdout, stderr } = child
-  let isQuiet = false
+  let isQuiet = false, chatter = 0
   stdout?.on('data', () => { isQuiet = false })
   const timer = setInterval(() => {
-    if (isQuiet) for (const output of [stdout, stderr]) output?.destroy()
+    if (isQuiet || chatter > MOST_CHATTER) for (const output of [stdout, stderr]) output?.destroy()
     isQuiet = stdout?.isPaused() !== true // a slow client has its answer still in there
+    if (isQuiet) chatter++
   }, SILENCE).unref()
   child.on('close', () => clearInterval(timer))
 }
@@ -153,16 +156,19 @@ function killGroup(child: ChildProcess): void {
 
 /** NDJSON in any cutting. What is not an object in JSON is a stray print and is left out. */
 export function createLineReader(take: (line: JsonObject) => void): (text: string) => void {
-  const tail: string[] = [] // joined once per line: a line may be megabytes long
+  let tail: string[] = [] // joined once per line: a line may be megabytes long
+  let size = 0
   return function push(text) {
-    let from = 0
-    for (let end = text.indexOf('\n'); end !== -1; end = text.indexOf('\n', from)) {
-      tail.push(text.slice(from, end))
-      from = end + 1
-      const line = parseObject(tail.splice(0).join(''))
+    const pieces = text.split('\n')
+    for (const [index, piece] of pieces.entries()) {
+      if ((size += piece.length) <= MAX_LINE) tail.push(piece)
+      else tail = []
+      if (index === pieces.length - 1) return // no line end yet
+      const line = parseObject(tail.join(''))
+      tail = []
+      size = 0
       if (line !== undefined) take(line)
     }
-    if (from < text.length) tail.push(text.slice(from))
   }
 }
 

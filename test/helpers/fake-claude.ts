@@ -204,6 +204,10 @@ async function turn() {
       begin(); event({ type: 'content_block_start', index: 0, content_block: { type: 'text', text: '' } })
       record('heir', { pid: require('node:child_process').spawn('sleep', ['60'], { stdio: 'inherit', detached: word === 'runaway' }).pid })
       process.exit(7)
+    case 'chatter':
+      begin(); event({ type: 'content_block_start', index: 0, content_block: { type: 'text', text: '' } })
+      record('heir', { pid: require('node:child_process').spawn('/bin/sh', ['-c', 'while echo x; do sleep 0.2; done'], { stdio: 'inherit', detached: true }).pid })
+      process.exit(7)
     case 'cut':
       begin(); event({ type: 'content_block_start', index: 0, content_block: { type: 'text', text: '' } })
       await fail(undefined, undefined, 'unknown', 'the connection broke', { api_error: 'connection_failed' })
