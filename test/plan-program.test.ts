@@ -393,6 +393,14 @@ for (const [word, status, type, text] of [
   })
 }
 
+test('plan: a 429 that is not of a window does not wait for one', async (context) => {
+  const plan = await startPlan(context, {}, { now: () => 1_900_000 })
+  await plan.ask([user('say hello')])
+  await until(() => plan.backend.limits()?.status === 'allowed')
+  const answer = await plan.ask([user('burst')])
+  deepStrictEqual([answer.status, answer.headers['retry-after']], [429, undefined])
+})
+
 test('plan: an error after the answer began ends the stream with an error event', async (context) => {
   const plan = await startPlan(context)
   const answer = await plan.ask([user('cut')])
