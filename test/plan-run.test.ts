@@ -193,6 +193,12 @@ test('plan: an input that is nested too deep to be written is an error of that r
   strictEqual((await plan.ask([user('hello')])).status, 200)
 })
 
+test('plan: an event that is nested too deep to be written breaks its stream, and dario lives on', async (context) => {
+  const plan = await startPlan(context)
+  await rejects(plan.ask([user('abyss')]), { code: 'upstream_protocol' })
+  await until(() => plan.folders().length === 0)
+})
+
 test('plan: a call that the program answered by itself ends the run, and the client\'s result goes by a transcript', async (context) => {
   const plan = await startPlan(context)
   const ask = [user('call unknown {}')]
