@@ -216,6 +216,9 @@ test('L10: version and login are asked once and cached for a minute', async (con
   now = 61_000
   await plan.backend.check()
   strictEqual(plan.fake.records('version').length, 2)
+  now = -86_400_000 // the clock was set back
+  await plan.backend.check()
+  strictEqual(plan.fake.records('version').length, 3)
 })
 
 test('L10: not logged in and too old are said with the remedy', async (context) => {
