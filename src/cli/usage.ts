@@ -74,12 +74,12 @@ interface Windows {
 
 /** How much of a plan is used only the running dario knows: the plan's program tells it with its answers. */
 async function readWindows(context: CommandContext): Promise<Windows> {
-  const { port } = loadConfig(context).config
-  const running = await findRunning(port, context.environment)
+  const { config } = loadConfig(context)
+  const running = await findRunning(config, context.environment)
   const windows = [...running?.windows ?? []].flatMap(([backend, list = []]) => list.map(({ name, used, resetsAt }) => (
     // `/health` is JSON, so that what has no value may come as null.
     { backend, name, used, resetsAt: typeof resetsAt === 'number' ? new Date(resetsAt).toISOString() : undefined })))
-  const reason = running === undefined ? `no dario runs on port ${port}, and only a running one is told how much of a plan is used`
+  const reason = running === undefined ? `no dario runs on port ${config.port}, and only a running one is told how much of a plan is used`
     : 'the running dario was told nothing of the plan yet: ask it something, and set DARIO_ACCESS_KEY where it wants one'
   return { windows, windowsUnknown: windows.length > 0 ? undefined : reason }
 }

@@ -7,7 +7,8 @@ import { DarioError } from '../errors.ts'
 import type { LiveRequest, LiveState, Totals } from '../observe/live.ts'
 import { toLocalDay } from '../observe/usage.ts'
 import { createSseDecoder } from '../sse.ts'
-import { loadConfig } from './command.ts'
+import { readBaseUrl } from '../config/values.ts'
+import { loadConfig, toUrl } from './command.ts'
 import type { Command, CommandContext } from './command.ts'
 import { cleanText } from './output.ts'
 import type { Output, Style } from './output.ts'
@@ -24,7 +25,7 @@ const MOVE_HOME = '\u001b[H', CLEAR_LINE = '\u001b[K', CLEAR_BELOW = '\u001b[J',
 
 export const watch: Command = async (context) => {
   const { output, values } = context
-  const url = typeof values['url'] === 'string' ? values['url'].replace(/\/+$/, '') : `http://localhost:${loadConfig(context).config.port}`
+  const url = values['url'] === undefined ? toUrl(loadConfig(context).config) : readBaseUrl(values['url'], '--url')
   const isScreen = process.stdout.isTTY === true
   let seen = new Set<string>()
   let state: LiveState | undefined
