@@ -71,6 +71,17 @@ test('capture: W16: what is larger than 1 MiB is cut and says how large it was',
   }
 })
 
+test('capture: Z6: a key is taken out also where the cut goes through it', async (t) => {
+  const folder = join(createHome(t), 'capture')
+  const key = 'own-key-of-no-known-pattern'
+  const { url, proxy } = await startProxy(t, { captureFolder: folder, backends: { up: { type: 'openai', baseUrl: 'http://127.0.0.1:9', keys: [key] } } })
+  const head = '{"model":"echo","max_tokens":9,"messages":[{"role":"user","content":"'
+  const body = `${head}${'x '.repeat(600_000).slice(0, 1_048_576 - head.length - 12)}${key} and more"}]}`
+  await (await fetch(`${url}/v1/messages`, { method: 'POST', body })).text()
+  const { text: files } = await readCapture(proxy, folder)
+  for (const text of Object.values(files)) doesNotMatch(text, /own-key/)
+})
+
 test('capture: a folder that cannot be written costs one line and no request', async (t) => {
   const home = createHome(t)
   writeFileSync(join(home, 'file'), '')

@@ -33,6 +33,7 @@ interface Taken {
 }
 
 const MAX_BODY = 1_048_576 // bytes
+const LONGEST_KEY = 4096 // characters
 
 export function createCapture({ folder, redact, now, complain }: CaptureOptions): Capture {
   const report = createComplaint(complain, now)
@@ -139,5 +140,6 @@ function createTaken(): Taken {
 
 function toText(body: Buffer | undefined, size: number = body?.length ?? 0): string {
   const text = body?.toString('utf8', 0, MAX_BODY) ?? ''
-  return size > MAX_BODY ? `${text}\n[cut: ${size} bytes in all]` : text
+  // A key that the cut goes through would not be known as one.
+  return size > MAX_BODY ? `${text.slice(0, -LONGEST_KEY)}\n[cut: ${size} bytes in all]` : text
 }
