@@ -166,7 +166,8 @@ export function createBudgets({ budgets, priceOf, used, now, warn }: BudgetOptio
   function refuse(budget: BudgetConfig, gone: number): DarioError {
     const renews = toRenewal(budget.per, now())
     const spent = budget.dollars === undefined ? `${Math.round(gone)} tokens` : `about $${gone.toFixed(2)}`
-    const message = `the budget of ${describe(budget)} is used up (${spent}, requests under way included); it renews at ` +
+    const state = gone >= (budget.dollars ?? budget.tokens ?? 0) ? 'is used up' : 'has no room for this request'
+    const message = `the budget of ${describe(budget)} ${state} (${spent}, requests under way included); it renews at ` +
       `${toLocalDay(renews)} 00:00. To go on now, raise it: "budgets" in the configuration`
     return new DarioError('rate_limited', message, { retryAfterMs: renews - now() })
   }
