@@ -91,6 +91,9 @@ export function fanOut(observers: readonly Observer[], report: (problem: string)
     firstByte: (record) => tell(firstByte, record),
     end(record) {
       running.delete(record)
+      // What its request's end cut short had no outcome of its own that anybody told.
+      const cut = attempts.hasSubscribers ? record.attempts.at(-1) : undefined
+      if (cut?.outcome === 'cancelled') attempts.publish({ record, attempt: cut } satisfies ChannelPayloads['dario:attempt'])
       if (responses.hasSubscribers) responses.publish(record)
       tell(prompt.end, record)
       over.push(record)
