@@ -13,9 +13,7 @@ import { cleanText } from './output.ts'
 const NAMES = { model: 'model', backend: 'backend', tool: 'tool', key: 'accessKey', route: 'route', day: 'day' } as const
 type By = keyof typeof NAMES
 
-interface Row extends Counts {
-  name: string
-}
+type Row = Counts & { name: string }
 
 const BAR = 20
 
@@ -65,10 +63,9 @@ function dayBefore(days: number): string {
   return toLocalDay(date.getTime())
 }
 
+/** `used`: 0 to 1; `resetsAt`: ISO 8601 in UTC; `windowsUnknown`: why there are none. */
 interface Windows {
-  /** `used`: 0 to 1; `resetsAt`: ISO 8601 in UTC. */
   windows: { backend: string; name: string; used: number; resetsAt: string | undefined }[]
-  /** Why there are none. */
   windowsUnknown: string | undefined
 }
 

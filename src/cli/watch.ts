@@ -13,12 +13,6 @@ import type { Command, CommandContext } from './command.ts'
 import { cleanText } from './output.ts'
 import type { Output, Style } from './output.ts'
 
-export interface Screen {
-  columns: number
-  rows: number
-  style: Output['style']
-}
-
 const ENDS: Record<LiveRequest['end'], Style> = { running: 'cyan', complete: 'green', cancelled: 'dim', failed: 'red', broken: 'red' }
 const MOST_ERRORS = 3
 const MOVE_HOME = '\u001b[H', CLEAR_LINE = '\u001b[K', CLEAR_BELOW = '\u001b[J', OTHER_SCREEN = '\u001b[?1049h\u001b[?25l', OWN_SCREEN = '\u001b[?1049l\u001b[?25h'
@@ -79,7 +73,7 @@ async function* follow({ environment }: CommandContext, url: string, signal: Abo
 }
 
 /** Never more lines than rows, never a line wider than the terminal, whatever its size. */
-export function renderScreen(state: LiveState, { columns, rows, style }: Screen): string[] {
+export function renderScreen(state: LiveState, { columns, rows, style }: { columns: number; rows: number; style: Output['style'] }): string[] {
   const width = Math.max(1, columns)
   const cut = (text: string): string => text.length > width ? `${text.slice(0, width - 1)}…` : text
   const total = (name: keyof Totals): number => state.hours.reduce((sum, one) => sum + one[name], 0)

@@ -65,10 +65,8 @@ export function createCapture({ folder, redact, now, complain }: CaptureOptions)
     save(place, `${name}-request.txt`, `${call.method} ${call.path} to ${backend.id}\n${renderHeaders(call.headers)}`, toText(Buffer.from(call.body ?? '')))
     const upstream = await backend.send(call, ...rest)
     const taken = createTaken()
-    let isKept = false
-    const keep = (): void => {
-      if (isKept) return
-      isKept = true
+    let keep = (): void => {
+      keep = () => {}
       save(place, `${name}-answer.txt`, `${upstream.status}\n${renderHeaders(upstream.headers)}`, taken.text(upstream.headers['content-encoding']))
     }
     const body: Body = {

@@ -11,9 +11,7 @@ import { addCounts, createCounts } from './usage.ts'
 import type { Counts } from './usage.ts'
 
 /** Sums over a stretch of time that begins at `time` (Unix ms). */
-export interface Totals extends Counts {
-  time: number
-}
+export type Totals = Counts & { time: number }
 
 export type LiveRequest = Pick<RequestRecord, 'id' | 'time' | 'dialect' | 'tool' | 'model' | 'servedModel' | 'backend' | 'key' |
   'stream' | 'status' | 'firstByteMs' | 'totalMs' | 'usage' | 'cost' | 'error'> & {

@@ -94,23 +94,18 @@ export function createMetrics(
   }
 
   function readGauges(): Family[] {
-    const waiting = createGauge('dario_requests_waiting', 'Requests that wait for a free place at a backend', ['backend'])
-    const resting = createGauge('dario_key_resting', '1 while a key rests after a failure', ['backend', 'key'])
-    const headroom = createGauge('dario_key_headroom_ratio', 'Smallest share of a limit that is left, 0 to 1', ['backend', 'key'])
-    const open = createGauge('dario_requests_running', 'Requests under way', [])
-    const openStreams = createGauge('dario_streams_open', 'Streams under way', [])
-    const info = createGauge('dario_build_info', 'Always 1; the label tells the version', ['version'])
-    for (const { id, waiting: line, keys } of backends()) {
-      add(waiting, line, id)
-      for (const key of keys) {
-        add(resting, key.state === 'ready' ? 0 : 1, id, key.label)
-        if (key.headroom !== undefined) add(headroom, key.headroom, id, key.label)
-      }
-    }
-    add(open, running().length)
-    add(openStreams, running().filter(({ stream }) => stream).length)
-    add(info, 1, version)
-    return [waiting, resting, headroom, open, openStreams, info]
+    const states = backends()
+    const keys = states.flatMap(({ id, keys }) => keys.map((key) => ({ id, ...key })))
+    const open = running()
+    return [
+      createGauge('dario_requests_waiting', 'Requests that wait for a free place at a backend', ['backend'], states.map(({ id, waiting }) => [waiting, id])),
+      createGauge('dario_key_resting', '1 while a key rests after a failure', ['backend', 'key'], keys.map(({ id, label, state }) => [state === 'ready' ? 0 : 1, id, label])),
+      createGauge('dario_key_headroom_ratio', 'Smallest share of a limit that is left, 0 to 1', ['backend', 'key'],
+        keys.flatMap(({ id, label, headroom }) => headroom === undefined ? [] : [[headroom, id, label]])),
+      createGauge('dario_requests_running', 'Requests under way', [], [[open.length]]),
+      createGauge('dario_streams_open', 'Streams under way', [], [[open.filter(({ stream }) => stream).length]]),
+      createGauge('dario_build_info', 'Always 1; the label tells the version', ['version'], [[1, version]]),
+    ]
   }
 
   return {
@@ -136,8 +131,10 @@ function createFamily(name: string, help: string, labels: readonly string[], bou
   return { name, help, labels, bounds, type: bounds.length === 0 ? 'counter' : 'histogram', series: new Map() }
 }
 
-function createGauge(name: string, help: string, labels: readonly string[]): Family {
-  return { ...createFamily(name, help, labels), type: 'gauge' }
+function createGauge(name: string, help: string, labels: readonly string[], values: readonly [value: number, ...labels: string[]][]): Family {
+  const family: Family = { ...createFamily(name, help, labels), type: 'gauge' }
+  for (const [value, ...own] of values) add(family, value, ...own)
+  return family
 }
 
 function find({ series, bounds }: Family, labels: readonly string[]): Series {
