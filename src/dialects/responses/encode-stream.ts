@@ -85,7 +85,11 @@ function createBuilder(context: ReplyContext, emit: Emit): (event: HubEvent) => 
   function open(index: number, block: Block): void {
     start()
     settleHeld(false)
-    if (block.type !== 'text' && block.type !== 'refusal') leaveMessage()
+    if (message !== undefined && block.type !== 'text' && block.type !== 'refusal') {
+      const left = message
+      message = undefined
+      settle(left)
+    }
     switch (block.type) {
       case 'text':
       case 'refusal':
@@ -158,12 +162,6 @@ function createBuilder(context: ReplyContext, emit: Emit): (event: HubEvent) => 
     finishPart(block, 'content_part', part)
     block.message.openParts--
     settle(block.message)
-  }
-
-  function leaveMessage(): void {
-    const left = message
-    message = undefined
-    if (left !== undefined) settle(left)
   }
 
   /** A message that was left is done as soon as no part is open. */

@@ -9,7 +9,7 @@ import { unpackSeal } from '../../hub/seal.ts'
 import type { BlockOf, Json, JsonObject, Seal, StopReason, Usage } from '../../hub/types.ts'
 import { encodeSse } from '../../sse.ts'
 import type { ReplyContext } from '../dialect.ts'
-import { defined, joinTexts, optionalObj, optionalStr } from '../read.ts'
+import { defined, given, joinTexts, optionalObj, optionalStr, toText } from '../read.ts'
 
 /** Items that the client's side puts into the input; every other item of a server tool is part of an answer. */
 export const isClientItem = (type: string): boolean => type.endsWith('_output') || type === 'mcp_approval_response'
@@ -61,6 +61,19 @@ const FAILURE: Partial<Record<DarioError['code'], string>> = {
   context_length_exceeded: 'context_length_exceeded', rate_limited: 'rate_limit_exceeded',
   payment_required: 'insufficient_quota', overloaded: 'server_is_overloaded', invalid_request: 'invalid_prompt',
   unsupported_across_dialects: 'invalid_prompt',
+}
+
+export const isCall = ({ type }: JsonObject): boolean => type === 'function_call' || type === 'custom_tool_call'
+
+/** Whether two sights of an item, under one index, can be of the same (pitfall R10). */
+export function isSameItem(known: JsonObject, seen: JsonObject): boolean {
+  const { type, call_id: callId } = known
+  return type === seen['type'] && !(isCall(known) && callId && seen['call_id'] && callId !== seen['call_id'])
+}
+
+/** A call's input as text; some send the object itself (pitfall O9). */
+export function readInput(call: JsonObject): string {
+  return given(call[call['type'] === 'custom_tool_call' ? 'input' : 'arguments'], '', toText) ?? ''
 }
 
 /** The words of a reasoning item: its summary, else the thought itself. */
