@@ -13,7 +13,7 @@ import {
   unsupported,
 } from '../read.ts'
 import { decodeThinking, decodeToolChoice, decodeTools } from './decode-options.ts'
-import { isClientItem, readInput, readSeal, readThought } from './wire.ts'
+import { isClientItem, readInput, readProof, readThought } from './wire.ts'
 
 /** Fields that have a place in the hub, are answered here, or say nothing to another server; others are lost. */
 const KNOWN = new Set([
@@ -144,11 +144,8 @@ function decodeOutput(item: JsonObject, path: string): Block[] {
 }
 
 function decodeReasoning(item: JsonObject): Block[] {
-  const text = readThought(item), seal = readSeal(item)
-  if (seal === undefined) return text === '' ? [] : [{ type: 'thinking', text }]
-  // An empty summary part marks thought that was hidden, none at all thought that never had words.
-  const redacted = text === '' && !optionalArr(item['summary'])?.length
-  return [{ type: 'thinking', text, seal, ...(redacted ? { redacted } : {}) }]
+  const text = readThought(item), proof = readProof(item)
+  return text === '' && proof === undefined ? [] : [{ type: 'thinking', text, ...proof }]
 }
 
 function decodeContent(content: unknown, path: string): Block[] {
@@ -208,7 +205,7 @@ export function repairBody(body: JsonObject, repairs: ReadonlySet<Repair>): Json
   if (input === undefined || !repairs.has('no_thinking_history')) return body
   const thoughts = objectsIn(input).filter((item) => item['type'] === 'reasoning')
   const guess = ({ id }: JsonObject): string => MADE_HERE.test(toText(id)) ? 'chat' : 'responses'
-  const foreign = thoughts.filter((item) => (readSeal(item)?.origin ?? guess(item)) !== 'responses')
+  const foreign = thoughts.filter((item) => (readProof(item)?.seal.origin ?? guess(item)) !== 'responses')
   const refused = new Set<Json>(foreign.length > 0 ? foreign : thoughts)
   return { ...body, input: input.filter((item) => !refused.has(item)) }
 }

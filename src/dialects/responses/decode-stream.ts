@@ -12,7 +12,7 @@ import { toToolUse } from '../encoding.ts'
 import { decodeUsage } from '../openai.ts'
 import { defined, isObject, objectsIn, optionalArr, optionalNum, optionalObj, optionalStr, parseObject } from '../read.ts'
 import { decodeFailure } from './error.ts'
-import { decodeStop, isCall, isSameItem, readInput, readSeal, readThought } from './wire.ts'
+import { decodeStop, isCall, isSameItem, readInput, readProof, readThought } from './wire.ts'
 
 /** A hub block that an item or one of its parts has become. */
 interface Piece {
@@ -150,10 +150,10 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder & { f
         break
       case 'reasoning': {
         if (!item.pieces.has('thinking')) think(item, 'whole', readThought(item.value))
-        const seal = readSeal(item.value), piece = item.pieces.get('thinking')
-        if (seal === undefined) break
-        if (piece === undefined) open(item, 'thinking', { type: 'thinking', text: '', redacted: true, seal })
-        else events.push({ type: 'seal', index: piece.index, seal })
+        const proof = readProof(item.value), piece = item.pieces.get('thinking')
+        if (proof === undefined) break
+        if (piece === undefined) open(item, 'thinking', { type: 'thinking', text: '', ...proof })
+        else events.push({ type: 'seal', index: piece.index, seal: proof.seal })
         break
       }
       case 'function_call':

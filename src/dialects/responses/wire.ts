@@ -5,7 +5,7 @@
  * @module
  */
 import type { DarioError } from '../../errors.ts'
-import { unpackSeal } from '../../hub/seal.ts'
+import { packSeal, unpackSeal } from '../../hub/seal.ts'
 import type { BlockOf, Json, JsonObject, Seal, StopReason, Usage } from '../../hub/types.ts'
 import { encodeSse } from '../../sse.ts'
 import type { ReplyContext } from '../dialect.ts'
@@ -81,11 +81,20 @@ export function readThought(item: JsonObject): string {
   return joinTexts(item['summary'], '\n\n') || joinTexts(item['content'], '')
 }
 
+/** What another vendor's seal is called that never had words. Clients drop empty summaries, so those cannot tell. */
+const WORDLESS = 'redacted'
+
+export const encodeSeal = (seal: Seal, redacted: boolean): string =>
+  seal.origin === 'responses' ? seal.value : packSeal(redacted ? { ...seal, id: WORDLESS } : seal)
+
 /** Proof of a reasoning item: this API's own, or another vendor's that travelled in its place. */
-export function readSeal(item: JsonObject): Seal | undefined {
-  const value = optionalStr(item['encrypted_content']) ?? '', id = optionalStr(item['id'])
+export function readProof(item: JsonObject): { seal: Seal; redacted?: true } | undefined {
+  const value = optionalStr(item['encrypted_content']) ?? '', packed = unpackSeal(value)
   if (value === '') return undefined
-  return unpackSeal(value) ?? defined<Seal>({ origin: 'responses', value, id })
+  const { id, ...seal } = packed ?? { origin: 'responses', value, id: optionalStr(item['id']) }
+  if (packed !== undefined && id === WORDLESS) return { seal, redacted: true }
+  const proof = { seal: defined<Seal>({ ...seal, id }) }
+  return packed === undefined && readThought(item) === '' ? { ...proof, redacted: true } : proof
 }
 
 export function encodePart(type: 'output_text' | 'refusal' | 'summary_text', text: string): JsonObject {
