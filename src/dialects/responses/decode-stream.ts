@@ -84,14 +84,14 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder & { f
 
   /** An item as an `added` or `done` event shows it. */
   function describe(value: JsonObject, index: number | undefined, isDone: boolean): void {
-    const { type, id, call_id: callId } = value
-    const isNext = (item: Item): boolean => isDone && !item.done && item.value['type'] === type
-    const named = byId.get(callId ?? id)
-    const known = named?.moved ? named : index === undefined ? named ?? items.find(isNext) : byIndex.get(index)
-    const isNew = known === undefined || !isSameItem(known.value, value)
-    if (known !== undefined && isNew) known.moved = true
-    const item = isNew ? addItem(index, value) : known
-    for (const name of [id, callId]) if (name) byId.set(name, item)
+    const named = byId.get(value['call_id'] ?? value['id'])
+    const own = index === undefined || named?.moved ? named : byIndex.get(index)
+    const isSame = (item: Item): boolean => isSameItem(item.value, value)
+    const isOneOfMany = isDone && (index === undefined || own !== undefined)
+    const known = own && isSame(own) ? own : isOneOfMany ? items.find((item) => !item.done && isSame(item)) : undefined
+    if (known === undefined && own !== undefined) own.moved = true
+    const item = known ?? addItem(index, value)
+    for (const name of [value['id'], value['call_id']]) if (name) byId.set(name, item)
     if (isDone) return finishItem(item, value)
     item.value = value
     if (isCall(value)) toolOf(item)
