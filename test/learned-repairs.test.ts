@@ -120,6 +120,16 @@ test('repairs: T1: reasoning that an OpenAI client dropped is put back in front 
   deepStrictEqual(((bodies()[1]?.['messages'] as JsonObject[])[1]?.['content'] as JsonObject[])[0], { type: 'thinking', thinking: 'I must look', signature: 'genuine' })
 })
 
+test('repairs: T1, Q10: reasoning that came back without its proof is replaced by what was kept', async (context) => {
+  const { url, bodies } = await start(context, 'anthropic', () => undefined, {}, CALL)
+  await ask(url, 'chat', 'anthropic/m', { tools: TOOLS })
+  const replayed = after('look')
+  Object.assign((replayed['messages'] as JsonObject[])[1]!, { reasoning_content: 'I must look' })
+  const { headers } = await ask(url, 'chat', 'anthropic/m', replayed)
+  deepStrictEqual((bodies()[1]?.['messages'] as JsonObject[])[1]?.['content'], CALL['content'])
+  strictEqual(headers.get('dario-dropped'), null)
+})
+
 test('repairs: T1: reasoning is put back for its own client and its own call only', async (context) => {
   const accessKeys = ['alice', 'bob'].map((name) => ({ name, hash: createHash('sha256').update(name).digest('hex') }))
   const { url, up } = await start(context, 'anthropic', () => undefined, { accessKeys }, CALL)

@@ -245,6 +245,14 @@ test('R10: two items under one index are two items', () => {
   assert.deepEqual(foldEvents(events).blocks.map((block) => block.type), ['text', 'tool_use', 'text'])
 })
 
+test('R10: the end of an item whose index another has taken is its own, without an id too', () => {
+  const message = { type: 'message', content: [{ type: 'output_text', text: 'a' }] }
+  const events = decodeEvents(created, item('added', 0, { type: 'message' }), textDelta(0, 'a'), item('added', 0, call('x')), item('done', 0, message),
+    item('done', 0, call('x', { arguments: '{"x":1}' })), completed())
+  assert.deepEqual(inputs(events), ['text', '{"x":1}'])
+  assert.deepEqual(blocksOf(events)[0], { type: 'text', text: 'a' })
+})
+
 /** Two calls as bridges really send them: one after the other, or both begun before either is done. */
 function twoCalls(interleaved: boolean, index: (value: number) => object): JsonObject[] {
   const parts = ['a', 'b'].map((id, position) => {

@@ -438,6 +438,14 @@ test('responses: log probabilities that no other backend sends are named as lost
   assert.deepEqual(lost(['reasoning.encrypted_content']), [])
 })
 
+test('R18: an input that is no list is not lost behind a history', () => {
+  const item = { role: 'user', content: 'second' }, stored = { input: [{ role: 'user', content: 'first' }], output: [] }
+  assert.deepEqual(expandInput({ previous_response_id: 'a', input: item }, stored)['input'], [...stored.input, item])
+  assert.deepEqual(expandInput({ previous_response_id: 'a' }, stored)['input'], stored.input)
+  assert.throws(() => decode(expandInput({ previous_response_id: 'a', input: 5 }, stored)), /input\[1\]: must be an object/)
+  fails({ input: item }, 'invalid_request', 'input')
+})
+
 test('R18: a reference without an id refers to nothing', () => {
   const reference = { type: 'item_reference' }
   const expanded = expandInput({ input: [reference] }, { input: [{ role: 'user', content: 'first' }], output: [] })

@@ -3,14 +3,14 @@
  * (pitfalls T1, T4). Bounded by count and characters; the least recently used goes first.
  * @module
  */
-import type { Block, BlockOf, HubEvent, Turn } from '../hub/types.ts'
+import type { BlockOf, HubEvent, Turn } from '../hub/types.ts'
 
 type Thinking = BlockOf<'thinking'>
 
 export interface ReasoningStore {
   /** Watches one answer and keeps its reasoning when it calls a tool. `owner`: name of the access key. */
   watch(owner: string | undefined): (event: HubEvent) => void
-  /** Turns whose tool calls lost their reasoning get it back; the others are the same objects. */
+  /** Turns whose tool calls lost their reasoning, or its proof, get it back; the others are the same objects. */
   restore(turns: readonly Turn[], owner: string | undefined): Turn[]
 }
 
@@ -62,13 +62,15 @@ export function createReasoningStore(maxEntries = 2000, maxChars = 16_777_216): 
     },
     restore(turns, owner) {
       return kept.size === 0 ? [...turns] : turns.map((turn) => {
-        if (turn.role !== 'assistant' || turn.blocks.some(({ type }) => type === 'thinking')) return turn
+        // Many clients send the words back and leave out the proof, without which they are no reasoning (pitfall Q10).
+        const isProven = turn.blocks.some((block) => block.type === 'thinking' && block.seal !== undefined)
+        if (turn.role !== 'assistant' || isProven) return turn
         const calls = turn.blocks.map((block) => block.type === 'tool_use' ? toKey(block, owner) : '')
         const call = calls.find((key) => kept.has(key)) ?? '', entry = kept.get(call)
         if (entry === undefined) return turn
         kept.delete(call)
         kept.set(call, entry) // used: it goes to the end of the line
-        return { ...turn, blocks: [...entry.blocks, ...turn.blocks] satisfies Block[] }
+        return { ...turn, blocks: [...entry.blocks, ...turn.blocks.filter(({ type }) => type !== 'thinking')] }
       })
     },
   }

@@ -9,11 +9,11 @@ import type { Repair } from '../dialect.ts'
 import { decodeAudio, decodeFile } from '../media.ts'
 import { decodeFormat, readErrorPrefix } from '../openai.ts'
 import {
-  arr, defined, filled, given, isObject, num, obj, oneOf, optionalArr, optionalBool, optionalObj, optionalStr, str, toText,
+  arr, defined, filled, given, num, obj, objectsIn, oneOf, optionalArr, optionalBool, optionalObj, optionalStr, str, toText,
   unsupported,
 } from '../read.ts'
 import { decodeThinking, decodeToolChoice, decodeTools } from './decode-options.ts'
-import { isClientItem, readSeal, readThought } from './wire.ts'
+import { isClientItem, readInput, readProof, readThought } from './wire.ts'
 
 /** Fields that have a place in the hub, are answered here, or say nothing to another server; others are lost. */
 const KNOWN = new Set([
@@ -102,20 +102,18 @@ function decodeTurns(body: JsonObject): Turn[] {
 
 const toBlocks = (text: string): Block[] => text === '' ? [] : [{ type: 'text', text }]
 
-function toRole(value: unknown, path: string): Turn['role'] {
-  return value === 'developer' ? 'system' : oneOf(value, path, ['user', 'assistant', 'system'])
-}
-
 type Push = (role: Turn['role'], blocks: Block[], path: string) => void
 
 function decodeItem(item: JsonObject, path: string, push: Push): void {
   const type = optionalStr(item['type']) ?? (item['role'] === undefined ? '' : 'message')
   switch (type) {
-    case 'message':
-      return push(toRole(item['role'], `${path}.role`), decodeContent(item['content'], `${path}.content`), path)
+    case 'message': {
+      const role = item['role'] === 'developer' ? 'system' : oneOf(item['role'], `${path}.role`, ['user', 'assistant', 'system'])
+      return push(role, decodeContent(item['content'], `${path}.content`), path)
+    }
     case 'reasoning': return push('assistant', decodeReasoning(item), path)
     case 'function_call':
-    case 'custom_tool_call': return push('assistant', decodeCall(item, type, path), path)
+    case 'custom_tool_call': return push('assistant', decodeCall(item, path), path)
     case 'function_call_output':
     case 'custom_tool_call_output': return push('user', decodeOutput(item, path), path)
     case 'additional_tools': return // with the other tools
@@ -127,14 +125,12 @@ function decodeItem(item: JsonObject, path: string, push: Push): void {
   }
 }
 
-function decodeCall(item: JsonObject, type: 'function_call' | 'custom_tool_call', path: string): Block[] {
+function decodeCall(item: JsonObject, path: string): Block[] {
   const name = str(item['name'], `${path}.name`)
   if (name === '') return [] // B14: no backend takes it; its output then becomes plain text
-  const custom = type === 'custom_tool_call'
-  const id = str(item['call_id'], `${path}.call_id`)
-  const input = given(item[custom ? 'input' : 'arguments'], path, toText) ?? '' // O9: some send the object itself
-  const kind = custom ? 'custom' : 'function'
-  return [defined({ type: 'tool_use', id, name, input, kind, namespace: optionalStr(item['namespace']) })]
+  const kind = item['type'] === 'custom_tool_call' ? 'custom' : 'function'
+  const id = str(item['call_id'], `${path}.call_id`), namespace = optionalStr(item['namespace'])
+  return [defined({ type: 'tool_use', id, name, input: readInput(item), kind, namespace })]
 }
 
 function decodeOutput(item: JsonObject, path: string): Block[] {
@@ -148,11 +144,8 @@ function decodeOutput(item: JsonObject, path: string): Block[] {
 }
 
 function decodeReasoning(item: JsonObject): Block[] {
-  const text = readThought(item), seal = readSeal(item)
-  if (seal === undefined) return text === '' ? [] : [{ type: 'thinking', text }]
-  // An empty summary part marks thought that was hidden, none at all thought that never had words.
-  const redacted = text === '' && !optionalArr(item['summary'])?.length
-  return [{ type: 'thinking', text, seal, ...(redacted ? { redacted } : {}) }]
+  const text = readThought(item), proof = readProof(item)
+  return text === '' && proof === undefined ? [] : [{ type: 'thinking', text, ...proof }]
 }
 
 function decodeContent(content: unknown, path: string): Block[] {
@@ -210,11 +203,9 @@ const MADE_HERE = /^rs_[0-9a-f]{32}$/
 export function repairBody(body: JsonObject, repairs: ReadonlySet<Repair>): JsonObject {
   const input = optionalArr(body['input'])
   if (input === undefined || !repairs.has('no_thinking_history')) return body
-  const isThought = (item: Json): item is JsonObject => isObject(item) && item['type'] === 'reasoning'
-  const isForeign = (item: Json): boolean => {
-    const seal = isThought(item) ? readSeal(item) : undefined
-    return isThought(item) && (seal === undefined ? MADE_HERE.test(toText(item['id'])) : seal.origin !== 'responses')
-  }
-  const refused = input.some(isForeign) ? isForeign : isThought
-  return { ...body, input: input.filter((item) => !refused(item)) }
+  const thoughts = objectsIn(input).filter((item) => item['type'] === 'reasoning')
+  const guess = ({ id }: JsonObject): string => MADE_HERE.test(toText(id)) ? 'chat' : 'responses'
+  const foreign = thoughts.filter((item) => (readProof(item)?.seal.origin ?? guess(item)) !== 'responses')
+  const refused = new Set<Json>(foreign.length > 0 ? foreign : thoughts)
+  return { ...body, input: input.filter((item) => !refused.has(item)) }
 }

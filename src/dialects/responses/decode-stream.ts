@@ -10,9 +10,9 @@ import type { SseEvent } from '../../sse.ts'
 import type { DecodeContext, StreamDecoder } from '../dialect.ts'
 import { toToolUse } from '../encoding.ts'
 import { decodeUsage } from '../openai.ts'
-import { defined, given, isObject, objectsIn, optionalArr, optionalNum, optionalObj, optionalStr, parseObject, toText } from '../read.ts'
+import { defined, isObject, objectsIn, optionalArr, optionalNum, optionalObj, optionalStr, parseObject } from '../read.ts'
 import { decodeFailure } from './error.ts'
-import { decodeStop, readThought, readSeal } from './wire.ts'
+import { decodeStop, isCall, isSameItem, readInput, readProof, readThought } from './wire.ts'
 
 /** A hub block that an item or one of its parts has become. */
 interface Piece {
@@ -23,7 +23,7 @@ interface Piece {
 }
 
 interface Item {
-  type: string
+  /** As last seen; of one that was never announced only its type, by its first event. */
   value: JsonObject
   pieces: Map<string, Piece>
   /** Tool input that came before the tool's name (pitfall S11). */
@@ -31,15 +31,6 @@ interface Item {
   /** Another item took its index: only its id tells what is its own (pitfall R10). */
   moved: boolean
   done: boolean
-}
-
-/** Where an item has a call's input. */
-const INPUT = { function_call: 'arguments', custom_tool_call: 'input' } as const
-const isCall = (type: string): type is keyof typeof INPUT => Object.hasOwn(INPUT, type)
-
-/** R10: some servers give two items one index. */
-function isOther({ type, value: { call_id: known } }: Item, { type: wanted, call_id: callId }: JsonObject): boolean {
-  return type !== (wanted ?? '') || isCall(type) && Boolean(known && callId) && known !== callId
 }
 
 export function createStreamDecoder(context: DecodeContext): StreamDecoder & { finish(whole: JsonObject): HubEvent[] } {
@@ -76,16 +67,16 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder & { f
     piece.open = false
   }
 
-  /** The item that an event belongs to; one that was never announced gets its type from the event. */
+  /** The item that an event belongs to. */
   function itemOf(data: JsonObject, type: string): Item {
     const index = optionalNum(data['output_index'])
     const named = byId.get(data['item_id'])
     const known = named?.moved ? named : index === undefined ? named ?? items.at(-1) : byIndex.get(index)
-    return known ?? addItem(index, type)
+    return known ?? addItem(index, { type })
   }
 
-  function addItem(index: number | undefined, type: string): Item {
-    const item: Item = { type, value: {}, pieces: new Map(), waiting: '', moved: false, done: false }
+  function addItem(index: number | undefined, value: JsonObject): Item {
+    const item: Item = { value, pieces: new Map(), waiting: '', moved: false, done: false }
     items.push(item)
     if (index !== undefined) byIndex.set(index, item)
     return item
@@ -93,17 +84,17 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder & { f
 
   /** An item as an `added` or `done` event shows it. */
   function describe(value: JsonObject, index: number | undefined, isDone: boolean): void {
-    const type = optionalStr(value['type']) ?? '', { id, call_id: callId } = value
-    const inOrder = (): Item | undefined => isDone ? items.find((item) => item.type === type && !item.done) : undefined
-    const named = byId.get(callId ?? id)
-    const known = named?.moved ? named : index === undefined ? named ?? inOrder() : byIndex.get(index)
-    const isNew = known === undefined || isOther(known, value)
-    if (known !== undefined && isNew) known.moved = true
-    const item = isNew ? addItem(index, type) : known
-    for (const name of [id, callId]) if (name) byId.set(name, item)
+    const named = byId.get(value['call_id'] ?? value['id'])
+    const own = index === undefined || named?.moved ? named : byIndex.get(index)
+    const isSame = (item: Item): boolean => isSameItem(item.value, value)
+    const isOneOfMany = isDone && (index === undefined || own !== undefined)
+    const known = own && isSame(own) ? own : isOneOfMany ? items.find((item) => !item.done && isSame(item)) : undefined
+    if (known === undefined && own !== undefined) own.moved = true
+    const item = known ?? addItem(index, value)
+    for (const name of [value['id'], value['call_id']]) if (name) byId.set(name, item)
     if (isDone) return finishItem(item, value)
     item.value = value
-    if (isCall(type)) toolOf(item)
+    if (isCall(value)) toolOf(item)
   }
 
   /** `whole`: counts only if none of this part's text came before. */
@@ -132,7 +123,7 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder & { f
     if (callIds.has(id)) return undefined
     callIds.add(id)
     saw.tool = true
-    const kind = item.type === 'custom_tool_call' ? 'custom' : 'function'
+    const kind = item.value['type'] === 'custom_tool_call' ? 'custom' : 'function'
     const piece = open(item, 'tool', toToolUse(context, id, wireName, kind, optionalStr(item.value['namespace'])))
     write(piece, item.waiting)
     return piece
@@ -150,7 +141,7 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder & { f
     if (item.done) return
     item.done = true
     item.value = { ...item.value, ...value }
-    switch (item.type) {
+    switch (optionalStr(item.value['type'])) {
       case 'message':
         for (const [index, part] of objectsIn(item.value['content']).entries()) {
           const kind = part['type'] === 'refusal' ? 'refusal' : 'text'
@@ -159,14 +150,15 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder & { f
         break
       case 'reasoning': {
         if (!item.pieces.has('thinking')) think(item, 'whole', readThought(item.value))
-        const seal = readSeal(item.value), piece = item.pieces.get('thinking')
-        if (seal !== undefined && piece === undefined) open(item, 'thinking', { type: 'thinking', text: '', redacted: true, seal })
-        else if (seal !== undefined && piece !== undefined) events.push({ type: 'seal', index: piece.index, seal })
+        const proof = readProof(item.value), piece = item.pieces.get('thinking')
+        if (proof === undefined) break
+        if (piece === undefined) open(item, 'thinking', { type: 'thinking', text: '', ...proof })
+        else events.push({ type: 'seal', index: piece.index, seal: proof.seal })
         break
       }
       case 'function_call':
-      case 'custom_tool_call': writeInput(item, given(item.value[INPUT[item.type]], '', toText) ?? '', true); break
-      case '': break
+      case 'custom_tool_call': writeInput(item, readInput(item.value), true); break
+      case undefined: break
       default: // a server tool's item, or a client tool that only this dialect has (pitfall O23)
         open(item, 'opaque', { type: 'opaque', origin: 'responses', value: item.value })
     }
@@ -175,8 +167,8 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder & { f
 
   /** The final object: its output counts only for items that the stream did not finish (pitfall O20). */
   function finish(response: JsonObject): void {
-    const status = optionalStr(response['status']), output = optionalArr(response['output'])
-    if (isObject(response['error']) || status === 'failed' || status === 'cancelled') return fail(decodeFailure(response['error']))
+    const { error, status } = response, output = optionalArr(response['output'])
+    if (isObject(error) || status === 'failed' || status === 'cancelled') return fail(decodeFailure(error))
     if (status === 'queued' || status === 'in_progress' || (output === undefined && !started)) {
       return fail(new DarioError('upstream_protocol', 'the upstream sent no finished answer; try again, or another backend'))
     }
@@ -184,7 +176,7 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder & { f
     for (const [index, value] of objectsIn(output).entries()) {
       const item = byId.get(value['call_id'] ?? value['id']) ?? byIndex.get(index)
       if (nothingStreamed) describe(value, index, true)
-      else if (item !== undefined && !isOther(item, value)) finishItem(item, value)
+      else if (item !== undefined && isSameItem(item.value, value)) finishItem(item, value)
     }
     conclude(response)
   }

@@ -4,7 +4,7 @@
  * https://platform.openai.com/docs/guides/reasoning
  * @module
  */
-import type { HubRequest, JsonObject, OutputFormat, Thinking, Tool } from '../../hub/types.ts'
+import type { HubRequest, Json, JsonObject, OutputFormat, Thinking, Tool } from '../../hub/types.ts'
 import type { Target } from '../dialect.ts'
 import { shorten, toWireName } from '../encoding.ts'
 import type { Encoding } from '../encoding.ts'
@@ -157,9 +157,7 @@ function encodeWebSearch(value: JsonObject): JsonObject {
 }
 
 /** From the tools that are really sent (pitfall R16). */
-function encodeToolChoice(
-  request: HubRequest, tools: JsonObject[], encoding: Encoding,
-): JsonObject | string | undefined {
+function encodeToolChoice(request: HubRequest, tools: JsonObject[], encoding: Encoding): Json | undefined {
   const choice = request.toolChoice
   if (choice?.type !== 'tool') return choice?.type
   const name = toWireName(choice.name, request.tools, encoding)

@@ -5,12 +5,11 @@
  * @module
  */
 import type { DarioError } from '../../errors.ts'
-import { packSeal } from '../../hub/seal.ts'
 import type { Block, BlockOf, HubEvent, HubReply, JsonObject, Seal, StopReason, Usage } from '../../hub/types.ts'
 import type { ReplyContext, StreamEncoder } from '../dialect.ts'
 import { KEEP_ALIVE } from '../openai.ts'
 import { defined, parseObject } from '../read.ts'
-import { INCOMPLETE, encodeCall, encodeEvent, encodeMessage, encodePart, encodeResponse } from './wire.ts'
+import { INCOMPLETE, encodeCall, encodeEvent, encodeMessage, encodePart, encodeResponse, encodeSeal } from './wire.ts'
 
 /** Told of every stream event of this answer, in order. */
 type Emit = (type: string, fields: JsonObject) => void
@@ -85,7 +84,11 @@ function createBuilder(context: ReplyContext, emit: Emit): (event: HubEvent) => 
   function open(index: number, block: Block): void {
     start()
     settleHeld(false)
-    if (block.type !== 'text' && block.type !== 'refusal') leaveMessage()
+    if (message !== undefined && block.type !== 'text' && block.type !== 'refusal') {
+      const left = message
+      message = undefined
+      settle(left)
+    }
     switch (block.type) {
       case 'text':
       case 'refusal':
@@ -126,15 +129,12 @@ function createBuilder(context: ReplyContext, emit: Emit): (event: HubEvent) => 
   function write(index: number, text: string): void {
     const block = blocks.get(index)
     if (block === undefined || text === '') return
-    if (block.type === 'thought' && block.text === '') openSummary(block.where)
+    if (block.type === 'thought' && block.text === '') { // R9: the part opens before its first delta
+      emit('response.reasoning_summary_part.added', { ...block.where, part: encodePart('summary_text', '') })
+    }
     block.text += text // only ever appended to: a delta of one character must cost one character
     const probabilities = block.word === 'output_text' ? { logprobs: [] } : {}
     emit(`response.${block.word}.delta`, { ...block.where, delta: text, ...probabilities })
-  }
-
-  /** R9: the part opens before its first delta. */
-  function openSummary(where: Where): void {
-    emit('response.reasoning_summary_part.added', { ...where, part: encodePart('summary_text', '') })
   }
 
   function close(index: number): void {
@@ -160,12 +160,6 @@ function createBuilder(context: ReplyContext, emit: Emit): (event: HubEvent) => 
     settle(block.message)
   }
 
-  function leaveMessage(): void {
-    const left = message
-    message = undefined
-    if (left !== undefined) settle(left)
-  }
-
   /** A message that was left is done as soon as no part is open. */
   function settle(done: Message): void {
     if (done !== message && done.openParts === 0) finishMessage(done, 'completed')
@@ -176,12 +170,9 @@ function createBuilder(context: ReplyContext, emit: Emit): (event: HubEvent) => 
 
   function closeThought(block: Thought): void {
     const { text, where, seal } = block
-    // An empty part marks thought that was hidden, no part at all thought that never had words: the way back needs it.
-    const hidden = text === '' && seal !== undefined && !block.redacted
-    const summary = hidden || text !== '' ? [encodePart('summary_text', text)] : []
-    if (hidden) openSummary(where)
+    const summary = text === '' ? [] : [encodePart('summary_text', text)]
     for (const part of summary) finishPart(block, 'reasoning_summary_part', part)
-    const proof = seal?.origin === 'responses' ? seal.value : seal && packSeal(seal)
+    const proof = seal && encodeSeal(seal, block.redacted)
     finish(where, defined({ id: where['item_id'], type: 'reasoning', summary, encrypted_content: proof }))
   }
 

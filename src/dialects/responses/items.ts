@@ -15,7 +15,7 @@ export interface StoredResponse {
 /** A bare string is one user message. */
 export function toItems(input: unknown): Json[] {
   if (typeof input === 'string') return [{ type: 'message', role: 'user', content: input }]
-  return optionalArr(input) ?? []
+  return optionalArr(input) ?? (input == null ? [] : [input as Json]) // what is no item is refused where it is read
 }
 
 type Find = (id: string) => JsonObject | undefined

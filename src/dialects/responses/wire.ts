@@ -5,11 +5,11 @@
  * @module
  */
 import type { DarioError } from '../../errors.ts'
-import { unpackSeal } from '../../hub/seal.ts'
+import { packSeal, unpackSeal } from '../../hub/seal.ts'
 import type { BlockOf, Json, JsonObject, Seal, StopReason, Usage } from '../../hub/types.ts'
 import { encodeSse } from '../../sse.ts'
 import type { ReplyContext } from '../dialect.ts'
-import { defined, joinTexts, optionalObj, optionalStr } from '../read.ts'
+import { defined, given, joinTexts, optionalObj, optionalStr, toText } from '../read.ts'
 
 /** Items that the client's side puts into the input; every other item of a server tool is part of an answer. */
 export const isClientItem = (type: string): boolean => type.endsWith('_output') || type === 'mcp_approval_response'
@@ -63,16 +63,38 @@ const FAILURE: Partial<Record<DarioError['code'], string>> = {
   unsupported_across_dialects: 'invalid_prompt',
 }
 
+export const isCall = ({ type }: JsonObject): boolean => type === 'function_call' || type === 'custom_tool_call'
+
+/** Whether two sights of an item, under one index, can be of the same (pitfall R10). */
+export function isSameItem(known: JsonObject, seen: JsonObject): boolean {
+  const { type, call_id: callId } = known
+  return type === seen['type'] && !(isCall(known) && callId && seen['call_id'] && callId !== seen['call_id'])
+}
+
+/** A call's input as text; some send the object itself (pitfall O9). */
+export function readInput(call: JsonObject): string {
+  return given(call[call['type'] === 'custom_tool_call' ? 'input' : 'arguments'], '', toText) ?? ''
+}
+
 /** The words of a reasoning item: its summary, else the thought itself. */
 export function readThought(item: JsonObject): string {
   return joinTexts(item['summary'], '\n\n') || joinTexts(item['content'], '')
 }
 
+/** What another vendor's seal is called that never had words. Clients drop empty summaries, so those cannot tell. */
+const WORDLESS = 'redacted'
+
+export const encodeSeal = (seal: Seal, redacted: boolean): string =>
+  seal.origin === 'responses' ? seal.value : packSeal(redacted ? { ...seal, id: WORDLESS } : seal)
+
 /** Proof of a reasoning item: this API's own, or another vendor's that travelled in its place. */
-export function readSeal(item: JsonObject): Seal | undefined {
-  const value = optionalStr(item['encrypted_content']) ?? '', id = optionalStr(item['id'])
+export function readProof(item: JsonObject): { seal: Seal; redacted?: true } | undefined {
+  const value = optionalStr(item['encrypted_content']) ?? '', packed = unpackSeal(value)
   if (value === '') return undefined
-  return unpackSeal(value) ?? defined<Seal>({ origin: 'responses', value, id })
+  const { id, ...seal } = packed ?? { origin: 'responses', value, id: optionalStr(item['id']) }
+  if (packed !== undefined && id === WORDLESS) return { seal, redacted: true }
+  const proof = { seal: defined<Seal>({ ...seal, id }) }
+  return packed === undefined && readThought(item) === '' ? { ...proof, redacted: true } : proof
 }
 
 export function encodePart(type: 'output_text' | 'refusal' | 'summary_text', text: string): JsonObject {
