@@ -15,11 +15,11 @@ const SIGNED: Block = { type: 'thinking', text: 'hm', seal: { origin: 'anthropic
 
 interface On { model?: string; repairs?: Repair[]; host?: string; maxOutputTokens?: number }
 
-function encode(request: Partial<HubRequest>, on: On = {}): { body: JsonObject; dropped: string[]; headers: Record<string, string>; names: ReadonlyMap<string, unknown> } {
+function encode(request: Partial<HubRequest>, on: On = {}): { body: JsonObject; dropped: string[]; names: ReadonlyMap<string, unknown> } {
   const target: Target = { model: on.model ?? 'claude-sonnet-4-5', host: on.host, repairs: new Set(on.repairs), maxOutputTokens: on.maxOutputTokens }
   const full: HubRequest = { model: 'x', turns: [user(text('hi'))], tools: [], stop: [], stream: true, streamUsage: true, extra: {}, ...request }
-  const { body, headers, warnings, toolNames } = anthropicDialect.encodeRequest(full, target)
-  return { body, headers, dropped: warnings.map((warning) => warning.path), names: toolNames }
+  const { body, warnings, toolNames } = anthropicDialect.encodeRequest(full, target)
+  return { body, dropped: warnings.map((warning) => warning.path), names: toolNames }
 }
 
 const messages = (...turns: Turn[]): unknown => encode({ turns }).body['messages']

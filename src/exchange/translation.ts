@@ -40,7 +40,7 @@ export interface Translation {
 export type LoadTranslation = (...names: DialectName[]) => Translation | Promise<Translation>
 
 /** A translated request as it is sent, and what its answer is read and told by. */
-export interface Encoded extends Pick<EncodedRequest, 'headers' | 'warnings' | 'toolNames'> {
+export interface Encoded extends Pick<EncodedRequest, 'warnings' | 'toolNames'> {
   body: string
   request: ReplyContext['request']
 }
@@ -84,7 +84,7 @@ export function createTranslation(options: TranslationOptions, dialect: (name: D
 
   function encode(job: Job, target: DialectName, { backend, model }: Candidate, known: ReadonlySet<Repair>): Encoded {
     const { request, warnings: lost } = job.decoded ??= decode(job)
-    const { body, headers, toolNames, warnings } = dialect(target).encodeRequest({ ...request, model, stream: true }, {
+    const { body, toolNames, warnings } = dialect(target).encodeRequest({ ...request, model, stream: true }, {
       model,
       host: backend.host,
       repairs: known,
@@ -95,11 +95,7 @@ export function createTranslation(options: TranslationOptions, dialect: (name: D
     const named = warnings.map(({ path, reason }) => ({ path: path.replace(/^\w+/, (word) => Object.hasOwn(words, word) ? words[word]! : word), reason }))
     if (job.client.name !== 'responses') job.decoded = undefined // its answers are kept together with their requests
     const { streamUsage, extra } = request
-    return { body: JSON.stringify(body), headers, toolNames, warnings: [...lost, ...named], request: { streamUsage, extra } }
-  }
-
-  function keep(job: Job, answer: JsonObject): void {
-    if (job.client.name === 'responses') responses.keep((job.decoded ??= decode(job)).body, answer, job.record.accessKey)
+    return { body: JSON.stringify(body), toolNames, warnings: [...lost, ...named], request: { streamUsage, extra } }
   }
 
   async function deliver(job: Job, candidate: Candidate, sent: Sent, open: () => void): Promise<Relayed> {
@@ -110,7 +106,9 @@ export function createTranslation(options: TranslationOptions, dialect: (name: D
       model: job.record.model,
       created: Math.floor(job.incoming.received / 1000),
       newId: options.newId,
-      keep: (reply) => keep(job, reply),
+      keep(reply) {
+        if (job.client.name === 'responses') responses.keep((job.decoded ??= decode(job)).body, reply, job.record.accessKey)
+      },
     }
     const remember = reasoning.watch(job.record.accessKey)
     const answer = createAnswer({
@@ -159,23 +157,19 @@ async function read(job: Job, upstream: Upstream, answer: Answer, sink: Sink, up
   }
 }
 
-interface Sink {
-  committed: boolean
-  /** Text waits until there is content: until then another candidate may still answer. */
-  pass(text: string): Promise<void> | void
-  /** Sends what waits, and `text` behind it. */
-  flush(text: string): Promise<void> | void
-}
+type Sink = ReturnType<typeof createSink>
 
-function createSink(job: Job, answer: Answer, open: (headers: OutgoingHttpHeaders) => void): Sink {
+function createSink(job: Job, answer: Answer, open: (headers: OutgoingHttpHeaders) => void) {
   let held = ''
-  const sink: Sink = {
+  const sink = {
     committed: false,
-    pass(text) {
+    /** Text waits until there is content: until then another candidate may still answer. */
+    pass(text: string): Promise<void> | void {
       held += text
       if (held !== '' && (sink.committed || answer.content || held.length > MAX_PREAMBLE_BYTES)) return sink.flush('')
     },
-    flush(text) {
+    /** Sends what waits, and `text` behind it. */
+    flush(text: string): Promise<void> | void {
       if (!sink.committed) open(job.stream ? SSE_HEADERS : { 'content-type': 'application/json' })
       sink.committed = true
       const all = held + text

@@ -50,7 +50,7 @@ export function encodeRequest(request: HubRequest, target: Target): EncodedReque
     ...request.extra.anthropic,
   })
   limitCacheMarks(body)
-  return { body, headers: {}, warnings, toolNames: names.changed }
+  return { body, warnings, toolNames: names.changed }
 }
 
 function encodeTools(request: HubRequest, { target, names, drop }: Encoding): JsonObject[] {
