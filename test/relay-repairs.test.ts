@@ -30,6 +30,19 @@ for (const [what, sent, refused, expected, message] of REFUSED) test(`${what} is
   }
 })
 
+test('R17: reasoning that another backend answered with is left out when this one does not know it', async (t) => {
+  const unknown = { message: 'Item with id \'rs_1\' not found. Items are not persisted when `store` is set to false.', type: 'invalid_request_error', param: 'input', code: null }
+  const { url, received } = await startUpstream(t, ({ body }, response) => {
+    if (body.includes('rs_1')) return sendJson(response, 404, { error: unknown })
+    return sendJson(response, 200, { id: 'resp_1', object: 'response', status: 'completed', output: [] })
+  })
+  const { url: proxy } = await startProxy(t, { backends: backendsAt(url), routes: [{ model: '*', to: ['responses'] }] })
+  const input = [{ role: 'user', content: 'a' }, { type: 'reasoning', id: 'rs_1', summary: [] }, { role: 'assistant', content: 'b' }, { role: 'user', content: 'c' }]
+  const { status } = await fetch(`${proxy}/v1/responses`, { method: 'POST', body: JSON.stringify({ model: 'm', input }) })
+  const sent = JSON.parse(received.at(-1)!.body.toString()) as JsonObject
+  deepStrictEqual([status, received.length, sent['input']], [200, 2, input.filter(({ type }) => type === undefined)])
+})
+
 test('T2: a request whose thinking is switched off loses the edits of its thoughts too', async (t) => {
   const { url, received } = await startUpstream(t, ({ body }, response) => {
     const { thinking, context_management: edits } = JSON.parse(body.toString()) as JsonObject
