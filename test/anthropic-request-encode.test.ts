@@ -282,6 +282,14 @@ test('R15: where a web search may look, and from where, is carried', () => {
   deepStrictEqual(search('responses', { filters: null, user_location: null }), { type: 'web_search_20250305', name: 'web_search' })
 })
 
+test('A11: what a backend was seen to refuse is named as dropped when a request wishes it', () => {
+  const on: On = { repairs: ['no_strict', 'no_format', 'no_parallel_tools'] }
+  const wish = { tools: [{ ...F, strict: true }], parallelTools: false, format: { type: 'json_schema', schema: {} } } as const
+  deepStrictEqual(encode({ ...wish, tools: [...wish.tools] }, on).dropped, ['tools[0].strict', 'format', 'parallel_tool_calls'])
+  deepStrictEqual(encode({ tools: [F], parallelTools: true }, on).dropped, [])
+  strictEqual(encode({ tools: [F], parallelTools: false }, on).body['tool_choice'], undefined)
+})
+
 test('A11: top_k has the same word here, within what the model takes', () => {
   const chat = { top_k: 5 }
   deepStrictEqual([encode({ extra: { chat } }).body['top_k'], encode({ extra: { chat } }).dropped], [5, []])

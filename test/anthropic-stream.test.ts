@@ -284,6 +284,13 @@ test('S32: message_start always carries usage, and message_delta all of it (U5)'
   deepStrictEqual(frames.at(-2)?.['usage'], { input_tokens: 5, cache_creation_input_tokens: 7, cache_read_input_tokens: 6, output_tokens: 8 })
 })
 
+test('U5: what is kept for an hour in the cache is told apart', () => {
+  const usage = { ...USAGE, cacheWriteHour: 3 }
+  const whole = anthropicDialect.encodeReply({ id: 'm', model: 'm', blocks: [], stop: 'end_turn', usage }, reply)
+  deepStrictEqual((whole['usage'] as JsonObject)['cache_creation'], { ephemeral_5m_input_tokens: 4, ephemeral_1h_input_tokens: 3 })
+  deepStrictEqual(anthropicDialect.readUsage(whole), usage)
+})
+
 test('S21: a ping is a ping', () => {
   deepStrictEqual(readFrames(anthropicDialect.keepAlive), [{ type: 'ping' }])
   deepStrictEqual(encode({ type: 'ping' }), [{ type: 'ping' }])

@@ -55,9 +55,9 @@ export interface TranslationOptions {
 
 /** What encoders name in the hub's words, as the client of each dialect wrote it. */
 const WORDS: Record<DialectName, Readonly<Record<string, string>>> = {
-  anthropic: { stop: 'stop_sequences', input: 'messages' },
-  chat: { thinking: 'reasoning_effort', input: 'messages' },
-  responses: { thinking: 'reasoning', messages: 'input', verbosity: 'text.verbosity' },
+  anthropic: { stop: 'stop_sequences', input: 'messages', format: 'output_config.format' },
+  chat: { thinking: 'reasoning_effort', input: 'messages', format: 'response_format' },
+  responses: { thinking: 'reasoning', messages: 'input', verbosity: 'text.verbosity', format: 'text.format' },
 }
 
 /** @param dialect of those names that were loaded. */

@@ -50,7 +50,7 @@ export function decodeRequest(body: JsonObject): { request: HubRequest; warnings
         ...arr(body['messages'], 'messages').map((message, index) => readTurn(message, `messages[${index}]`, warnings)),
       ],
       tools: readTools(body['tools'], warnings),
-      ...readToolChoice(optionalObj(body['tool_choice'])),
+      ...readToolChoice(given(body['tool_choice'], 'tool_choice', obj)),
       maxTokens: given(body['max_tokens'], 'max_tokens', num),
       temperature: given(body['temperature'], 'temperature', num),
       topP: given(body['top_p'], 'top_p', num),
@@ -180,7 +180,7 @@ function readToolChoice(choice: JsonObject | undefined): { toolChoice?: ToolChoi
 
 /** An effort alone is a wish too: the model decides whether it thinks, and how hard. */
 function readThinkingWish(body: JsonObject): Thinking | undefined {
-  const wish = optionalObj(body['thinking'])
+  const wish = given(body['thinking'], 'thinking', obj)
   const effort = readEffort(optionalObj(body['output_config'])?.['effort'])
   if (wish === undefined) return effort === undefined ? undefined : { mode: 'adaptive', effort }
   if (wish['type'] === 'disabled') return { mode: 'off' }

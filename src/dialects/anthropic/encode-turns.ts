@@ -92,7 +92,7 @@ function encodeResult(block: BlockOf<'tool_result'>, turn: Turn, encoding: Encod
 /** @throws DarioError `unsupported_across_dialects`: an attachment that silently vanished is worse (pitfall I2). */
 function encodeMedia({ kind, source, name }: BlockOf<'media'>, path: string): JsonObject {
   if (kind === 'audio' || (source.type === 'file' && source.origin !== 'anthropic')) {
-    const what = kind === 'audio' ? 'sound' : 'a file id of another vendor'
+    const what = kind === 'audio' ? 'sound' : 'file id of another vendor'
     unsupported(path, `Anthropic models take no ${what}; send text, an image or a PDF`)
   }
   const wire = encodeSource(source, path)

@@ -75,6 +75,9 @@ export function writeUsage(usage: Partial<Usage>): JsonObject {
     input_tokens: usage.input ?? 0,
     cache_creation_input_tokens: usage.cacheWrite ?? 0,
     cache_read_input_tokens: usage.cacheRead ?? 0,
+    ...(usage.cacheWriteHour === undefined ? {} : { cache_creation: {
+      ephemeral_5m_input_tokens: (usage.cacheWrite ?? 0) - usage.cacheWriteHour, ephemeral_1h_input_tokens: usage.cacheWriteHour,
+    } }),
     output_tokens: usage.output ?? 0,
     ...(usage.reasoning === undefined ? {} : { output_tokens_details: { thinking_tokens: usage.reasoning } }),
   }
