@@ -20,7 +20,7 @@ import { createAnswer } from './translated-answer.ts'
 import type { Upstream } from '../backends/backend.ts'
 import type { Candidate } from '../backends/pool.ts'
 import type { Dialect, EncodedRequest, Repair, ReplyContext } from '../dialects/dialect.ts'
-import type { DialectName, HubEvent, JsonObject } from '../hub/types.ts'
+import type { DialectName, JsonObject } from '../hub/types.ts'
 import type { Sent } from './deliver.ts'
 import type { Decoded, Job } from './job.ts'
 import type { Relayed } from './relay.ts'
@@ -115,7 +115,8 @@ export function createTranslation(options: TranslationOptions, dialect: (name: D
       from: dialect(sent.from.name), to: dialect(job.client.name), encoded, stream: job.stream, upstreamStreams, context,
       watch(event) {
         remember(event)
-        note(job, event)
+        if (event.type === 'start' || event.type === 'end') job.record.usage = event.usage ?? job.record.usage
+        if (event.type === 'end') job.record.stop = event.rawStop ?? event.stop
       },
     })
     const sink = createSink(job, answer, (headers) => {
@@ -178,13 +179,6 @@ function createSink(job: Job, answer: Answer, open: (headers: OutgoingHttpHeader
     },
   }
   return sink
-}
-
-function note(job: Job, event: HubEvent): void {
-  if (event.type === 'start' && event.usage !== undefined) job.record.usage = event.usage
-  if (event.type !== 'end') return
-  job.record.usage = event.usage
-  job.record.stop = event.rawStop ?? event.stop
 }
 
 /** Headers of a translated answer: what is useful of the upstream's, nothing about its bytes. */

@@ -17,15 +17,18 @@ export const anthropicRelay: RelayDialect = {
   readUsage, isPreamble, endOf,
 }
 
+/** A server that tells less than nothing would lower what others have used. */
+const count = (value: unknown): number | undefined => (optionalNum(value) ?? -1) < 0 ? undefined : optionalNum(value)
+
 /** Snapshots, not increments: a member that is absent says nothing (pitfalls U1, O10). */
 export function readWireUsage(usage: JsonObject): Partial<Usage> {
   return defined<{ [Member in keyof Usage]?: Usage[Member] | undefined }>({
-    input: optionalNum(usage['input_tokens']),
-    cacheRead: optionalNum(usage['cache_read_input_tokens']),
-    cacheWrite: optionalNum(usage['cache_creation_input_tokens']),
-    cacheWriteHour: optionalNum(optionalObj(usage['cache_creation'])?.['ephemeral_1h_input_tokens']) || undefined,
-    output: optionalNum(usage['output_tokens']),
-    reasoning: optionalNum(optionalObj(usage['output_tokens_details'])?.['thinking_tokens']),
+    input: count(usage['input_tokens']),
+    cacheRead: count(usage['cache_read_input_tokens']),
+    cacheWrite: count(usage['cache_creation_input_tokens']),
+    cacheWriteHour: count(optionalObj(usage['cache_creation'])?.['ephemeral_1h_input_tokens']) || undefined,
+    output: count(usage['output_tokens']),
+    reasoning: count(optionalObj(usage['output_tokens_details'])?.['thinking_tokens']),
   }) as Partial<Usage>
 }
 
@@ -43,8 +46,7 @@ function isPreamble(event: SseEvent): boolean {
   const type = typeOf(event)
   if (type === 'ping') return true
   if (type !== 'message_start') return false
-  const content = optionalArr(optionalObj(parseObject(event.data)?.['message'])?.['content'])
-  return content === undefined || content.length === 0
+  return (optionalArr(optionalObj(parseObject(event.data)?.['message'])?.['content']) ?? []).length === 0
 }
 
 function endOf(event: SseEvent): 'complete' | 'error' | undefined {
