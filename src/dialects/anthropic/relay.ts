@@ -17,11 +17,9 @@ export const anthropicRelay: RelayDialect = {
   readUsage, isPreamble, endOf,
 }
 
-/** A server that tells less than nothing would lower what others have used. */
-const count = (value: unknown): number | undefined => (optionalNum(value) ?? -1) < 0 ? undefined : optionalNum(value)
-
-/** Snapshots, not increments: a member that is absent says nothing (pitfalls U1, O10). */
+/** Snapshots, not increments: a member that is absent, or less than nothing, says nothing (pitfalls U1, O10). */
 export function readWireUsage(usage: JsonObject): Partial<Usage> {
+  const count = (value: unknown): number | undefined => (optionalNum(value) ?? -1) < 0 ? undefined : optionalNum(value)
   return defined<{ [Member in keyof Usage]?: Usage[Member] | undefined }>({
     input: count(usage['input_tokens']),
     cacheRead: count(usage['cache_read_input_tokens']),
@@ -44,8 +42,7 @@ const typeOf = (event: SseEvent): string | undefined => event.event ?? optionalS
 /** The start of a message that has no content yet, or a ping. */
 function isPreamble(event: SseEvent): boolean {
   const type = typeOf(event)
-  if (type === 'ping') return true
-  if (type !== 'message_start') return false
+  if (type !== 'message_start') return type === 'ping'
   return (optionalArr(optionalObj(parseObject(event.data)?.['message'])?.['content']) ?? []).length === 0
 }
 
