@@ -34,6 +34,8 @@ test('anthropic request: a wrong member is refused with its path', () => {
   refused({ messages: [{ role: 'user', content: [{ type: 'image', source: { type: 'base64' } }] }] }, 'messages[0].content[0].source.media_type')
   refused({ tools: [{ type: 'custom' }] }, 'tools[0].name')
   refused({ system: 7 }, 'system')
+  refused({ tool_choice: 'any' }, 'tool_choice')
+  refused({ thinking: 'enabled' }, 'thinking')
   refused({ messages: [{ role: 'user', content: [{ type: 'tool_result', tool_use_id: 'a', content: 7 }] }] }, 'messages[0].content[0].content')
 })
 

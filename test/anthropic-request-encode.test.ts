@@ -15,11 +15,11 @@ const SIGNED: Block = { type: 'thinking', text: 'hm', seal: { origin: 'anthropic
 
 interface On { model?: string; repairs?: Repair[]; host?: string; maxOutputTokens?: number }
 
-function encode(request: Partial<HubRequest>, on: On = {}): { body: JsonObject; dropped: string[]; headers: Record<string, string>; names: ReadonlyMap<string, unknown> } {
+function encode(request: Partial<HubRequest>, on: On = {}): { body: JsonObject; dropped: string[]; names: ReadonlyMap<string, unknown> } {
   const target: Target = { model: on.model ?? 'claude-sonnet-4-5', host: on.host, repairs: new Set(on.repairs), maxOutputTokens: on.maxOutputTokens }
   const full: HubRequest = { model: 'x', turns: [user(text('hi'))], tools: [], stop: [], stream: true, streamUsage: true, extra: {}, ...request }
-  const { body, headers, warnings, toolNames } = anthropicDialect.encodeRequest(full, target)
-  return { body, headers, dropped: warnings.map((warning) => warning.path), names: toolNames }
+  const { body, warnings, toolNames } = anthropicDialect.encodeRequest(full, target)
+  return { body, dropped: warnings.map((warning) => warning.path), names: toolNames }
 }
 
 const messages = (...turns: Turn[]): unknown => encode({ turns }).body['messages']
@@ -280,6 +280,14 @@ test('R15: where a web search may look, and from where, is carried', () => {
     { ...tool, allowed_domains: ['a.test'] },
   )
   deepStrictEqual(search('responses', { filters: null, user_location: null }), { type: 'web_search_20250305', name: 'web_search' })
+})
+
+test('A11: what a backend was seen to refuse is named as dropped when a request wishes it', () => {
+  const on: On = { repairs: ['no_strict', 'no_format', 'no_parallel_tools'] }
+  const wish = { tools: [{ ...F, strict: true }], parallelTools: false, format: { type: 'json_schema', schema: {} } } as const
+  deepStrictEqual(encode({ ...wish, tools: [...wish.tools] }, on).dropped, ['tools[0].strict', 'format', 'parallel_tool_calls'])
+  deepStrictEqual(encode({ tools: [F], parallelTools: true }, on).dropped, [])
+  strictEqual(encode({ tools: [F], parallelTools: false }, on).body['tool_choice'], undefined)
 })
 
 test('A11: top_k has the same word here, within what the model takes', () => {

@@ -284,6 +284,25 @@ test('S32: message_start always carries usage, and message_delta all of it (U5)'
   deepStrictEqual(frames.at(-2)?.['usage'], { input_tokens: 5, cache_creation_input_tokens: 7, cache_read_input_tokens: 6, output_tokens: 8 })
 })
 
+test('S15: a stream that begins and ends with nothing between is no answer', () => {
+  const play = (message: JsonObject): string | undefined => {
+    const decoder = anthropicDialect.createStreamDecoder({ toolNames: new Map(), newId: String })
+    return [{ type: 'message_start', message }, { type: 'message_stop' }].flatMap((data) => decoder.push({ event: undefined, data: JSON.stringify(data) })).at(-1)?.type
+  }
+  deepStrictEqual([play({ id: 'a' }), play({ id: 'a', content: [], stop_reason: 'end_turn' }), play({ id: 'a', content: [{ type: 'text', text: 'x' }] })], ['error', 'end', 'end'])
+})
+
+test('U2: a number of tokens below nothing is none', () => {
+  deepStrictEqual(anthropicDialect.readUsage({ usage: { input_tokens: 3, output_tokens: -5 } }), { input: 3 })
+})
+
+test('U5: what is kept for an hour in the cache is told apart', () => {
+  const usage = { ...USAGE, cacheWriteHour: 3 }
+  const whole = anthropicDialect.encodeReply({ id: 'm', model: 'm', blocks: [], stop: 'end_turn', usage }, reply)
+  deepStrictEqual((whole['usage'] as JsonObject)['cache_creation'], { ephemeral_5m_input_tokens: 4, ephemeral_1h_input_tokens: 3 })
+  deepStrictEqual(anthropicDialect.readUsage(whole), usage)
+})
+
 test('S21: a ping is a ping', () => {
   deepStrictEqual(readFrames(anthropicDialect.keepAlive), [{ type: 'ping' }])
   deepStrictEqual(encode({ type: 'ping' }), [{ type: 'ping' }])

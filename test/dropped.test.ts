@@ -45,6 +45,8 @@ const LOST: [client: DialectName, target: string, body: JsonObject, paths: strin
   ['chat', 'responses', { messages: hi, seed: 1, stop: ['x'] }, ['stop', 'seed']],
   ['chat', 'anthropic', { messages: hi, constructor: 1, toString: 'x' }, ['constructor', 'toString']],
   ['chat', 'anthropic', { messages: hi, service_tier: 'flex' }, ['service_tier']],
+  ['chat', 'anthropic', { messages: hi, response_format: { type: 'json_schema', json_schema: { name: 'x', schema: {} } } }, ['response_format']],
+  ['responses', 'anthropic', { input: 'hi', text: { format: { type: 'json_schema', name: 'x', schema: {} } } }, ['text.format']],
   ['responses', 'anthropic', { input: 'hi', service_tier: 'priority' }, ['service_tier']],
   ['anthropic', 'chat', { max_tokens: 9, messages: hi, cache_control: { type: 'ephemeral' }, output_config: { effort: 'novel', task_budget: { type: 'tokens', total: 9 } } }, ['output_config.effort', 'output_config.task_budget']],
   ['chat', 'anthropic', { messages: [{ role: 'user', name: 'ann', content: 'hi' }] }, ['messages[0].name']],

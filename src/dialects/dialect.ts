@@ -41,8 +41,6 @@ export interface Target {
 
 export interface EncodedRequest {
   body: JsonObject
-  /** Extra request headers, for example `anthropic-beta`. */
-  headers: Record<string, string>
   warnings: Warning[]
   /** Tool names that had to be changed, by the name that was sent; answers are mapped back through it. */
   toolNames: ReadonlyMap<string, ToolIdentity>

@@ -101,11 +101,7 @@ export function createAttempt(tools: ExchangeTools): Attempt {
     const headers = toUpstreamHeaders(incoming.headers, from.name)
     if (incoming.operation !== 'passthrough') headers['content-type'] = 'application/json' // curl -d calls it a form
     job.notes = {} // an earlier attempt's say nothing of this one
-    record.dropped = []
-    if (encoded !== undefined) {
-      Object.assign(headers, encoded.headers)
-      record.dropped = [...new Set(encoded.warnings.map(({ path }) => path))]
-    }
+    record.dropped = encoded === undefined ? [] : [...new Set(encoded.warnings.map(({ path }) => path))]
     if (from.name === 'anthropic') preparer.trimBetas(job, candidate, headers)
     const upstream = await backend.send({
       id: record.id,

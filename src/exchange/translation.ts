@@ -20,7 +20,7 @@ import { createAnswer } from './translated-answer.ts'
 import type { Upstream } from '../backends/backend.ts'
 import type { Candidate } from '../backends/pool.ts'
 import type { Dialect, EncodedRequest, Repair, ReplyContext } from '../dialects/dialect.ts'
-import type { DialectName, HubEvent, JsonObject } from '../hub/types.ts'
+import type { DialectName, JsonObject } from '../hub/types.ts'
 import type { Sent } from './deliver.ts'
 import type { Decoded, Job } from './job.ts'
 import type { Relayed } from './relay.ts'
@@ -40,7 +40,7 @@ export interface Translation {
 export type LoadTranslation = (...names: DialectName[]) => Translation | Promise<Translation>
 
 /** A translated request as it is sent, and what its answer is read and told by. */
-export interface Encoded extends Pick<EncodedRequest, 'headers' | 'warnings' | 'toolNames'> {
+export interface Encoded extends Pick<EncodedRequest, 'warnings' | 'toolNames'> {
   body: string
   request: ReplyContext['request']
 }
@@ -55,9 +55,9 @@ export interface TranslationOptions {
 
 /** What encoders name in the hub's words, as the client of each dialect wrote it. */
 const WORDS: Record<DialectName, Readonly<Record<string, string>>> = {
-  anthropic: { stop: 'stop_sequences', input: 'messages' },
-  chat: { thinking: 'reasoning_effort', input: 'messages' },
-  responses: { thinking: 'reasoning', messages: 'input', verbosity: 'text.verbosity' },
+  anthropic: { stop: 'stop_sequences', input: 'messages', format: 'output_config.format' },
+  chat: { thinking: 'reasoning_effort', input: 'messages', format: 'response_format' },
+  responses: { thinking: 'reasoning', messages: 'input', verbosity: 'text.verbosity', format: 'text.format' },
 }
 
 /** @param dialect of those names that were loaded. */
@@ -84,7 +84,7 @@ export function createTranslation(options: TranslationOptions, dialect: (name: D
 
   function encode(job: Job, target: DialectName, { backend, model }: Candidate, known: ReadonlySet<Repair>): Encoded {
     const { request, warnings: lost } = job.decoded ??= decode(job)
-    const { body, headers, toolNames, warnings } = dialect(target).encodeRequest({ ...request, model, stream: true }, {
+    const { body, toolNames, warnings } = dialect(target).encodeRequest({ ...request, model, stream: true }, {
       model,
       host: backend.host,
       repairs: known,
@@ -95,11 +95,7 @@ export function createTranslation(options: TranslationOptions, dialect: (name: D
     const named = warnings.map(({ path, reason }) => ({ path: path.replace(/^\w+/, (word) => Object.hasOwn(words, word) ? words[word]! : word), reason }))
     if (job.client.name !== 'responses') job.decoded = undefined // its answers are kept together with their requests
     const { streamUsage, extra } = request
-    return { body: JSON.stringify(body), headers, toolNames, warnings: [...lost, ...named], request: { streamUsage, extra } }
-  }
-
-  function keep(job: Job, answer: JsonObject): void {
-    if (job.client.name === 'responses') responses.keep((job.decoded ??= decode(job)).body, answer, job.record.accessKey)
+    return { body: JSON.stringify(body), toolNames, warnings: [...lost, ...named], request: { streamUsage, extra } }
   }
 
   async function deliver(job: Job, candidate: Candidate, sent: Sent, open: () => void): Promise<Relayed> {
@@ -110,14 +106,17 @@ export function createTranslation(options: TranslationOptions, dialect: (name: D
       model: job.record.model,
       created: Math.floor(job.incoming.received / 1000),
       newId: options.newId,
-      keep: (reply) => keep(job, reply),
+      keep(reply) {
+        if (job.client.name === 'responses') responses.keep((job.decoded ??= decode(job)).body, reply, job.record.accessKey)
+      },
     }
     const remember = reasoning.watch(job.record.accessKey)
     const answer = createAnswer({
       from: dialect(sent.from.name), to: dialect(job.client.name), encoded, stream: job.stream, upstreamStreams, context,
       watch(event) {
         remember(event)
-        note(job, event)
+        if (event.type === 'start' || event.type === 'end') job.record.usage = event.usage ?? job.record.usage
+        if (event.type === 'end') job.record.stop = event.rawStop ?? event.stop
       },
     })
     const sink = createSink(job, answer, (headers) => {
@@ -159,23 +158,19 @@ async function read(job: Job, upstream: Upstream, answer: Answer, sink: Sink, up
   }
 }
 
-interface Sink {
-  committed: boolean
-  /** Text waits until there is content: until then another candidate may still answer. */
-  pass(text: string): Promise<void> | void
-  /** Sends what waits, and `text` behind it. */
-  flush(text: string): Promise<void> | void
-}
+type Sink = ReturnType<typeof createSink>
 
-function createSink(job: Job, answer: Answer, open: (headers: OutgoingHttpHeaders) => void): Sink {
+function createSink(job: Job, answer: Answer, open: (headers: OutgoingHttpHeaders) => void) {
   let held = ''
-  const sink: Sink = {
+  const sink = {
     committed: false,
-    pass(text) {
+    /** Text waits until there is content: until then another candidate may still answer. */
+    pass(text: string): Promise<void> | void {
       held += text
       if (held !== '' && (sink.committed || answer.content || held.length > MAX_PREAMBLE_BYTES)) return sink.flush('')
     },
-    flush(text) {
+    /** Sends what waits, and `text` behind it. */
+    flush(text: string): Promise<void> | void {
       if (!sink.committed) open(job.stream ? SSE_HEADERS : { 'content-type': 'application/json' })
       sink.committed = true
       const all = held + text
@@ -184,13 +179,6 @@ function createSink(job: Job, answer: Answer, open: (headers: OutgoingHttpHeader
     },
   }
   return sink
-}
-
-function note(job: Job, event: HubEvent): void {
-  if (event.type === 'start' && event.usage !== undefined) job.record.usage = event.usage
-  if (event.type !== 'end') return
-  job.record.usage = event.usage
-  job.record.stop = event.rawStop ?? event.stop
 }
 
 /** Headers of a translated answer: what is useful of the upstream's, nothing about its bytes. */

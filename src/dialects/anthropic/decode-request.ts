@@ -34,12 +34,13 @@ export function decodeRequest(body: JsonObject): { request: HubRequest; warnings
   for (const path of Object.keys(extra)) {
     if (!SILENT.has(path)) warnings.push({ path, reason: 'only Anthropic knows this field' })
   }
-  for (const [name, value] of Object.entries(optionalObj(body['output_config']) ?? {})) {
+  const config = optionalObj(body['output_config']) ?? {}
+  for (const [name, value] of Object.entries(config)) {
     const isRead = name === 'effort' ? readEffort(value) !== undefined : name === 'format'
     if (!isRead && value !== null) warnings.push({ path: `output_config.${name}`, reason: 'only Anthropic knows it' })
   }
   const user = optionalStr(optionalObj(body['metadata'])?.['user_id'])
-  const format = readFormat(body)
+  const schema = optionalObj((optionalObj(config['format']) ?? optionalObj(body['output_format']))?.['schema'])
   return {
     warnings,
     request: {
@@ -49,13 +50,13 @@ export function decodeRequest(body: JsonObject): { request: HubRequest; warnings
         ...arr(body['messages'], 'messages').map((message, index) => readTurn(message, `messages[${index}]`, warnings)),
       ],
       tools: readTools(body['tools'], warnings),
-      ...readToolChoice(optionalObj(body['tool_choice'])),
+      ...readToolChoice(given(body['tool_choice'], 'tool_choice', obj)),
       maxTokens: given(body['max_tokens'], 'max_tokens', num),
       temperature: given(body['temperature'], 'temperature', num),
       topP: given(body['top_p'], 'top_p', num),
       stop: readStops(body['stop_sequences']),
       thinking: readThinkingWish(body),
-      ...(format === undefined ? {} : { format: { type: 'json_schema', schema: format } }),
+      ...(schema === undefined ? {} : { format: { type: 'json_schema', schema } }),
       user,
       cacheKey: user === undefined ? undefined : readSession(user),
       stream: body['stream'] === true,
@@ -97,7 +98,8 @@ function readBlock(value: Json, path: string, warnings: Warning[]): Block[] {
   switch (block['type']) {
     case 'text': // lossy: citations point into blocks that other vendors number otherwise
       return [{ type: 'text', text: str(block['text'], `${path}.text`), ...hint }]
-    case 'image': return [{ ...readMedia('image', readSource(block, path), `${path}.source`), ...hint }]
+    case 'image':
+      return [{ ...readMedia('image', obj(block['source'], `${path}.source`), `${path}.source`), ...hint }]
     case 'document': return readDocument(block, path, warnings)
     case 'search_result': {
       const parts = readContent(block['content'], `${path}.content`, warnings)
@@ -122,10 +124,8 @@ function readBlock(value: Json, path: string, warnings: Warning[]): Block[] {
   }
 }
 
-const readSource = (block: JsonObject, path: string): JsonObject => obj(block['source'], `${path}.source`)
-
 function readDocument(block: JsonObject, path: string, warnings: Warning[]): Block[] {
-  const source = readSource(block, path)
+  const source = obj(block['source'], `${path}.source`)
   const media = readMedia('document', source, `${path}.source`)
   const named = { ...media, name: optionalStr(block['title']), ...defined({ cache: readCache(block) }) }
   const parts = source['type'] === 'content' ? readContent(source['content'], `${path}.source.content`, warnings) : []
@@ -180,7 +180,7 @@ function readToolChoice(choice: JsonObject | undefined): { toolChoice?: ToolChoi
 
 /** An effort alone is a wish too: the model decides whether it thinks, and how hard. */
 function readThinkingWish(body: JsonObject): Thinking | undefined {
-  const wish = optionalObj(body['thinking'])
+  const wish = given(body['thinking'], 'thinking', obj)
   const effort = readEffort(optionalObj(body['output_config'])?.['effort'])
   if (wish === undefined) return effort === undefined ? undefined : { mode: 'adaptive', effort }
   if (wish['type'] === 'disabled') return { mode: 'off' }
@@ -191,11 +191,6 @@ function readThinkingWish(body: JsonObject): Thinking | undefined {
     budget: optionalNum(wish['budget_tokens']),
     visible: display === undefined ? undefined : display !== 'omitted',
   }
-}
-
-function readFormat(body: JsonObject): JsonObject | undefined {
-  const format = optionalObj(optionalObj(body['output_config'])?.['format']) ?? optionalObj(body['output_format'])
-  return format === undefined ? undefined : optionalObj(format['schema'])
 }
 
 /** Claude Code puts its session into `metadata.user_id`: as JSON, or in older versions as `…_session_<uuid>`. */

@@ -174,7 +174,9 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder {
         readStop(optionalObj(data['delta']) ?? {})
         usage = { ...usage, ...readWireUsage(optionalObj(data['usage']) ?? {}) }
         return []
-      case 'message_stop': return finish()
+      case 'message_stop':
+        if (rawStop !== undefined || next > 0 || open.size > 0) return finish()
+        return fail('the upstream sent an answer with nothing in it; send the request again')
       case 'ping': return [{ type: 'ping' }]
       case 'error': return fail(decodeError(200, JSON.stringify(data)))
       default: return []

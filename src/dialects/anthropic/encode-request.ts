@@ -30,7 +30,7 @@ export function encodeRequest(request: HubRequest, target: Target): EncodedReque
   const maxTokens = Math.min(request.maxTokens ?? ceiling ?? family.maxTokens, ceiling ?? Infinity)
   const { thinking, effort } = encodeThinkingWish(request, encoding, family, maxTokens, messages) ?? {}
   const thinks = thinking !== undefined && thinking['type'] !== 'disabled'
-  const outputConfig = defined({ effort, format: encodeFormat(request.format, target, family, system) })
+  const outputConfig = defined({ effort, format: encodeFormat(request.format, encoding, family, system) })
   endInUserTurn(messages, family, thinks, encoding)
   for (const path of Object.keys(request.extra.chat ?? {}))
     if (path !== 'top_k') drop(path, 'Anthropic has no word for this field')
@@ -50,7 +50,7 @@ export function encodeRequest(request: HubRequest, target: Target): EncodedReque
     ...request.extra.anthropic,
   })
   limitCacheMarks(body)
-  return { body, headers: {}, warnings, toolNames: names.changed }
+  return { body, warnings, toolNames: names.changed }
 }
 
 function encodeTools(request: HubRequest, { target, names, drop }: Encoding): JsonObject[] {
@@ -59,6 +59,8 @@ function encodeTools(request: HubRequest, { target, names, drop }: Encoding): Js
     if (tool.type === 'function' || tool.type === 'custom') {
       const name = names.toWire({ name: tool.name, namespace: tool.namespace, kind: tool.type })
       tools.set(name, tool.type === 'custom' ? encodeCustomTool(tool, name) : encodeFunction(tool, name, target))
+      if (tool.type === 'function' && tool.strict === true && target.repairs.has('no_strict'))
+        drop(`tools[${index}].strict`, 'this backend does not hold a model to a schema')
     } else if (tool.origin === 'anthropic') {
       tools.set(optionalStr(tool.value['name']) ?? String(index), { ...tool.value })
     } else if (tool.type === 'web_search' && target.host === 'api.anthropic.com') {
@@ -112,9 +114,11 @@ function encodeToolChoice(
   const { target, names, drop } = encoding
   const choice = request.toolChoice
   if (choice?.type === 'none') return { type: 'none' } // takes no flag (pitfall B9)
-  const isOne = request.parallelTools === false && !target.repairs.has('no_parallel_tools')
+  const wantsOne = request.parallelTools === false
+  const isOne = wantsOne && !target.repairs.has('no_parallel_tools')
+  if (wantsOne && !isOne) drop('parallel_tool_calls', 'this backend cannot be held to one call at a time')
   const one = isOne ? { disable_parallel_tool_use: true } : {}
-  const auto = choice === undefined && request.parallelTools !== false ? undefined : { type: 'auto', ...one }
+  const auto = choice === undefined && !isOne ? undefined : { type: 'auto', ...one }
   if (choice === undefined || choice.type === 'auto') return auto
   // It would be refused (pitfall T9).
   if (thinks) return drop('tool_choice', 'a model that thinks cannot be forced to call a tool') ?? auto
@@ -183,7 +187,7 @@ function opensWithThinking(messages: Message[]): boolean {
 }
 
 function encodeFormat(
-  format: OutputFormat | undefined, target: Target, family: Family, system: JsonObject[],
+  format: OutputFormat | undefined, { target, drop }: Encoding, family: Family, system: JsonObject[],
 ): JsonObject | undefined {
   if (format === undefined) return undefined
   if (format.type === 'json_schema' && family.format && !target.repairs.has('no_format')) {
@@ -192,6 +196,7 @@ function encodeFormat(
   // lossy: an instruction asks for what other vendors enforce (pitfall B10)
   const schema =
     format.type === 'json_schema' ? ` It must match this JSON Schema: ${JSON.stringify(format.schema)}` : ''
+  if (schema !== '') drop('format', 'this model is only asked to keep to the schema')
   system.push({ type: 'text', text: `Answer with one JSON object and nothing else, without a code fence.${schema}` })
   return undefined
 }

@@ -10,6 +10,11 @@ import type { ReplyContext, StreamEncoder } from '../dialect.ts'
 import { encodeStreamError } from './error.ts'
 import { toSignature, toStop, writeReplyBlock, writeUsage } from './wire.ts'
 
+/** How a block begins: what streams afterwards is not in it yet. */
+const EMPTY: Readonly<Record<string, JsonObject>> = {
+  text: { text: '' }, thinking: { thinking: '', signature: '' }, tool_use: { input: {} },
+}
+
 const send = (data: JsonObject & { type: string }): string => encodeSse(data.type, data)
 
 export function createStreamEncoder(context: ReplyContext): StreamEncoder {
@@ -32,7 +37,8 @@ export function createStreamEncoder(context: ReplyContext): StreamEncoder {
     if (wire === undefined) return ''
     const text = 'text' in block ? block.text : block.type === 'tool_use' ? block.input : ''
     const seal = block.type === 'thinking' && wire['type'] === 'thinking' ? block.seal : undefined
-    return send({ type: 'content_block_start', index: next, content_block: toEmpty(wire) })
+    const opening = { ...wire, ...EMPTY[String(wire['type'])] }
+    return send({ type: 'content_block_start', index: next, content_block: opening })
       + (text === '' || wire['type'] === 'redacted_thinking' ? '' : sendText(text))
       + (seal === undefined ? '' : sendSeal(seal))
   }
@@ -106,16 +112,6 @@ export function createStreamEncoder(context: ReplyContext): StreamEncoder {
       }
       default: return start(undefined) + take(event)
     }
-  }
-}
-
-/** A block as it begins: what streams afterwards is not in it yet. */
-function toEmpty(wire: JsonObject): JsonObject {
-  switch (wire['type']) {
-    case 'text': return { ...wire, text: '' }
-    case 'thinking': return { ...wire, thinking: '', signature: '' }
-    case 'tool_use': return { ...wire, input: {} }
-    default: return wire
   }
 }
 

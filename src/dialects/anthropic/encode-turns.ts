@@ -24,7 +24,8 @@ export function encodeTurns(request: HubRequest, encoding: Encoding): { system: 
   const messages: Message[] = []
   for (const turn of request.turns.slice(leading.length)) {
     // lossy: `system` has no place in the middle, so the words go to the next user turn, labelled (pitfall B4)
-    const content = turn.role === 'system' ? encode(turn).map(labelSystem) : encode(turn)
+    const content = turn.role !== 'system' ? encode(turn)
+      : encode(turn).map((block) => ({ ...block, text: `<system>\n${toText(block['text'])}\n</system>` }))
     const role = turn.role === 'assistant' ? 'assistant' : 'user'
     const last = messages.at(-1)
     if (last?.role === role) for (const block of content) last.content.push(block) // all at once may be too many
@@ -36,10 +37,6 @@ export function encodeTurns(request: HubRequest, encoding: Encoding): { system: 
   }
   if (messages[0]?.role !== 'user') messages.unshift({ role: 'user', content: [{ type: 'text', text: '(no text)' }] })
   return { system, messages }
-}
-
-function labelSystem(block: JsonObject): JsonObject {
-  return { ...block, text: `<system>\n${toText(block['text'])}\n</system>` }
 }
 
 function encodeBlock(block: Block, turn: Turn, encoding: Encoding): JsonObject[] {
@@ -69,7 +66,7 @@ function encodeBlock(block: Block, turn: Turn, encoding: Encoding): JsonObject[]
       }]
     case 'tool_result': return encodeResult(block, turn, encoding)
     case 'opaque':
-      return block.origin === 'anthropic' ? [{ ...block.value }] : drop(`only the ${block.origin} dialect knows this item`)
+      return block.origin === 'anthropic' ? [{ ...block.value }] : drop(`only ${block.origin} knows this item`)
     default: return block satisfies never
   }
 }
@@ -95,7 +92,7 @@ function encodeResult(block: BlockOf<'tool_result'>, turn: Turn, encoding: Encod
 /** @throws DarioError `unsupported_across_dialects`: an attachment that silently vanished is worse (pitfall I2). */
 function encodeMedia({ kind, source, name }: BlockOf<'media'>, path: string): JsonObject {
   if (kind === 'audio' || (source.type === 'file' && source.origin !== 'anthropic')) {
-    const what = kind === 'audio' ? 'sound' : 'a file id of another vendor'
+    const what = kind === 'audio' ? 'sound' : 'file id of another vendor'
     unsupported(path, `Anthropic models take no ${what}; send text, an image or a PDF`)
   }
   const wire = encodeSource(source, path)

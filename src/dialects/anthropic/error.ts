@@ -52,7 +52,8 @@ function toMessage(error: DarioError): string {
 /** An upstream's refusal, whatever it looks like; with 200 one inside an answer, where only the vendor's word tells. */
 export function decodeError(answered: number, text: string): DarioError {
   const { message, type } = readBody(text)
-  const status = answered === 200 ? toStatus(type ?? '') : answered
+  const vague = /overload/i.test(type ?? '') ? 529 : /rate_?limit/i.test(type ?? '') ? 429 : 502
+  const status = answered === 200 ? STATUSES.get(type ?? '') ?? vague : answered
   const found = toLine(message || `the upstream answered ${status} without a readable reason`)
   // Overflow comes as 400 and 413, from local servers as 422 and 500 too, or without any word.
   if ([400, 413, 422, 500, 502].includes(status) && readOverflow(`${found} ${type ?? ''}`) !== undefined) {
@@ -61,10 +62,6 @@ export function decodeError(answered: number, text: string): DarioError {
   if (status < 400) return new DarioError('upstream_protocol', found, { upstreamType: type })
   const noModel = status === 404 && /model/i.test(`${type ?? ''} ${found}`)
   return new DarioError(noModel ? 'model_not_found' : toCode(status), found, { status, upstreamType: type })
-}
-
-function toStatus(type: string): number {
-  return STATUSES.get(type) ?? (/overload/i.test(type) ? 529 : /rate_?limit/i.test(type) ? 429 : 502)
 }
 
 function readBody(text: string): { message: string; type: string | undefined } {

@@ -17,15 +17,16 @@ export const anthropicRelay: RelayDialect = {
   readUsage, isPreamble, endOf,
 }
 
-/** Snapshots, not increments: a member that is absent says nothing (pitfalls U1, O10). */
+/** Snapshots, not increments: a member that is absent, or less than nothing, says nothing (pitfalls U1, O10). */
 export function readWireUsage(usage: JsonObject): Partial<Usage> {
+  const count = (value: unknown): number | undefined => (optionalNum(value) ?? -1) < 0 ? undefined : optionalNum(value)
   return defined<{ [Member in keyof Usage]?: Usage[Member] | undefined }>({
-    input: optionalNum(usage['input_tokens']),
-    cacheRead: optionalNum(usage['cache_read_input_tokens']),
-    cacheWrite: optionalNum(usage['cache_creation_input_tokens']),
-    cacheWriteHour: optionalNum(optionalObj(usage['cache_creation'])?.['ephemeral_1h_input_tokens']) || undefined,
-    output: optionalNum(usage['output_tokens']),
-    reasoning: optionalNum(optionalObj(usage['output_tokens_details'])?.['thinking_tokens']),
+    input: count(usage['input_tokens']),
+    cacheRead: count(usage['cache_read_input_tokens']),
+    cacheWrite: count(usage['cache_creation_input_tokens']),
+    cacheWriteHour: count(optionalObj(usage['cache_creation'])?.['ephemeral_1h_input_tokens']) || undefined,
+    output: count(usage['output_tokens']),
+    reasoning: count(optionalObj(usage['output_tokens_details'])?.['thinking_tokens']),
   }) as Partial<Usage>
 }
 
@@ -41,10 +42,8 @@ const typeOf = (event: SseEvent): string | undefined => event.event ?? optionalS
 /** The start of a message that has no content yet, or a ping. */
 function isPreamble(event: SseEvent): boolean {
   const type = typeOf(event)
-  if (type === 'ping') return true
-  if (type !== 'message_start') return false
-  const content = optionalArr(optionalObj(parseObject(event.data)?.['message'])?.['content'])
-  return content === undefined || content.length === 0
+  if (type !== 'message_start') return type === 'ping'
+  return (optionalArr(optionalObj(parseObject(event.data)?.['message'])?.['content']) ?? []).length === 0
 }
 
 function endOf(event: SseEvent): 'complete' | 'error' | undefined {

@@ -71,10 +71,14 @@ function readSource(value: JsonObject, path: string): Source {
 
 /** Every member is there, because SDKs read them without asking (pitfall S32). */
 export function writeUsage(usage: Partial<Usage>): JsonObject {
+  const { cacheWrite = 0, cacheWriteHour: hour } = usage
   return {
     input_tokens: usage.input ?? 0,
-    cache_creation_input_tokens: usage.cacheWrite ?? 0,
+    cache_creation_input_tokens: cacheWrite,
     cache_read_input_tokens: usage.cacheRead ?? 0,
+    ...(hour === undefined ? {} : {
+      cache_creation: { ephemeral_5m_input_tokens: cacheWrite - hour, ephemeral_1h_input_tokens: hour },
+    }),
     output_tokens: usage.output ?? 0,
     ...(usage.reasoning === undefined ? {} : { output_tokens_details: { thinking_tokens: usage.reasoning } }),
   }

@@ -34,7 +34,7 @@ export function encodeRequest(request: HubRequest, target: Target): EncodedReque
       : {}),
     ...encodeExtra(request, context),
   }
-  return { body, headers: {}, warnings: context.warnings, toolNames: context.names.changed }
+  return { body, warnings: context.warnings, toolNames: context.names.changed }
 }
 
 function encodeTools(request: HubRequest, context: EncodeContext): JsonObject {

@@ -37,7 +37,7 @@ export function encodeRequest(request: HubRequest, target: Target): EncodedReque
   }
   // The proof of reasoning is what lets the next turn go on from it; models without reasoning refuse the wish.
   if (!target.repairs.has('no_thinking') && !isPlainModel(target.model)) body['include'] = ['reasoning.encrypted_content']
-  return { body, headers: {}, warnings: run.warnings, toolNames: run.names.changed }
+  return { body, warnings: run.warnings, toolNames: run.names.changed }
 }
 
 function readText(turn: Turn, run: Run): string {
