@@ -140,6 +140,40 @@ test('cli: backend add changes an existing entry and keeps its other settings', 
   deepStrictEqual(readBackends(home)['openai'], { type: 'openai', maxQueue: 3, keys: ['new'], baseUrl: 'https://api.openai.com' })
 })
 
+test('cli: backend add gives a configured backend another key and leaves its type, address and dialects', async (t) => {
+  const home = createHome(t)
+  const corp = { type: 'anthropic', baseUrl: 'http://127.0.0.1:1/corp', keys: ['old'], speaks: ['anthropic'] }
+  writeConfig(home, { backends: { corp } })
+  const { code } = await runDario(t, home, ['backend', 'add', 'corp', '--key-env', 'CORP_KEY'], { environment: { CORP_KEY: 'new' } })
+  strictEqual(code, 0)
+  deepStrictEqual(readBackends(home)['corp'], { ...corp, keys: ['env:CORP_KEY'] })
+})
+
+test('cli: backend add --no-key takes the key away', async (t) => {
+  const home = createHome(t)
+  writeConfig(home, { backends: { corp: { type: 'openai', baseUrl: 'http://127.0.0.1:1', keys: ['old'] } } })
+  strictEqual((await runDario(t, home, ['backend', 'add', 'corp', '--no-key'])).code, 0)
+  deepStrictEqual(readBackends(home)['corp'], { type: 'openai', baseUrl: 'http://127.0.0.1:1' })
+})
+
+test('cli: backend add does not replace several keys by one', async (t) => {
+  const home = createHome(t)
+  const openai = { type: 'openai', keys: ['env:A', 'env:B'] }
+  writeConfig(home, { backends: { openai } })
+  const { code, stderr } = await runDario(t, home, ['backend', 'add', 'openai', '--key', SECRET])
+  strictEqual(code, 1)
+  match(stderr, /openai has 2 keys; change "keys" in .*config\.json/)
+  deepStrictEqual(readBackends(home)['openai'], openai)
+})
+
+test('cli: a configuration that is named and not there is told of', async (t) => {
+  const home = createHome(t)
+  const checked = await runDario(t, home, ['config', 'check', '--config', 'typo.json'])
+  deepStrictEqual([checked.code, checked.stderr], [1, 'warning: typo.json does not exist; dario uses what it finds\n'])
+  const env = await runDario(t, home, ['env'], { environment: { DARIO_CONFIG: 'typo.json' } })
+  deepStrictEqual([env.code, env.stderr], [0, 'warning: typo.json does not exist; dario uses what it finds\n'])
+})
+
 test('cli: backend add takes the key of a backend that is called like a member of Object', async (t) => {
   const home = createHome(t)
   await runDario(t, home, ['backend', 'add', 'constructor', '--base-url=http://127.0.0.1:1', '--speaks', 'chat'], { input: SECRET })
@@ -328,6 +362,12 @@ async function runNode(
 ): Promise<{ code: number | null; stdout: string; stderr: string }> {
   return runDario(context, home, ['run', '--port', '0', '--', process.execPath, '-e', script], { environment })
 }
+
+test('serve: an address that this machine does not have is named with what to do', async (t) => {
+  const { code, stderr } = await runDario(t, createHome(t), ['--host', '203.0.113.1', ...PLAIN], { environment: { DARIO_ACCESS_KEY: 'k' } })
+  strictEqual(code, 1)
+  match(stderr, /cannot listen on 203\.0\.113\.1 \(EADDRNOTAVAIL\); .*--host/)
+})
 
 test('run: the child gets an endpoint that answers, and a key for it', async (t) => {
   const script = `fetch(process.env.ANTHROPIC_BASE_URL + '/health').then(async (r) => console.log(JSON.stringify({

@@ -68,8 +68,9 @@ export function toUrl({ host = 'localhost', port }: Pick<Config, 'host' | 'port'
 
 export function toSource(context: CommandContext): ConfigSource {
   const { environment } = context
+  const named = text(context, 'config') ?? (environment['DARIO_CONFIG']?.trim() || undefined)
   return {
-    file: text(context, 'config') ?? defaultConfigPath(environment, toHome(environment)),
+    file: named ?? defaultConfigPath(environment, toHome(environment)), isNamed: named !== undefined,
     environment,
     flags: { host: text(context, 'host'), port: text(context, 'port') },
   }
