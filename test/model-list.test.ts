@@ -96,6 +96,9 @@ test('model catalog: lists are kept, concurrent readers share one request', asyn
   time = 600_000
   await catalog.read()
   equal(upstream.received.length, 2)
+  time = -3_600_000 // the clock was set back
+  await catalog.read()
+  equal(upstream.received.length, 3)
 })
 
 test('model catalog: a backend that fails is skipped, reported and asked again soon', async (t) => {

@@ -91,6 +91,7 @@ const JUDGED: [pitfall: string, status: number, text: string, outcome: string, w
   ['E6', 429, 'You exceeded your current quota, please check your plan and billing details', 'rate_limited', true],
   ['E6', 400, 'Your credit balance is too low to access the Anthropic API', 'rate_limited', true],
   ['E6', 400, 'You have reached your specified API usage limits. You will regain access on 2026-12-01', 'rate_limited', true],
+  ['F4', 403, '{"error":{"code":403,"message":"Your input was flagged","metadata":{"reasons":["x"],"flagged_input":"y"}}}', 'client_error', false],
   ['E6', 403, 'Key limit exceeded (total limit)', 'rate_limited', true],
   ['E6', 403, 'Your team has used all available credits or reached its monthly spending limit', 'rate_limited', true],
   ['E6', 400, '{"code":"Arrearage","message":"Access denied, please make sure your account is in good standing"}', 'rate_limited', true],

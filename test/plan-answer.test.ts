@@ -95,6 +95,15 @@ test('plan: lines in any cutting are the same lines', async () => {
   })
 })
 
+test('plan: a line without an end is left out, and the lines after it are read', () => {
+  const seen: JsonObject[] = []
+  const push = createLineReader((line) => seen.push(line))
+  const much = '{"a":'.padEnd(2 ** 25)
+  for (let time = 0; time < 20; time++) push(much) // more than a text can hold
+  push('1}\n{"b":2}\n')
+  deepStrictEqual(seen, [{ b: 2 }])
+})
+
 const chain = (messages: unknown): string => hashTurns(readTurns(messages as never, [])).at(-1) ?? ''
 const RESULT = { type: 'tool_result', tool_use_id: 't', content: 'r' }
 

@@ -1,5 +1,8 @@
-import { deepStrictEqual, strictEqual } from 'node:assert/strict'
-import { request } from 'node:http'
+import { deepStrictEqual, rejects, strictEqual } from 'node:assert/strict'
+import { once } from 'node:events'
+import { Agent, request } from 'node:http'
+import type { IncomingMessage } from 'node:http'
+import { Server } from 'node:net'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import type { JsonObject } from '../src/hub/types.ts'
@@ -88,6 +91,47 @@ test('bridge: a call is parked until its result is brought', async (context) => 
   strictEqual(answered, false)
   door.deliver('a', RESULT)
   deepStrictEqual((await parked).body, { jsonrpc: '2.0', id: 7, result: RESULT })
+})
+
+test('bridge: a call that is asked again on a new connection gets its result there', async (context) => {
+  const door = await openDoor(context)
+  const first = request(door.url, { method: 'POST', headers: { authorization: `Bearer ${door.bearer}` }, agent: false })
+  first.on('error', () => {}).end(JSON.stringify(toCall('a')))
+  await call(door.url, door.bearer, { jsonrpc: '2.0', id: 1, method: 'ping' })
+  const second = call(door.url, door.bearer, toCall('a'))
+  await call(door.url, door.bearer, { jsonrpc: '2.0', id: 2, method: 'ping' })
+  first.destroy()
+  await call(door.url, door.bearer, { jsonrpc: '2.0', id: 3, method: 'ping' })
+  door.deliver('a', RESULT)
+  strictEqual((await second).status, 200)
+})
+
+test('bridge: a connection that is idle stays, since its next call must not meet its end', async (context) => {
+  const door = await openDoor(context)
+  const agent = new Agent({ keepAlive: true })
+  context.after(() => agent.destroy())
+  const sent = request(door.url, { method: 'POST', headers: { authorization: `Bearer ${door.bearer}` }, agent })
+  const [response] = await once(sent.end('{}'), 'response') as [IncomingMessage]
+  strictEqual(response.resume().headers['keep-alive'], undefined) // Node would close it after 5 s, and say so
+})
+
+test('bridge: a system that has no socket left fails one run, not those after it', async (context) => {
+  const listen = context.mock.method(Server.prototype, 'listen', function (this: Server) {
+    process.nextTick(() => this.emit('error', new Error('EMFILE')))
+    return this
+  })
+  const bridge = createBridge('1.2.3')
+  context.after(() => bridge.close())
+  await rejects(bridge.open([TOOL]), /EMFILE/)
+  listen.mock.restore()
+  const door = await bridge.open([TOOL])
+  strictEqual((await call(door.url, door.bearer, { jsonrpc: '2.0', id: 1, method: 'ping' })).status, 200)
+})
+
+test('bridge: a connection that cannot be taken does not end dario', async (context) => {
+  const listen = context.mock.method(Server.prototype, 'listen')
+  await openDoor(context)
+  strictEqual((listen.mock.calls[0]?.this as Server).emit('error', new Error('EMFILE')), true)
 })
 
 test('bridge: a call without a tool use id is an error, never parked', async (context) => {

@@ -94,6 +94,13 @@ test('L3: a file that cannot be executed is an error, and dario lives on', async
   await until(() => plan.folders().length === 0)
 })
 
+test('L3: a process that the system refuses to start is an error, and nothing of it is left', async (context) => {
+  const plan = await startPlan(context, {}, { env: { LONG: 'x'.repeat(200_000) } }) // one variable may have 128 KiB
+  await rejects(plan.ask([user('x')], { tools: [GET_TOOL] }), /could not be started: spawn E2BIG/)
+  await until(() => plan.folders().length === 0)
+  match((await plan.backend.check()).hint ?? '', /did not answer with a version/)
+})
+
 test('L4: the last lines of stderr are in the error, without secrets', async (context) => {
   const words = 'unknown option --foo\ntoken sk-ant-oat01-abcdefghijk and pass hunter22hunter22'
   const plan = await startPlan(context, { exit: { code: 3, words } }, { env: { MY_PASS: 'hunter22hunter22' } })
@@ -209,6 +216,9 @@ test('L10: version and login are asked once and cached for a minute', async (con
   now = 61_000
   await plan.backend.check()
   strictEqual(plan.fake.records('version').length, 2)
+  now = -86_400_000 // the clock was set back
+  await plan.backend.check()
+  strictEqual(plan.fake.records('version').length, 3)
 })
 
 test('L10: not logged in and too old are said with the remedy', async (context) => {
@@ -307,6 +317,18 @@ test('plan: a program that ends is over, although something out of reach holds i
   await rejects(plan.ask([user('runaway')]), { code: 'upstream_unreachable', message: /exit code 7/ })
 })
 
+test('plan: a program that ends is over, although something out of reach prints for ever', async (context) => {
+  const plan = await startPlan(context)
+  context.after(() => until(() => plan.fake.records('heir').every(({ pid }) => !isAlive(pid)))) // nobody reads it any more
+  await withDeadline(rejects(plan.ask([user('chatter')]), /exit code 7/), 10_000, 'the end')
+})
+
+test('L10: of a program that prints more than a text can hold the beginning is read', async (context) => {
+  const plan = await startPlan(context)
+  writeFileSync(plan.fake.command, '#!/bin/sh\nyes 2.1.330 | head -c 600000000\n', { mode: 0o755 })
+  strictEqual((await plan.backend.check()).version, '2.1.330')
+})
+
 test('plan: a home folder that could not be written is tried again by the next request', async (context) => {
   const plan = await startPlan(context)
   writeFileSync(join(plan.fake.folder, '.dario'), '')
@@ -373,6 +395,14 @@ for (const [word, status, type, text] of [
     await until(() => plan.folders().length === 0)
   })
 }
+
+test('plan: a 429 that is not of a window does not wait for one', async (context) => {
+  const plan = await startPlan(context, {}, { now: () => 1_900_000 })
+  await plan.ask([user('say hello')])
+  await until(() => plan.backend.limits()?.status === 'allowed')
+  const answer = await plan.ask([user('burst')])
+  deepStrictEqual([answer.status, answer.headers['retry-after']], [429, undefined])
+})
 
 test('plan: an error after the answer began ends the stream with an error event', async (context) => {
   const plan = await startPlan(context)

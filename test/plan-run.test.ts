@@ -193,6 +193,29 @@ test('plan: an input that is nested too deep to be written is an error of that r
   strictEqual((await plan.ask([user('hello')])).status, 200)
 })
 
+test('plan: an event that is nested too deep to be written breaks its stream, and dario lives on', async (context) => {
+  const plan = await startPlan(context)
+  await rejects(plan.ask([user('abyss')]), { code: 'upstream_protocol' })
+  await until(() => plan.folders().length === 0)
+})
+
+test('plan: a call that the program gave up ends the run, and the client\'s result goes by a transcript', async (context) => {
+  const plan = await startPlan(context)
+  const ask = [user('call get {"giveUp":1}')]
+  const first = await plan.ask(ask, { tools: [GET_TOOL] })
+  await until(() => plan.folders().length === 0)
+  await plan.ask([...ask, assistant(first.message.content), results(first.message.content, 'mine')], { tools: [GET_TOOL] })
+  strictEqual(plan.fake.records('transcript').length, 1)
+})
+
+test('plan: a program that stays silent after a result is given up in time', async (context) => {
+  const plan = await startPlan(context, {}, { startMs: 2000 })
+  const ask = [user('call get {"freeze":1}')]
+  const first = await plan.ask(ask, { tools: [GET_TOOL] })
+  const next = [...ask, assistant(first.message.content), results(first.message.content, 'mine')]
+  await rejects(plan.ask(next, { tools: [GET_TOOL] }), { code: 'upstream_timeout', message: /nothing for 2000 ms/ })
+})
+
 test('plan: a call that the program answered by itself ends the run, and the client\'s result goes by a transcript', async (context) => {
   const plan = await startPlan(context)
   const ask = [user('call unknown {}')]

@@ -45,6 +45,22 @@ test('pool: a limited key comes last until the time that the vendor named', () =
   deepStrictEqual(labels(order([A], 'x')), labels([first!, ...others]))
 })
 
+test('pool: a clock that is set back ends the rests, does not lengthen them, and new ones begin', () => {
+  const { pool, clock, order } = makePool()
+  const all = order([A], 'x')
+  for (const candidate of all) for (let time = 0; time < 12; time++) {
+    pool.report(candidate, fail('rate_limited', 300_000))
+    clock.now += 100
+  }
+  clock.now -= 86_400_000
+  deepStrictEqual(order([A], 'x'), all)
+  deepStrictEqual(pool.states(A).map(({ state }) => state), ['ready', 'ready', 'ready'])
+  pool.report(all[0]!, fail('rate_limited', 5000))
+  strictEqual(pool.wait([all[0]!]), 5000)
+  clock.now += 1_000
+  strictEqual(order([A], 'x').length, 3) // the retry at the resting one has its budget
+})
+
 test('pool: all resting, they are asked in the order in which they wake', () => {
   const { pool, order } = makePool()
   const all = order([A, B], 'x')

@@ -166,6 +166,16 @@ test('listener: idle connections and open pages do not delay close', async (cont
   await withDeadline(listener.close(10_000), 2_000, 'close')
 })
 
+test('listener: closed while it was being opened, its port is free again', async () => {
+  const { listener } = makeServer()
+  const opening = listener.listen()
+  await listener.close(0)
+  const { port } = await opening
+  const socket = connect(port, '127.0.0.1')
+  const [error] = await withDeadline(once(socket, 'error'), 5_000, 'the refusal') as [NodeJS.ErrnoException]
+  strictEqual(error.code, 'ECONNREFUSED')
+})
+
 test('listener: closing twice and closing what never listened are fine', async () => {
   const { listener } = makeServer()
   await withDeadline(Promise.all([listener.close(), listener.close(0)]), 1_000, 'close')

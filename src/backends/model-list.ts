@@ -121,15 +121,16 @@ export function createModelCatalog(
   backends: readonly Backend[], now: () => number,
   { keep = 600_000, limit = 5_000 }: { keep?: number; limit?: number } = {},
 ): ModelCatalog {
-  const entries = new Map<string, { until: number; result: Promise<ModelInfo[] | string> }>()
+  const entries = new Map<string, { at: number; keep: number; result: Promise<ModelInfo[] | string> }>()
 
   function ask(backend: Backend): Promise<ModelInfo[] | string> {
     const known = entries.get(backend.id)
-    if (known !== undefined && now() < known.until) return known.result
-    const entry = { until: Infinity, result: fetchOnce(backend, limit) }
+    if (known !== undefined && Math.abs(now() - known.at) < known.keep) return known.result // the clock may be set back
+    const entry = { at: now(), keep: Infinity, result: fetchOnce(backend, limit) }
     entries.set(backend.id, entry)
     void entry.result.then((result) => {
-      entry.until = now() + (typeof result === 'string' ? keep / 20 : keep)
+      entry.at = now()
+      entry.keep = typeof result === 'string' ? keep / 20 : keep
     })
     return entry.result
   }

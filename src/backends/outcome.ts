@@ -23,6 +23,9 @@ const QUOTA = new RegExp([
   '(?:spending|key) limit', 'arrearage', 'in good standing',
 ].join('|'), 'i')
 
+/** A 403 for what the client wrote (OpenRouter): the key is good (pitfall F4). */
+const FLAGGED = /"flagged_input"|\binput was flagged\b/
+
 /** A word in an error that means load, whatever the status says. */
 const OVERLOAD = /overloaded|capacity|temporarily unavailable|try again later/i
 
@@ -33,6 +36,7 @@ export function judge(status: number, headers: IncomingHttpHeaders, text: string
     case status === 429: return { outcome: 'rate_limited', retryAfterMs, wholeKey: QUOTA.test(text) }
     case status === 402: return { outcome: 'rate_limited', retryAfterMs, wholeKey: true }
     case (status === 400 || status === 403) && QUOTA.test(text): return { outcome: 'rate_limited', retryAfterMs, wholeKey: true }
+    case status === 403 && FLAGGED.test(text): return { outcome: 'client_error', wholeKey: false }
     case status === 401 || status === 403: return { outcome: 'auth', wholeKey: true }
     case status === 408 || status >= 500: return { outcome: 'overloaded', retryAfterMs, wholeKey: false }
     case status >= 300 && status < 400: return { outcome: 'unreachable', wholeKey: false }

@@ -61,6 +61,8 @@ export interface Pool {
 }
 
 interface Rest {
+  /** A rest that begins in the future is none: the clock was set back, and would add as much to it. */
+  since: number
   until: number
   /** Doublings so far. */
   step: number
@@ -138,13 +140,13 @@ export function createPool(now: () => number, random: () => number = Math.random
 
   function restOf(candidate: Candidate): number {
     let until = 0
-    for (const name of namesOf(candidate)) until = Math.max(until, rests.get(name)?.until ?? 0)
-    return until > now() ? until : 0
+    for (const name of namesOf(candidate)) until = Math.max(until, endOf(rests.get(name), now()))
+    return until
   }
 
   function retriesLeft(nodeId: string): number {
     const { left, time } = retries.get(nodeId) ?? { left: RETRIES, time: 0 }
-    return Math.min(RETRIES, left + (now() - time) / SECOND)
+    return Math.min(RETRIES, left + Math.max(0, now() - time) / SECOND)
   }
 
   function take(waiting: Candidate[], isFirst: boolean): Candidate | undefined {
@@ -165,17 +167,17 @@ export function createPool(now: () => number, random: () => number = Math.random
     if (bounds === undefined) return // `ok` and the client's own mistakes never cool a key (pitfall F4)
     const time = now()
     const { nodeId, backend } = candidate
-    if (time - (retries.get(nodeId)?.time ?? 0) >= RETRY_WINDOW) remember(retries, nodeId, { left: Math.max(0, retriesLeft(nodeId) - 1), time })
+    if (Math.abs(time - (retries.get(nodeId)?.time ?? 0)) >= RETRY_WINDOW) remember(retries, nodeId, { left: Math.max(0, retriesLeft(nodeId) - 1), time })
     const name = outcome === 'unreachable' ? backend.id : outcome === 'rate_limited' && !wholeKey ? candidate.limitId : nodeId
     const last = rests.get(name)
     const again = last?.reason === outcome ? last : undefined
     // Parallel refusals of one window count once (pitfall F6); a quiet time as long as the longest rest forgives.
-    const inWindow = again !== undefined && again.until > time
+    const inWindow = endOf(again, time) > 0
     if (inWindow && !retryAfterMs) return
     const step = again === undefined || time - again.until > bounds[1] ? 0 : again.step + (inWindow ? 0 : 1)
     const doubled = Math.min(bounds[1], bounds[0] * 2 ** step) * (outcome === 'auth' ? 1 : 1 - random() / 4)
     const until = time + (retryAfterMs ? Math.min(retryAfterMs, DAY) : doubled)
-    if (until > (last?.until ?? 0)) remember(rests, name, { until, step, reason: outcome })
+    if (until > endOf(last, time)) remember(rests, name, { since: time, until, step, reason: outcome })
   }
 
   function served(candidate: Candidate, headers: IncomingHttpHeaders, stays: boolean): void {
@@ -204,7 +206,7 @@ export function createPool(now: () => number, random: () => number = Math.random
     const time = now()
     const nodeId = nodeIdOf(backend, key)
     const ofKey = (name: string): boolean => name === nodeId || name.startsWith(`${nodeId} `)
-    const [found] = [...rests].filter(([name, { until }]) => until > time && (name === backend.id || ofKey(name)))
+    const [found] = [...rests].filter(([name, rest]) => endOf(rest, time) > 0 && (name === backend.id || ofKey(name)))
       .sort(([, a], [, b]) => b.until - a.until)
     const shares = [...headrooms].filter(([name, { until }]) => until > time && ofKey(name)).map(([, { share }]) => share)
     const [name, rest] = found ?? []
@@ -224,6 +226,11 @@ export function createPool(now: () => number, random: () => number = Math.random
     wait: (candidates) => Math.max(0, Math.min(...candidates.map(restOf)) - now()),
     states: (backend) => backend.keys.map((key) => stateOf(backend, key)),
   }
+}
+
+/** Unix time in ms; 0 when it is over. */
+function endOf(rest: Rest | undefined, time: number): number {
+  return rest !== undefined && rest.since <= time && rest.until > time ? rest.until : 0
 }
 
 /** Set again at the end: a Map keeps insertion order, so the first entry is the least recently used. */

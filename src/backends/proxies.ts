@@ -41,9 +41,10 @@ function isInRange(range: string, host: string): boolean {
 
 function matchesNoProxy(entry: string, host: string, port: number): boolean {
   if (entry.includes('/')) return isInRange(entry, host)
-  const withPort = /^(?<name>.*?):(?<port>\d+)$/.exec(isIP(entry) === 6 ? `[${entry}]` : entry)?.groups
-  if (withPort !== undefined && Number(withPort['port']) !== port) return false
-  const name = (withPort?.['name'] ?? entry).replace(/^\*?\./, '').replace(BRACKETS, '').toLowerCase()
+  if (isIP(entry) === 6) return isInRange(`${entry}/128`, host) // it can be written in many ways
+  const [, bare = entry, own = port] = /^(.*?):(\d+)$/.exec(entry) ?? []
+  if (Number(own) !== port) return false
+  const name = bare.replace(/^\*?\.|\.$/g, '').replace(BRACKETS, '').toLowerCase()
   return name === '*' || (name !== '' && (host === name || host.endsWith(`.${name}`)))
 }
 

@@ -51,15 +51,21 @@ export function createBridge(version: string): Bridge {
       else answer(session, version, request, response).catch(() => response.writeHead(400).end())
     })
     created.requestTimeout = 0
+    created.keepAliveTimeout = 0 // a call that met our closing of an idle connection would fail; they end with the run
+    created.on('error', () => {}) // out of file descriptors: that call is lost, dario goes on
     created.on('connection', (socket) => socket.unref()) // whether this process lives on is the run's to say
     created.listen(0, '127.0.0.1')
     await once(created, 'listening')
     return created.unref()
   }
+  function forget(cause: unknown): never {
+    server = undefined // the next run tries again
+    throw cause
+  }
   return {
     async open(tools) {
       server ??= listen()
-      const { port } = (await server).address() as AddressInfo
+      const { port } = (await server.catch(forget)).address() as AddressInfo
       const [path, bearer] = [`/${randomBytes(24).toString('base64url')}`, randomBytes(24).toString('base64url')]
       const session: Session = { tools, results: new Map(), parked: new Map() }
       const { results, parked } = session
@@ -124,8 +130,11 @@ function park(session: Session, params: JsonObject, response: ServerResponse, se
     session.results.delete(id)
     return send({ result })
   }
-  session.parked.set(id, (brought) => send({ result: brought }))
-  response.on('close', () => session.parked.delete(id))
+  const give = (brought: JsonObject): void => send({ result: brought })
+  session.parked.set(id, give)
+  response.on('close', () => {
+    if (session.parked.get(id) === give) session.parked.delete(id) // else it was asked again meanwhile
+  })
 }
 
 async function readMessage(request: IncomingMessage): Promise<JsonObject | undefined> {

@@ -37,7 +37,7 @@ interface CheckOptions {
 export function createCheck(options: CheckOptions): () => Promise<PlanStatus> {
   let last: { at: number; status: Promise<PlanStatus> } | undefined
   return () => {
-    if (last === undefined || options.now() - last.at > CACHE_MS) last = { at: options.now(), status: look(options) }
+    if (last === undefined || Math.abs(options.now() - last.at) > CACHE_MS) last = { at: options.now(), status: look(options) }
     return last.status
   }
 }

@@ -3,8 +3,8 @@
  * it when this process dies. The only caller of `spawn`.
  * @module
  */
-import { spawn } from 'node:child_process'
-import type { ChildProcess } from 'node:child_process'
+import { ChildProcess, spawn } from 'node:child_process'
+import type { SpawnOptions } from 'node:child_process'
 import type { Socket } from 'node:net'
 import { parseObject } from '../hub/json.ts'
 import type { JsonObject } from '../hub/types.ts'
@@ -34,10 +34,12 @@ export interface Start {
   secrets: string[]
 }
 
-/** Milliseconds without output after which a program that ended has none left. */
-const SILENCE = 500
-/** Characters of stderr that are kept. */
+/** Milliseconds without output after which a program that ended has none left, and how often others may fill them. */
+const SILENCE = 500, MOST_CHATTER = 6
+/** Characters that are kept of stderr and of a short call's output. */
 const MAX_WORDS = 65_536
+/** Characters of one line, with room for all images of a tool's result: a text of Node's has an end too, at 2^29. */
+const MAX_LINE = 2 ** 27
 
 /** Starts it, with a guard that ends it and deletes `folder` when this process dies, however it dies. */
 export function startClaude(start: Start, take: (line: JsonObject) => void): Claude {
@@ -80,7 +82,7 @@ export async function askClaude(file: string, args: string[], env: Environment):
       clearTimeout(late)
       resolve(text)
     }
-    child.stdout?.setEncoding('utf8').on('data', (part: string) => { text += part })
+    child.stdout?.setEncoding('utf8').on('data', (part: string) => { text = (text + part).slice(0, MAX_WORDS) })
     child.stderr?.resume()
     child.stdin?.on('error', () => {}).end()
     child.on('error', end)
@@ -93,13 +95,24 @@ function launch(file: string, args: string[], env: Environment, cwd: string | un
   const options = { env, cwd, stdio: 'pipe', windowsHide: true, detached: process.platform !== 'win32' } as const
   const shell = env['ComSpec'] ?? env['COMSPEC'] ?? 'cmd.exe' // L2: Node refuses to start a shim by itself
   const child = /\.(cmd|bat)$/i.test(file)
-    ? spawn(shell, ['/d', '/s', '/c', toCommandLine(file, args)], { ...options, windowsVerbatimArguments: true })
-    : spawn(file, args, options)
+    ? start(shell, ['/d', '/s', '/c', toCommandLine(file, args)], { ...options, windowsVerbatimArguments: true })
+    : start(file, args, options)
   child.on('exit', () => {
     killGroup(child) // what it started may hold its output, and `close` waits for that
     letGo(child)
   })
   return child
+}
+
+/** Some failures Node throws (a variable that is too long, no memory for a fork); others are an `error` event, as here all. */
+function start(file: string, args: readonly string[], options: SpawnOptions): ChildProcess {
+  try {
+    return spawn(file, args, options)
+  } catch (error) {
+    const child = new ChildProcess()
+    process.nextTick(() => child.emit('error', error))
+    return child
+  }
 }
 
 /**
@@ -108,9 +121,9 @@ function launch(file: string, args: string[], env: Environment, cwd: string | un
  */
 function startGuard(pid: number, folder: string): ChildProcess {
   const guard = process.platform === 'win32'
-    ? spawn('cmd.exe', ['/d', '/c', `set /p x= & taskkill /f /t /pid ${pid} & rmdir /s /q "${folder}"`],
+    ? start('cmd.exe', ['/d', '/c', `set /p x= & taskkill /f /t /pid ${pid} & rmdir /s /q "${folder}"`],
         { stdio: ['pipe', 'ignore', 'ignore'], windowsHide: true, windowsVerbatimArguments: true })
-    : spawn('/bin/sh', ['-c', 'read x || { kill -9 -"$0"; sleep 0.2; rm -rf "$1"; }', String(pid), folder],
+    : start('/bin/sh', ['-c', 'read x || { kill -9 -"$0"; sleep 0.2; rm -rf "$1"; }', String(pid), folder],
         { stdio: ['pipe', 'ignore', 'ignore'], detached: true, env: { PATH: '/usr/bin:/bin' } })
   guard.on('error', () => {}) // without a shell the child is still ended on every ordinary way out
   guard.stdin?.on('error', () => {})
@@ -118,14 +131,15 @@ function startGuard(pid: number, folder: string): ChildProcess {
   return guard
 }
 
-/** What left the group may hold the output of a program that is over, for ever: silence is its end then. */
+/** What left the group may hold the output of a program that is over, for ever: silence is its end then, or chatter. */
 function letGo(child: ChildProcess): void {
   const { stdout, stderr } = child
-  let isQuiet = false
+  let isQuiet = false, chatter = 0
   stdout?.on('data', () => { isQuiet = false })
   const timer = setInterval(() => {
-    if (isQuiet) for (const output of [stdout, stderr]) output?.destroy()
+    if (isQuiet || chatter > MOST_CHATTER) for (const output of [stdout, stderr]) output?.destroy()
     isQuiet = stdout?.isPaused() !== true // a slow client has its answer still in there
+    if (isQuiet) chatter++
   }, SILENCE).unref()
   child.on('close', () => clearInterval(timer))
 }
@@ -142,16 +156,19 @@ function killGroup(child: ChildProcess): void {
 
 /** NDJSON in any cutting. What is not an object in JSON is a stray print and is left out. */
 export function createLineReader(take: (line: JsonObject) => void): (text: string) => void {
-  const tail: string[] = [] // joined once per line: a line may be megabytes long
+  let tail: string[] = [] // joined once per line: a line may be megabytes long
+  let size = 0
   return function push(text) {
-    let from = 0
-    for (let end = text.indexOf('\n'); end !== -1; end = text.indexOf('\n', from)) {
-      tail.push(text.slice(from, end))
-      from = end + 1
-      const line = parseObject(tail.splice(0).join(''))
+    const pieces = text.split('\n')
+    for (const [index, piece] of pieces.entries()) {
+      if ((size += piece.length) <= MAX_LINE) tail.push(piece)
+      else tail = []
+      if (index === pieces.length - 1) return // no line end yet
+      const line = parseObject(tail.join(''))
+      tail = []
+      size = 0
       if (line !== undefined) take(line)
     }
-    if (from < text.length) tail.push(text.slice(from))
   }
 }
 

@@ -42,8 +42,8 @@ function readWindow(window: JsonObject): PlanWindow {
   return { utilization: number(window['utilization']), resetsAt: number(window['resetsAt']) }
 }
 
-/** For a 429: seconds until the window that refused opens again. `now` in ms. */
+/** For a 429: seconds until the window that refused opens again; nothing where none of them did. `now` in ms. */
 export function encodeRetryAfter(limits: PlanLimits | undefined, now: number): Record<string, string> {
-  if (limits?.resetsAt === undefined) return {}
+  if (limits?.status !== 'rejected' || limits.resetsAt === undefined) return {}
   return { 'retry-after': String(Math.max(1, Math.ceil(limits.resetsAt - now / 1000))) }
 }

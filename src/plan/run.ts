@@ -102,7 +102,7 @@ export async function createRun(
     if (run.state === 'over') return // what was still in the pipe: to read it slowly would keep the dead process
     if (open !== undefined) clearTimeout(timer) // it is alive: from here the caller's own deadlines count
     if (message['type'] === 'user' && answersItself(message)) spoiled = true
-    if (spoiled && run.state === 'parked') void end('the program answered a call by itself')
+    if (run.state === 'parked' && (spoiled || message['type'] === 'result')) void end('the program went on without a result')
     if (message['type'] === 'result' && open === undefined) settle()
     if (open !== undefined) advance(open, message)
     else if (message['type'] === 'stream_event') void end('the program went on by itself')
@@ -171,20 +171,17 @@ export async function createRun(
   }
 
   function send(input: Input): void {
-    if (input !== undefined && 'results' in input) {
-      for (const [id, result] of input.results) {
-        delivered.add(id)
-        door?.deliver(id, result)
-      }
-      return
-    }
-    if (input !== undefined) {
+    if (input !== undefined && 'blocks' in input) {
       claude.write({ type: 'user', message: { role: 'user', content: encodeContent(input.blocks) } })
+    }
+    for (const [id, result] of input !== undefined && 'results' in input ? input.results : []) {
+      delivered.add(id)
+      door?.deliver(id, result)
     }
     timer = setTimeout(() => {
       const silence = `the claude program printed nothing for ${context.startMs} ms; run "dario doctor"`
       open?.fail(new DarioError('upstream_timeout', silence))
-      void finish('silent at its start')
+      void finish('silent')
     }, context.startMs).unref()
   }
 

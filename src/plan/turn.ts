@@ -67,34 +67,42 @@ export function createTurn(
 
   function replyWhole(end: AnswerEnd): void {
     const failed = end.type === 'failed'
-    try {
-      body.push(Buffer.from(JSON.stringify(failed ? end.body : encodeMessage(answer))))
-      reply(failed ? end.status : 200, 'application/json')
-    } catch (cause) {
-      const sentence = 'the answer is nested too deep to be written; ask for a stream'
-      fail(new DarioError('upstream_protocol', sentence, { cause }))
-    }
+    body.push(Buffer.from(JSON.stringify(failed ? end.body : encodeMessage(answer))))
+    reply(failed ? end.status : 200, 'application/json')
+  }
+
+  function take(line: JsonObject): boolean {
+    const isFirst = !answer.started
+    const text = answer.push(line)
+    const streams = stream && answer.started
+    const goesOn = !streams || text === '' || body.push(Buffer.from(text))
+    if (streams && isFirst) reply(200, 'text/event-stream; charset=utf-8')
+    if (answer.end === undefined) return goesOn
+    if (!streams) replyWhole(answer.end)
+    body.end()
+    return goesOn
+  }
+
+  function failAll(error: DarioError): void {
+    fail(error)
+    body.fail(error)
   }
 
   return {
     chain, answer, asked, fail,
     push(line) {
-      const isFirst = !answer.started
-      const text = answer.push(line)
-      const streams = stream && answer.started
-      const goesOn = !streams || text === '' || body.push(Buffer.from(text))
-      if (streams && isFirst) reply(200, 'text/event-stream; charset=utf-8')
-      if (answer.end === undefined) return goesOn
-      if (!streams) replyWhole(answer.end)
-      body.end()
-      return goesOn
+      try {
+        return take(line)
+      } catch (cause) {
+        const sentence = 'the answer is nested too deep to be written; send the request again'
+        failAll(new DarioError('upstream_protocol', sentence, { cause }))
+        return true
+      }
     },
     breakOff(why) {
       if (!answer.started) return resolve({ gone: why })
       const sentence = `the claude program ended in mid-answer (${why}); send the request again`
-      const error = new DarioError('upstream_unreachable', sentence)
-      fail(error)
-      body.fail(error)
+      failAll(new DarioError('upstream_unreachable', sentence))
     },
   }
 }

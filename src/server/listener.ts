@@ -59,7 +59,7 @@ export function createListener(options: ListenerOptions): Listener {
     noDelay: true,
   })
   const connections = trackConnections(server)
-  let servers: NetServer[] = []
+  let opening: ReturnType<typeof bindAll> | undefined
   let closed: Promise<void> | undefined
   server.on('request', options.handler)
   server.on('clientError', ({ code = '' }: NodeJS.ErrnoException, socket) => connections.refuse(socket, ...REFUSALS[code] ?? NOT_HTTP))
@@ -68,7 +68,8 @@ export function createListener(options: ListenerOptions): Listener {
     'dario is not a forward proxy; set the base URL of your tool to it instead of HTTPS_PROXY'))
 
   async function stop(graceMs: number): Promise<void> {
-    const ended = servers.map((one) => new Promise((resolve) => one.close(resolve)))
+    const { bound } = await opening?.catch(() => undefined) ?? { bound: [] }
+    const ended = bound.map((one) => new Promise((resolve) => one.close(resolve)))
     connections.closeIdle()
     await connections.finished(graceMs)
     options.exchange.endAll(new DarioError('overloaded', 'dario is shutting down; start it and send the request again'))
@@ -80,8 +81,8 @@ export function createListener(options: ListenerOptions): Listener {
   return {
     server,
     async listen() {
-      const { url, port, bound } = await bindAll(server, options)
-      servers = bound
+      opening = bindAll(server, options)
+      const { url, port } = await opening
       return { url, port }
     },
     close: (graceMs = 10_000) => closed ??= stop(graceMs),

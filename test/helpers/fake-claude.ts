@@ -200,9 +200,17 @@ async function turn() {
     case 'deep': begin()
       block(0, { type: 'tool_use', id: 'toolu_deep', name: 'mcp__dario__get', input: {} }, [{ type: 'input_json_delta', partial_json: '{"a":' + '['.repeat(20000) + ']'.repeat(20000) + '}' }])
       return finish('tool_use')
+    case 'abyss': begin()
+      process.stdout.write('{"type":"stream_event","event":{"type":"content_block_start","index":0,"content_block":{"type":"text","a":' + '['.repeat(20000) + ']'.repeat(20000) + '}}}\n')
+      return
+    case 'burst': return fail(429, 'rate_limit_error', 'rate_limit', 'Number of requests has exceeded your limit')
     case 'heir': case 'runaway':
       begin(); event({ type: 'content_block_start', index: 0, content_block: { type: 'text', text: '' } })
       record('heir', { pid: require('node:child_process').spawn('sleep', ['60'], { stdio: 'inherit', detached: word === 'runaway' }).pid })
+      process.exit(7)
+    case 'chatter':
+      begin(); event({ type: 'content_block_start', index: 0, content_block: { type: 'text', text: '' } })
+      record('heir', { pid: require('node:child_process').spawn('/bin/sh', ['-c', 'while echo x; do sleep 0.2; done'], { stdio: 'inherit', detached: true }).pid })
       process.exit(7)
     case 'cut':
       begin(); event({ type: 'content_block_start', index: 0, content_block: { type: 'text', text: '' } })
@@ -242,6 +250,7 @@ async function call(said) {
   }
   turns.push({ role: 'assistant', content: calls.map(({ id, name, input }) => ({ type: 'tool_use', id, name, input: JSON.parse(input) })) })
   finish('tool_use')
+  if (said.includes('"giveUp"')) return result()
   await sleep(5)
   const results = await Promise.all(calls.map(async ({ id, name, input }) => {
     if (name === 'unknown' || input.includes('"bad"')) {
@@ -253,6 +262,7 @@ async function call(said) {
     if (!answer.result) process.exit(9)
     return answer.result
   }))
+  if (said.includes('"freeze"')) return
   const content = results.map((result, index) => ({ type: 'tool_result', tool_use_id: calls[index].id, content: result.content, is_error: result.isError }))
   for (const part of content) print({ type: 'user', message: { role: 'user', content: [part] } })
   record('results', { sizes: content.map((part) => JSON.stringify(part.content).length), content: JSON.stringify(content).length < 2000 ? content : null })
