@@ -1,11 +1,14 @@
 import { deepStrictEqual, doesNotMatch, match, ok, strictEqual } from 'node:assert/strict'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
+import { text as readAll } from 'node:stream/consumers'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
+import { fileURLToPath } from 'node:url'
 import { COMMANDS } from '../src/cli/help.ts'
 import { readVersion } from '../src/version.ts'
 import { createHome, runDario, startDario } from './helpers/command.ts'
@@ -13,6 +16,7 @@ import { withDeadline } from './helpers/deadline.ts'
 import { until } from './helpers/until.ts'
 import { sendJson, startUpstream } from './helpers/upstream.ts'
 
+const MAIN = fileURLToPath(new URL('../src/cli/main.ts', import.meta.url))
 const SECRET = 'sk-do-not-print-me'
 const PLAIN = ['--port', '0'] as const
 
@@ -260,6 +264,16 @@ test('env: tools are told the address that dario listens on', async (t) => {
   match(await told('127.0.0.2'), /ANTHROPIC_BASE_URL='http:\/\/127\.0\.0\.2:3456'/)
   match(await told('0.0.0.0'), /ANTHROPIC_BASE_URL='http:\/\/localhost:3456'/)
   match(await told('fd00::1'), /ANTHROPIC_BASE_URL='http:\/\/\[fd00::1\]:3456'/)
+})
+
+test('cli: an answer that no disk takes is a failure, and the reason is told', async (t) => {
+  if (!existsSync('/dev/full')) return // not everywhere is there a disk that is always full
+  const shell = spawn('sh', ['-c', 'exec "$@" > /dev/full', 'sh', process.execPath, '--import', import.meta.resolve('tsx'), MAIN, 'config', 'path'], {
+    env: { PATH: process.env['PATH'], HOME: createHome(t) }, stdio: ['ignore', 'ignore', 'pipe'],
+  })
+  const stderr = readAll(shell.stderr)
+  deepStrictEqual(await withDeadline(once(shell, 'exit'), 10_000, 'exit'), [1, null])
+  match(await stderr, /the output cannot be written \(ENOSPC\)/)
 })
 
 test('cli: a reader that leaves early is no failure', async (t) => {
