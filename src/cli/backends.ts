@@ -133,6 +133,8 @@ async function askHidden(question: string): Promise<string> {
   const prompt = createInterface({ input: process.stdin, output: silent, terminal: true })
   try {
     return await prompt.question('')
+  } catch {
+    throw new DarioError('conflict', 'nothing was changed') // Ctrl+C or Ctrl+D
   } finally {
     prompt.close()
     process.stderr.write('\n')
