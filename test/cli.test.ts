@@ -153,6 +153,23 @@ test('cli: backend add gives a configured backend another key and leaves its typ
   deepStrictEqual(readBackends(home)['corp'], { ...corp, keys: ['env:CORP_KEY'] })
 })
 
+test('cli: routes of a wrong form are pointed at, not replaced', async (t) => {
+  const home = createHome(t)
+  const file = writeConfig(home, '{"routes": {"model": "a", "to": ["echo"]}}')
+  const { code, stderr } = await runDario(t, home, ['route', 'add', 'b', 'echo'])
+  strictEqual(code, 1)
+  match(stderr, /config\.json:1:2: routes: must be a list/)
+  strictEqual(readFileSync(file, 'utf8'), '{"routes": {"model": "a", "to": ["echo"]}}')
+})
+
+test('cli: a key where the name of a variable belongs is not shown', async (t) => {
+  const home = createHome(t)
+  writeConfig(home, { backends: { openai: { type: 'openai', keys: [`env:${SECRET}`] } } })
+  const { stdout, stderr } = await runDario(t, home, ['config', 'check'])
+  match(stderr, /backends\.openai\.keys\[0\]: what follows env: is no name of a variable/)
+  ok(!(stdout + stderr).includes(SECRET))
+})
+
 test('cli: backend add --no-key takes the key away', async (t) => {
   const home = createHome(t)
   writeConfig(home, { backends: { corp: { type: 'openai', baseUrl: 'http://127.0.0.1:1', keys: ['old'] } } })

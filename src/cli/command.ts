@@ -87,7 +87,8 @@ export async function editList(
   context: CommandContext, list: 'routes' | 'accessKeys', edit: (items: Json[], names: string[]) => void,
 ): Promise<void> {
   await editConfig(toSource(context), (json) => {
-    const items = Array.isArray(json[list]) ? json[list] : (json[list] = [])
+    const items = json[list] ??= []
+    if (!Array.isArray(items)) return // which is then refused with its place
     const member = list === 'routes' ? 'model' : 'name'
     edit(items, items.map((item) => String((item as JsonObject | null)?.[member] ?? '')))
   })
