@@ -75,6 +75,7 @@ const USAGE: [args: string[], code: number, says: RegExp][] = [
   [['setup', 'codex', '--port', '0'], 2, /port 0 .* --port/],
   [['setup', '--undo'], 2, /needs TOOL/],
   [['setup', 'codex', '--json'], 2, /--json is for the list/],
+  [['proxy', ''], 2, /one word too many/],
   [['run', ''], 2, /needs TOOL\|COMMAND/],
   [['route', 'add', '', 'echo'], 2, /needs MODEL TO/],
   [['config', 'check'], 0, /does not exist; dario uses what it finds/],
