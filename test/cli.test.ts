@@ -1,11 +1,14 @@
 import { deepStrictEqual, doesNotMatch, match, ok, strictEqual } from 'node:assert/strict'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
+import { text as readAll } from 'node:stream/consumers'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
+import { fileURLToPath } from 'node:url'
 import { COMMANDS } from '../src/cli/help.ts'
 import { readVersion } from '../src/version.ts'
 import { createHome, runDario, startDario } from './helpers/command.ts'
@@ -13,6 +16,7 @@ import { withDeadline } from './helpers/deadline.ts'
 import { until } from './helpers/until.ts'
 import { sendJson, startUpstream } from './helpers/upstream.ts'
 
+const MAIN = fileURLToPath(new URL('../src/cli/main.ts', import.meta.url))
 const SECRET = 'sk-do-not-print-me'
 const PLAIN = ['--port', '0'] as const
 
@@ -71,6 +75,7 @@ const USAGE: [args: string[], code: number, says: RegExp][] = [
   [['setup', 'codex', '--port', '0'], 2, /port 0 .* --port/],
   [['setup', '--undo'], 2, /needs TOOL/],
   [['setup', 'codex', '--json'], 2, /--json is for the list/],
+  [['proxy', ''], 2, /one word too many/],
   [['run', ''], 2, /needs TOOL\|COMMAND/],
   [['route', 'add', '', 'echo'], 2, /needs MODEL TO/],
   [['config', 'check'], 0, /does not exist; dario uses what it finds/],
@@ -138,6 +143,57 @@ test('cli: backend add changes an existing entry and keeps its other settings', 
   writeConfig(home, { backends: { openai: { type: 'openai', maxQueue: 3, keys: ['old'] } } })
   await runDario(t, home, ['backend', 'add', 'openai', '--key', 'new'])
   deepStrictEqual(readBackends(home)['openai'], { type: 'openai', maxQueue: 3, keys: ['new'], baseUrl: 'https://api.openai.com' })
+})
+
+test('cli: backend add gives a configured backend another key and leaves its type, address and dialects', async (t) => {
+  const home = createHome(t)
+  const corp = { type: 'anthropic', baseUrl: 'http://127.0.0.1:1/corp', keys: ['old'], speaks: ['anthropic'] }
+  writeConfig(home, { backends: { corp } })
+  const { code } = await runDario(t, home, ['backend', 'add', 'corp', '--key-env', 'CORP_KEY'], { environment: { CORP_KEY: 'new' } })
+  strictEqual(code, 0)
+  deepStrictEqual(readBackends(home)['corp'], { ...corp, keys: ['env:CORP_KEY'] })
+})
+
+test('cli: routes of a wrong form are pointed at, not replaced', async (t) => {
+  const home = createHome(t)
+  const file = writeConfig(home, '{"routes": {"model": "a", "to": ["echo"]}}')
+  const { code, stderr } = await runDario(t, home, ['route', 'add', 'b', 'echo'])
+  strictEqual(code, 1)
+  match(stderr, /config\.json:1:2: routes: must be a list/)
+  strictEqual(readFileSync(file, 'utf8'), '{"routes": {"model": "a", "to": ["echo"]}}')
+})
+
+test('cli: a key where the name of a variable belongs is not shown', async (t) => {
+  const home = createHome(t)
+  writeConfig(home, { backends: { openai: { type: 'openai', keys: [`env:${SECRET}`] } } })
+  const { stdout, stderr } = await runDario(t, home, ['config', 'check'])
+  match(stderr, /backends\.openai\.keys\[0\]: what follows env: is no name of a variable/)
+  ok(!(stdout + stderr).includes(SECRET))
+})
+
+test('cli: backend add --no-key takes the key away', async (t) => {
+  const home = createHome(t)
+  writeConfig(home, { backends: { corp: { type: 'openai', baseUrl: 'http://127.0.0.1:1', keys: ['old'] } } })
+  strictEqual((await runDario(t, home, ['backend', 'add', 'corp', '--no-key'])).code, 0)
+  deepStrictEqual(readBackends(home)['corp'], { type: 'openai', baseUrl: 'http://127.0.0.1:1' })
+})
+
+test('cli: backend add does not replace several keys by one', async (t) => {
+  const home = createHome(t)
+  const openai = { type: 'openai', keys: ['env:A', 'env:B'] }
+  writeConfig(home, { backends: { openai } })
+  const { code, stderr } = await runDario(t, home, ['backend', 'add', 'openai', '--key', SECRET])
+  strictEqual(code, 1)
+  match(stderr, /openai has 2 keys; change "keys" in .*config\.json/)
+  deepStrictEqual(readBackends(home)['openai'], openai)
+})
+
+test('cli: a configuration that is named and not there is told of', async (t) => {
+  const home = createHome(t)
+  const checked = await runDario(t, home, ['config', 'check', '--config', 'typo.json'])
+  deepStrictEqual([checked.code, checked.stderr], [1, 'warning: typo.json does not exist; dario uses what it finds\n'])
+  const env = await runDario(t, home, ['env'], { environment: { DARIO_CONFIG: 'typo.json' } })
+  deepStrictEqual([env.code, env.stderr], [0, 'warning: typo.json does not exist; dario uses what it finds\n'])
 })
 
 test('cli: backend add takes the key of a backend that is called like a member of Object', async (t) => {
@@ -226,6 +282,16 @@ test('env: tools are told the address that dario listens on', async (t) => {
   match(await told('127.0.0.2'), /ANTHROPIC_BASE_URL='http:\/\/127\.0\.0\.2:3456'/)
   match(await told('0.0.0.0'), /ANTHROPIC_BASE_URL='http:\/\/localhost:3456'/)
   match(await told('fd00::1'), /ANTHROPIC_BASE_URL='http:\/\/\[fd00::1\]:3456'/)
+})
+
+test('cli: an answer that no disk takes is a failure, and the reason is told', async (t) => {
+  if (!existsSync('/dev/full')) return // not everywhere is there a disk that is always full
+  const shell = spawn('sh', ['-c', 'exec "$@" > /dev/full', 'sh', process.execPath, '--import', import.meta.resolve('tsx'), MAIN, 'config', 'path'], {
+    env: { PATH: process.env['PATH'], HOME: createHome(t) }, stdio: ['ignore', 'ignore', 'pipe'],
+  })
+  const stderr = readAll(shell.stderr)
+  deepStrictEqual(await withDeadline(once(shell, 'exit'), 10_000, 'exit'), [1, null])
+  match(await stderr, /the output cannot be written \(ENOSPC\)/)
 })
 
 test('cli: a reader that leaves early is no failure', async (t) => {
@@ -328,6 +394,12 @@ async function runNode(
 ): Promise<{ code: number | null; stdout: string; stderr: string }> {
   return runDario(context, home, ['run', '--port', '0', '--', process.execPath, '-e', script], { environment })
 }
+
+test('serve: an address that this machine does not have is named with what to do', async (t) => {
+  const { code, stderr } = await runDario(t, createHome(t), ['--host', '203.0.113.1', ...PLAIN], { environment: { DARIO_ACCESS_KEY: 'k' } })
+  strictEqual(code, 1)
+  match(stderr, /cannot listen on 203\.0\.113\.1 \(EADDRNOTAVAIL\); .*--host/)
+})
 
 test('run: the child gets an endpoint that answers, and a key for it', async (t) => {
   const script = `fetch(process.env.ANTHROPIC_BASE_URL + '/health').then(async (r) => console.log(JSON.stringify({

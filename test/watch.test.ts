@@ -6,6 +6,8 @@ import { doesNotMatch, match, ok, strictEqual } from 'node:assert/strict'
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
+import { createServer as createNetServer } from 'node:net'
+import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
 import { renderScreen } from '../src/cli/watch.ts'
 import { createLive } from '../src/observe/live.ts'
@@ -142,6 +144,16 @@ test('watch: where nothing answers it says what to do', async (context) => {
   const { code, stderr } = await runDario(context, createHome(context), ['watch', '--url', 'http://127.0.0.1:9'])
   strictEqual(code, 1)
   match(stderr, /nothing answers at http:\/\/127\.0\.0\.1:9; start dario there/)
+})
+
+test('watch: a program that takes the connection and says nothing is not waited for', async (context) => {
+  const silent = createNetServer().listen(0, '127.0.0.1')
+  context.after(() => silent.close())
+  await once(silent, 'listening')
+  const url = `http://127.0.0.1:${(silent.address() as AddressInfo).port}`
+  const { code, stderr } = await withDeadline(runDario(context, createHome(context), ['watch', '--url', url]), 20_000, 'giving up')
+  strictEqual(code, 1)
+  match(stderr, /nothing answers at/)
 })
 
 test('watch: a dario that is killed has ended, and that is no fault of this one', async (context) => {

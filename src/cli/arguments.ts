@@ -62,15 +62,13 @@ function parseOptions(name: string, spec: CommandSpec, args: readonly string[]):
       return usage(suggest(`no option ${token.rawName}`, token.name, Object.keys(spec.options), undefined, (near) => `--${near}`))
     }
     if (option.type === 'boolean' && token.value !== undefined) return usage(`${token.rawName} takes no value`)
-    if (option.type === 'string' && !token.value) return usage(`${token.rawName} needs a value: ${option.value}`)
-    // The next option, most likely: `--config --json` must not read, nor write, a file called --json.
-    if (token.inlineValue === false && /^-./.test(token.value ?? '')) {
-      return usage(`${token.rawName} needs a value: ${option.value}; one that begins with - is given as --${token.name}=-...`)
-    }
+    // `--config --json` must not read, nor write, a file called --json.
+    const how = token.inlineValue === false && /^-./.test(token.value) ? `; one that begins with - is given as --${token.name}=-...` : ''
+    if (option.type === 'string' && (!token.value || how !== '')) return usage(`${token.rawName} needs a value: ${option.value}${how}`)
   }
   const [least, most] = spec.takes ?? [0, 0]
-  if (positionals.length < least || positionals[0] === '') return usage(`dario ${name} needs ${spec.usage}`)
   if (positionals.length > most) return usage(`one word too many: ${positionals[most]}`)
+  if (positionals.length < least || positionals[0] === '') return usage(`dario ${name} needs ${spec.usage}`)
   return { kind: 'command', spec, positionals, values: values as Values }
 }
 

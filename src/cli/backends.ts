@@ -6,7 +6,7 @@ import { createInterface } from 'node:readline/promises'
 import { Writable } from 'node:stream'
 import { text as readAll } from 'node:stream/consumers'
 import { BACKEND_NAME, readDialects, readType } from '../config/backend.ts'
-import { editConfig } from '../config/file.ts'
+import { editConfig, readConfig } from '../config/file.ts'
 import { KNOWN_BACKENDS } from '../config/known.ts'
 import type { KnownBackend } from '../config/known.ts'
 import { suggest } from '../config/nearest.ts'
@@ -51,31 +51,47 @@ export const addBackend: Command = async (context) => {
     throw createUsageError(`"${name}" cannot be a name: use lower-case letters, digits, - and _, beginning with a letter or digit`)
   }
   const known = Object.hasOwn(KNOWN_BACKENDS, name) ? KNOWN_BACKENDS[name] : undefined
-  const type = readType(text(context, 'type') ?? (name === 'plan' ? 'claude-code' : name === 'echo' ? 'echo' : known?.type ?? 'openai'), '--type')
+  const written = findWritten(context, name)
+  const type = readType(text(context, 'type') ?? written?.type ?? (name === 'plan' ? 'claude-code' : name === 'echo' ? 'echo' : known?.type ?? 'openai'), '--type')
   const local = type === 'claude-code' || type === 'echo'
   const given = text(context, 'base-url')
-  const baseUrl = given === undefined ? known?.baseUrl : readBaseUrl(given, '--base-url')
+  const baseUrl = given === undefined ? written?.baseUrl ?? known?.baseUrl : readBaseUrl(given, '--base-url')
   if (baseUrl === undefined && type === 'openai') {
     const problem = `${name} is not a known name, so it needs --base-url=URL`
     throw createUsageError(suggest(problem, name, Object.keys(KNOWN_BACKENDS), undefined, (near) => near))
   }
   const key = local ? undefined : await readKey(context, known)
-  const speaks = local ? undefined : await readSpeaks(context, type, baseUrl, key)
+  const speaks = local ? undefined : await readSpeaks(context, type, given === undefined && written !== undefined ? undefined : baseUrl, key)
   const backend: JsonObject = { type, ...(!local && baseUrl && { baseUrl }), ...(key && { keys: [key] }), ...(speaks && { speaks }) }
   const { config, warnings } = await editConfig(toSource(context), (json) => {
     const present = (json['backends'] ??= {}) as JsonObject
     if (typeof present !== 'object') return // which is then refused with its place
     if (Object.keys(present).length === 0) noteEndOfDiscovery(context, name)
-    present[name] = { ...(present[name] as JsonObject | undefined), ...backend }
+    const entry = present[name] as JsonObject | undefined
+    if (key && Array.isArray(entry?.['keys']) && entry['keys'].length > 1) {
+      throw new DarioError('conflict', `${name} has ${entry['keys'].length} keys; change "keys" in ${toSource(context).file}`)
+    }
+    present[name] = { ...entry, ...backend }
+    if (context.values['no-key'] === true) delete present[name]['keys']
   })
   for (const warning of warnings) warn(context, warning)
-  const written = config.backends[name] as BackendConfig
-  const keys = written.keys.map(({ label }) => label)
-  answer(context, { name, type: written.type, baseUrl: written.baseUrl, speaks: written.speaks, keys }, () => {
-    const where = written.baseUrl === undefined ? '' : ` at ${written.baseUrl}`
-    output.line(`backend ${name} added: ${type}${where}, speaks ${written.speaks.join(', ')}, ${keys.length === 0 ? 'no key' : 'with a key'}`)
+  const added = config.backends[name] as BackendConfig
+  const keys = added.keys.map(({ label }) => label)
+  answer(context, { name, type, baseUrl: added.baseUrl, speaks: added.speaks, keys }, () => {
+    const where = added.baseUrl === undefined ? '' : ` at ${added.baseUrl}`
+    output.line(`backend ${name} added: ${type}${where}, speaks ${added.speaks.join(', ')}, ${keys.length === 0 ? 'no key' : 'with a key'}`)
     output.note(`try it: dario backend test ${name}`)
   })
+}
+
+/** As the file has it; what is wrong with the file, the edit tells. */
+function findWritten(context: CommandContext, name: string): BackendConfig | undefined {
+  try {
+    const found = readConfig(toSource(context)).config.backends[name]
+    return found?.discovered === true ? undefined : found
+  } catch {
+    return undefined
+  }
 }
 
 /** From the first configured backend on, the file is the whole truth; say so rather than let a backend vanish. */
@@ -117,6 +133,8 @@ async function askHidden(question: string): Promise<string> {
   const prompt = createInterface({ input: process.stdin, output: silent, terminal: true })
   try {
     return await prompt.question('')
+  } catch {
+    throw new DarioError('conflict', 'nothing was changed') // Ctrl+C or Ctrl+D
   } finally {
     prompt.close()
     process.stderr.write('\n')

@@ -68,8 +68,9 @@ export function toUrl({ host = 'localhost', port }: Pick<Config, 'host' | 'port'
 
 export function toSource(context: CommandContext): ConfigSource {
   const { environment } = context
+  const named = text(context, 'config') ?? (environment['DARIO_CONFIG']?.trim() || undefined)
   return {
-    file: text(context, 'config') ?? defaultConfigPath(environment, toHome(environment)),
+    file: named ?? defaultConfigPath(environment, toHome(environment)), isNamed: named !== undefined,
     environment,
     flags: { host: text(context, 'host'), port: text(context, 'port') },
   }
@@ -86,7 +87,8 @@ export async function editList(
   context: CommandContext, list: 'routes' | 'accessKeys', edit: (items: Json[], names: string[]) => void,
 ): Promise<void> {
   await editConfig(toSource(context), (json) => {
-    const items = Array.isArray(json[list]) ? json[list] : (json[list] = [])
+    const items = json[list] ??= []
+    if (!Array.isArray(items)) return // which is then refused with its place
     const member = list === 'routes' ? 'model' : 'name'
     edit(items, items.map((item) => String((item as JsonObject | null)?.[member] ?? '')))
   })

@@ -24,9 +24,10 @@ export const checkConfig: Command = async (context) => {
     const routes = config.routes.length
     answer(context, { file, exists, valid: true, warnings, backends, routes }, () => {
       for (const warning of warnings) warn(context, warning)
-      output.line(exists ? `${file} is valid: ${backends} backends, ${routes} routes` : `${file} does not exist; dario uses what it finds`)
+      if (exists) output.line(`${file} is valid: ${backends} backends, ${routes} routes`)
+      else if (warnings.length === 0) output.line(`${file} does not exist; dario uses what it finds`)
     })
-    return 0
+    return exists || source.isNamed !== true ? 0 : 1
   } catch (error) {
     if (values['json'] !== true || !(error instanceof DarioError)) throw error
     output.json({ file, exists, valid: false, path: error.path, problem: error.message })

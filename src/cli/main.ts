@@ -27,7 +27,11 @@ async function main(argv: readonly string[]): Promise<number> {
 }
 
 /** A reader that closed early (`dario doctor | head -1`) is no failure of ours. */
-process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))
+process.stdout.on('error', ({ code }: NodeJS.ErrnoException) => {
+  if (code === 'EPIPE') process.exit(0)
+  process.stderr.write(`dario: the output cannot be written (${code}); make room on the disk, or write it elsewhere\n`)
+  process.exit(1)
+})
 
 const tooOld = checkNode(process.versions.node)
 if (tooOld !== undefined) {
@@ -35,8 +39,8 @@ if (tooOld !== undefined) {
   process.exit(1)
 }
 function leave(code: number): void {
-  // After the last byte: what was printed into a pipe must arrive whole.
-  process.stdout.write('', () => process.exit(code))
+  // After the last byte: what was printed into a pipe must arrive whole. What could not be, has the last word above.
+  process.stdout.write('', (error) => (error ? undefined : process.exit(code)))
 }
 
 main(process.argv.slice(2)).then(leave, (error: Error) => {

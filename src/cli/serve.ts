@@ -6,6 +6,7 @@ import { resolve as resolvePath } from 'node:path'
 import { watchConfig } from '../config/file.ts'
 import { listSecrets } from '../config/parse.ts'
 import type { Config, ParsedConfig } from '../config/types.ts'
+import { DarioError } from '../errors.ts'
 import { keepAtExit, takeBack } from '../observe/append.ts'
 import { LEVELS, createLog } from '../observe/log.ts'
 import type { Level, Log } from '../observe/log.ts'
@@ -34,7 +35,7 @@ export const serve: Command = async (context) => {
     proxy.update(next)
   })
   try {
-    const { url } = await proxy.listen()
+    const { url } = await proxy.listen().catch((error: NodeJS.ErrnoException) => refuse(error, assembled.config.host))
     printBanner(context, url, assembled)
     if (captureFolder !== undefined) warn(context, `prompts and answers are written to ${captureFolder}; delete it when the bug is reported`)
     void tellPlans(context, assembled).catch(() => {})
@@ -43,6 +44,11 @@ export const serve: Command = async (context) => {
     watcher.close()
     await log.close()
   }
+}
+
+function refuse(error: NodeJS.ErrnoException, host: string | undefined): never {
+  if (error.syscall !== 'listen' && error.syscall !== 'getaddrinfo') throw error
+  throw new DarioError('config_invalid', `cannot listen on ${host} (${error.code}); "host", or --host, is an address of this machine`)
 }
 
 /** Lines of a moment in one write: under load a write per line costs a tenth of a small request. */

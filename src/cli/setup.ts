@@ -187,23 +187,12 @@ async function confirm({ output }: CommandContext): Promise<boolean> {
 /** Changed lines with two around them; a key in them is not for the screen. */
 function diff(before: string, after: string): string[] {
   const [a, b] = [before, after].map((text) => (text === '' ? [] : text.replace(/\n$/, '').split('\n').map(hideKeys))) as [string[], string[]]
-  const differs = b.findIndex((line, index) => line !== a[index])
-  const head = a.splice(0, b.splice(0, differs === -1 ? b.length : differs).length)
-  const tail: string[] = []
-  while (a.length > 0 && a.at(-1) === b.at(-1)) tail.unshift(a.pop() ?? ''), b.pop()
-  const rows = a.length * b.length > 4e6 ? [] : a // two files that have nothing in common need no finer comparison
-  const common = Array.from({ length: a.length + 1 }, () => new Uint32Array(rows.length === 0 ? 1 : b.length + 1))
-  const at = (i: number, j: number): number => common[i]?.[j] ?? 0
-  for (let i = rows.length - 1; i >= 0; i--) {
-    for (let j = b.length - 1; j >= 0; j--) common[i]![j] = a[i] === b[j] ? at(i + 1, j + 1) + 1 : Math.max(at(i + 1, j), at(i, j + 1))
-  }
-  const lines = head.map((line) => `  ${line}`)
+  const lines: string[] = []
   for (let [i, j] = [0, 0]; i < a.length || j < b.length;) {
     if (i < a.length && a[i] === b[j]) lines.push(`  ${a[i++]}`), j++
-    else if (j === b.length || (i < a.length && at(i + 1, j) >= at(i, j + 1))) lines.push(`- ${a[i++]}`)
-    else lines.push(`+ ${b[j++]}`)
+    else if (i < a.length && !b.includes(a[i] ?? '', j)) lines.push(`- ${a[i++]}`)
+    else if (j < b.length) lines.push(`+ ${b[j++]}`)
   }
-  lines.push(...tail.map((line) => `  ${line}`))
   return lines.filter((_, index) => lines.slice(Math.max(0, index - 2), index + 3).some((line) => !line.startsWith(' ')))
 }
 

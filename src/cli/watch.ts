@@ -14,6 +14,7 @@ import { cleanText } from './output.ts'
 import type { Output, Style } from './output.ts'
 
 const ENDS: Record<LiveRequest['end'], Style> = { running: 'cyan', complete: 'green', cancelled: 'dim', failed: 'red', broken: 'red' }
+const PATIENCE = 5_000 // ms until a program that is no dario has said so by its silence
 const MOST_ERRORS = 3
 const MOVE_HOME = '\u001b[H', CLEAR_LINE = '\u001b[K', CLEAR_BELOW = '\u001b[J', OTHER_SCREEN = '\u001b[?1049h\u001b[?25l', OWN_SCREEN = '\u001b[?1049l\u001b[?25h'
 
@@ -57,7 +58,10 @@ export const watch: Command = async (context) => {
 async function* follow({ environment }: CommandContext, url: string, signal: AbortSignal): AsyncGenerator<LiveState> {
   const key = environment['DARIO_ACCESS_KEY']?.trim()
   const headers = key ? { authorization: `Bearer ${key}` } : {}
-  const response = await fetch(`${url}/events`, { headers, signal, redirect: 'error' }).catch(() => {
+  const late = new AbortController()
+  const timer = setTimeout(() => late.abort(), PATIENCE)
+  const either = AbortSignal.any([signal, late.signal])
+  const response = await fetch(`${url}/events`, { headers, signal: either, redirect: 'error' }).finally(() => clearTimeout(timer)).catch(() => {
     throw new DarioError('upstream_unreachable', `nothing answers at ${url}; start dario there, or name the place with --url or --port`)
   })
   if (response.status === 401) throw new DarioError('authentication', `dario at ${url} asks for an access key; put one into DARIO_ACCESS_KEY`)

@@ -18,6 +18,8 @@ import { locatePath, parseJsonText } from './json-text.ts'
 export interface ConfigSource {
   /** Path; a file that does not exist counts as `{}`. */
   file: string
+  /** The user said so: then one that does not exist is told of. */
+  isNamed?: boolean | undefined
   environment?: Environment | undefined
   flags?: ConfigFlags | undefined
 }
@@ -29,7 +31,8 @@ const LOCK_STALE = 5_000 // ms; a lock older than this was left behind, whatever
 export function readConfig(source: ConfigSource): ParsedConfig {
   const text = readText(source.file)
   const parsed = parseText(text ?? '{}', source)
-  return text === undefined ? parsed : { ...parsed, warnings: [...fixModes(source.file), ...parsed.warnings] }
+  const missing = source.isNamed === true ? [`${source.file} does not exist; dario uses what it finds`] : []
+  return { ...parsed, warnings: [...text === undefined ? missing : fixModes(source.file), ...parsed.warnings] }
 }
 
 function readText(file: string): string | undefined {

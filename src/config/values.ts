@@ -116,7 +116,8 @@ export type ReadSecret = (text: string, path: string) => string | undefined
 export function createSecretReader(environment: Environment, warnings: string[]): ReadSecret {
   function find(text: string): [value: string | undefined, problem: string] {
     const name = text.replace(/^(?:env|file):/, '').trim()
-    if (text.startsWith('env:')) return [environment[name]?.trim(), `${name} is not set`]
+    // What is no name may be the key itself.
+    if (text.startsWith('env:')) return [environment[name]?.trim(), /^\w+$/.test(name) ? `${name} is not set` : 'what follows env: is no name of a variable']
     if (!text.startsWith('file:')) return [text.trim(), 'nothing is there']
     const file = name.replace(/^~(?=[/\\]|$)/, toHome(environment))
     try {
