@@ -118,7 +118,8 @@ export function createPlanBackend(options: PlanOptions): PlanBackend {
     const headers: Record<string, string> = dropped === '' ? {} : { 'dario-dropped': dropped }
     const ask: Ask = { chain: chains.at(-1) ?? EMPTY_CHAIN, stop, stream, headers, signal }
     const live = pick(request, chains.at(-2) ?? EMPTY_CHAIN)
-    endAbandoned(new Set(chains))
+    // A client that went on from before a parked call without its result: nobody will bring it.
+    for (const run of runs) if (run.state === 'parked' && chains.includes(run.before)) void run.end('its call was abandoned')
     let asked = await live?.run.ask(ask, live.input)
     if (asked !== undefined && 'upstream' in asked) return asked.upstream
     const blocks = turns.at(-1)?.blocks ?? []
@@ -147,11 +148,6 @@ export function createPlanBackend(options: PlanOptions): PlanBackend {
       return { run, input }
     }
     return undefined
-  }
-
-  /** The client went on from before a parked call without its result: nobody will bring it. */
-  function endAbandoned(chains: ReadonlySet<string>): void {
-    for (const run of runs) if (run.state === 'parked' && chains.has(run.before)) void run.end('its call was abandoned')
   }
 
   async function keepWarm(request: PlanRequest): Promise<void> {

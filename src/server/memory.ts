@@ -77,9 +77,7 @@ function toWebStream(message: IncomingMessage, signal: AbortSignal): ReadableStr
       message.on('error', (error) => close(() => controller.error(signal.aborted ? signal.reason : error)))
       message.pause()
     },
-    pull() {
-      message.resume()
-    },
+    pull: () => void message.resume(),
     cancel() {
       open = false
       message.destroy()
@@ -97,9 +95,7 @@ function createEnd(peer: () => Duplex): Duplex {
   }
   const end = new Duplex({
     allowHalfOpen: true, // node:http reads the request's end before it has answered
-    read() {
-      peer().emit('taken')
-    },
+    read: () => void peer().emit('taken'),
     write(chunk: Buffer, _encoding, done: Done) {
       if (peer().destroyed || peer().push(chunk)) return done()
       blocked = done

@@ -199,8 +199,7 @@ async function fail(
   if (error.code === 'client_closed' || response.destroyed) return
   // The client gets one sentence; what really happened is for the log alone (pitfall E10).
   const cause = error.code === 'internal' && error.cause instanceof Error ? ` ${error.cause.stack}` : ''
-  const path = request.url?.split('?', 1)[0] ?? ''
-  const what = toPrintable(`${request.method} ${path}`)
+  const what = toPrintable(`${request.method} ${request.url?.split('?', 1)[0]}`)
   options.log(`${id} ${what} refused: ${error.status} ${error.code}: ${error.message}${cause}`)
   if (response.headersSent) return void response.destroy()
   response.setHeader(ID_HEADER, id)
