@@ -80,7 +80,10 @@ export function createConnector({ target, proxy, timeout, id }: ConnectorOptions
   return {
     lends: SHARED !== undefined && proxy === undefined,
     async connect() {
-      if (secure || proxy?.protocol === 'https:') connectTls = (await import('node:tls')).connect
+      if (secure || proxy?.protocol === 'https:') {
+        const { connect } = await import('node:tls')
+        connectTls = connect
+      }
       if (isClosed) throw closedError(id)
       let current: Socket | undefined
       const timer = setTimeout(() => {
