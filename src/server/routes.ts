@@ -108,8 +108,7 @@ async function serve(
   const body = await readBody(request, options.settings().maxBodyBytes)
   const { headers } = request
   delete headers['content-encoding'] // the body is plain now
-  const target = `/v1${path}${query}`
-  const incoming = { id, operation, dialect, method, path: target, headers, body, loopback, accessKey, received }
+  const incoming = { id, operation, dialect, method, path: `/v1${path}${query}`, headers, body, loopback, accessKey, received }
   await exchange.handle(incoming, response)
 }
 
