@@ -2,7 +2,7 @@ import { deepStrictEqual, doesNotMatch, match, ok, rejects, strictEqual } from '
 import { ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join, relative } from 'node:path'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { queryObjects } from 'node:v8'
@@ -64,6 +64,12 @@ test('L2: the program is found on PATH; on Windows an exe wins over a shim', asy
   symlinkSync(fake.command, join(folder, 'claude2'))
   strictEqual(find('claude2', 'linux'), join(folder, 'claude2'))
   strictEqual(find(join(folder, 'claude.exe'), 'linux'), join(folder, 'claude.exe'))
+})
+
+test('L2: a program that is named by a relative path has its full one, since it starts in another folder', async (context) => {
+  const { fake } = await startPlan(context)
+  strictEqual(findProgram(relative(process.cwd(), fake.command), {}), fake.command)
+  strictEqual(findProgram(undefined, { PATH: relative(process.cwd(), dirname(fake.command)) }), fake.command)
 })
 
 test('L2: a shim is called through cmd with every argument escaped twice', () => {

@@ -7,7 +7,7 @@
 import { accessSync, constants, statSync } from 'node:fs'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { homedir } from 'node:os'
-import { delimiter, join } from 'node:path'
+import { delimiter, join, resolve } from 'node:path'
 import { DarioError } from '../errors.ts'
 import type { Settings } from './request.ts'
 
@@ -51,7 +51,7 @@ export function findProgram(
   const path = environment['PATH'] ?? environment['Path'] ?? ''
   const folders = bare ? path.split(windows ? ';' : delimiter).filter((folder) => folder !== '') : ['']
   const endings = windows && !/\.(exe|com|cmd|bat)$/i.test(name) ? ['.exe', '.com', '.cmd', '.bat'] : ['']
-  const files = folders.map((folder) => folder === '' ? name : join(folder, name))
+  const files = folders.map((folder) => resolve(folder, name)) // the program starts in another folder than this
   return files.flatMap((file) => endings.map((ending) => file + ending)).find(isRunnable)
 }
 
