@@ -1,8 +1,9 @@
 import { deepStrictEqual, doesNotMatch, match, ok, rejects, strictEqual } from 'node:assert/strict'
 import { ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
+import { tmpdir } from 'node:os'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { queryObjects } from 'node:v8'
@@ -210,6 +211,18 @@ test('L9: temporary files and the cache of a run lie in its own folder, which go
   strictEqual(env['XDG_CACHE_HOME'], join(plan.fake.folder, 'tmp', folder ?? '', 'cache'))
   await plan.backend.close()
   deepStrictEqual(plan.folders(), [])
+})
+
+test('plan: a temporary folder that is named by a relative path, or not at all, serves as well', async (context) => {
+  const home = mkdtempSync(join(tmpdir(), 'dario-test-'))
+  context.after(() => rmSync(home, { recursive: true, force: true, maxRetries: 5 }))
+  for (const TMPDIR of [relative(process.cwd(), home), '']) {
+    const plan = await startPlan(context, {}, { environment: { PATH: process.env['PATH'], HOME: home, TMPDIR } })
+    strictEqual((await plan.ask([user('x')])).status, 200)
+    const argv = plan.fake.records('start')[0]?.['argv'] as string[]
+    strictEqual(dirname(dirname(argv[argv.indexOf('--mcp-config') + 1] ?? '')), TMPDIR === '' ? tmpdir() : home)
+    await plan.backend.close()
+  }
 })
 
 test('L10: version and login are asked once and cached for a minute', async (context) => {

@@ -81,7 +81,7 @@ export function createPlanBackend(options: PlanOptions): PlanBackend {
     if (file === undefined) throw missingProgram(command)
     return {
       file, env, bridge, now, log, told, changed: queue.pump, secrets: Object.values(options.env),
-      cwd: await createPlace(environment, options.id), temp: environment['TMPDIR'] ?? tmpdir(),
+      cwd: await createPlace(environment, options.id), temp: environment['TMPDIR'] || tmpdir(),
       idleMs: options.idleMs, startMs: options.startMs ?? 30_000,
     }
   }

@@ -107,7 +107,7 @@ export function toRunEnvironment({ maxTokens, thinking }: Settings, folder: stri
 export async function writeFiles(
   temp: string, system: string, door: { url: string; bearer: string } | undefined, transcript: string | undefined,
 ): Promise<string> {
-  const folder = await mkdtemp(join(temp, 'dario-plan-')) // 0700
+  const folder = await mkdtemp(resolve(temp, 'dario-plan-')) // 0700
   const write = (name: string, text: string): Promise<void> => writeFile(join(folder, name), text, { mode: 0o600 })
   // Without the time a call fails after 60 s, and after 300 s without progress: a person may be asked for permission.
   const headers = { authorization: `Bearer ${door?.bearer}` }
@@ -133,7 +133,7 @@ export async function removeFiles(folder: string): Promise<void> {
 
 /** One fixed, empty, private folder per backend: its path is in the prompt, a changing one would spoil the cache. */
 export async function createPlace(environment: Environment, id: string): Promise<string> {
-  const home = environment['HOME'] ?? environment['USERPROFILE'] ?? homedir()
+  const home = environment['HOME'] || environment['USERPROFILE'] || homedir()
   const folder = join(home, '.dario', 'plan', id.replace(/[^\w-]/g, '_'))
   await mkdir(folder, { recursive: true, mode: 0o700 })
   return folder
