@@ -70,6 +70,7 @@ test('L2: the program is found on PATH; on Windows an exe wins over a shim', asy
 test('L2: a program that is named by a relative path has its full one, since it starts in another folder', async (context) => {
   const { fake } = await startPlan(context)
   strictEqual(findProgram(relative(process.cwd(), fake.command), {}), fake.command)
+  strictEqual(findProgram('~/bin/claude', { HOME: fake.folder }), fake.command)
   strictEqual(findProgram(undefined, { PATH: relative(process.cwd(), dirname(fake.command)) }), fake.command)
 })
 
@@ -169,6 +170,8 @@ test('L7: the configuration folder is passed only when it was chosen, and never 
   await plan.ask([user('x')])
   strictEqual((plan.fake.records('start')[0]?.['env'] as Record<string, string>)['CLAUDE_CONFIG_DIR'], undefined)
   const configDir = join(plan.fake.folder, 'second-login')
+  const toSeen = (given: string): unknown => toEnvironment({ HOME: plan.fake.folder }, given, {})['CLAUDE_CONFIG_DIR']
+  deepStrictEqual([toSeen('~/second-login'), toSeen(relative(process.cwd(), configDir))], [configDir, configDir])
   const second = await startPlan(context, {}, { configDir })
   await second.ask([user('x')])
   strictEqual((second.fake.records('start')[0]?.['env'] as Record<string, string>)['CLAUDE_CONFIG_DIR'], configDir)

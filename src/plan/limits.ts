@@ -33,7 +33,8 @@ export function encodeLimits(limits: PlanLimits | undefined): Record<string, str
     'five-hour-utilization': limits?.fiveHour?.utilization, 'five-hour-reset': limits?.fiveHour?.resetsAt,
     'seven-day-utilization': limits?.sevenDay?.utilization, 'seven-day-reset': limits?.sevenDay?.resetsAt,
   })
-  return Object.fromEntries(entries.filter(([, value]) => value !== undefined).map(([name, value]) => [`dario-plan-${name}`, String(value)]))
+  const known = entries.filter(([, value]) => value !== undefined)
+  return Object.fromEntries(known.map(([name, value]) => [`dario-plan-${name}`, String(value)]))
 }
 
 function readWindow(window: JsonObject): PlanWindow {

@@ -160,8 +160,7 @@ export function createPlanBackend(options: PlanOptions): PlanBackend {
   }
 
   async function reply(call: Call, signal: Signal): Promise<Upstream> {
-    const rule = 'a Claude plan serves only its own machine; call dario over loopback'
-    if (!call.loopback) throw new DarioError('permission', rule)
+    if (!call.loopback) throw new DarioError('permission', 'a Claude plan serves only its own machine; call dario over loopback')
     const path = call.path.split('?')[0]
     if (call.method === 'GET' && path === '/v1/models') return toUpstream(200, MODELS)
     if (call.method !== 'POST' || path !== '/v1/messages') {

@@ -47,12 +47,16 @@ export function findProgram(
   name = 'claude', environment: Environment, platform: string = process.platform,
 ): string | undefined {
   const windows = platform === 'win32'
-  const bare = !/[/\\]/.test(name)
   const path = environment['PATH'] ?? environment['Path'] ?? ''
-  const folders = bare ? path.split(windows ? ';' : delimiter).filter((folder) => folder !== '') : ['']
+  const folders = path.split(windows ? ';' : delimiter).filter((folder) => folder !== '')
   const endings = windows && !/\.(exe|com|cmd|bat)$/i.test(name) ? ['.exe', '.com', '.cmd', '.bat'] : ['']
-  const files = folders.map((folder) => resolve(folder, name)) // the program starts in another folder than this
+  const files = /[/\\]/.test(name) ? [toPath(name, environment)] : folders.map((folder) => resolve(folder, name))
   return files.flatMap((file) => endings.map((ending) => file + ending)).find(isRunnable)
+}
+
+/** A path of the configuration in full, since the program starts in another folder than dario. */
+function toPath(text: string, environment: Environment): string {
+  return resolve(text.replace(/^~(?=[/\\]|$)/, () => environment['HOME'] || environment['USERPROFILE'] || homedir()))
 }
 
 function isRunnable(file: string): boolean {
@@ -87,7 +91,7 @@ export function toEnvironment(
     ...Object.fromEntries(Object.entries(environment).filter(([name]) => PASSED.has(name.toUpperCase()))),
     NO_PROXY: direct, no_proxy: direct,
     ...SWITCHES,
-    ...(configDir === undefined ? {} : { CLAUDE_CONFIG_DIR: configDir }),
+    ...(configDir === undefined ? {} : { CLAUDE_CONFIG_DIR: toPath(configDir, environment) }),
     ...extra,
   }
 }
@@ -133,8 +137,7 @@ export async function removeFiles(folder: string): Promise<void> {
 
 /** One fixed, empty, private folder per backend: its path is in the prompt, a changing one would spoil the cache. */
 export async function createPlace(environment: Environment, id: string): Promise<string> {
-  const home = environment['HOME'] || environment['USERPROFILE'] || homedir()
-  const folder = join(home, '.dario', 'plan', id.replace(/[^\w-]/g, '_'))
+  const folder = toPath(`~/.dario/plan/${id.replace(/[^\w-]/g, '_')}`, environment)
   await mkdir(folder, { recursive: true, mode: 0o700 })
   return folder
 }
