@@ -37,3 +37,11 @@ test('G8: a session id as long as a novel is kept as a hash', () => {
   strictEqual(of(TALK, { 'x-session-id': long }).length, 64)
   notStrictEqual(of(TALK, { 'x-session-id': long }), of(TALK, { 'x-session-id': `${long}y` }))
 })
+
+test('G1: a cache mark that moves on, and text that is written as a block, are the same conversation', () => {
+  const begin = (content: unknown): string => of({ model: 'm', system: content, messages: [{ role: 'user', content }] })
+  const marked = begin([{ type: 'text', text: 'hi', cache_control: { type: 'ephemeral' } }])
+  strictEqual(begin([{ type: 'text', text: 'hi' }]), marked)
+  strictEqual(begin('hi'), marked)
+  notStrictEqual(begin([{ type: 'text', text: 'hi' }, { type: 'text', text: 'there' }]), marked)
+})

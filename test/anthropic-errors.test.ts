@@ -103,7 +103,7 @@ test('S17: an error inside a stream is an error event', () => {
 
 for (const [message, repair] of [
   ['messages.1.content.0: Invalid `signature` in `thinking` block', 'no_thinking_history'],
-  ['messages.5.content.0.type: Expected `thinking` or `redacted_thinking`, but found `tool_use`. When `thinking` is enabled, a final `assistant` message must start with a thinking block', 'no_thinking'],
+  ['messages.5.content.0.type: Expected `thinking` or `redacted_thinking`, but found `tool_use`. When `thinking` is enabled, a final `assistant` message must start with a thinking block', 'no_thinking_history'],
   ['messages.1.content.1: `thinking` or `redacted_thinking` blocks in the latest assistant message cannot be modified.', 'no_thinking_history'],
   ['system.0.cache_control.ephemeral.ttl: Extra inputs are not permitted', 'no_cache_ttl'],
   ['cache_control: Extra inputs are not permitted', 'no_cache_marks'],
@@ -123,4 +123,12 @@ for (const [message, repair] of [
 test("E2: the client's own mistakes and other statuses have no repair", () => {
   deepStrictEqual(anthropicDialect.readRepairs(refusal('messages: at least one message is required'), 'm'), [])
   deepStrictEqual(anthropicDialect.readRepairs(decode(429, 'thinking too much'), 'm'), [])
+  for (const mistake of ['top_p: Input should be less than or equal to 1', 'temperature: range: 0..1', 'top_k: Input should be a valid integer'])
+    deepStrictEqual(anthropicDialect.readRepairs(refusal(mistake), 'm'), [], mistake)
+})
+
+test('E8: a page made to keep a reader busy is one sentence in a moment', () => {
+  const started = performance.now()
+  ok(decode(502, `<html>${'<title'.repeat(200_000)}`).message.startsWith('the upstream answered with a web page;'))
+  ok(performance.now() - started < 2000)
 })

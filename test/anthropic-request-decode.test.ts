@@ -33,6 +33,8 @@ test('anthropic request: a wrong member is refused with its path', () => {
   refused({ messages: [...HI, { role: 'user', content: 7 }] }, 'messages[1].content')
   refused({ messages: [{ role: 'user', content: [{ type: 'image', source: { type: 'base64' } }] }] }, 'messages[0].content[0].source.media_type')
   refused({ tools: [{ type: 'custom' }] }, 'tools[0].name')
+  refused({ system: 7 }, 'system')
+  refused({ messages: [{ role: 'user', content: [{ type: 'tool_result', tool_use_id: 'a', content: 7 }] }] }, 'messages[0].content[0].content')
 })
 
 test('C1: cache marks on system, tools, text, media, calls and results are kept with their ttl', () => {
@@ -183,7 +185,29 @@ test('I1, I2, I4, I5, I6: pictures and documents of every source decode, in ever
   deepStrictEqual(document({ type: 'file', file_id: 'file_1' }), [['document', 't', { type: 'file', origin: 'anthropic', id: 'file_1' }]])
 })
 
+test('I2: a document of parts keeps its pictures, and what is said of it', () => {
+  const picture = { type: 'image', source: { type: 'url', url: 'https://x/y.png' } }
+  const document = { type: 'document', title: 't', context: 'From 1999.', source: { type: 'content', content: [{ type: 'text', text: 'a' }, picture] } }
+  deepStrictEqual(blocksOf([document]), [
+    { type: 'text', text: 'From 1999.' },
+    { type: 'media', kind: 'document', name: 't', source: { type: 'text', mediaType: 'text/plain', text: 'a' } },
+    { type: 'media', kind: 'image', source: picture.source },
+  ])
+})
+
+test('A11: a wish for citations is named as dropped, and a system of one block is read', () => {
+  const content = [{ type: 'document', citations: { enabled: true }, source: { type: 'text', data: 'x' } }, { type: 'text', text: 'x', citations: [] }]
+  deepStrictEqual(dropped({ messages: [{ role: 'user', content }] }), ['messages[0].content[0].citations'])
+  deepStrictEqual(decode({ system: { type: 'text', text: 's' } }).turns[0]?.blocks, [{ type: 'text', text: 's' }])
+})
+
 test('anthropic request: search results are text, and unknown blocks stay whole', () => {
   deepStrictEqual(blocksOf([{ type: 'search_result', title: 'T', source: 'https://x', content: [{ type: 'text', text: 'body' }] }]), [{ type: 'text', text: 'T\nhttps://x\nbody' }])
   deepStrictEqual(blocksOf([{ type: 'compaction', content: 'c' }], 'assistant'), [{ type: 'opaque', origin: 'anthropic', value: { type: 'compaction', content: 'c' } }])
+})
+
+test('anthropic request: a user id as long as a novel is read in a moment', () => {
+  const started = performance.now()
+  strictEqual(decode({ metadata: { user_id: `${'_session_'.repeat(50_000)}!` } }).cacheKey, undefined)
+  ok(performance.now() - started < 2000)
 })

@@ -72,6 +72,27 @@ test('A13: prefill goes to models that take it, without trailing blanks; others 
   deepStrictEqual(newer.dropped, ['messages'])
 })
 
+test('A13: a conversation that ends in reasoning, or in nothing, ends in its last user turn', () => {
+  const hi = { role: 'user', content: [{ type: 'text', text: 'hi' }] }
+  const unsigned: Block = { type: 'thinking', text: 'hm' }
+  const endings: Block[][] = [[SIGNED], [unsigned], [SIGNED, unsigned]]
+  for (const model of ['claude-haiku-4-5', 'claude-opus-4-7']) for (const blocks of endings) {
+    const { body, dropped } = encode({ turns: [user(text('hi')), assistant(...blocks)] }, { model })
+    deepStrictEqual([body['messages'], dropped.length], [[hi], blocks.length])
+  }
+  deepStrictEqual(messages(user(text('hi')), assistant(text(''))), [hi])
+  const inside = messages(user(text('hi')), assistant(SIGNED), user(text('go on'))) as JsonObject[]
+  strictEqual(inside.length, 3, 'an earlier thought stays')
+})
+
+test('I2: pictures of a system prompt are named as dropped, wherever it stands', () => {
+  const picture: Block = { type: 'media', kind: 'image', source: { type: 'url', url: 'https://x/y.png' } }
+  const system = (path: string): Turn => ({ role: 'system', path, blocks: [text('s'), picture] })
+  const { body, dropped } = encode({ turns: [system('messages[0]'), user(text('hi')), system('messages[2]')] })
+  deepStrictEqual(dropped, ['messages[0]', 'messages[2]'])
+  deepStrictEqual(body['system'], [{ type: 'text', text: 's' }])
+})
+
 test('Q11: a conversation without a user turn at its start gets one', () => {
   strictEqual((messages(assistant(text('hello')), user(text('hi'))) as JsonObject[])[0]?.['role'], 'user')
   strictEqual((encode({ turns: [{ role: 'system', blocks: [text('s')] }] }).body['messages'] as JsonObject[]).length, 1)
@@ -248,6 +269,26 @@ test('A12: server tools of others go, with a word; web search is mapped where it
   deepStrictEqual(encode({ tools }, { host: 'api.anthropic.com' }).body['tools'], [{ type: 'web_search_20250305', name: 'web_search' }])
 })
 
+test('R15: where a web search may look, and from where, is carried', () => {
+  const place = { city: 'Bonn', country: 'DE' }
+  const search = (origin: 'chat' | 'responses', value: JsonObject): unknown =>
+    (encode({ tools: [{ type: 'web_search', origin, value }] }, { host: 'api.anthropic.com' }).body['tools'] as unknown[])[0]
+  const tool = { type: 'web_search_20250305', name: 'web_search', user_location: { ...place, type: 'approximate' } }
+  deepStrictEqual(search('chat', { user_location: { type: 'approximate', approximate: place } }), tool)
+  deepStrictEqual(
+    search('responses', { type: 'web_search', filters: { allowed_domains: ['a.test'] }, user_location: { type: 'approximate', region: null, ...place } }),
+    { ...tool, allowed_domains: ['a.test'] },
+  )
+  deepStrictEqual(search('responses', { filters: null, user_location: null }), { type: 'web_search_20250305', name: 'web_search' })
+})
+
+test('A11: top_k has the same word here, within what the model takes', () => {
+  const chat = { top_k: 5 }
+  deepStrictEqual([encode({ extra: { chat } }).body['top_k'], encode({ extra: { chat } }).dropped], [5, []])
+  deepStrictEqual(encode({ extra: { chat } }, { model: 'claude-opus-4-7' }).dropped, ['top_k'])
+  deepStrictEqual(encode({ extra: { chat }, thinking: { mode: 'on', budget: 2000 }, maxTokens: 9000 }).dropped, ['top_k'])
+})
+
 test('I1, I3, I4, I5: pictures, data URLs, PDFs and text files', () => {
   const sent = (kind: 'image' | 'document', source: Extract<Block, { type: 'media' }>['source']) =>
     (messages(user({ type: 'media', kind, source, name: kind === 'document' ? 'n' : undefined, detail: 'high' })) as { content: unknown[] }[])[0]?.content[0]
@@ -255,7 +296,7 @@ test('I1, I3, I4, I5: pictures, data URLs, PDFs and text files', () => {
   deepStrictEqual(sent('image', { type: 'base64', mediaType: 'image/png', data: 'AAAA' }), { type: 'image', source: { type: 'base64', media_type: 'image/png', data: 'AAAA' } })
   deepStrictEqual(sent('image', { type: 'base64', mediaType: 'application/pdf', data: 'JVBE' }), { type: 'document', source: { type: 'base64', media_type: 'application/pdf', data: 'JVBE' } })
   deepStrictEqual(sent('document', { type: 'base64', mediaType: 'text/markdown', data: btoa('# T') }), { type: 'document', source: { type: 'text', media_type: 'text/plain', data: '# T' }, title: 'n' })
-  deepStrictEqual(encode({ turns: [user({ type: 'media', kind: 'document', source: { type: 'file', origin: 'anthropic', id: 'file_1' } })] }).headers, { 'anthropic-beta': 'files-api-2025-04-14' })
+  deepStrictEqual(sent('document', { type: 'file', origin: 'anthropic', id: 'file_1' }), { type: 'document', source: { type: 'file', file_id: 'file_1' }, title: 'n' })
 })
 
 test('I1: a picture that is text goes as a document, since a picture with a source of text is refused', () => {
@@ -269,6 +310,8 @@ test('I2: what Anthropic cannot read is refused by name, not dropped', () => {
   for (const block of [
     { type: 'media', kind: 'audio', source: { type: 'base64', mediaType: 'audio/wav', data: 'AA' } },
     { type: 'media', kind: 'document', source: { type: 'file', origin: 'responses', id: 'file-1' } },
+    { type: 'media', kind: 'document', source: { type: 'base64', mediaType: 'application/vnd.openxmlformats-officedocument.wordprocessingml.document', data: 'UEsD' } },
+    { type: 'media', kind: 'document', source: { type: 'base64', mediaType: 'application/zip', data: 'UEsD' } },
   ] satisfies Block[]) throws(() => encode({ turns: [user(block)] }), { code: 'unsupported_across_dialects', path: 'messages[0]' })
 })
 
@@ -282,4 +325,10 @@ test('family: model names are read, aliases and vendors prefixes included', () =
     ['claude-opus-4-20250514', 'claude-3-5-sonnet-20241022', 'anthropic/claude-sonnet-4.5', 'claude-3-opus-20240229', 'sonnet', 'haiku', 'us.anthropic.claude-opus-4-6-v1', 'claude-fable', 'llama3'].map(version),
     [4, 3.5, 4.5, 3, 5, 4.5, 4.6, 5, undefined],
   )
+})
+
+test('anthropic request: a turn of very many blocks joins the one before it', () => {
+  const many = Array.from({ length: 200_000 }, () => text('a'))
+  const [message] = messages(user(text('hi')), { role: 'user', blocks: many }) as { content: unknown[] }[]
+  strictEqual(message?.content.length, 200_001)
 })

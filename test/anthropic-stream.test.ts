@@ -353,3 +353,42 @@ test('U1: usage is read from starts, deltas and whole answers', () => {
   strictEqual(anthropicDialect.readUsage(STOP), undefined)
   for (const name of listFixtures('anthropic', 'stream')) ok(readEvents('anthropic', name).some((data) => anthropicDialect.readUsage(data) !== undefined))
 })
+
+test('S15: a whole answer that is no message is an error, never an empty answer', () => {
+  const decode = (body: JsonObject) => anthropicDialect.decodeReply(body, { toolNames: new Map(), newId: String })
+  for (const [body, words] of [
+    [{}, '{}'], [{ id: 'msg_1', content: null }, 'msg_1'], [{ error: 'model not found' }, 'model not found'], [{ detail: 'gone' }, 'gone'],
+  ] as const) {
+    const [event, ...more] = decode(body)
+    deepStrictEqual(more, [])
+    ok(event?.type === 'error' && event.error.status === 502 && event.error.message.includes(words), JSON.stringify(body))
+  }
+})
+
+test('K2: a call id that Anthropic would refuse later is legal from the start, and its own stays as it is', () => {
+  const wireIds = (id: string): unknown[] => {
+    const block: HubReply['blocks'][number] = { type: 'tool_use', id, name: 'f', input: '{}' }
+    const encode = anthropicDialect.createStreamEncoder(reply)
+    const events = [START, { type: 'block_start', index: 0, block }, { type: 'block_end', index: 0 }, END] as HubEvent[]
+    const streamed = /"type":"tool_use","id":"([^"]*)"/.exec(events.map(encode).join(''))?.[1]
+    const whole = anthropicDialect.encodeReply({ id: 'm', model: 'm', blocks: [block], stop: 'tool_use', usage: USAGE }, reply)
+    return [streamed, ((whole['content'] as JsonObject[])[0] as JsonObject)['id']]
+  }
+  deepStrictEqual(wireIds('call_1'), ['call_1', 'call_1'])
+  const [streamed, whole] = wireIds('functions.Bash:0')
+  ok(/^[a-zA-Z0-9_-]+$/.test(String(streamed)), String(streamed))
+  strictEqual(streamed, whole)
+})
+
+test('S8: text that comes inside a thinking block is text, and the other way round', () => {
+  const decoder = anthropicDialect.createStreamDecoder({ toolNames: new Map(), newId: String })
+  const push = (data: JsonObject): HubEvent[] => decoder.push({ event: undefined, data: JSON.stringify(data) })
+  const delta = (delta: JsonObject): HubEvent[] => push({ type: 'content_block_delta', index: 0, delta })
+  const events = [
+    ...push({ type: 'message_start', message: { id: 'msg_1' } }), ...push({ type: 'content_block_start', index: 0, content_block: { type: 'thinking', thinking: '' } }),
+    ...delta({ type: 'thinking_delta', thinking: 'hm' }), ...delta({ type: 'text_delta', text: 'yes' }), ...delta({ type: 'thinking_delta', thinking: 'or' }),
+    ...push({ type: 'content_block_stop', index: 0 }), ...push({ type: 'message_stop' }),
+  ]
+  assertGrammar(events)
+  deepStrictEqual(foldEvents(events).blocks, [{ type: 'thinking', text: 'hm' }, { type: 'text', text: 'yes' }, { type: 'thinking', text: 'or' }])
+})

@@ -1,4 +1,4 @@
-import { equal } from 'node:assert/strict'
+import { equal, ok } from 'node:assert/strict'
 import { test } from 'node:test'
 import { createWaiting, reuse } from '../src/observe/append.ts'
 
@@ -28,4 +28,17 @@ test('append: a chunk that was written is filled again', () => {
   const [second] = waiting.take()
   equal(second?.buffer, first?.buffer)
   equal(String(second), 'second')
+})
+
+test('append: lines that cannot be written for a while need little more room than they are long', () => {
+  const waiting = createWaiting(1_000_000)
+  const lines = Array.from({ length: 500 }, (_, index) => `line ${index}\n`)
+  for (const line of lines) {
+    waiting.add(line)
+    waiting.putBack(waiting.take()) // a disk that is full
+  }
+  const taken = waiting.take()
+  equal(Buffer.concat(taken).toString(), lines.join(''))
+  const room = [...new Set(taken.map(({ buffer }) => buffer))].reduce((sum, { byteLength }) => sum + byteLength, 0)
+  ok(room < 200_000, `${room} bytes for ${lines.join('').length}`)
 })

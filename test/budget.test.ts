@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import type { BudgetConfig } from '../src/config/types.ts'
 import { parseConfig } from '../src/config/parse.ts'
 import { DarioError } from '../src/index.ts'
+import type { RequestRecord } from '../src/index.ts'
 import { createBudgets } from '../src/observe/budget.ts'
 import type { BudgetOptions, Budgets } from '../src/observe/budget.ts'
 import { createHome } from './helpers/command.ts'
@@ -89,6 +90,29 @@ test('budget: requests under way are reserved, and given back when they end', ()
   throws(() => budgets.admit(createRecord({ id: 'two', time: NOON, requestBytes: 2400 }), chain), DarioError)
   budgets.settle({ ...first, usage: { input: 10 } })
   deepStrictEqual(budgets.admit(createRecord({ id: 'three', time: NOON, requestBytes: 2400 }), chain), chain)
+})
+
+test('budget: many short questions at once use it up as far as their answers will', () => {
+  for (const price of [undefined, { input: 1e-6, output: 1e-5, source: 's' }]) {
+    const { budgets, clock } = createBench([{ scope: 'all', per: 'day', ...(price ? { dollars: 0.2 } : { tokens: 20_000 }) }], { priceOf: () => price })
+    const open: RequestRecord[] = []
+    const admit = (): void => {
+      const record = createRecord({ time: clock.now, requestBytes: 40, usage: undefined })
+      budgets.admit(record, [{ backend: { id: 'a' }, model: 'm' }])
+      open.push(record)
+    }
+    const settleAll = (): void => {
+      for (const record of open.splice(0)) budgets.settle({ ...record, usage: { input: 10, output: 1000 }, ...(price && { cost: { dollars: 0.01, source: 's' } }) })
+    }
+    for (let index = 0; index < 4; index++) admit()
+    settleAll()
+    throws(() => {
+      for (let index = 0; index < 1000; index++) admit()
+    }, /used up/)
+    ok(open.length >= 16 && open.length < 24, `${open.length}`) // the first 4 took a fifth; an answer was guessed to be some 700 tokens
+    settleAll()
+    throws(admit, /used up/)
+  }
 })
 
 test('budget: money is counted by the price, a plan and an unknown price cost none', () => {

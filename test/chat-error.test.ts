@@ -56,6 +56,19 @@ test('E9: an error message is one line of bounded length', () => {
   ok(message.length <= 2000 && message.startsWith('a forged: line x'))
 })
 
+for (const [what, body] of [
+  ['a page of tags that never close', '<html>' + '<title'.repeat(100_000)],
+  ['one phrase again and again', JSON.stringify({ error: { message: 'maximum context length is 1 '.repeat(30_000) } })],
+  ['the same as a code', JSON.stringify({ error: { message: 'no', code: 'maximum context length is 1 '.repeat(30_000) } })],
+] as const) {
+  test(`E8: ${what} is read in linear time`, () => {
+    const began = process.cpuUsage()
+    for (const status of [200, 400]) ok(chatDialect.decodeError(status, body).message.length <= 2000)
+    const { user } = process.cpuUsage(began)
+    ok(user < 2_000_000, `${user / 1000} ms`)
+  })
+}
+
 const REFUSALS: [number, string, string | undefined, string[]][] = [
   [400, 'Unsupported parameter: \'max_tokens\' is not supported with this model. Use \'max_completion_tokens\' instead.', 'max_tokens', ['max_completion_tokens']],
   [422, 'body.max_completion_tokens: Extra inputs are not permitted', undefined, ['max_tokens']],

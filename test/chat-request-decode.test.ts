@@ -2,9 +2,10 @@
  * Chat Completions requests into the hub, as real clients send them.
  * @module
  */
-import { deepStrictEqual, strictEqual, throws } from 'node:assert/strict'
+import { deepStrictEqual, ok, strictEqual, throws } from 'node:assert/strict'
 import { test } from 'node:test'
 import { chatDialect } from '../src/dialects/chat/dialect.ts'
+import { repairToolTurns } from '../src/hub/repair.ts'
 import { packSeal } from '../src/hub/seal.ts'
 import type { Block, HubRequest, JsonObject, Turn } from '../src/hub/types.ts'
 
@@ -83,6 +84,12 @@ test('R7: a result without a call id is plain text', () => {
 test('O9, K8: arguments may be an object, invalid JSON, or missing', () => {
   const [turn] = turnsOf({ role: 'assistant', tool_calls: [{ a: 1 }, '{broken', undefined].map((value) => ({ id: 'i', function: { name: 'x', arguments: value } })) })
   deepStrictEqual(turn?.blocks.map((block) => block.type === 'tool_use' && block.input), ['{"a":1}', '{broken', ''])
+})
+
+test('B14: a call without a name goes, and its result with it, in both forms', () => {
+  const turns = turnsOf({ role: 'user', content: 'q' }, { role: 'assistant', tool_calls: [{ id: 'i', function: { name: '', arguments: '{}' } }] },
+    { role: 'tool', tool_call_id: 'i', content: 'r' }, { role: 'assistant', function_call: { arguments: '{}' } }, { role: 'function', content: 'r' })
+  deepStrictEqual(repairToolTurns(turns).turns.map(({ blocks }) => blocks), [[{ type: 'text', text: 'q' }]])
 })
 
 test('custom tool calls keep their raw text', () => {
@@ -168,6 +175,12 @@ test('tools: functions, custom tools, web search, and what only Chat knows', () 
   ])
 })
 
+test('tools: the grammar of a custom tool has the form that a Responses backend takes', () => {
+  const grammar = { syntax: 'lark', definition: 'start: "a"' }
+  const { tools } = decode({ tools: [{ type: 'custom', custom: { name: 'c', format: { type: 'grammar', grammar } } }] })
+  deepStrictEqual(tools, [{ type: 'custom', name: 'c', format: { type: 'grammar', ...grammar } }])
+})
+
 for (const [tool_choice, expected] of [
   ['auto', { type: 'auto' }], ['none', { type: 'none' }], ['required', { type: 'required' }], ['any', { type: 'required' }],
   [{ type: 'function', function: { name: 'x' } }, { type: 'tool', name: 'x' }],
@@ -184,6 +197,17 @@ test('B8: allowed_tools leaves only these', () => {
     tool_choice: { type: 'allowed_tools', allowed_tools: { mode: 'required', tools: [named('y')] } },
   })
   deepStrictEqual([tools.map((tool) => 'name' in tool && tool.name), toolChoice], [['y'], { type: 'required' }])
+})
+
+test('very many results and allowed tools take linear time', () => {
+  const ids = Array.from({ length: 100_000 }, (_, index) => `call_${index}`)
+  const tools = ids.map((name) => ({ type: 'function', function: { name } }))
+  const messages = ids.map((tool_call_id) => ({ role: 'tool', tool_call_id, content: 'r' }))
+  const began = process.cpuUsage()
+  const request = decode({ messages, tools, tool_choice: { type: 'allowed_tools', allowed_tools: { mode: 'auto', tools } } })
+  const { user } = process.cpuUsage(began)
+  deepStrictEqual([request.tools.length, request.turns.length], [ids.length, 1])
+  ok(user < 4_000_000, `${user / 1000} ms`)
 })
 
 for (const [fields, expected] of [

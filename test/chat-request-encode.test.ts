@@ -41,7 +41,8 @@ test('A3, R8: results come directly after their calls, the rest of the turn afte
 })
 
 test('A3: a system message between calls and results moves behind them', () => {
-  const roles = (messagesOf([assistant(use('a')), system(text('s')), user(result('a', text('1')))], OPENAI) as JsonObject[]).map(({ role }) => role)
+  const { turns } = repairToolTurns([assistant(use('a')), system(text('s')), user(result('a', text('1')))])
+  const roles = (messagesOf(turns, OPENAI) as JsonObject[]).map(({ role }) => role)
   deepStrictEqual(roles, ['assistant', 'tool', 'system'])
 })
 
@@ -50,11 +51,25 @@ test('R8: neighbouring assistant turns are one message', () => {
     [{ role: 'assistant', content: 't', tool_calls: [call('a'), call('b')] }])
 })
 
+test('A3, R8: text in a turn of its own after a call joins the call, so that nothing stands before the result', () => {
+  const { turns } = repairToolTurns([assistant(use('a')), assistant(text('t')), user(result('a', text('1')))])
+  deepStrictEqual(messagesOf(turns), [
+    { role: 'assistant', content: 't', tool_calls: [call('a')] },
+    { role: 'tool', tool_call_id: 'a', content: '1' },
+  ])
+})
+
 test('R8, T4: joined turns keep the reasoning of each', () => {
   const thought = (words: string): Block => ({ type: 'thinking', text: words })
   const turns = [assistant(thought('one'), use('a')), assistant(use('b')), assistant(thought('two'), use('c'))]
   const [message] = messagesOf(turns, repairs('replay_reasoning')) as JsonObject[]
   strictEqual(message?.['reasoning_content'], 'one\n\ntwo')
+})
+
+test('R8, T4: joined turns keep the proof of each', () => {
+  const proven = (data: string): Block => ({ type: 'thinking', text: '', redacted: true, seal: { origin: 'chat', value: JSON.stringify([{ data }]) } })
+  const [message] = messagesOf([assistant(proven('one'), use('a')), assistant(proven('two'), use('b'))], OPENROUTER) as JsonObject[]
+  deepStrictEqual(message?.['reasoning_details'], [{ data: 'one' }, { data: 'two' }])
 })
 
 test('A1, A2: inconsistent tool turns do not crash, and repaired ones are accepted', () => {
@@ -254,6 +269,12 @@ test('R5: a custom tool is a function with one text field, in the list and in th
   match(description, /^d\n.*"definition":"g"/)
   deepStrictEqual([parameters['required'], toolNames.get('patch')], [['input'], { name: 'patch', kind: 'custom', namespace: undefined }])
   deepStrictEqual((body['messages'] as JsonObject[])[0]?.['tool_calls'], [call('a', 'patch', '{"input":"raw \\"x\\""}')])
+})
+
+test('R5: a tool that was custom earlier in the history is what it is now', () => {
+  const earlier: Block = { type: 'tool_use', id: 'a', name: 'patch', input: 'raw', kind: 'custom' }
+  strictEqual(encode({ tools: [tool('patch')], turns: [assistant(earlier)] }).toolNames.get('patch'), undefined)
+  strictEqual(encode({ turns: [assistant(earlier)] }).toolNames.get('patch')?.kind, 'custom')
 })
 
 test('R6: tools of a namespace get a name of their own', () => {

@@ -165,6 +165,13 @@ test('S10: a call that is sent whole twice runs once', () => {
   deepStrictEqual(callsOf(fold([call(piece), call({ ...piece, index: 1 }, 'tool_calls')])), [['a', 'x', '{"q":1}']])
 })
 
+test('S10: a stream that closes with the whole message once more says it once', () => {
+  const message = { role: 'assistant', content: 'Hello', tool_calls: [{ id: 'a', function: { name: 'x', arguments: '{}' } }] }
+  const whole = { id: 'c1', model: 'm', choices: [{ index: 0, message, finish_reason: 'tool_calls' }] }
+  const reply = fold([delta({ content: 'Hel' }), delta({ content: 'lo' }), call({ index: 0, ...message.tool_calls[0] }), whole])
+  deepStrictEqual([textOf(reply), callsOf(reply), reply.stop], ['Hello', [['a', 'x', '{}']], 'tool_use'])
+})
+
 test('S11: calls without ids or indexes are told apart by their names, and get ids', () => {
   const reply = fold([
     call({ function: { name: 'x', arguments: '{"q":1}' } }),
@@ -180,6 +187,14 @@ test('S11: servers that number every call 0 still make several calls', () => {
     call({ index: 0, id: 'b', function: { name: 'x', arguments: '{"q":1}' } }, 'tool_calls'),
   ])
   deepStrictEqual(callsOf(reply), [['a', 'x', '{}'], ['b', 'x', '{"q":1}']])
+})
+
+test('S4: very many calls take linear time', () => {
+  const pieces = Array.from({ length: 40_000 }, (_, index) => call({ index, id: `call_${index}`, function: { name: 'x', arguments: '{}' } }))
+  const began = process.cpuUsage()
+  strictEqual(callsOf(fold([...pieces, STOP])).length, pieces.length)
+  const { user } = process.cpuUsage(began)
+  ok(user < 4_000_000, `${user / 1000} ms`)
 })
 
 test('S12, S13: the stop reason follows what was really called', () => {
@@ -244,6 +259,8 @@ const USAGES: [string, JsonObject, object][] = [
   ['U3: Moonshot\'s cached_tokens', { prompt_tokens: 10, completion_tokens: 2, cached_tokens: 3 }, { input: 7, cacheRead: 3, output: 2 }],
   ['U4: null details', { prompt_tokens: 10, completion_tokens: 2, prompt_tokens_details: null, completion_tokens_details: null }, { input: 10, cacheRead: 0, output: 2 }],
   ['O1: xAI counts reasoning outside', { prompt_tokens: 10, completion_tokens: 2, total_tokens: 20, completion_tokens_details: { reasoning_tokens: 8 } }, { input: 10, cacheRead: 0, output: 10, reasoning: 8 }],
+  ['O1: Gemini counts reasoning outside, without a name', { prompt_tokens: 20, completion_tokens: 151, total_tokens: 553 }, { input: 20, cacheRead: 0, output: 533, reasoning: 382 }],
+  ['U2: a cache that is counted beside the input is no reasoning', { prompt_tokens: 10, completion_tokens: 2, total_tokens: 112, cache_read_input_tokens: 100 }, { input: 0, cacheRead: 100, output: 2 }],
   ['T12: others count it inside', { prompt_tokens: 10, completion_tokens: 10, total_tokens: 20, completion_tokens_details: { reasoning_tokens: 8 } }, { input: 10, cacheRead: 0, output: 10, reasoning: 8 }],
 ]
 for (const [title, usage, expected] of USAGES) {
@@ -273,6 +290,14 @@ test('O5: later pieces that repeat the id and the name continue the call, whatev
     call({ index: 1, id: '', function: { name: '', arguments: ':1}' } }, 'tool_calls'),
   ])
   deepStrictEqual(callsOf(reply), [['llm_1:0', 'x', '{"q":1}']])
+})
+
+test('O5: an empty object before the real arguments is no part of them', () => {
+  const first = call({ index: 0, id: 'a', function: { name: 'x', arguments: '{}' } })
+  const rest = ['{"q":', '{}', '}'].map((text) => call({ index: 0, function: { arguments: text } }))
+  const reply = fold([first, ...rest, delta({}, 'tool_calls')])
+  deepStrictEqual(callsOf(reply), [['a', 'x', '{"q":{}}']])
+  deepStrictEqual(callsOf(fold([first, delta({}, 'tool_calls')])), [['a', 'x', '{}']])
 })
 
 test('O5: a name that comes late holds the call back until then', () => {
@@ -312,9 +337,18 @@ test('O7: errors inside a 200 end the answer, in every vendor\'s shape', () => {
   const groq = decodeText([`data: ${JSON.stringify(delta({ content: 'a' }))}\n\nevent: error\ndata: {"error":{"message":"no","type":"invalid_request_error","code":"tool_use_failed"}}\n\n`])
   strictEqual(errorOf(groq).code, 'invalid_request')
   strictEqual(errorOf(decode([{ error: { code: 502, message: 'bad' }, choices: [{ index: 0, delta: { content: '' }, finish_reason: 'error' }] }])).code, 'upstream_error')
-  strictEqual(errorOf(decode([delta({ content: 'a' }, 'error')])).code, 'upstream_error')
+  for (const word of ['error', 'network_error', 'insufficient_system_resource', 'abort', 'function_call_filter: MALFORMED_FUNCTION_CALL']) {
+    strictEqual(errorOf(decode([delta({ content: 'a' }, word)])).code, 'upstream_error', word)
+  }
   strictEqual(errorOf(decode([{ error: { message: 'Rate limit reached', type: 'rate_limit_error' } }])).code, 'rate_limited')
   strictEqual(errorOf(decode([{ error: 'overloaded, try later' }])).code, 'overloaded')
+})
+
+test('O7: an error that is no text and no object leaves the message beside it', () => {
+  for (const error of [true, 1, { message: null }, ['x']]) {
+    strictEqual(errorOf(decode([{ error, message: 'the model is not loaded' }])).message, 'the model is not loaded')
+  }
+  strictEqual(errorOf(decode([{ choices: [{ index: 0, delta: {}, error: { message: 'lost its GPU' } }] }])).message, 'lost its GPU')
 })
 
 test('O8: a refusal is its own block and its own stop reason', () => {
@@ -345,6 +379,8 @@ test('the old function_call is a call', () => {
 
 const THINKS: [string, string, string, string][] = [
   ['a leading tag is reasoning', '<think>\nhm</think>\n\nyes', '\nhm', 'yes'],
+  ['white space before the leading tag goes with it', '\n <think>hm</think>yes', 'hm', 'yes'],
+  ['white space before text stays', `${'\n '.repeat(20)}<think>`, '', `${'\n '.repeat(20)}<think>`],
   ['a tag later on stays text', 'use <think>x</think>', '', 'use <think>x</think>'],
   ['a closing tag alone stays text', 'a</think>b', '', 'a</think>b'],
   ['a tag that is never closed is reasoning to the end', '<think>hm </thi', 'hm </thi', ''],

@@ -44,18 +44,35 @@ const USAGE: [args: string[], code: number, says: RegExp][] = [
   [['proxy', '--port'], 2, /needs a value: N/],
   [['route', 'explain'], 2, /needs MODEL/],
   [['backend', 'list', 'x'], 2, /one word too many: x/],
+  [['--json', 'backend', 'list'], 2, /the command comes first, then its options: dario backend/],
+  [['--port', '0', 'doctor'], 2, /the command comes first, then its options: dario doctor/],
+  [['help', 'proxy', 'x'], 0, /Start the endpoint/],
+  [['help', 'backend', 'x'], 2, /no command "dario backend x"/],
+  [['backend', 'add', 'x', '--config', '--json'], 2, /--config needs a value: FILE; .* --config=-/],
   [['run'], 2, /needs TOOL\|COMMAND/],
   [['backend', 'add', 'Foo'], 2, /cannot be a name/],
   [['backend', 'add', '../x'], 2, /cannot be a name/],
   [['backend', 'add', 'grok-like'], 2, /needs --base-url/],
   [['backend', 'add', 'groq', '--key', 'a', '--key-env', 'B'], 2, /exclude each other/],
   [['env', '--shell', 'tcsh'], 2, /one of bash, fish/],
-  [['backend', 'add', 'x', '--base-url', 'ftp://x'], 1, /--base-url: must begin with http/],
+  [['backend', 'add', 'x', '--base-url', 'ftp://x'], 2, /--base-url: must begin with http/],
   [['backend', 'remove', 'x'], 1, /no backend is called "x"/],
   [['backend', 'test', 'ecko'], 1, /did you mean "echo"/],
   [['route', 'remove', 'x'], 1, /no route for "x"/],
   [['route', 'add', 'x', 'nowhere'], 1, /no backend is called "nowhere"/],
-  [['proxy', '--port', 'x'], 1, /--port: must be/],
+  [['proxy', '--port', 'x'], 2, /--port: must be/],
+  [['backend', 'add', 'x', '--base-url', 'http://localhost:1', '--type', 'foo'], 2, /--type: must be one of anthropic/],
+  [['backend', 'add', 'x', '--base-url', 'http://localhost:1', '--speaks', 'chat,foo'], 2, /--speaks\[1\]: must be one of/],
+  [['backend', 'add', 'x', '--base-url', 'http://localhost:1', '--key', 'a', '--no-key'], 2, /exclude each other/],
+  [['key', 'add', 'ci', '--route', ','], 2, /--route needs a value/],
+  [['shim', '--hosts', 'https://example.com', 'node'], 2, /--hosts takes names such as/],
+  [['watch', '--url', 'nonsense'], 2, /--url: must be a URL/],
+  [['env', '--port', '0'], 2, /port 0 .* --port/],
+  [['setup', 'codex', '--port', '0'], 2, /port 0 .* --port/],
+  [['setup', '--undo'], 2, /needs TOOL/],
+  [['setup', 'codex', '--json'], 2, /--json is for the list/],
+  [['run', ''], 2, /needs TOOL\|COMMAND/],
+  [['route', 'add', '', 'echo'], 2, /needs MODEL TO/],
   [['config', 'check'], 0, /does not exist; dario uses what it finds/],
 ]
 for (const [args, code, says] of USAGE) {
@@ -103,6 +120,17 @@ test('cli: backend add writes the name of a variable, not its value', async (t) 
   const { code } = await runDario(t, home, ['backend', 'add', 'groq', '--key-env', 'GROQ_API_KEY'], { environment: { GROQ_API_KEY: SECRET } })
   strictEqual(code, 0)
   deepStrictEqual(readBackends(home)['groq']?.['keys'], ['env:GROQ_API_KEY'])
+})
+
+test('cli: a key in place of the name of its variable is refused and not shown', async (t) => {
+  const home = createHome(t)
+  for (const key of [SECRET, 'gsk_0123456789abcdefghij']) {
+    const { code, stdout, stderr } = await runDario(t, home, ['backend', 'add', 'groq', '--key-env', key])
+    strictEqual(code, 2)
+    match(stderr, /--key-env takes the name of a variable/)
+    strictEqual((stdout + stderr).includes(key), false)
+  }
+  strictEqual(existsSync(join(home, '.dario', 'config.json')), false)
 })
 
 test('cli: backend add changes an existing entry and keeps its other settings', async (t) => {
@@ -189,6 +217,15 @@ test('cli: output in a pipe has no escape sequences', async (t) => {
     const { stdout, stderr } = await runDario(t, home, args, { environment: { FORCE_COLOR: '1', TERM: 'xterm-256color' } })
     doesNotMatch(stdout + stderr, /\u001b/)
   }
+})
+
+test('env: tools are told the address that dario listens on', async (t) => {
+  const home = createHome(t)
+  const told = async (host: string): Promise<string> =>
+    (await runDario(t, home, ['env', '--shell', 'bash'], { environment: { DARIO_HOST: host, DARIO_ACCESS_KEY: 'k' } })).stdout
+  match(await told('127.0.0.2'), /ANTHROPIC_BASE_URL='http:\/\/127\.0\.0\.2:3456'/)
+  match(await told('0.0.0.0'), /ANTHROPIC_BASE_URL='http:\/\/localhost:3456'/)
+  match(await told('fd00::1'), /ANTHROPIC_BASE_URL='http:\/\/\[fd00::1\]:3456'/)
 })
 
 test('cli: a reader that leaves early is no failure', async (t) => {
@@ -337,6 +374,14 @@ test('run: the exit code is the child\'s, 127 for a command that is not there', 
   const gone = await runDario(t, home, ['run', '--', 'no-such-command-here'])
   strictEqual(gone.code, 127)
   match(gone.stderr, /cannot be started \(ENOENT\)/)
+})
+
+test('run: a command that can never be started is no fault of dario', async (t) => {
+  const home = createHome(t)
+  writeFileSync(join(home, 'text'), 'no program')
+  const { code, stderr } = await runDario(t, home, ['run', ...PLAIN, '--', join(home, 'text', 'x')])
+  strictEqual(code, 126)
+  match(stderr, /cannot be started \(ENOTDIR\); is it a program/)
 })
 
 test('run: signals go to the child, whose ending is ours; nothing is left behind', async (t) => {

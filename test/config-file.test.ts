@@ -2,13 +2,16 @@ import { deepStrictEqual, match, ok, rejects, strictEqual, throws } from 'node:a
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import {
-  chmodSync, existsSync, lstatSync, mkdirSync, readFileSync, readdirSync, renameSync, statSync, symlinkSync, utimesSync, writeFileSync,
+  chmodSync, chownSync, existsSync, lstatSync, mkdirSync, readFileSync, readdirSync, renameSync, statSync, symlinkSync, utimesSync,
+  writeFileSync,
 } from 'node:fs'
+import { userInfo } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { editConfig, readConfig, watchConfig } from '../src/config/file.ts'
 import type { ParsedConfig } from '../src/config/types.ts'
+import { toHome } from '../src/config/values.ts'
 import type { DarioError } from '../src/errors.ts'
 import type { JsonObject } from '../src/hub/types.ts'
 import { createHome, runDario } from './helpers/command.ts'
@@ -80,6 +83,48 @@ test('config file: an edit that would break it writes nothing', async (t) => {
   await rejects(editConfig({ file }, (json) => { json['port'] = -1 }), { code: 'config_invalid' })
   strictEqual(readFileSync(file, 'utf8'), '{"port":1}')
   deepStrictEqual(readdirSync(join(file, '..')), ['config.json'])
+})
+
+test('config file: an edit that would break it names no place in a text that was never written', async (t) => {
+  const file = createFile(t, '{\n  "port": 1\n}')
+  await rejects(editConfig({ file }, (json) => { json['attempts'] = 0 }), { message: 'attempts: must be a whole number from 1 to 100' })
+})
+
+test('config file: an edit of a file that is wrong already names the place in it', async (t) => {
+  const file = createFile(t, '{\n  "port": -1\n}')
+  await rejects(editConfig({ file }, (json) => { json['attempts'] = 3 }), { message: new RegExp(`^${file}:2:3: port: `) })
+})
+
+test('config file: one that holds no object is named', (t) => {
+  const file = createFile(t, '[]')
+  throws(() => readConfig({ file }), { message: `${file}: the file: must be an object: { ... }` })
+})
+
+test('config file: a folder in its place is not a question of who owns it', (t) => {
+  const file = createFile(t)
+  mkdirSync(file)
+  throws(() => readConfig({ file }), { message: `${file} cannot be read (EISDIR); name a file with --config or DARIO_CONFIG` })
+})
+
+test('config file: a link that leads nowhere is not replaced by a file', async (t) => {
+  const file = createFile(t)
+  symlinkSync(join(createHome(t), 'gone.json'), file)
+  await rejects(editConfig({ file }, (json) => { json['port'] = 5 }), { code: 'config_invalid', message: /is a link that leads nowhere/ })
+  ok(lstatSync(file).isSymbolicLink())
+})
+
+test('config file: an edit by another user leaves it to its owner', async (t) => {
+  const file = createFile(t, '{}')
+  // Only root can give a file away; for everyone else its owner is who edits it.
+  if (process.getuid?.() === 0) chownSync(file, 4711, 4712)
+  const before = statSync(file)
+  await editConfig({ file }, (json) => { json['port'] = 5 })
+  const { uid, gid } = statSync(file)
+  deepStrictEqual([uid, gid], [before.uid, before.gid])
+})
+
+test('config file: an empty HOME is none, so that nothing is read from the folder that one is in', () => {
+  strictEqual(toHome({ HOME: '' }), userInfo().homedir)
 })
 
 test('config file: a link into a folder of dotfiles stays a link', async (t) => {

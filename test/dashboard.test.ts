@@ -4,7 +4,7 @@
  */
 import { deepStrictEqual, match, ok, strictEqual } from 'node:assert/strict'
 import { createHash } from 'node:crypto'
-import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { appendFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -114,7 +114,7 @@ test('dashboard: a model that leads nowhere is explained as well', async (contex
 test('live: failures stay when newer requests push them out, counts of tokens are no requests', () => {
   const live = createLive({ now: () => NOON, version: '1', backends: () => [], running: () => [] })
   const run = (given: Parameters<typeof createRecord>[0]): void => {
-    const record = createRecord(given)
+    const record = createRecord({ time: NOON, ...given })
     live.end?.(record)
   }
   run({ id: 'bad', end: 'failed', error: { code: 'rate_limited', message: 'wait' } })
@@ -131,7 +131,7 @@ test('live: hours and days move on with the clock, empty ones between', () => {
   let time = NOON
   const live = createLive({ now: () => time, version: '1', backends: () => [], running: () => [] })
   const run = (): void => {
-    const record = createRecord({ cost: { dollars: 0.25, source: 'configuration' } })
+    const record = createRecord({ time, cost: { dollars: 0.25, source: 'configuration' } })
     live.end?.(record)
   }
   run()
@@ -147,6 +147,14 @@ test('live: hours and days move on with the clock, empty ones between', () => {
   deepStrictEqual(live.read().days.slice(-2).map(({ requests }) => requests), [3, 0])
 })
 
+test('live: a request counts where the ledger has it, by its arrival', () => {
+  const start = NOON - NOON % 3_600_000
+  const live = createLive({ now: () => start + 60_000, version: '1', backends: () => [], running: () => [] })
+  for (const time of [start, start - 30_000, start + 1, start - 86_400_000]) live.end?.(createRecord({ time }))
+  const { hours, days } = live.read()
+  deepStrictEqual([hours.slice(-2), days.slice(-2)].map((sums) => sums.map(({ requests }) => requests)), [[1, 2], [1, 3]])
+})
+
 test('live: what was before this process comes from the ledger, and today goes on from there', async (context) => {
   const folder = mkdtempSync(join(tmpdir(), 'dario-live-'))
   context.after(() => rmSync(folder, { recursive: true }))
@@ -157,17 +165,18 @@ test('live: what was before this process comes from the ledger, and today goes o
     const time = NOON - 1 - days * 86_400_000
     writeFileSync(join(folder, `${new Date(time).toISOString().slice(0, 10)}.jsonl`), `${row(time, { input: 5, output: 2, dollars: 1, price: 'x' })}\n${row(time, { output: 1, price: 'plan' })}\n`)
   }
+  mkdirSync(join(folder, `${new Date(NOON - 2 * 86_400_000).toISOString().slice(0, 10)}.jsonl`)) // one that cannot be read hides no other
   const live = createLive({ now: () => NOON, version: '1', backends: () => [], running: () => [], history: (until) => readHistory(folder, NOON, until) })
   // What this process writes is in memory already, and its day may be summed up by then.
   appendFileSync(join(folder, `${new Date(NOON).toISOString().slice(0, 10)}.jsonl`), `${row(NOON, { output: 10 })}\n`)
-  const record = createRecord({ usage: { output: 10 } })
+  const record = createRecord({ time: NOON, usage: { output: 10 } })
   live.end?.(record)
   deepStrictEqual(live.read().hours.at(-1)?.requests, 1)
   await new Promise<void>((resolve) => live.subscribe(resolve))
   const { hours, sources, ...state } = live.read()
-  deepStrictEqual([hours.at(-1)?.requests, hours.at(-1)?.output, hours.at(-1)?.dollars, hours.at(-1)?.onPlan], [3, 13, 1, 1])
+  deepStrictEqual([hours.at(-1)?.requests, hours.at(-1)?.output, hours.at(-1)?.dollars, hours.at(-1)?.plan], [3, 13, 1, 1])
   deepStrictEqual(sources, ['x'])
-  const days = state.days.map(({ requests, output, dollars, onPlan, unpriced }) => [requests, output, dollars, onPlan, unpriced])
+  const days = state.days.map(({ requests, output, dollars, plan, unpriced }) => [requests, output, dollars, plan, unpriced])
   deepStrictEqual(days.slice(-4), [[2, 3, 1, 1, 0], [0, 0, 0, 0, 0], [0, 0, 0, 0, 0], [3, 13, 1, 1, 1]])
 })
 

@@ -28,8 +28,8 @@ async function dropped(context: TestContext, client: DialectName, target: string
 
 const PLAIN: Record<DialectName, JsonObject> = {
   anthropic: { max_tokens: 100, messages: hi, stream: false, system: 'Be brief.', metadata: { user_id: 'u' } },
-  chat: { messages: hi, stream: false, n: 1, logprobs: false, store: false, user: 'u', max_completion_tokens: 100, temperature: 1 },
-  responses: { input: 'hi', stream: false, store: false, include: ['reasoning.encrypted_content'], instructions: 'Be brief.', parallel_tool_calls: true, tool_choice: 'auto', tools: [], truncation: 'disabled', client_metadata: { a: 'b' } },
+  chat: { messages: hi, stream: false, n: 1, service_tier: 'auto', logprobs: false, store: false, user: 'u', max_completion_tokens: 100, temperature: 1, response_format: { type: 'text' } },
+  responses: { input: 'hi', stream: false, store: false, include: ['reasoning.encrypted_content'], instructions: 'Be brief.', parallel_tool_calls: true, tool_choice: 'auto', tools: [], truncation: 'disabled', service_tier: 'auto', client_metadata: { a: 'b' } },
 }
 
 for (const [client, body] of Object.entries(PLAIN) as [DialectName, JsonObject][]) {
@@ -43,11 +43,19 @@ for (const [client, body] of Object.entries(PLAIN) as [DialectName, JsonObject][
 const LOST: [client: DialectName, target: string, body: JsonObject, paths: string[]][] = [
   ['chat', 'anthropic', { messages: hi, seed: 1, logit_bias: { 5: 1 } }, ['seed', 'logit_bias']],
   ['chat', 'responses', { messages: hi, seed: 1, stop: ['x'] }, ['stop', 'seed']],
+  ['chat', 'anthropic', { messages: hi, constructor: 1, toString: 'x' }, ['constructor', 'toString']],
+  ['chat', 'anthropic', { messages: hi, service_tier: 'flex' }, ['service_tier']],
+  ['responses', 'anthropic', { input: 'hi', service_tier: 'priority' }, ['service_tier']],
+  ['anthropic', 'chat', { max_tokens: 9, messages: hi, cache_control: { type: 'ephemeral' }, output_config: { effort: 'novel', task_budget: { type: 'tokens', total: 9 } } }, ['output_config.effort', 'output_config.task_budget']],
   ['chat', 'anthropic', { messages: [{ role: 'user', name: 'ann', content: 'hi' }] }, ['messages[0].name']],
+  ['chat', 'anthropic', { messages: [{ role: 'system', name: 'bob', content: 'hi' }, { role: 'assistant', name: 'eve', content: 'hi' }, ...hi] }, ['messages[0].name', 'messages[1].name']],
+  ['chat', 'responses', { messages: [...hi, { role: 'assistant', audio: { id: 'audio_1' } }, ...hi] }, ['messages[1].audio']],
+  ['chat', 'anthropic', { messages: hi, response_format: { type: 'grammar', grammar: 'x' } }, ['response_format']],
   ['anthropic', 'responses', { max_tokens: 9, messages: hi, stop_sequences: ['x'], top_k: 5 }, ['top_k', 'stop_sequences']],
   ['anthropic', 'chat', { max_tokens: 9, messages: hi, tools: [{ type: 'code_execution_20250825', name: 'code_execution' }] }, ['tools[0]']],
   ['anthropic', 'chat', { max_tokens: 9, messages: [...hi, { role: 'assistant', content: [{ type: 'thinking', thinking: 'hm', signature: 's' }, { type: 'text', text: 'yes' }] }, ...hi] }, ['messages[1]']],
   ['responses', 'anthropic', { input: 'hi', text: { verbosity: 'low' }, max_tool_calls: 3 }, ['max_tool_calls', 'text.verbosity']],
+  ['responses', 'chat', { input: 'hi', service_tier: 'flex' }, ['service_tier']],
   ['responses', 'chat', { input: 'hi', tools: [{ type: 'file_search', vector_store_ids: [] }] }, ['tools[0]']],
   ['responses', 'anthropic', { input: [...hi, { type: 'reasoning', id: 'rs', summary: [], encrypted_content: 'e' }, { role: 'assistant', content: 'yes' }, ...hi] }, ['input[1]']],
 ]

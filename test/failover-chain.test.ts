@@ -460,3 +460,18 @@ test('failover: an answer is asked of one key only when all is well', async (t) 
   strictEqual(answers.every(({ status }) => status === 200), true)
   ok(new Set(vendor.received.map(letterOf)).size === 3)
 })
+
+for (const dialect of ['anthropic', 'chat'] as const) {
+  test(`F4: the client's own mistake told inside a ${dialect} stream is answered as one, and rests no key`, async (t) => {
+    const vendors = [await startVendor(t, dialect, 'a'), await startVendor(t, dialect, 'b')]
+    const error = { type: 'invalid_request_error', message: 'messages: too odd' }
+    const event = dialect === 'anthropic' ? `event: error\ndata: ${JSON.stringify({ type: 'error', error })}\n\n` : `data: ${JSON.stringify({ error })}\n\n`
+    for (const { moods } of vendors) for (const key of ['a', 'b']) moods.set(key, sendPieces(() => [preamble(dialect), event]))
+    const { url } = await startChain(t, vendors)
+    const { status, text } = await ask(url, dialect, { stream: true })
+    strictEqual(status, 400, text)
+    match(text, /too odd/)
+    deepStrictEqual(vendors.map(({ received }) => received.length), [1, 0])
+    deepStrictEqual(await readStates(url), ['ready', 'ready'])
+  })
+}

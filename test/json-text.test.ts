@@ -22,6 +22,14 @@ for (const [name, text, place] of MISTAKES) {
   })
 }
 
+test('json text: a name that is there twice is refused, since one of the two would be lost', () => {
+  throws(() => parseJsonText('{"a": 1,\n "b": {"c": 1, "c": 2}}', 'f'), { code: 'config_invalid', message: /^f:2:16: "c" is there twice/ })
+})
+
+test('json text: an empty file is told what to do with it', () => {
+  throws(() => parseJsonText(' \n', 'f'), { message: /^f:2:1: .* write \{\} into it or delete it$/ })
+})
+
 test('json text: the message of a mistake does not quote what is around it', () => {
   throws(() => parseJsonText('{"key": "sk-secret" "x": 1}', 'f'), (error: Error) => !error.message.includes('secret'))
 })

@@ -1,5 +1,5 @@
 import { deepStrictEqual, doesNotMatch, match, strictEqual } from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { createHome, runDario, startDario } from './helpers/command.ts'
@@ -40,4 +40,12 @@ test('keys: one name, one key; a removed one is gone; routes must exist', async 
   match((await runDario(t, home, ['key', 'remove', 'ic'])).stderr, /no key is called "ic"/)
   strictEqual((await runDario(t, home, ['key', 'remove', 'ci'])).code, 0)
   match((await runDario(t, home, ['key', 'list'])).stdout, /no access keys/)
+})
+
+test('keys: what the configuration warns of is told once, however many routes are named', async (t) => {
+  const home = createHome(t)
+  for (const model of ['a', 'b']) await runDario(t, home, ['route', 'add', model, 'echo'])
+  const file = join(home, '.dario', 'config.json')
+  writeFileSync(file, JSON.stringify({ ...JSON.parse(readFileSync(file, 'utf8')), budgets: [{ scope: 'key:nobody', per: 'day', tokens: 1 }] }))
+  strictEqual((await runDario(t, home, ['key', 'add', 'ci', '--route', 'a,b'])).stderr.match(/warning:/g)?.length, 1)
 })

@@ -1,8 +1,12 @@
 import { deepStrictEqual, match, ok, strictEqual } from 'node:assert/strict'
 import { test } from 'node:test'
+import { parseConfig } from '../src/config/parse.ts'
+import { createObservation } from '../src/observe/observe.ts'
 import { estimateCost, findPrice } from '../src/observe/prices.ts'
 import type { ProxyOptions } from '../src/index.ts'
 import { startProxy } from './helpers/proxy.ts'
+import { createRecord } from './helpers/record.ts'
+import { until } from './helpers/until.ts'
 import { sendJson, startUpstream } from './helpers/upstream.ts'
 
 test('prices: a longer beginning of a name wins over a shorter one', () => {
@@ -77,4 +81,37 @@ test('prices: an unknown price makes dario ask for the list once, and no request
   })
   for (let index = 0; index < 3; index++) await ask(url, 'router:m')
   strictEqual(lists, 1)
+})
+
+test('prices: those of a list are asked for again, and dated by the day on which they came', () => {
+  let time = Date.parse('2026-11-20T12:00:00Z'), asked = 0
+  let price = { input: 1, output: 2 }
+  const config = parseConfig({ backends: { router: { type: 'openai', baseUrl: 'http://127.0.0.1:9' } }, budgets: [{ scope: 'all', per: 'day', dollars: 1e9 }] }, {}).config
+  const { costOf } = createObservation({
+    folder: undefined, config: () => config, observers: [], log: () => {}, now: () => time, ask: () => { asked++ },
+    backendOf: () => ({ type: 'openai', host: '127.0.0.1' }), modelOf: (_backend, id) => ({ id, price }),
+  })
+  const cost = (): unknown => costOf(createRecord({ backend: 'router', usage: { input: 1 } }))
+  deepStrictEqual([cost(), asked], [{ dollars: 1, source: 'model list of router, 2026-11-20' }, 1])
+  time += 86_400_000
+  deepStrictEqual([cost(), asked], [{ dollars: 1, source: 'model list of router, 2026-11-20' }, 2]) // yesterday's, until the new list is there
+  price = { input: 3, output: 2 }
+  deepStrictEqual([cost(), asked], [{ dollars: 3, source: 'model list of router, 2026-11-21' }, 2])
+})
+
+test('prices: a configuration that changes does not lose those of the lists', async (t) => {
+  const upstream = await startUpstream(t, (request, response) => request.method === 'GET'
+    ? sendJson(response, 200, { data: [{ id: 'm', pricing: { prompt: '0.001', completion: '0.01' } }] }) : sendJson(response, 200, CHAT))
+  const given = {
+    backends: { router: { type: 'openai' as const, baseUrl: upstream.url, keys: ['sk-test'] } },
+    budgets: [{ scope: 'all', per: 'day' as const, dollars: 1e9 }],
+  }
+  const { url, proxy, records } = await startProxy(t, given)
+  const askUntilPriced = (): Promise<void> => until(async () => {
+    await ask(url, 'router:m')
+    return records.at(-1)?.cost !== undefined
+  })
+  await askUntilPriced()
+  proxy.update(parseConfig({ ...given, port: 0 }, {}).config)
+  await askUntilPriced()
 })

@@ -121,6 +121,10 @@ test('R4: arguments that come only in the item, or only in the final object, are
   assert.deepEqual(inputs(decodeEvents(created, item('added', 0, call('a')), completed([whole]))), ['{"x":1}'])
 })
 
+test('K8, O9: arguments that come as an object are its JSON text', () => {
+  assert.deepEqual(inputs(decodeEvents(created, item('done', 0, call('a', { arguments: { x: 1 } })), completed())), ['{"x":1}'])
+})
+
 test('O17: a stream without event lines, sequence numbers, with [DONE] and comments decodes alike', () => {
   const events = [created, textDelta(0, 'hi'), completed([], { usage: { input_tokens: 5, output_tokens: 1 } })]
   const bare = `: OPENROUTER PROCESSING\n\n${events.map((event) => `data: ${JSON.stringify(event)}\n\n`).join('')}data: [DONE]\n\n`
@@ -239,6 +243,38 @@ test('R10: two items under one index are two items', () => {
     { type: 'response.function_call_arguments.delta', output_index: 0, delta: '{}' }, textDelta(0, 'late'), completed())
   assertGrammar(events)
   assert.deepEqual(foldEvents(events).blocks.map((block) => block.type), ['text', 'tool_use', 'text'])
+})
+
+/** Two calls as bridges really send them: one after the other, or both begun before either is done. */
+function twoCalls(interleaved: boolean, index: (value: number) => object): JsonObject[] {
+  const parts = ['a', 'b'].map((id, position) => {
+    const value = call(id, { arguments: `{"${id}":1}` })
+    return [
+      { type: 'response.output_item.added', ...index(position), item: call(id) },
+      { type: 'response.function_call_arguments.done', ...index(position), item_id: `fc_${id}`, arguments: value['arguments'] },
+      { type: 'response.output_item.done', ...index(position), item: value },
+    ] as JsonObject[]
+  })
+  const [[addA, ...a], [addB, ...b]] = parts as [[JsonObject, ...JsonObject[]], [JsonObject, ...JsonObject[]]]
+  return [created, ...interleaved ? [addA, addB, ...a, ...b] : parts.flat(), completed()]
+}
+
+test('R10: two calls under one index are two calls, each with its own input', () => {
+  for (const interleaved of [false, true]) {
+    const events = decodeEvents(...twoCalls(interleaved, () => ({ output_index: 0 })))
+    assert.deepEqual(inputs(events), ['{"a":1}', '{"b":1}'])
+  }
+})
+
+test('O19: items without an index are told apart by their ids', () => {
+  assert.deepEqual(inputs(decodeEvents(...twoCalls(true, () => ({})))), ['{"a":1}', '{"b":1}'])
+  const done = twoCalls(false, () => ({})).filter((event) => event['type'] !== 'response.output_item.added')
+  assert.deepEqual(inputs(decodeEvents(...done.filter((event) => !String(event['type']).includes('arguments')))), ['{"a":1}', '{"b":1}'])
+})
+
+test('O20: a call in the final object fills in its own item, wherever it stands', () => {
+  const both = ['a', 'b'].map((id) => call(id, { arguments: `{"${id}":1}` }))
+  assert.deepEqual(inputs(decodeEvents(created, item('added', 0, call('b')), item('added', 1, call('a')), completed(both))), ['{"b":1}', '{"a":1}'])
 })
 
 test('O19: items without an index are taken in their order', () => {

@@ -65,6 +65,12 @@ test('S17: an error inside a relayed stream is one response.failed event', () =>
   assert.deepEqual(data.response.error, { code: 'server_error', message: 'gone' })
 })
 
+test('O7: a failure whose code is a status is what the status says', () => {
+  const codeOf = (code: unknown): string => decodeError(200, JSON.stringify({ type: 'error', error: { code, message: 'slow down' } })).code
+  assert.deepEqual([429, '429', 503, 401, 1, null, { toString: 1 }].map(codeOf),
+    ['rate_limited', 'rate_limited', 'overloaded', 'authentication', 'upstream_error', 'upstream_error', 'upstream_error'])
+})
+
 test('A6: a refused parameter teaches a repair', () => {
   const repairs = (message: string, more: object = {}, status = 400) => readRepairs(decodeError(status, openai(message, more)), 'm')
   const recorded = decodeError(400, JSON.stringify(readWhole('responses', 'openai-reasoning-model-temperature-error')))
@@ -74,6 +80,8 @@ test('A6: a refused parameter teaches a repair', () => {
   assert.deepEqual(repairs("Unsupported parameter: 'reasoning.effort' is not supported with this model.", { param: 'reasoning.effort' }), ['no_thinking'])
   assert.deepEqual(repairs('The encrypted content gAAA... could not be verified.', { code: 'invalid_encrypted_content' }), ['no_thinking_history'])
   assert.deepEqual(repairs("Item 'rs_1' of type 'reasoning' was provided without its required following item."), ['no_thinking_history'])
+  const unknown = "Item with id 'rs_1' not found. Items are not persisted when `store` is set to false. Try again with `store` set to true, or remove this item from your input."
+  assert.deepEqual([repairs(unknown, { param: 'input' }, 404), repairs(unknown)], [['no_thinking_history'], ['no_thinking_history']])
   assert.deepEqual(repairs("Unknown parameter: 'tools[0].strict'."), ['no_strict'])
   assert.deepEqual(repairs("Unsupported parameter: 'parallel_tool_calls'"), ['no_parallel_tools'])
   assert.deepEqual(repairs("Unsupported parameter: 'text.format'"), ['no_format'])
@@ -81,6 +89,8 @@ test('A6: a refused parameter teaches a repair', () => {
 
 test('F4: the client\'s own mistake teaches nothing', () => {
   assert.deepEqual(readRepairs(decodeError(400, openai('input: field required')), 'm'), [])
+  assert.deepEqual(readRepairs(decodeError(404, openai("Item with id 'msg_1' not found.", { param: 'input' })), 'm'), [])
+  assert.deepEqual(readRepairs(decodeError(404, openai('The model `m` does not exist or you do not have access to it.')), 'm'), [])
   assert.deepEqual(readRepairs(decodeError(429, openai("Unsupported parameter: 'temperature'")), 'm'), [])
   assert.deepEqual(readRepairs(decodeError(400, openai('Your input exceeds the context window of this model.')), 'm'), [])
 })

@@ -8,6 +8,7 @@ import { expandInput } from '../src/dialects/responses/items.ts'
 import { responsesDialect } from '../src/dialects/responses/dialect.ts'
 import type { Repair, Target } from '../src/dialects/dialect.ts'
 import { DarioError } from '../src/errors.ts'
+import { createIds } from '../src/hub/ids.ts'
 import { packSeal } from '../src/hub/seal.ts'
 import type { Block, HubRequest, JsonObject, Tool, Turn } from '../src/hub/types.ts'
 
@@ -204,9 +205,15 @@ test('responses encode: leading system turns are instructions, later ones develo
   assert.deepEqual((encoded['input'] as JsonObject[]).map((item) => item['role']), ['user', 'developer'])
 })
 
+test('responses encode: a request of system turns alone still has an input, as instructions alone are refused', () => {
+  const { body: encoded } = encode({ turns: [{ role: 'system', blocks: [text('a')] }, { role: 'system', blocks: [text('b')] }] })
+  assert.equal(encoded['instructions'], 'a')
+  assert.deepEqual(encoded['input'], [{ type: 'message', role: 'developer', content: [{ type: 'input_text', text: 'b' }] }])
+})
+
 test('C5: a line for Anthropic only is left out of the instructions', () => {
   const opaque: Block = { type: 'opaque', origin: 'anthropic', value: { type: 'text', text: 'x-anthropic-billing-header: 1' } }
-  const { body: encoded, warnings } = encode({ turns: [{ role: 'system', blocks: [opaque, text('a')] }] })
+  const { body: encoded, warnings } = encode({ turns: [{ role: 'system', blocks: [opaque, text('a')] }, user(text('hi'))] })
   assert.equal(encoded['instructions'], 'a')
   assert.deepEqual(warnings, [])
 })
@@ -308,6 +315,14 @@ test('K7, K5, K14: strict is off unless set, schemas are repaired, the last of t
   assert.deepEqual(one?.['parameters'], { type: 'object', properties: {} })
 })
 
+test('R5: the grammar of a custom tool goes out flat, whichever API it was written for', () => {
+  const grammar = { syntax: 'lark', definition: 'start: "x"' }
+  for (const format of [{ type: 'grammar', ...grammar }, { type: 'grammar', grammar }]) {
+    assert.deepEqual(body({ tools: [{ type: 'custom', name: 'p', format }] })['tools'], [{ type: 'custom', name: 'p', format: { type: 'grammar', ...grammar } }])
+  }
+  assert.deepEqual(body({ tools: [{ type: 'custom', name: 'p' }] })['tools'], [{ type: 'custom', name: 'p' }])
+})
+
 test('A6: models that reason get no sampling, others do', () => {
   const request = { temperature: 0.2, topP: 0.9 }
   const reasoning = encode(request)
@@ -342,6 +357,13 @@ test('R14: a format goes out under text, with a legal name', () => {
   const schema = { type: 'object', properties: {} }
   assert.deepEqual(body({ format: { type: 'json_schema', name: 'my name', schema } })['text'], { format: { type: 'json_schema', name: 'my_name', schema } })
   assert.deepEqual(body({ format: { type: 'json_object' }, extra: { chat: { verbosity: 'low' } } })['text'], { format: { type: 'json_object' }, verbosity: 'low' })
+})
+
+test('R14: a format that the backend refused is asked for in words', () => {
+  const schema = { type: 'object', properties: { a: { type: 'string' } } }
+  const told = body({ format: { type: 'json_schema', schema }, turns: [{ role: 'system', blocks: [text('s')] }, user(text('a'))] }, { repairs: new Set<Repair>(['no_format']) })
+  assert.equal('text' in told, false)
+  assert.equal(told['instructions'], `s\n\nAnswer with one JSON value and nothing else. It must match this JSON schema: ${JSON.stringify(schema)}`)
 })
 
 test('C7: the session is the cache key when there is none, and long ones are cut', () => {
@@ -389,8 +411,37 @@ test('T2: a relayed history loses what its backend could not verify, the foreign
   const foreign = { type: 'reasoning', summary: [], encrypted_content: packSeal({ origin: 'anthropic', value: 's' }) }
   const message = { type: 'message', role: 'user', content: 'hi' }
   assert.deepEqual(repair([own, foreign, message]), [own, message])
+  const unproven = { type: 'reasoning', id: createIds()('rs_'), summary: [] }, kept = { ...own, id: `rs_${'0f'.repeat(24)}` }
+  assert.deepEqual(repair([own, unproven, kept, message]), [own, kept, message])
   assert.deepEqual(repair([own, message]), [message])
   assert.deepEqual(repair([own, message], []), [own, message])
+})
+
+test('responses: instructions that are no text are refused, never left out', () => {
+  fails({ instructions: ['be brief'] }, 'invalid_request', 'instructions')
+  assert.deepEqual(decode({ instructions: null }).turns.map((turn) => turn.role), ['user'])
+})
+
+test('K8, O9: arguments that came as an object are its JSON text', () => {
+  const [sent] = blocks({ type: 'function_call', call_id: 'a', name: 'f', arguments: { a: 1 } })
+  assert.equal(sent?.type === 'tool_use' && sent.input, '{"a":1}')
+})
+
+test('responses: a message of 200,000 parts behind another of its role is read', () => {
+  const content = Array.from({ length: 200_000 }, () => ({ type: 'input_text', text: 'a' }))
+  assert.equal(blocks({ role: 'user', content: 'a' }, { role: 'user', content }).length, 200_001)
+})
+
+test('responses: log probabilities that no other backend sends are named as lost', () => {
+  const lost = (include: string[]): string[] => responsesDialect.decodeRequest({ model: 'm', input: 'a', include }).warnings.map(({ path }) => path)
+  assert.deepEqual(lost(['reasoning.encrypted_content', 'message.output_text.logprobs']), ['include'])
+  assert.deepEqual(lost(['reasoning.encrypted_content']), [])
+})
+
+test('R18: a reference without an id refers to nothing', () => {
+  const reference = { type: 'item_reference' }
+  const expanded = expandInput({ input: [reference] }, { input: [{ role: 'user', content: 'first' }], output: [] })
+  assert.deepEqual(expanded['input'], [{ role: 'user', content: 'first' }, reference])
 })
 
 test('responses: an item that stands where a part should is refused by its path', () => {

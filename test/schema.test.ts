@@ -17,6 +17,11 @@ test('K3: anyOf at the root becomes one object that accepts each branch', () => 
   strictEqual(merged['anyOf'], undefined)
 })
 
+test('K3: properties with the names of object members stay', () => {
+  const properties = JSON.parse('{"constructor":{"type":"string"},"toString":{"type":"number"},"__proto__":{"type":"boolean"}}') as JsonObject
+  strictEqual(JSON.stringify(tool({ anyOf: [{ type: 'object', properties }] })['properties']), JSON.stringify(properties))
+})
+
 test('K3: allOf at the root demands what every branch demands', () => {
   const merged = tool({
     $defs: { Base: { type: 'object', properties: { id: { type: 'string' } }, required: ['id'] } },

@@ -2,9 +2,12 @@ import { deepStrictEqual, doesNotMatch, match, ok, strictEqual } from 'node:asse
 import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { readHistory } from '../src/observe/history.ts'
 import { encodeRow } from '../src/observe/ledger.ts'
+import { createLive } from '../src/observe/live.ts'
 import { readDay, readUsage, toLocalDay } from '../src/observe/usage.ts'
 import { createHome, runDario } from './helpers/command.ts'
+import { startProxy } from './helpers/proxy.ts'
 import { createRecord } from './helpers/record.ts'
 import { sendJson, startUpstream } from './helpers/upstream.ts'
 import type { RequestRecord } from '../src/index.ts'
@@ -117,6 +120,15 @@ test('usage: the overview has today, 7 and 30 days, then models, backends, tools
   match(stderr, /estimates; prices: .*dario's table, 2026-10-24.*configuration|estimates; prices: .*configuration/)
 })
 
+test('usage: without a price are requests that used tokens, not those that failed before', async (t) => {
+  const home = createHome(t)
+  const folder = join(home, '.dario', 'usage')
+  write(folder, [{ time: HOUR_AGO, usage: { input: 7 } }, ...[1, 2, 3].map(() => ({ time: HOUR_AGO, end: 'failed', usage: undefined } as const))])
+  match((await runDario(t, home, ['usage', '--by', 'model'])).stdout, /\nm +1 without price +4 +3 /)
+  const { days, hours } = await readHistory(folder, Date.now(), Date.now())
+  deepStrictEqual([days, hours].map((sums) => sums.reduce((sum, { unpriced }) => sum + unpriced, 0)), [1, 1])
+})
+
 test('usage: what is on the plan comes with the windows that the running dario knows', async (t) => {
   const running = await startUpstream(t, (_request, response) => sendJson(response, 200, {
     name: 'dario', version: '1', backends: [{ id: 'plan', keys: [], windows: [{ name: '5 hours', used: 0.42, resetsAt: Date.now() }, { name: '7 days', used: 0.1 }] }],
@@ -164,13 +176,49 @@ test('usage: a name that a client chose is neither a formula in CSV nor a comman
   doesNotMatch((await runDario(t, home, ['usage'])).stdout, /[\u0000-\u0009\u000b-\u001f\u009b]/)
 })
 
+test('usage: a price whose list came anew each day is named once, with its first and last date', async (t) => {
+  const home = createHome(t)
+  const source = (time: number): string => `model list of router, ${toLocalDay(time)}`
+  write(join(home, '.dario', 'usage'), [3, 1, 2].map((days) => HOUR_AGO - days * 86_400_000).map((time) => ({ time, cost: { dollars: 1, source: source(time) } })))
+  write(join(home, '.dario', 'usage'), MIXED)
+  const { stderr } = await runDario(t, home, ['usage'])
+  match(stderr, new RegExp(`prices: configuration; dario's table, 2026-10-24; ${source(HOUR_AGO - 3 * 86_400_000)} to ${toLocalDay(HOUR_AGO - 86_400_000)}\n`))
+  const live = createLive({ now: Date.now, version: '1', backends: () => [], running: () => [], history: (until) => readHistory(join(home, '.dario', 'usage'), until, until) })
+  live.read()
+  await new Promise<void>((resolve) => live.subscribe(resolve))
+  strictEqual(live.read().sources.length, 3)
+})
+
+test('usage: whatever time was asked for has its sum', async (t) => {
+  const home = createHome(t)
+  write(join(home, '.dario', 'usage'), MIXED)
+  const since = toLocalDay(Date.now() - 60 * 86_400_000)
+  match((await runDario(t, home, ['usage', '--since', since])).stdout, new RegExp(`\\n30 days .*\\nsince ${since} .* 5 +1 `))
+  match((await runDario(t, home, ['usage', '--since', '3d'])).stdout, /\ntoday .*\nsince \d{4}-\d\d-\d\d .*\n\nMODEL/)
+})
+
 test('usage: wrong options say what is right; without a ledger there is a sentence', async (t) => {
   const home = createHome(t)
   match((await runDario(t, home, ['usage', '--by', 'cost'])).stderr, /--by must be one of model, backend/)
-  match((await runDario(t, home, ['usage', '--since', '2026-13-45'])).stderr, /--since must be a date/)
+  for (const since of ['2026-13-45', '2026-02-31', 'd']) match((await runDario(t, home, ['usage', '--since', since])).stderr, /--since must be a date/)
   const { stdout, code } = await runDario(t, home, ['usage'])
   strictEqual(code, 0)
   match(stdout, /no requests since/)
+})
+
+test('usage: a day that cannot be read is left out with a warning, and keeps no budget from starting', async (t) => {
+  const home = createHome(t)
+  const folder = join(home, '.dario', 'usage')
+  write(folder, [{ time: HOUR_AGO }])
+  const other = new Date(HOUR_AGO - 86_400_000).toISOString().slice(0, 10)
+  mkdirSync(join(folder, `${other}.jsonl`))
+  const { stdout, stderr, code } = await runDario(t, home, ['usage', '--csv'])
+  strictEqual(code, 0)
+  match(stdout, /\nm,1,/)
+  match(stderr, new RegExp(`warning: .*${other}\\.jsonl cannot be read \\(EISDIR\\) and does not count`))
+  const lines: string[] = []
+  await startProxy(t, { usageFolder: folder, log: (line) => lines.push(line), budgets: [{ scope: 'all', per: 'month', tokens: 1000 }] })
+  match(lines.join('\n'), /cannot be read \(EISDIR\)/)
 })
 
 test('usage: a year of summed days takes a fraction of a second', (t) => {
@@ -180,7 +228,7 @@ test('usage: a year of summed days takes a fraction of a second', (t) => {
     const name = new Date(NOON - day * 86_400_000).toISOString().slice(0, 10)
     writeFileSync(join(folder, `${name}.jsonl`), '\n')
     writeFileSync(join(folder, `${name}.summary.json`), JSON.stringify({
-      version: 1, zone: Intl.DateTimeFormat().resolvedOptions().timeZone, bytes: 1, groups: groups.map((group) => ({ ...group, day: name })),
+      version: 2, zone: Intl.DateTimeFormat().resolvedOptions().timeZone, bytes: 1, groups: groups.map((group) => ({ ...group, day: name })),
     }))
   }
   const started = performance.now()

@@ -15,6 +15,7 @@ import { createHome, runDario, startDario } from './helpers/command.ts'
 import { withDeadline } from './helpers/deadline.ts'
 import { startProxy } from './helpers/proxy.ts'
 import { createRecord } from './helpers/record.ts'
+import { startUpstream } from './helpers/upstream.ts'
 import { until } from './helpers/until.ts'
 
 const plain = (_style: string, text: string): string => text
@@ -50,6 +51,17 @@ test('watch: 60 columns show time, status, model, key and duration', () => {
   match(lines[2]!, /^a#1 resting, rate_limited until \d\d:\d\d:\d\d$/)
   const row = lines.find((line) => line.includes(' 200 ') && line.includes('claude'))
   match(row ?? '', /^\d\d:\d\d:\d\d 200 +claude-sonnet-5 +openai#1 +12\.3 s$/)
+})
+
+test('watch: a plan\'s windows, the last errors with their remedies and where prices are from are there, as on the page', () => {
+  const windows = [{ name: '5 hours', used: 0.42, resetsAt: 1_000 }, { name: '7 days', used: 0.1, resetsAt: undefined }]
+  const live = createLive({ now: () => 1_000_000, version: '1', backends: () => [{ id: 'plan', type: 'claude-code', keys: [], waiting: 0, windows }], running: () => [] })
+  live.end?.(createRecord({ time: 1_000, cost: { dollars: 0.5, source: "dario's table, 2026-10-27" } }))
+  for (const message of ['gone', 'wait a\u001b[2J minute 分']) live.end?.(createRecord({ time: 999_000, end: 'failed', status: 429, error: { code: 'rate_limited', message } }))
+  const screen = renderScreen(live.read(), { columns: 60, rows: 24, style: plain }).join('\n')
+  match(screen, /\n24 h: about \$0\.50; prices: dario's table, 2026-10-27\n/)
+  match(screen, /\nplan: 42 % of 5 hours used until [\d-]{10} \d\d:\d\d:\d\d\nplan: 10 % of 7 days used\n/)
+  match(screen, /\n\d\d:\d\d:\d\d 429 rate_limited: wait a minute \?\n\d\d:\d\d:\d\d 429 rate_limited: gone\n/)
 })
 
 test('watch: names cannot steer the terminal', () => {
@@ -130,4 +142,13 @@ test('watch: where nothing answers it says what to do', async (context) => {
   const { code, stderr } = await runDario(context, createHome(context), ['watch', '--url', 'http://127.0.0.1:9'])
   strictEqual(code, 1)
   match(stderr, /nothing answers at http:\/\/127\.0\.0\.1:9; start dario there/)
+})
+
+test('watch: a dario that is killed has ended, and that is no fault of this one', async (context) => {
+  const upstream = await startUpstream(context, (_request, response) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream' }).write(`data: ${JSON.stringify(createState())}\n\n`, () => response.destroy())
+  })
+  const { code, stderr } = await runDario(context, createHome(context), ['watch', '--url', upstream.url])
+  strictEqual(code, 1)
+  match(stderr, /^dario: dario at http\S+ has ended/)
 })

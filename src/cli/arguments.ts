@@ -10,6 +10,8 @@ import type { CommandSpec } from './help.ts'
 
 /** They start a command. */
 const WRAPPERS = new Set(['run', 'shim'])
+const FIRST_WORDS = new Set(Object.keys(COMMANDS).map((name) => name.split(' ', 1)[0] ?? ''))
+const ALL = 'All commands: dario --help'
 
 type Values = Record<string, string | boolean | undefined>
 
@@ -21,19 +23,28 @@ export type Arguments =
 export function parseArguments(argv: readonly string[]): Arguments {
   if (argv[0] === '--version' || argv[0] === '-v') return { kind: 'text', text: readVersion() }
   const words = argv.slice(0, 2).filter((word, index) => !word.startsWith('-') && (index === 0 || !argv[0]?.startsWith('-')))
-  if (words[0] === 'help') return renderTopic(argv.slice(1).filter((word) => !word.startsWith('-')).slice(0, 2).join(' '))
-  const name = [words.join(' '), words[0] ?? 'proxy'].find((candidate) => Object.hasOwn(COMMANDS, candidate))
+  if (words[0] === 'help') return renderTopic(argv.slice(1).filter((word) => !word.startsWith('-')).slice(0, 2))
+  const name = findCommand(words)
   const ours = WRAPPERS.has(name ?? '') ? argv.slice(1, 2) : argv.slice(0, argv.includes('--') ? argv.indexOf('--') : undefined)
   const asked = ours.some((word) => word === '--help' || word === '-h')
-  if (name === undefined) return asked ? renderTopic(words[0] ?? '') : wrongCommand(words)
+  if (name === undefined) return asked ? renderTopic(words.slice(0, 1)) : wrongCommand(words)
   if (asked) return { kind: 'text', text: renderHelp(words.length === 0 ? undefined : name) }
   const spec = COMMANDS[name] as CommandSpec
-  return parseOptions(name, spec, words.length === 0 ? argv : argv.slice(name.split(' ').length))
+  const parsed = parseOptions(name, spec, words.length === 0 ? argv : argv.slice(name.split(' ').length))
+  const late = words.length === 0 && parsed.kind === 'usage' ? argv.find((word) => FIRST_WORDS.has(word)) : undefined
+  return late === undefined ? parsed : { kind: 'usage', problem: `the command comes first, then its options: dario ${late} ...`, hint: ALL }
 }
 
-function renderTopic(topic: string): Arguments {
-  const known = topic === '' || Object.keys(COMMANDS).some((name) => name === topic || name.startsWith(`${topic} `))
-  return known ? { kind: 'text', text: renderHelp(topic === '' ? undefined : topic) } : wrongCommand(topic.split(' '))
+/** `backend list`, or `run` of `run claude`. */
+function findCommand(words: readonly string[]): string | undefined {
+  return [words.join(' '), words[0] ?? 'proxy'].find((candidate) => Object.hasOwn(COMMANDS, candidate))
+}
+
+function renderTopic(words: readonly string[]): Arguments {
+  if (words.length === 0) return { kind: 'text', text: renderHelp(undefined) }
+  const isGroup = words.length === 1 && Object.keys(COMMANDS).some((name) => name.startsWith(`${words[0]} `))
+  const topic = findCommand(words) ?? (isGroup ? words[0] : undefined)
+  return topic === undefined ? wrongCommand(words) : { kind: 'text', text: renderHelp(topic) }
 }
 
 function parseOptions(name: string, spec: CommandSpec, args: readonly string[]): Arguments {
@@ -52,9 +63,13 @@ function parseOptions(name: string, spec: CommandSpec, args: readonly string[]):
     }
     if (option.type === 'boolean' && token.value !== undefined) return usage(`${token.rawName} takes no value`)
     if (option.type === 'string' && !token.value) return usage(`${token.rawName} needs a value: ${option.value}`)
+    // The next option, most likely: `--config --json` must not read, nor write, a file called --json.
+    if (token.inlineValue === false && /^-./.test(token.value ?? '')) {
+      return usage(`${token.rawName} needs a value: ${option.value}; one that begins with - is given as --${token.name}=-...`)
+    }
   }
   const [least, most] = spec.takes ?? [0, 0]
-  if (positionals.length < least) return usage(`dario ${name} needs ${spec.usage}`)
+  if (positionals.length < least || positionals[0] === '') return usage(`dario ${name} needs ${spec.usage}`)
   if (positionals.length > most) return usage(`one word too many: ${positionals[most]}`)
   return { kind: 'command', spec, positionals, values: values as Values }
 }
@@ -63,9 +78,8 @@ function wrongCommand([group = '', word]: readonly string[]): Arguments {
   const names = Object.keys(COMMANDS)
   const inGroup = names.filter((name) => name.startsWith(`${group} `)).map((name) => name.slice(group.length + 1))
   if (inGroup.length === 0) {
-    const first = new Set(names.map((name) => name.split(' ', 1)[0] ?? ''))
-    const problem = suggest(`no command "dario ${group}"`, group, [...first], undefined, (near) => `"dario ${near}"`)
-    return { kind: 'usage', problem, hint: 'All commands: dario --help' }
+    const problem = suggest(`no command "dario ${group}"`, group, [...FIRST_WORDS], undefined, (near) => `"dario ${near}"`)
+    return { kind: 'usage', problem, hint: ALL }
   }
   const problem = word === undefined ? `dario ${group} needs one more word`
     : suggest(`no command "dario ${group} ${word}"`, word, inGroup, undefined, (near) => `"dario ${group} ${near}"`)

@@ -5,7 +5,7 @@
 import { createInterface } from 'node:readline/promises'
 import { Writable } from 'node:stream'
 import { text as readAll } from 'node:stream/consumers'
-import { BACKEND_NAME } from '../config/backend.ts'
+import { BACKEND_NAME, readDialects, readType } from '../config/backend.ts'
 import { editConfig } from '../config/file.ts'
 import { KNOWN_BACKENDS } from '../config/known.ts'
 import type { KnownBackend } from '../config/known.ts'
@@ -14,6 +14,7 @@ import type { BackendConfig, Config } from '../config/types.ts'
 import { readBaseUrl } from '../config/values.ts'
 import type { Environment } from '../config/values.ts'
 import { DarioError } from '../errors.ts'
+import { createRedactor } from '../observe/redact.ts'
 import type { JsonObject } from '../hub/types.ts'
 import { createProxy, describeKey } from '../proxy.ts'
 import type { BackendStatus } from '../proxy.ts'
@@ -27,7 +28,7 @@ const PROBE_MS = 5_000 // a server may have to wake up first
 export const listBackends: Command = async (context) => {
   const { output, environment } = context
   const { config, discovered } = await assemble(context)
-  const running = await findRunning(config.port, environment)
+  const running = await findRunning(config, environment)
   const backends = await Promise.all(Object.entries(config.backends).map(async ([name, backend]) => {
     const { type, baseUrl, speaks, keys, discovered: found } = backend
     const plan = type === 'claude-code' ? { ...await askClaude(environment, backend), windows: running?.windows.get(name) ?? [] } : undefined
@@ -50,7 +51,7 @@ export const addBackend: Command = async (context) => {
     throw createUsageError(`"${name}" cannot be a name: use lower-case letters, digits, - and _, beginning with a letter or digit`)
   }
   const known = Object.hasOwn(KNOWN_BACKENDS, name) ? KNOWN_BACKENDS[name] : undefined
-  const type = text(context, 'type') ?? (name === 'plan' ? 'claude-code' : name === 'echo' ? 'echo' : known?.type ?? 'openai')
+  const type = readType(text(context, 'type') ?? (name === 'plan' ? 'claude-code' : name === 'echo' ? 'echo' : known?.type ?? 'openai'), '--type')
   const local = type === 'claude-code' || type === 'echo'
   const given = text(context, 'base-url')
   const baseUrl = given === undefined ? known?.baseUrl : readBaseUrl(given, '--base-url')
@@ -90,7 +91,13 @@ function noteEndOfDiscovery({ environment, output }: CommandContext, added: stri
 async function readKey(context: CommandContext, known: KnownBackend | undefined): Promise<string | undefined> {
   const { values, environment, output, positionals: [name = ''] } = context
   const [literal, variable] = [text(context, 'key'), text(context, 'key-env')]
-  if (literal !== undefined && variable !== undefined) throw createUsageError('--key and --key-env exclude each other')
+  if ([literal, variable, values['no-key']].filter((said) => said !== undefined).length > 1) {
+    throw createUsageError('--key, --key-env and --no-key exclude each other')
+  }
+  // Not shown again: what is no name is most likely the key.
+  if (variable !== undefined && (!/^\$?\w+$/.test(variable) || createRedactor(() => [])(variable) !== variable)) {
+    throw createUsageError(`--key-env takes the name of a variable, such as ${known?.variable ?? 'OPENAI_API_KEY'}; the key itself goes to stdin`)
+  }
   if (variable !== undefined) return `env:${variable.replace(/^\$/, '')}`
   if (literal !== undefined && !/^(?:env|file):/.test(literal)) {
     output.note('note: other programs can see arguments; next time give the key on stdin or with --key-env')
@@ -121,7 +128,7 @@ async function readSpeaks(
   context: CommandContext, type: string, baseUrl: string | undefined, key: string | undefined,
 ): Promise<string[] | undefined> {
   const given = words(context, 'speaks')
-  if (given !== undefined) return given
+  if (given !== undefined) return readDialects(given, '--speaks')
   const usual = Object.values(KNOWN_BACKENDS).some((known) => known.baseUrl === baseUrl && known.variable !== undefined)
   if (type === 'anthropic' || baseUrl === undefined || usual) return undefined
   const found = await askServer({ type: 'openai', baseUrl, key }, context.environment, PROBE_MS)

@@ -37,9 +37,11 @@ export function text(context: CommandContext, option: string): string | undefine
   return typeof value === 'string' ? value : undefined
 }
 
-/** A comma-separated option. */
+/** A comma-separated option, with one word at least. */
 export function words(context: CommandContext, option: string): string[] | undefined {
-  return text(context, option)?.split(',').map((word) => word.trim()).filter((word) => word !== '')
+  const list = text(context, option)?.split(',').map((word) => word.trim()).filter((word) => word !== '')
+  if (list?.length === 0) throw createUsageError(`--${option} needs a value: one or more, comma-separated`)
+  return list
 }
 
 /** What clients of this dario send, where it asks for a key. */
@@ -55,6 +57,13 @@ export function answer({ output, values }: CommandContext, value: unknown, show:
 /** `~/.dario/usage`, whichever configuration is used. */
 export function toUsageFolder({ environment }: CommandContext): string {
   return join(toHome(environment), '.dario', 'usage')
+}
+
+/** Where tools of this machine reach the dario of this configuration. */
+export function toUrl({ host = 'localhost', port }: Pick<Config, 'host' | 'port'>): string {
+  if (port === 0) throw createUsageError('port 0 is any free port, which nobody can be told beforehand; choose one with --port')
+  const name = /^(?:0\.0\.0\.0|127\.0\.0\.1|::1?)$/.test(host) ? 'localhost' : host
+  return `http://${name.includes(':') ? `[${name}]` : name}:${port}`
 }
 
 export function toSource(context: CommandContext): ConfigSource {
@@ -116,10 +125,10 @@ export interface Running {
   windows: ReadonlyMap<string, PlanWindows | undefined>
 }
 
-/** The dario that answers on this port, if one does: the truth on keys is there, not in the file (pitfall W12). */
-export async function findRunning(port: number, environment: Environment = {}): Promise<Running | undefined> {
-  if (port === 0) return undefined
-  const url = `http://localhost:${port}`
+/** The dario that answers at this address, if one does: the truth on keys is there, not in the file (pitfall W12). */
+export async function findRunning(config: Pick<Config, 'host' | 'port'>, environment: Environment = {}): Promise<Running | undefined> {
+  if (config.port === 0) return undefined
+  const url = toUrl(config)
   const key = environment['DARIO_ACCESS_KEY']?.trim()
   try {
     const headers: Record<string, string> = key ? { 'x-api-key': key } : {}

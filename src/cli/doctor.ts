@@ -37,8 +37,8 @@ const COLOURS = { ok: 'green', warn: 'yellow', fail: 'red' } as const
 export const doctor: Command = async (context) => {
   const { output, environment } = context
   const [parsed, configChecks] = checkConfig(context)
-  const port = parsed?.config.port ?? 3456
-  const running = await findRunning(port, environment)
+  const { host, port } = parsed?.config ?? { host: undefined, port: 3456 }
+  const running = await findRunning({ host, port }, environment)
   const backends = parsed === undefined ? [] : await askBackends((await assemble(context, parsed)).config, environment)
   const checks = [
     ok('node', process.versions.node), // an old one does not get as far as here

@@ -22,7 +22,7 @@ async function main(argv: readonly string[]): Promise<number> {
   } catch (error) {
     if (!(error instanceof DarioError)) throw error
     output.note(output.style('red', `dario: ${cleanText(error.message)}`))
-    return error.code === 'invalid_request' ? 2 : 1
+    return error.code === 'invalid_request' || error.path?.startsWith('--') ? 2 : 1
   }
 }
 

@@ -4,6 +4,7 @@
  * @module
  */
 import { spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { constants, tmpdir } from 'node:os'
@@ -77,7 +78,7 @@ async function findEndpoint(context: CommandContext): Promise<Endpoint> {
   const parsed = loadConfig(context)
   const own = toAccessKey(context)
   if (parsed.config.accessKeys.length === 0 || own !== undefined) {
-    const running = await findRunning(parsed.config.port)
+    const running = await findRunning(parsed.config)
     if (running !== undefined) return { url: running.url, key: own, close: async () => {} }
   }
   const { config } = await assemble(context, parsed)
@@ -93,7 +94,16 @@ export function runChild({ output }: CommandContext, command: string, args: read
   const windows = process.platform === 'win32'
   // There, most tools are .cmd files, which only a shell can start; it wants quotes around spaces (pitfall W5).
   const quoted = windows ? [command, ...args].map(quoteForCmd) : [command, ...args]
-  const child = spawn(quoted[0] ?? '', quoted.slice(1), { stdio: 'inherit', env, shell: windows })
+  let child: ChildProcess
+  try {
+    child = spawn(quoted[0] ?? '', quoted.slice(1), { stdio: 'inherit', env, shell: windows })
+  } catch (error) {
+    return Promise.resolve(explain(error as NodeJS.ErrnoException)) // some faults come at once: E2BIG, ENOTDIR
+  }
+  function explain({ code }: NodeJS.ErrnoException): number {
+    output.note(`dario: ${command} cannot be started (${code}); ${code === 'ENOENT' ? 'is it installed and in PATH?' : 'is it a program that you may run?'}`)
+    return code === 'ENOENT' ? 127 : 126
+  }
   function forward(signal: NodeJS.Signals): void {
     // A terminal sends Ctrl-C to the child itself, and two of them mean something else to many tools.
     if (signal !== 'SIGINT' || !process.stdin.isTTY) child.kill(signal)
@@ -101,10 +111,7 @@ export function runChild({ output }: CommandContext, command: string, args: read
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
   for (const signal of signals) process.on(signal, forward)
   return new Promise<number>((resolve) => {
-    child.once('error', (error: NodeJS.ErrnoException) => {
-      output.note(`dario: ${command} cannot be started (${error.code}); is it installed and in PATH?`)
-      resolve(error.code === 'ENOENT' ? 127 : 126)
-    })
+    child.once('error', (error) => resolve(explain(error)))
     child.once('exit', (code, signal) => resolve(code ?? 128 + (signal === null ? 0 : constants.signals[signal])))
   }).finally(() => {
     for (const signal of signals) process.off(signal, forward)

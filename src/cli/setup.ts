@@ -6,12 +6,12 @@
 import { chmodSync, constants, copyFileSync, existsSync, lstatSync, mkdirSync, readFileSync, realpathSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { createInterface } from 'node:readline'
-import { replaceFile } from '../config/file.ts'
+import { remedyFor, replaceFile } from '../config/file.ts'
 import { PLACEHOLDER_KEY } from '../config/discovery.ts'
 import { DarioError } from '../errors.ts'
 import { suggest } from '../config/nearest.ts'
 import { createProxy } from '../proxy.ts'
-import { answer, assemble, createUsageError, findRunning, loadConfig, text, toAccessKey, warn } from './command.ts'
+import { answer, assemble, createUsageError, findRunning, loadConfig, text, toAccessKey, toUrl, warn } from './command.ts'
 import type { Command, CommandContext } from './command.ts'
 import { cleanText } from './output.ts'
 import { editSettings } from './settings.ts'
@@ -34,7 +34,12 @@ const MAX_BYTES = 262_144
 
 export const setup: Command = async (context) => {
   const { output, positionals: [name] } = context
-  if (name === undefined) return listTools(context)
+  if (name === undefined) {
+    const option = ['undo', 'print', 'yes', 'model'].find((option) => context.values[option] !== undefined)
+    if (option !== undefined) throw createUsageError(`--${option} needs TOOL: dario setup TOOL --${option}`)
+    return listTools(context)
+  }
+  if (context.values['json'] === true) throw createUsageError('--json is for the list of tools: dario setup --json')
   const tool = findTool(name)
   if (tool === undefined) throw createUsageError(suggest(`no tool "${name}" is known`, name, Object.keys(TOOLS), 'dario setup lists them', (near) => near))
   const [undo, print, yes] = ['undo', 'print', 'yes'].map((option) => context.values[option] === true)
@@ -76,10 +81,10 @@ function listTools(context: CommandContext): void {
 
 async function readValues(context: CommandContext, tool: Tool): Promise<Values> {
   const parsed = loadConfig(context)
-  const root = `http://localhost:${parsed.config.port}`
+  const root = toUrl(parsed.config)
   const key = toAccessKey(context)
   if (key === undefined && parsed.config.accessKeys.length > 0) warn(context, 'dario wants an access key; put it into DARIO_ACCESS_KEY and set the tool up again')
-  const running = await findRunning(parsed.config.port)
+  const running = await findRunning(parsed.config)
   const { config } = running === undefined ? await assemble(context, parsed) : parsed
   const proxy = createProxy({ config: { ...config, accessKeys: [] }, environment: context.environment })
   try {
@@ -134,7 +139,8 @@ function write(change: Change, how: (change: Change) => void): void {
   try {
     how(change)
   } catch (error) {
-    throw refuse(change.file, `it cannot be written (${(error as NodeJS.ErrnoException).code}); check who owns it and its folder`)
+    const { code } = error as NodeJS.ErrnoException
+    throw refuse(change.file, `it cannot be written (${code}); ${remedyFor(code)}`)
   }
 }
 

@@ -8,7 +8,7 @@ import { basename, dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Environment } from '../config/values.ts'
 import { isOurselves } from '../config/discovery.ts'
-import { loadConfig, toSource, words } from './command.ts'
+import { createUsageError, loadConfig, toSource, words } from './command.ts'
 import type { Command } from './command.ts'
 import { createVariables } from './environment.ts'
 import type { Variables } from './environment.ts'
@@ -30,6 +30,7 @@ export const shim: Command = async (context) => {
   const { config } = loadConfig(context)
   const own = ['localhost', '127.0.0.1'].map((host) => `${host}:${config.port}`) // of a tool that is set up for the port
   const hosts = words(context, 'hosts') ?? ['api.anthropic.com', 'api.openai.com']
+  if (!hosts.every((host) => /^[\w.-]+(?::\d+)?$/.test(host))) throw createUsageError('--hosts takes names such as api.example.com or localhost:8080')
   const { ANTHROPIC_API_KEY, OPENAI_API_KEY } = createVariables('', undefined, environment) // only where there is none
   const preload = `--require "${PRELOAD.replace(/[\\"]/g, '\\$&')}"`
   const variables: Variables = {

@@ -2,9 +2,10 @@
  * `dario usage`: what the ledger knows, by time and by name.
  * @module
  */
-import { COUNTS, addGroup, readUsage, toLocalDay } from '../observe/usage.ts'
-import type { UsageGroup } from '../observe/usage.ts'
-import { createUsageError, findRunning, loadConfig, text, toUsageFolder } from './command.ts'
+import { foldSources } from '../observe/prices.ts'
+import { COUNTS, addCounts, createCounts, readUsage, toLocalDay } from '../observe/usage.ts'
+import type { Counts, UsageGroup } from '../observe/usage.ts'
+import { createUsageError, findRunning, loadConfig, text, toUsageFolder, warn } from './command.ts'
 import type { Command, CommandContext } from './command.ts'
 import { cleanText } from './output.ts'
 
@@ -12,13 +13,8 @@ import { cleanText } from './output.ts'
 const NAMES = { model: 'model', backend: 'backend', tool: 'tool', key: 'accessKey', route: 'route', day: 'day' } as const
 type By = keyof typeof NAMES
 
-type Counts = Pick<UsageGroup, typeof COUNTS[number]>
-
 interface Row extends Counts {
   name: string
-  /** Requests whose tokens have no known price, and those that a plan pays. */
-  unpriced: number
-  plan: number
 }
 
 const BAR = 20
@@ -27,8 +23,8 @@ export const usage: Command = async (context) => {
   const { output, values } = context
   const by = readBy(context)
   const since = readSince(text(context, 'since') ?? '30d')
-  const groups = readUsage(toUsageFolder(context), since)
-  const sources = [...new Set(groups.map(({ price }) => price))].filter((price) => price !== '' && price !== 'plan')
+  const groups = readUsage(toUsageFolder(context), since, (message) => warn(context, message))
+  const sources = foldSources(groups.map(({ price }) => price).filter((price) => price !== '' && price !== 'plan'))
   const rows = sumBy(groups, by ?? 'model')
   const plan = groups.some(({ price }) => price === 'plan') ? await readWindows(context) : undefined
   if (values['json'] === true) {
@@ -57,26 +53,16 @@ function readBy(context: CommandContext): By | undefined {
 /** `7d` are today and the six days before it. */
 function readSince(given: string): string {
   const days = /^(\d{1,4})d$/.exec(given)?.[1]
-  if (days === undefined && !(/^\d{4}-\d\d-\d\d$/.test(given) && !Number.isNaN(Date.parse(given)))) {
-    throw createUsageError('--since must be a date such as 2026-11-01, or days such as 7d')
-  }
-  return days === undefined ? given : dayBefore(Math.max(0, Number(days) - 1))
+  if (days !== undefined) return dayBefore(Math.max(0, Number(days) - 1))
+  // For `Date` the 31st of February is one in March.
+  if (/^\d{4}-\d\d-\d\d$/.test(given) && toLocalDay(Date.parse(`${given}T12:00`)) === given) return given
+  throw createUsageError('--since must be a date such as 2026-11-01, or days such as 7d')
 }
 
 function dayBefore(days: number): string {
   const date = new Date()
   date.setDate(date.getDate() - days) // not 24 hours each: clocks change
   return toLocalDay(date.getTime())
-}
-
-function createRow(name: string): Row {
-  return { name, unpriced: 0, plan: 0, ...Object.fromEntries(COUNTS.map((count) => [count, 0])) as unknown as Counts }
-}
-
-function addTo(row: Row, group: UsageGroup): void {
-  addGroup(row, group)
-  if (group.price === 'plan') row.plan += group.requests
-  else if (group.price === '' && group.input + group.cacheRead + group.cacheWrite + group.output > 0) row.unpriced += group.requests
 }
 
 interface Windows {
@@ -88,12 +74,12 @@ interface Windows {
 
 /** How much of a plan is used only the running dario knows: the plan's program tells it with its answers. */
 async function readWindows(context: CommandContext): Promise<Windows> {
-  const { port } = loadConfig(context).config
-  const running = await findRunning(port, context.environment)
+  const { config } = loadConfig(context)
+  const running = await findRunning(config, context.environment)
   const windows = [...running?.windows ?? []].flatMap(([backend, list = []]) => list.map(({ name, used, resetsAt }) => (
     // `/health` is JSON, so that what has no value may come as null.
     { backend, name, used, resetsAt: typeof resetsAt === 'number' ? new Date(resetsAt).toISOString() : undefined })))
-  const reason = running === undefined ? `no dario runs on port ${port}, and only a running one is told how much of a plan is used`
+  const reason = running === undefined ? `no dario runs on port ${config.port}, and only a running one is told how much of a plan is used`
     : 'the running dario was told nothing of the plan yet: ask it something, and set DARIO_ACCESS_KEY where it wants one'
   return { windows, windowsUnknown: windows.length > 0 ? undefined : reason }
 }
@@ -111,9 +97,9 @@ function sumBy(groups: readonly UsageGroup[], by: By): Row[] {
   const rows = new Map<string, Row>()
   for (const group of groups) {
     const name = group[NAMES[by]]
-    const row = rows.get(name) ?? createRow(name)
+    const row = rows.get(name) ?? { name, ...createCounts() }
     rows.set(name, row)
-    addTo(row, group)
+    addCounts(row, group)
   }
   const sorted = [...rows.values()]
   return by === 'day' ? sorted.sort((a, b) => a.name.localeCompare(b.name))
@@ -121,13 +107,13 @@ function sumBy(groups: readonly UsageGroup[], by: By): Row[] {
 }
 
 function printOverview(context: CommandContext, groups: readonly UsageGroup[], since: string): void {
-  const spans = [['today', 0], ['7 days', 6], ['30 days', 29]] as const
-  printTable(context, 'WHEN', spans.flatMap(([name, days]) => {
-    const from = dayBefore(days)
-    if (days > 0 && from < since) return [] // the ledger was not asked that far
-    const row = createRow(name)
-    for (const group of groups) if (group.day >= from) addTo(row, group)
-    return [row]
+  const known: [name: string, from: string][] = [['today', dayBefore(0)], ['7 days', dayBefore(6)], ['30 days', dayBefore(29)]]
+  const spans = known.filter(([, from]) => from >= since) // the ledger was not asked any further
+  if (!known.some(([, from]) => from === since)) spans.push([`since ${since}`, since])
+  printTable(context, 'WHEN', spans.map(([name, from]) => {
+    const row = { name, ...createCounts() }
+    for (const group of groups) if (group.day >= from) addCounts(row, group)
+    return row
   }))
   for (const by of ['model', 'backend', 'tool', 'key'] as const) {
     const rows = sumBy(groups, by)
@@ -174,9 +160,8 @@ function toShort(count: number): string {
 }
 
 function printCsv({ output }: CommandContext, by: By, rows: readonly Row[]): void {
-  const columns = [...COUNTS, 'unpriced', 'plan'] as const
-  output.line([by, ...columns].join(','))
-  for (const row of rows) output.line([toCell(row.name), ...columns.map((column) => column === 'dollars' ? toDollars(row) : row[column])].join(','))
+  output.line([by, ...COUNTS].join(','))
+  for (const row of rows) output.line([toCell(row.name), ...COUNTS.map((column) => column === 'dollars' ? toDollars(row) : row[column])].join(','))
 }
 
 /** Clients choose these names, and a spreadsheet takes some of them for formulas. */

@@ -5,8 +5,10 @@
  */
 import { DarioError } from '../errors.ts'
 import type { LiveRequest, LiveState, Totals } from '../observe/live.ts'
+import { toLocalDay } from '../observe/usage.ts'
 import { createSseDecoder } from '../sse.ts'
-import { loadConfig } from './command.ts'
+import { readBaseUrl } from '../config/values.ts'
+import { loadConfig, toUrl } from './command.ts'
 import type { Command, CommandContext } from './command.ts'
 import { cleanText } from './output.ts'
 import type { Output, Style } from './output.ts'
@@ -18,13 +20,14 @@ export interface Screen {
 }
 
 const ENDS: Record<LiveRequest['end'], Style> = { running: 'cyan', complete: 'green', cancelled: 'dim', failed: 'red', broken: 'red' }
+const MOST_ERRORS = 3
 const MOVE_HOME = '\u001b[H', CLEAR_LINE = '\u001b[K', CLEAR_BELOW = '\u001b[J', OTHER_SCREEN = '\u001b[?1049h\u001b[?25l', OWN_SCREEN = '\u001b[?1049l\u001b[?25h'
 
 export const watch: Command = async (context) => {
   const { output, values } = context
-  const url = typeof values['url'] === 'string' ? values['url'].replace(/\/+$/, '') : `http://localhost:${loadConfig(context).config.port}`
+  const url = values['url'] === undefined ? toUrl(loadConfig(context).config) : readBaseUrl(values['url'], '--url')
   const isScreen = process.stdout.isTTY === true
-  const seen = new Set<string>()
+  let seen = new Set<string>()
   let state: LiveState | undefined
   function draw(): void {
     if (state === undefined) return
@@ -33,10 +36,9 @@ export const watch: Command = async (context) => {
     process.stdout.write(`${MOVE_HOME}${renderScreen(state, screen).join(`${CLEAR_LINE}\n`)}${CLEAR_LINE}${CLEAR_BELOW}`)
   }
   function printNew({ requests }: LiveState): void {
-    for (const request of requests.filter(({ id, end }) => end !== 'running' && !seen.has(id)).reverse()) {
-      seen.add(request.id)
-      output.line(renderLine(request))
-    }
+    const ended = requests.filter(({ end }) => end !== 'running')
+    for (const request of ended.filter(({ id }) => !seen.has(id)).reverse()) output.line(renderLine(request))
+    seen = new Set(ended.map(({ id }) => id)) // not of all time: nobody ends a pipe
   }
   const leave = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => leave.abort())
@@ -68,9 +70,11 @@ async function* follow({ environment }: CommandContext, url: string, signal: Abo
   if (!response.ok || response.body === null) throw new DarioError('upstream_error', `${url} answers ${response.status}; is it a dario of this version?`)
   const events = createSseDecoder()
   const decoder = new TextDecoder()
-  for await (const bytes of response.body) {
-    for (const { data } of events.push(decoder.decode(bytes, { stream: true })).slice(-1)) yield JSON.parse(data) as LiveState
-  }
+  try {
+    for await (const bytes of response.body) {
+      for (const { data } of events.push(decoder.decode(bytes, { stream: true })).slice(-1)) yield JSON.parse(data) as LiveState
+    }
+  } catch { /* it was killed, or its machine is gone */ }
   throw new DarioError('upstream_unreachable', `dario at ${url} has ended`)
 }
 
@@ -78,11 +82,19 @@ async function* follow({ environment }: CommandContext, url: string, signal: Abo
 export function renderScreen(state: LiveState, { columns, rows, style }: Screen): string[] {
   const width = Math.max(1, columns)
   const cut = (text: string): string => text.length > width ? `${text.slice(0, width - 1)}…` : text
+  const total = (name: keyof Totals): number => state.hours.reduce((sum, one) => sum + one[name], 0)
   const resting = state.backends.flatMap(({ keys }) => keys).filter((key) => key.state !== 'ready')
+  const windows = state.backends.flatMap(({ id, windows = [] }) => windows.map(({ name, used, resetsAt }) => (
+    `${id}: ${Math.round(used * 100)} % of ${name} used${resetsAt ? ` until ${toLocalDay(resetsAt)} ${clock(resetsAt)}` : ''}`)))
+  const errors = state.errors.slice(0, MOST_ERRORS).map(({ time, status, error }) => (
+    `${clock(time)} ${status} ${error === undefined ? '' : `${error.code}: ${error.message}`}`))
   const lines = [
-    style('bold', cut(`dario ${state.version}  ${state.running} running`)),
-    cut(renderTotals('24 h', state.hours)),
-    ...resting.map((key) => style('yellow', cut(`${key.label} ${key.state}, ${key.reason} until ${clock(key.until ?? 0)}`))),
+    style('bold', cut(plain(`dario ${state.version}  ${state.running} running`))),
+    cut(renderTotals(total)),
+    ...(state.sources.length === 0 ? [] : [cut(plain(`24 h: about $${total('dollars').toFixed(2)}; prices: ${state.sources.join('; ')}`))]),
+    ...resting.map(({ label, state, reason, until = 0 }) => style('yellow', cut(plain(`${label} ${state}, ${reason} until ${clock(until)}`)))),
+    ...windows.map((text) => cut(plain(text))),
+    ...errors.map((text) => style('red', cut(plain(text)))),
     '',
     style('dim', cut(toColumns(width, 'TIME', 'STATUS', 'MODEL', 'BACKEND', 'FIRST', 'TOTAL', 'T/S', 'TOOL'))),
     ...state.requests.map((request) => style(ENDS[request.end], cut(toColumns(width, ...cells(request))))),
@@ -107,13 +119,11 @@ function toColumns(width: number, ...[time = '', status = '', model = '', backen
   return isWide ? `${start} ${first.padStart(7)} ${total.padStart(7)} ${speed.padStart(5)}  ${pad(tool, 20)}` : `${start} ${total.padStart(8)}`
 }
 
-function renderTotals(title: string, sums: readonly Totals[]): string {
-  const total = (name: keyof Totals): number => sums.reduce((sum, one) => sum + one[name], 0)
+function renderTotals(total: (name: keyof Totals) => number): string {
   const compact = new Intl.NumberFormat('en', { notation: 'compact', maximumFractionDigits: 1 })
   const input = total('input') + total('cacheRead') + total('cacheWrite')
-  const dollars = total('dollars') > 0 ? `, about $${total('dollars').toFixed(2)}` : ''
   const cached = input > 0 ? ` (${Math.round(total('cacheRead') / input * 100)} % cached)` : ''
-  return `${title}: ${total('requests')} requests, ${total('failed')} failed, ${compact.format(input)} in${cached}, ${compact.format(total('output'))} out${dollars}`
+  return `24 h: ${total('requests')} requests, ${total('failed')} failed, ${compact.format(input)} in${cached}, ${compact.format(total('output'))} out`
 }
 
 function renderLine(request: LiveRequest): string {

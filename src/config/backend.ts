@@ -9,12 +9,13 @@ import {
   MAX_TIMER, createSecretReader, fail, listOf, numberFrom, oneOf, optional, readAny, readBaseUrl, readFlag, readText, recordOf, shape,
   withDefault,
 } from './values.ts'
-import type { Environment, ReadSecret } from './values.ts'
+import type { Environment, Read, ReadSecret } from './values.ts'
 
 /** Backend names become prefixes of model names, labels and headers (pitfall Z11). */
 export const BACKEND_NAME: RegExp = /^[a-z0-9][a-z0-9_-]*$/
-const TYPES = ['anthropic', 'openai', 'claude-code', 'echo'] as const
+export const readType: Read<BackendConfig['type']> = oneOf(['anthropic', 'openai', 'claude-code', 'echo'])
 const DIALECTS = ['anthropic', 'chat', 'responses'] as const
+export const readDialects: Read<DialectName[]> = listOf(oneOf(DIALECTS))
 
 const tokens = numberFrom(1, 1e9)
 const dollars = numberFrom(0, 1e6, false)
@@ -40,13 +41,13 @@ function readHeader(value: unknown, path: string, name: string): string {
 export function readBackend(value: unknown, path: string, id: string, secret: ReadSecret): BackendConfig {
   if (!BACKEND_NAME.test(id)) fail(path, 'a backend name has lower-case letters, digits, - and _, and begins with a letter or digit')
   const given = shape({
-    type: oneOf(TYPES),
+    type: readType,
     baseUrl: optional(readBaseUrl),
     keys: withDefault([], listOf((item, at) => {
       const { key, weight } = typeof item === 'string' ? { key: item, weight: 1 } : readWeightedKey(item, at)
       return { value: secret(readText(key, at), at), weight }
     })),
-    speaks: optional(listOf(oneOf(DIALECTS))),
+    speaks: optional(readDialects),
     timeouts: withDefault({}, shape({
       connect: withDefault(10_000, timer), firstByte: withDefault(600_000, timer), silence: withDefault(300_000, timer),
     })),

@@ -3,7 +3,7 @@
  * @module
  */
 import {
-  chmodSync, closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, realpathSync, renameSync, rmSync, statSync, watch,
+  chmodSync, chownSync, closeSync, existsSync, fsyncSync, lstatSync, mkdirSync, openSync, readFileSync, realpathSync, renameSync, rmSync, statSync, watch,
   writeFileSync,
 } from 'node:fs'
 import { basename, dirname } from 'node:path'
@@ -38,8 +38,14 @@ function readText(file: string): string | undefined {
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
     if (code === 'ENOENT') return undefined
-    throw new DarioError('config_invalid', `${file} cannot be read (${code}); check who owns it`, { cause: error })
+    throw new DarioError('config_invalid', `${file} cannot be read (${code}); ${remedyFor(code)}`, { cause: error })
   }
+}
+
+/** What to do about a file that cannot be read or written. */
+export function remedyFor(code: string | undefined): string {
+  if (code === 'ENOSPC' || code === 'EDQUOT') return 'make room on the disk'
+  return code === 'EISDIR' || code === 'ELOOP' ? 'name a file with --config or DARIO_CONFIG' : 'check who owns it and its folder'
 }
 
 function parseText(text: string, { file, environment, flags }: ConfigSource): ParsedConfig {
@@ -48,9 +54,10 @@ function parseText(text: string, { file, environment, flags }: ConfigSource): Pa
     return parseConfig(json, environment, flags)
   } catch (error) {
     if (!(error instanceof DarioError) || error.path === undefined) throw error
-    const place = /^(?:--|DARIO_)/.test(error.path) ? undefined : locatePath(text, error.path)
-    const where = place === undefined ? '' : `${file}:${place.line}:${place.column}: `
-    throw new DarioError('config_invalid', where + error.message, { path: error.path })
+    if (/^(?:--|DARIO_)/.test(error.path)) throw error
+    const place = locatePath(text, error.path)
+    const where = place === undefined ? file : `${file}:${place.line}:${place.column}`
+    throw new DarioError('config_invalid', `${where}: ${error.message}`, { path: error.path })
   }
 }
 
@@ -82,6 +89,9 @@ export async function editConfig(source: ConfigSource, edit: (json: JsonObject) 
   const file = existsSync(source.file) ? realpathSync(source.file) : source.file
   let release: (() => void) | undefined
   try {
+    if (lstatSync(file, { throwIfNoEntry: false })?.isSymbolicLink()) {
+      throw new DarioError('config_invalid', `${file} is a link that leads nowhere; make the file that it names, or delete it`)
+    }
     mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
     release = await lock(`${file}.lock`)
     const text = readText(file)
@@ -89,15 +99,25 @@ export async function editConfig(source: ConfigSource, edit: (json: JsonObject) 
     if (typeof json === 'object' && json !== null && !Array.isArray(json)) edit(json as JsonObject)
     const indent = /\n([ \t]+)"/.exec(text ?? '')?.[1] ?? '  '
     const next = `${JSON.stringify(json, null, indent)}\n`
-    const parsed = parseText(next, { ...source, file })
+    const parsed = parseEdited(json, text, { ...source, file })
     replaceFile(file, next)
     return parsed
   } catch (error) {
     const { code, syscall } = error as NodeJS.ErrnoException
     if (syscall === undefined) throw error
-    throw new DarioError('config_invalid', `${file} cannot be written (${code}); check who owns it and its folder`, { cause: error })
+    throw new DarioError('config_invalid', `${file} cannot be written (${code}); ${remedyFor(code)}`, { cause: error })
   } finally {
     release?.()
+  }
+}
+
+/** What was wrong before has its place in the file; what the edit brings has none, since it is not written. */
+function parseEdited(json: unknown, before: string | undefined, source: ConfigSource): ParsedConfig {
+  try {
+    return parseConfig(json, source.environment, source.flags)
+  } catch (error) {
+    if (before !== undefined) parseText(before, source)
+    throw error
   }
 }
 
@@ -107,6 +127,8 @@ export function replaceFile(file: string, text: string, mode = 0o600): void {
   rmSync(temporary, { force: true })
   try {
     writeFileSync(temporary, text, { mode, flush: true, flag: 'wx' })
+    const owner = process.getuid?.() === 0 ? statSync(file, { throwIfNoEntry: false }) : undefined
+    if (owner !== undefined) chownSync(temporary, owner.uid, owner.gid) // under sudo it would be out of its owner's reach
     renameSync(temporary, file)
   } catch (error) {
     rmSync(temporary, { force: true })
@@ -129,7 +151,8 @@ async function lock(path: string): Promise<() => void> {
       writeFileSync(path, String(process.pid), { flag: 'wx', mode: 0o600 })
       return () => rmSync(path, { force: true })
     } catch (error) {
-      const { code } = error as NodeJS.ErrnoException
+      const { code, syscall } = error as NodeJS.ErrnoException
+      if (syscall === 'write') rmSync(path, { force: true }) // made, and then the disk was full
       if (code !== 'EEXIST' && code !== 'EPERM') throw error // EPERM: Windows, while it is being deleted
     }
     if (!breakStale(path) && performance.now() > end) {

@@ -1,7 +1,6 @@
 /**
  * JSON as people edit it: parse with the line and column of a mistake, and find where in the text everything is.
- * `JSON.parse` reads our own file; the scan runs only when there is something to point at (V8's messages have no
- * position in several cases).
+ * `JSON.parse` would take a name that is there twice and lose one of the two, and has no position for several mistakes.
  * @module
  */
 import { DarioError } from '../errors.ts'
@@ -41,17 +40,15 @@ export function positionAt(text: string, offset: number): { line: number; column
  */
 export function parseJsonText(text: string, name: string): unknown {
   const body = text.replace(/^\uFEFF/, '')
-  try {
-    return JSON.parse(body)
-  } catch (cause) {
-    const { errorAt = 0 } = scanJson(body)
-    const { line, column } = positionAt(body, errorAt)
-    const found = body[errorAt]
-    const what = found === undefined ? 'the file ends too early' : `unexpected ${JSON.stringify(found)}`
-    const hint = found === '/' ? '; JSON has no comments' : /[}\]]/.test(found ?? '') ? '; is there a comma too many before it?' : ''
-    // Not V8's message: it quotes the text around the mistake, which may be a key.
-    throw new DarioError('config_invalid', `${name}:${line}:${column}: not valid JSON: ${what}${hint}`, { cause })
-  }
+  const { root, errorAt, cause } = scanJson(body)
+  if (errorAt === undefined) return root.value
+  const { line, column } = positionAt(body, errorAt)
+  const found = body[errorAt]
+  const what = found === undefined ? 'the file ends too early' : `unexpected ${JSON.stringify(found)}`
+  const hint = found === '/' ? '; JSON has no comments' : /[}\]]/.test(found ?? '') ? '; is there a comma too many before it?'
+    : body.trim() === '' ? '; write {} into it or delete it' : ''
+  const problem = cause instanceof SyntaxError && cause.message !== '' ? cause.message : `not valid JSON: ${what}${hint}`
+  throw new DarioError('config_invalid', `${name}:${line}:${column}: ${problem}`, { cause })
 }
 
 /** Where the member (its name) or the list item at `path` begins; the nearest parent when it is not there. */
@@ -69,7 +66,7 @@ export function locatePath(text: string, path: string): { line: number; column: 
 
 /**
  * The tree as far as it can be read, and where the text stops being JSON.
- * @param loose also comments and commas too many, as editors keep their settings; but no name twice
+ * @param loose also comments and commas too many, as editors keep their settings
  */
 export function scanJson(text: string, loose = false): { root: JsonNode; errorAt?: number; cause?: unknown } {
   const space = loose ? SPACE_AND_COMMENTS : SPACE
@@ -87,8 +84,8 @@ export function scanJson(text: string, loose = false): { root: JsonNode; errorAt
     cursor += 1
     return true
   }
-  function fail(): never {
-    throw new SyntaxError()
+  function fail(problem?: string): never {
+    throw new SyntaxError(problem)
   }
   function begin(): JsonNode {
     skip(space)
@@ -109,7 +106,11 @@ export function scanJson(text: string, loose = false): { root: JsonNode; errorAt
     for (let more = !take(close); more;) {
       const member = begin()
       const name = close === ']' ? String(members.size) : JSON.parse(skip(STRING) ?? fail()) as string
-      if ((loose && members.has(name)) || (close === '}' && !take(':'))) fail()
+      if (members.has(name)) {
+        cursor = member.at
+        fail(`${JSON.stringify(name)} is there twice; keep one`)
+      }
+      if (close === '}' && !take(':')) fail()
       members.set(name, member)
       member.start = begin().start
       fill(member)

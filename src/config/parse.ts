@@ -6,6 +6,7 @@
 import { createHash } from 'node:crypto'
 import { join } from 'node:path'
 import { createBackendConfig, readBackend } from './backend.ts'
+import { DarioError } from '../errors.ts'
 import { memberPath } from './json-text.ts'
 import { suggest } from './nearest.ts'
 import type { AccessKeyConfig, BackendConfig, BudgetConfig, Config, ConfigFlags, ParsedConfig, RouteConfig } from './types.ts'
@@ -128,7 +129,8 @@ export function parseConfig(json: unknown, environment: Environment = {}, flags:
   const shared = extra ? readAccessKey({ name: 'DARIO_ACCESS_KEY', key: extra }, 'DARIO_ACCESS_KEY', secret) : []
   const accessKeys = [...listed.flat(), ...shared]
   if (!isLoopbackHost(host) && accessKeys.length === 0) {
-    fail(hostName, `${host} lets other machines in; set DARIO_ACCESS_KEY or "accessKeys", or use 127.0.0.1`) // pitfall Z4
+    const problem = `${hostName}: ${host} lets other machines in; set DARIO_ACCESS_KEY or "accessKeys", or use 127.0.0.1` // pitfall Z4
+    throw new DarioError('config_invalid', problem, hostName === 'host' ? { path: hostName } : {}) // the flag itself is right
   }
   const routes = listOf((value, path) => readRoute(value, path, backends))(given.routes ?? [], 'routes')
   const names: Record<string, string[]> = {

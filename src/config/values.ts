@@ -4,7 +4,7 @@
  * @module
  */
 import { readFileSync } from 'node:fs'
-import { homedir } from 'node:os'
+import { userInfo } from 'node:os'
 import { DarioError } from '../errors.ts'
 import { memberPath } from './json-text.ts'
 import { suggest } from './nearest.ts'
@@ -101,7 +101,13 @@ export function readBaseUrl(value: unknown, path: string): string {
 }
 
 export function toHome(environment: Environment): string {
-  return environment['HOME'] ?? environment['USERPROFILE'] ?? homedir()
+  const home = environment['HOME'] || environment['USERPROFILE']
+  if (home) return home
+  try {
+    return userInfo().homedir
+  } catch {
+    throw new DarioError('config_invalid', 'this user has no home folder; name one in the variable HOME')
+  }
 }
 
 export type ReadSecret = (text: string, path: string) => string | undefined

@@ -74,7 +74,7 @@ export function toLegal(text: string, most: number): string {
 }
 
 export interface ToolNames {
-  /** The name to send for a tool that the client knows by this identity. */
+  /** The name to send for a tool that the client knows by this identity; what it is, it is by the first that asks. */
   toWire(tool: { name: string; namespace?: string | undefined; kind?: 'function' | 'custom' | undefined }): string
   /** Names that had to be changed, and custom tools under any name, by the name that was sent. */
   readonly changed: ReadonlyMap<string, ToolIdentity>
@@ -91,9 +91,10 @@ export function createToolNames(most: number = MOST): ToolNames {
       const { name, namespace, kind = 'function' } = tool
       const key = JSON.stringify([namespace, name])
       const known = sent.get(key)
-      let wire = known ?? toLegal(namespace === undefined ? name : `${namespace}__${name}`, most)
-      while (known === undefined && taken.has(wire)) wire = `${wire.slice(0, most - 15)}_${hash(key + wire)}`
-      if (kind === 'custom' || (known === undefined && wire !== name)) {
+      if (known !== undefined) return known
+      let wire = toLegal(namespace === undefined ? name : `${namespace}__${name}`, most)
+      while (taken.has(wire)) wire = `${wire.slice(0, most - 15)}_${hash(key + wire)}`
+      if (kind === 'custom' || wire !== name) {
         changed.set(wire, { name, kind, ...(kind === 'custom' || 'namespace' in tool ? { namespace } : {}) })
       }
       taken.add(wire)

@@ -41,10 +41,15 @@ export function decodeUsage(value: unknown): Usage | undefined {
     usage['cache_read_input_tokens'],
   )
   const cacheWrite = first(details?.['cache_write_tokens'], usage['cache_creation_input_tokens'])
-  const reasoning = optionalNum(outputDetails?.['reasoning_tokens']) ?? optionalNum(usage['reasoning_tokens'])
+  let reasoning = optionalNum(outputDetails?.['reasoning_tokens']) ?? optionalNum(usage['reasoning_tokens'])
   let output = completion ?? 0
-  // xAI counts reasoning beside the completion, everyone else inside it: only the total tells them apart.
-  if (reasoning !== undefined && usage['total_tokens'] === (prompt ?? 0) + output + reasoning) output += reasoning
+  // xAI and Gemini count reasoning beside the completion, everyone else inside it, and Gemini does not even name it: only
+  // the total tells. Where the cache is counted beside the input, the total says nothing of reasoning.
+  const beside = (optionalNum(usage['total_tokens']) ?? 0) - (prompt ?? 0) - output
+  if (beside > 0 && (reasoning === undefined ? beside !== cacheRead + cacheWrite : beside === reasoning)) {
+    output += beside
+    reasoning = beside
+  }
   const input = Math.max(0, (prompt ?? 0) - cacheRead - cacheWrite)
   return defined({ input, cacheRead, cacheWrite, output, reasoning })
 }

@@ -55,7 +55,8 @@ function toObjectRoot(schema: JsonObject, depth: number, branches: { left: numbe
     root = { ...lookUp(schema, ref as string), ...rest }
   }
   const { anyOf, oneOf, allOf, ...own } = root
-  const properties: JsonObject = isObject(own['properties']) ? { ...own['properties'] } : {}
+  // A map: every object has a `constructor`, and a property may be called so.
+  const properties = new Map(Object.entries(isObject(own['properties']) ? own['properties'] : {}))
   let required = toNames(own['required'])
   for (const list of [anyOf, oneOf, allOf]) {
     if (!Array.isArray(list)) continue
@@ -63,13 +64,15 @@ function toObjectRoot(schema: JsonObject, depth: number, branches: { left: numbe
       return toObjectRoot({ ...branch, $defs: schema['$defs'], definitions: schema['definitions'] }, depth + 1, branches)
     })
     for (const part of parts) {
-      for (const [name, inner] of Object.entries(part['properties'] as JsonObject)) properties[name] ??= inner
+      for (const [name, inner] of Object.entries(part['properties'] as JsonObject)) {
+        if (!properties.has(name)) properties.set(name, inner)
+      }
     }
     const names = parts.map((part) => toNames(part['required']))
     const more = list === allOf ? names.flat() : (names[0] ?? []).filter((name) => names.every((all) => all.includes(name)))
     required = [...new Set([...required, ...more])]
   }
-  const merged: JsonObject = { ...root, type: 'object', properties }
+  const merged: JsonObject = { ...root, type: 'object', properties: Object.fromEntries(properties) }
   for (const list of ['anyOf', 'oneOf', 'allOf']) delete merged[list]
   if (required.length > 0) merged['required'] = required
   else delete merged['required']

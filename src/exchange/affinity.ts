@@ -31,12 +31,19 @@ export function readAffinity(headers: IncomingHttpHeaders, peeked: Peek | undefi
   if (session !== undefined) return session.length <= 200 ? session : createHash('sha256').update(session).digest('hex')
   if (peeked === undefined) return ''
   const hash = createHash('sha256')
-  hash.update(JSON.stringify([peeked.read('system'), peeked.read('instructions')]))
+  hash.update(JSON.stringify([peeked.read('system'), peeked.read('instructions')], toWords))
   const input = peeked.read('input')
   if (typeof input === 'string') hash.update(input)
   for (const turn of [...peeked.readHead('messages', 8), ...peeked.readHead('input', 8)]) {
-    hash.update(JSON.stringify(turn))
+    hash.update(JSON.stringify(turn, toWords))
     if (isObject(turn) && turn['role'] === 'user') break
   }
   return hash.digest('hex')
+}
+
+/** Cache marks move on from turn to turn, and what bears one is a block where it was text before. */
+function toWords(name: string, value: unknown): unknown {
+  if (name === 'cache_control') return undefined
+  const only: unknown = Array.isArray(value) && value.length === 1 ? value[0] : undefined
+  return isObject(only) && only['type'] === 'text' ? only['text'] : value
 }

@@ -32,10 +32,6 @@ const LONG_CONTEXT_BETA = 'context-1m-2025-08-07'
 export function createPreparer({ countsUsage, translation }: Pick<ExchangeTools, 'countsUsage' | 'translation'>): Preparer {
   const repairs = createRepairs()
 
-  function known(job: Job, { backend, model }: Candidate): ReadonlySet<Repair> {
-    return repairs.of(backend.id, model, job.affinity)
-  }
-
   function relay(job: Job, { backend, model }: Candidate, known: ReadonlySet<Repair>): Buffer | undefined | Promise<Buffer> {
     const { incoming, peeked, client } = job
     if (peeked === undefined) return incoming.body.length === 0 && incoming.method !== 'POST' ? undefined : incoming.body
@@ -58,7 +54,7 @@ export function createPreparer({ countsUsage, translation }: Pick<ExchangeTools,
   }
 
   return {
-    known,
+    known: (job, { backend, model }) => repairs.of(backend.id, model, job.affinity),
     relay,
     trimBetas(job, { backend }, headers) {
       const wanted = backend.type === 'anthropic' && job.suffix.toLowerCase() === '[1m]' ? LONG_CONTEXT_BETA : undefined

@@ -63,9 +63,9 @@ export function createReasoningStore(maxEntries = 2000, maxChars = 16_777_216): 
     restore(turns, owner) {
       return kept.size === 0 ? [...turns] : turns.map((turn) => {
         if (turn.role !== 'assistant' || turn.blocks.some(({ type }) => type === 'thinking')) return turn
-        const call = turn.blocks.flatMap((block) => block.type === 'tool_use' ? [toKey(block, owner)] : []).find((key) => kept.has(key))
-        const entry = call === undefined ? undefined : kept.get(call)
-        if (call === undefined || entry === undefined) return turn
+        const calls = turn.blocks.map((block) => block.type === 'tool_use' ? toKey(block, owner) : '')
+        const call = calls.find((key) => kept.has(key)) ?? '', entry = kept.get(call)
+        if (entry === undefined) return turn
         kept.delete(call)
         kept.set(call, entry) // used: it goes to the end of the line
         return { ...turn, blocks: [...entry.blocks, ...turn.blocks] satisfies Block[] }

@@ -79,7 +79,7 @@ export async function relayStream(job: Job, upstream: Upstream, commit: () => vo
   const error = tap.end === 'complete' ? undefined : preamble.error ?? (tap.end === 'error'
     ? new DarioError('upstream_error', 'the upstream reported an error inside its stream')
     : broken ?? new DarioError('upstream_protocol', 'the upstream ended its stream before the answer was complete; try again'))
-  return { error, told: tap.end === 'error', committed }
+  return { error, told: committed && tap.end === 'error', committed }
 }
 
 /** A JSON (or any other) body, relayed as it comes. */

@@ -7,7 +7,7 @@ import { parseObject } from '../hub/json.ts'
 import { createFold } from '../hub/fold.ts'
 import { createSseDecoder } from '../sse.ts'
 import { DarioError } from '../errors.ts'
-import type { Dialect, EncodedRequest, ReplyContext, ToolIdentity } from '../dialects/dialect.ts'
+import type { Dialect, EncodedRequest, ReplyContext } from '../dialects/dialect.ts'
 import type { HubEvent, HubReply } from '../hub/types.ts'
 
 export interface AnswerOptions {
@@ -38,13 +38,12 @@ export interface Answer {
   reply(): HubReply
 }
 
-const NO_NAMES: ReadonlyMap<string, ToolIdentity> = new Map()
 /** A whole JSON answer is held to be parsed. */
 const MAX_JSON_CHARS = 67_108_864
 
 export function createAnswer(options: AnswerOptions): Answer {
   const { from, to, context, stream } = options
-  const names = { toolNames: options.encoded?.toolNames ?? NO_NAMES, newId: context.newId }
+  const names = { toolNames: options.encoded?.toolNames ?? new Map<string, never>(), newId: context.newId }
   const text = new StringDecoder('utf8') // one per answer: characters cut between chunks (pitfall S1)
   const sse = createSseDecoder()
   const decoder = from.createStreamDecoder(names)

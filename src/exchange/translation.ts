@@ -92,7 +92,7 @@ export function createTranslation(options: TranslationOptions, dialect: (name: D
       maxOutputTokens: options.maxOutputTokens(backend.id, model),
     })
     const words = WORDS[job.client.name]
-    const named = warnings.map(({ path, reason }) => ({ path: path.replace(/^\w+/, (word) => words[word] ?? word), reason }))
+    const named = warnings.map(({ path, reason }) => ({ path: path.replace(/^\w+/, (word) => Object.hasOwn(words, word) ? words[word]! : word), reason }))
     if (job.client.name !== 'responses') job.decoded = undefined // its answers are kept together with their requests
     const { streamUsage, extra } = request
     return { body: JSON.stringify(body), headers, toolNames, warnings: [...lost, ...named], request: { streamUsage, extra } }

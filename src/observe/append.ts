@@ -101,8 +101,12 @@ export function createWaiting(most: number): Waiting {
       return taken
     },
     putBack(bytes) {
-      chunks.unshift(...bytes)
-      for (const { length } of bytes) size += length
+      for (const one of bytes.toReversed()) {
+        size += one.length
+        // Each batch of a quiet hour would hold a chunk for one line: a disk that is full overnight would fill memory.
+        const fits = chunks[0] !== undefined && chunks[0].length + one.length <= CHUNK
+        chunks.unshift(fits ? Buffer.concat([one, chunks.shift()!]) : one)
+      }
       limit()
     },
   }
@@ -142,10 +146,9 @@ export function createComplaint(complain: (message: string) => void, now: () => 
 }
 
 function behind(chunks: readonly Buffer[], written: number): Buffer[] {
-  let from = written
   return chunks.flatMap((chunk) => {
-    const rest = chunk.subarray(Math.max(0, from))
-    from -= chunk.length
+    const rest = chunk.subarray(Math.max(0, written))
+    written -= chunk.length
     return rest.length === 0 ? [] : [rest]
   })
 }
@@ -160,13 +163,11 @@ export function createAppender(complain: (message: string) => void, before?: (fi
   let running: Promise<void> | undefined
   let checked = ''
 
-  async function openFile(file: string): Promise<FileHandle> {
-    try {
-      return await open(file, 'a+', 0o600)
-    } catch {
+  function openFile(file: string): Promise<FileHandle> {
+    return open(file, 'a+', 0o600).catch(async () => {
       await mkdir(dirname(file), { recursive: true, mode: 0o700 })
       return await open(file, 'a+', 0o600)
-    }
+    })
   }
 
   /** Returns what did not fit: a full disk may take half a line, and no line may be doubled. */

@@ -53,6 +53,8 @@ const WARN_AT = 0.8
 const BYTES_PER_TOKEN = 4
 /** Bytes of pictures are few tokens: a guess above this would refuse what fits. */
 const MAX_GUESS = 200_000
+/** Output tokens of a request under way, until there were some to learn from. */
+const FIRST_OUTPUT = 500
 
 export function createBudgets({ budgets, priceOf, used, now, warn }: BudgetOptions): Budgets {
   const accounts = new Map<string, Account>()
@@ -63,6 +65,7 @@ export function createBudgets({ budgets, priceOf, used, now, warn }: BudgetOptio
   let limitsOf: readonly BudgetConfig[] | undefined
   const born = now()
   let hasHistory = false
+  let usualOutput = FIRST_OUTPUT // a running mean
 
   /** What was before this process, once there is a budget: what came after was counted as it ended. */
   function begin(): void {
@@ -120,10 +123,18 @@ export function createBudgets({ budgets, priceOf, used, now, warn }: BudgetOptio
     }
   }
 
-  function toGuess({ requestBytes }: RequestRecord, { backend, model }: Hop): Sum {
+  /**
+   * What it will read, by which it is let in; and what it will use in all, which is held while it runs: of a hundred
+   * short questions at once each would fit by itself.
+   */
+  function toGuess({ requestBytes }: RequestRecord, { backend, model }: Hop): { read: Sum; whole: Sum } {
     const tokens = Math.min(requestBytes / BYTES_PER_TOKEN, MAX_GUESS)
     const price = priceOf(backend.id, model)
-    return { tokens, dollars: price === undefined || price === 'plan' ? 0 : tokens * price.input }
+    const { input, output } = price === undefined || price === 'plan' ? { input: 0, output: 0 } : price
+    return {
+      read: { tokens, dollars: tokens * input },
+      whole: { tokens: tokens + usualOutput, dollars: tokens * input + usualOutput * output },
+    }
   }
 
   /** An error: refused. A text: let in with a warning. */
@@ -165,21 +176,21 @@ export function createBudgets({ budgets, priceOf, used, now, warn }: BudgetOptio
     admit(record, chain) {
       if (budgets().length === 0) return chain
       begin()
-      let first: { accounts: readonly Account[]; guess: Sum } | undefined
+      let first: { accounts: readonly Account[]; whole: Sum } | undefined
       let refusal: DarioError | undefined
       const allowed = chain.filter((hop) => {
         const accounts = toAccounts(hop.backend.id, record.route, record.accessKey)
-        const guess = toGuess(record, hop)
-        const verdict = judge(accounts, guess)
+        const { read, whole } = toGuess(record, hop)
+        const verdict = judge(accounts, read)
         if (verdict instanceof DarioError) {
           refusal ??= verdict
           return false
         }
         if (first === undefined && verdict !== undefined) record.budgetWarning = verdict
-        first ??= { accounts, guess }
+        first ??= { accounts, whole }
         return true
       })
-      if (first !== undefined) record.reserved = reserve(first.accounts, first.guess)
+      if (first !== undefined) record.reserved = reserve(first.accounts, first.whole)
       else if (refusal !== undefined) throw refusal
       return allowed
     },
@@ -188,6 +199,7 @@ export function createBudgets({ budgets, priceOf, used, now, warn }: BudgetOptio
       if (usage === undefined) return
       const { input = 0, cacheRead = 0, cacheWrite = 0, output = 0 } = usage
       const dollars = cost === undefined || cost === 'plan' ? 0 : cost.dollars
+      if (output > 0) usualOutput += (output - usualOutput) / 8
       count(toAccounts(backend, route, accessKey), toLocalDay(time), dollars, input + cacheRead + cacheWrite + output)
     },
   }

@@ -75,23 +75,21 @@ export function createLedger({ folder, keepDays, now, complain }: LedgerOptions)
   /** Once a day: deletes what is old, and sums up what is past, so that `dario usage` need not read it. */
   function tidy(day: string): void {
     const oldest = new Date(now() - keepDays() * 86_400_000).toISOString().slice(0, 10)
-    narrow(folder, 0o700)
-    const names = readdirSync(folder).filter((name) => DAY_FILE.test(name) || SUMMARY_FILE.test(name))
-    for (const name of names) {
-      if (name < oldest) rmSync(join(folder, name), { force: true })
-      else narrow(join(folder, name), 0o600)
-    }
-    const past = names.filter((name) => DAY_FILE.test(name) && name >= oldest && name < day)
+    const all = readdirSync(folder).filter((name) => DAY_FILE.test(name) || SUMMARY_FILE.test(name))
+    for (const name of all) if (name < oldest) rmSync(join(folder, name), { force: true })
+    const names = all.filter((name) => name >= oldest)
+    const open = [folder, ...names.map((name) => join(folder, name))].filter((path, index) => narrow(path, index === 0 ? 0o700 : 0o600))
+    if (open.length > 0) complain(`${open[0]} was open to others${open.length > 1 ? `, ${open.length - 1} more in there too` : ''}; now only its owner may read it`)
+    const past = names.filter((name) => DAY_FILE.test(name) && name < day)
     // One per turn of the event loop: a day is some milliseconds of work.
     for (const name of past) if (!names.includes(name.replace('.jsonl', '.summary.json'))) later(() => readDay(folder, name.slice(0, 10)))
   }
 
   /** What was made by others, or restored from a backup, may be open to everyone (pitfall Z12). Windows has no modes. */
-  function narrow(path: string, mode: number): void {
-    const found = statSync(path).mode & 0o777
-    if ((found & 0o077) === 0 || process.platform === 'win32') return
-    chmodSync(path, mode)
-    complain(`${path} was open to others (mode ${found.toString(8)}); it is now ${mode.toString(8)}`)
+  function narrow(path: string, mode: number): boolean {
+    const isOpen = (statSync(path).mode & 0o077) !== 0 && process.platform !== 'win32'
+    if (isOpen) chmodSync(path, mode)
+    return isOpen
   }
 
   function later(work: () => void): void {

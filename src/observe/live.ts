@@ -5,23 +5,14 @@
  */
 import type { KeyState } from '../backends/pool.ts'
 import type { Observer, RequestRecord } from '../hub/record.ts'
-import type { Usage } from '../hub/types.ts'
 import { toTool } from './ledger.ts'
+import { foldSources } from './prices.ts'
+import { addCounts, createCounts } from './usage.ts'
+import type { Counts } from './usage.ts'
 
-/** Sums over a stretch of time that begins at `time` (Unix ms). Tokens: `input` excludes what was cached. */
-export interface Totals {
+/** Sums over a stretch of time that begins at `time` (Unix ms). */
+export interface Totals extends Counts {
   time: number
-  requests: number
-  failed: number
-  cancelled: number
-  input: number
-  cacheRead: number
-  cacheWrite: number
-  output: number
-  /** US dollars, estimated; `unpriced` requests used tokens of unknown price, `onPlan` requests cost nothing extra. */
-  dollars: number
-  unpriced: number
-  onPlan: number
 }
 
 export type LiveRequest = Pick<RequestRecord, 'id' | 'time' | 'dialect' | 'tool' | 'model' | 'servedModel' | 'backend' | 'key' |
@@ -83,8 +74,7 @@ export interface LiveOptions {
 }
 
 export const HOUR = 3_600_000, HOURS = 24, DAYS = 30
-export const MOST_SOURCES = 20
-const MOST_REQUESTS = 50, MOST_ERRORS = 20, BEAT = 250 // ms
+const MOST_REQUESTS = 50, MOST_ERRORS = 20, MOST_SOURCES = 100, BEAT = 250 // ms
 const MAX_NAME = 200 // clients choose names, and may choose long ones
 
 export function createLive({ now, version, backends, running, history }: LiveOptions): Live {
@@ -118,8 +108,9 @@ export function createLive({ now, version, backends, running, history }: LiveOpt
     return past
   }
 
+  /** By its arrival, as the ledger does. */
   function count(record: Readonly<RequestRecord>): void {
-    const time = now()
+    const { time } = record
     if (Math.floor(time / 60_000) !== minute) {
       minute = Math.floor(time / 60_000)
       hour = current(own.hours, startOfHour(time), HOURS)
@@ -153,7 +144,7 @@ export function createLive({ now, version, backends, running, history }: LiveOpt
         errors: errors.map((record) => toRequest(record, time)).reverse(),
         hours: fill([...hours, ...own.hours], Array.from({ length: HOURS }, (_, index) => startOfHour(time) - (HOURS - 1 - index) * HOUR)),
         days: fill([...days, ...own.days], Array.from({ length: DAYS }, (_, index) => startOfDay(time, DAYS - 1 - index))),
-        sources: [...new Set([...sources, ...own.sources])].slice(-MOST_SOURCES), backends: backends(),
+        sources: foldSources([...sources, ...own.sources]), backends: backends(),
       }
     },
     subscribe(changed) {
@@ -179,21 +170,16 @@ function keep<Item>(list: Item[], item: Item, most: number): void {
 }
 
 export function createTotals(time: number): Totals {
-  return { time, requests: 0, failed: 0, cancelled: 0, input: 0, cacheRead: 0, cacheWrite: 0, output: 0, dollars: 0, unpriced: 0, onPlan: 0 }
+  return { time, ...createCounts() }
 }
 
 function current(list: Totals[], time: number, most: number): Totals {
-  const last = list.at(-1)
-  // A clock that was set back counts into what is there.
-  if (last !== undefined && last.time >= time) return last
-  const totals = createTotals(time)
-  keep(list, totals, most)
-  return totals
+  const known = list.findLast((one) => one.time === time)
+  if (known === undefined) keep(list, createTotals(time), most + 1) // what ends late may have come before the one in front
+  return known ?? list.at(-1)!
 }
 
-type Counted = Pick<RequestRecord, 'end' | 'cost'> & { usage: Partial<Record<keyof Usage, number | undefined>> | undefined }
-
-export function add(sum: Totals, { end, usage, cost }: Counted): void {
+function add(sum: Totals, { end, usage, cost }: Readonly<RequestRecord>): void {
   sum.requests++
   if (end === 'failed' || end === 'broken') sum.failed++
   if (end === 'cancelled') sum.cancelled++
@@ -201,7 +187,8 @@ export function add(sum: Totals, { end, usage, cost }: Counted): void {
   sum.cacheRead += usage?.cacheRead ?? 0
   sum.cacheWrite += usage?.cacheWrite ?? 0
   sum.output += usage?.output ?? 0
-  if (cost === 'plan') sum.onPlan++
+  sum.reasoning += usage?.reasoning ?? 0
+  if (cost === 'plan') sum.plan++
   else if (cost !== undefined) sum.dollars += cost.dollars
   else if (usage !== undefined) sum.unpriced++
 }
@@ -209,9 +196,9 @@ export function add(sum: Totals, { end, usage, cost }: Counted): void {
 /** The totals of these times; several of one time are summed. */
 function fill(list: readonly Totals[], times: readonly number[]): Totals[] {
   const known = new Map(times.map((time) => [time, createTotals(time)]))
-  for (const { time, ...counts } of list) {
-    const sum = known.get(time)
-    if (sum !== undefined) for (const [name, count] of Object.entries(counts)) sum[name as keyof typeof counts] += count
+  for (const totals of list) {
+    const sum = known.get(totals.time)
+    if (sum !== undefined) addCounts(sum, totals)
   }
   return [...known.values()]
 }

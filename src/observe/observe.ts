@@ -40,16 +40,19 @@ export interface Observation extends Pick<Budgets, 'admit'>, Pick<Fan, 'running'
   close(): Promise<void>
 }
 
-const ASK_AGAIN = 3_600_000 // ms
+const ASK_AGAIN = 600_000 // ms, as long as a list is kept
+const LIST = 'model list of'
 
 export function createObservation({ folder, config, backendOf, modelOf, ask, observers, log, now }: ObservationOptions): Observation {
   let asked = -ASK_AGAIN
+  let askedFor: unknown // a new configuration begins without its backends' lists
+  const sourced = new WeakMap<Omit<Price, 'source'>, Price>()
   const countsUsage = (): boolean => folder !== undefined || config().budgets.length > 0
   const ledger = folder === undefined ? undefined : createLedger({ folder, keepDays: () => config().usageDays, now, complain: log })
   const budgets = createBudgets({
     budgets: () => config().budgets,
     priceOf,
-    used: (since, until) => folder === undefined ? [] : readUsage(folder, since, until),
+    used: (since, until) => folder === undefined ? [] : readUsage(folder, since, log, until),
     now,
     warn: log,
   })
@@ -57,18 +60,26 @@ export function createObservation({ folder, config, backendOf, modelOf, ask, obs
   function priceOf(id: string, model: string): Price | 'plan' | undefined {
     const backend = backendOf(id)
     if (backend?.type === 'claude-code') return 'plan'
-    const price = modelOf(id, model)?.price
-    if (price !== undefined) {
-      const isConfigured = config().backends[id]?.models.some((one) => one.id === model && one.price !== undefined)
-      return { ...price, source: isConfigured ? 'configuration' : `model list of ${id}, ${toIso(now()).slice(0, 10)}` }
-    }
-    const listed = findPrice(backend?.host, model)
-    // OpenRouter, LiteLLM and others tell their prices; whoever counts wants to know them.
-    if (listed === undefined && backend?.type === 'openai' && countsUsage() && now() - asked >= ASK_AGAIN) {
+    const given = modelOf(id, model)?.price
+    const price = given === undefined ? findPrice(backend?.host, model) : toSourced(id, model, given)
+    // OpenRouter, LiteLLM and others tell their prices; whoever counts wants to know them, and again when they change.
+    const isAsked = price === undefined || price.source.startsWith(LIST)
+    if (isAsked && backend?.type === 'openai' && countsUsage() && (now() - asked >= ASK_AGAIN || askedFor !== config())) {
       asked = now()
+      askedFor = config()
       ask()
     }
-    return listed
+    return price
+  }
+
+  /** A list that is read again brings its prices anew, so the day on which one is met first is the day of its list. */
+  function toSourced(id: string, model: string, price: Omit<Price, 'source'>): Price {
+    let known = sourced.get(price)
+    if (known === undefined) {
+      const isConfigured = config().backends[id]?.models.some((one) => one.id === model && one.price !== undefined)
+      sourced.set(price, known = { ...price, source: isConfigured ? 'configuration' : `${LIST} ${id}, ${toIso(now()).slice(0, 10)}` })
+    }
+    return known
   }
 
   const observer = fanOut([{ end: budgets.settle }, ...(ledger === undefined ? [] : [ledger]), ...observers], log)

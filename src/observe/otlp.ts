@@ -49,7 +49,8 @@ const MOST_SPANS = 4096 // waiting ones: a dead collector must not fill memory
 const MOST_BYTES = 67_108_864 // more than so many spans can have
 const MAX_TEXT = 200 // characters
 const PATIENCE = 10_000 // ms for the collector's answer
-const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(?:-|$)/
+/** Only a later version than 00 may have more behind its flags. */
+const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(?:(?<!^00.{53})-|$)/
 /** Our histograms under the conventions' names, with the attributes that their labels are. */
 const CONVENTIONS: Readonly<Record<string, readonly [string, string]>> = {
   dario_request_duration_seconds: ['gen_ai.client.operation.duration', 's'],

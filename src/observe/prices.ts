@@ -96,3 +96,15 @@ export function estimateCost(usage: Partial<Usage>, price: Price): Cost {
   const by = input + cacheRead + cacheWrite > above ? times : { input: 1, output: 1 }
   return { dollars: read * by.input + output * price.output * by.output, source: price.source }
 }
+
+/** Sources that differ only in their date, which is behind the last comma, become one: `x, 2026-10-24 to 2026-11-22`. */
+export function foldSources(sources: Iterable<string>): string[] {
+  const dates = new Map<string, string[]>()
+  for (const source of [...new Set(sources)].sort()) {
+    const [, name = source, date] = /^(.*), (\d{4}-\d\d-\d\d)$/.exec(source) ?? []
+    const list = dates.get(name) ?? []
+    dates.set(name, list)
+    if (date !== undefined) list.push(date)
+  }
+  return [...dates].map(([name, list]) => list.length < 2 ? [name, ...list].join(', ') : `${name}, ${list[0]} to ${list.at(-1)}`)
+}

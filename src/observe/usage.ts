@@ -10,8 +10,18 @@ import type { LedgerRow } from './ledger.ts'
 export const DAY_FILE: RegExp = /^(\d{4}-\d\d-\d\d)\.jsonl$/
 export const SUMMARY_FILE: RegExp = /^\d{4}-\d\d-\d\d\.summary\.json$/
 
+export const COUNTS = [
+  'requests', 'failed', 'cancelled', 'input', 'cacheRead', 'cacheWrite', 'output', 'reasoning', 'dollars', 'unpriced', 'plan',
+] as const
+
+/**
+ * Tokens: `input` excludes what was cached. US dollars, estimated: `unpriced` requests used tokens of unknown price,
+ * `plan` requests cost nothing extra.
+ */
+export type Counts = Record<typeof COUNTS[number], number>
+
 /** Requests that share all names. `''` stands for a name that is not known. */
-export interface UsageGroup {
+export interface UsageGroup extends Counts {
   /** Local date, `YYYY-MM-DD` (pitfall U9). */
   day: string
   model: string
@@ -22,15 +32,6 @@ export interface UsageGroup {
   route: string
   /** Source of the prices; `plan`; `''` when none was known, and then `dollars` means nothing. */
   price: string
-  requests: number
-  failed: number
-  cancelled: number
-  input: number
-  cacheRead: number
-  cacheWrite: number
-  output: number
-  reasoning: number
-  dollars: number
 }
 
 interface Summary {
@@ -42,19 +43,28 @@ interface Summary {
   groups: UsageGroup[]
 }
 
-const VERSION = 1
+const VERSION = 2
 const CHUNK = 1_048_576
 
 /**
  * Sums of the local days from `since` (`YYYY-MM-DD`) on.
+ * @param complain gets a sentence for each day that cannot be read and is left out
  * @param until Unix time in ms: what arrived later does not count
  */
-export function readUsage(folder: string, since: string, until: number = Infinity): UsageGroup[] {
+export function readUsage(folder: string, since: string, complain: (message: string) => void = () => {}, until: number = Infinity): UsageGroup[] {
   const last = until === Infinity ? '9' : new Date(until).toISOString().slice(0, 10)
   // A local day begins up to 14 hours before or after the day in UTC.
   const days = listDays(folder, Date.parse(since) - 86_400_000).filter((day) => day <= last)
   const zone = readZone() // 0.1 ms, for a year of days
-  return days.flatMap((day) => day < last ? readDay(folder, day, zone) : readDayUntil(folder, day, until)).filter((group) => group.day >= since)
+  return days.flatMap((day) => {
+    try {
+      return day < last ? readDay(folder, day, zone) : readDayUntil(folder, day, until)
+    } catch (error) {
+      // Written by a dario that ran as somebody else, say: no reason to tell nothing, or not to start.
+      complain(`${join(folder, day)}.jsonl cannot be read (${(error as NodeJS.ErrnoException).code}) and does not count; check who owns it`)
+      return []
+    }
+  }).filter((group) => group.day >= since)
 }
 
 /** By its rows, since its summary has them all; unless nothing was written since. */
@@ -157,25 +167,26 @@ export function addRow(groups: Map<string, UsageGroup>, row: LedgerRow): void {
   const group = toGroup(row)
   const known = groups.get(toKey(group))
   if (known === undefined) groups.set(toKey(group), group)
-  else addGroup(known, group)
+  else addCounts(known, group)
 }
 
-function toGroup(row: LedgerRow): UsageGroup {
+export function toGroup(row: LedgerRow): UsageGroup {
   const { model, servedModel, backend = '', tool = '', accessKey = '', route = '', price = '', end } = row
   return {
     day: toLocalDay(Date.parse(row.time)), model: servedModel ?? model, backend, tool: tool.split('/', 1)[0]!, accessKey, route, price,
     requests: 1, failed: end === 'failed' || end === 'broken' ? 1 : 0, cancelled: end === 'cancelled' ? 1 : 0,
     input: row.input ?? 0, cacheRead: row.cacheRead ?? 0, cacheWrite: row.cacheWrite ?? 0, output: row.output ?? 0,
     reasoning: row.reasoning ?? 0, dollars: row.dollars ?? 0,
+    unpriced: price === '' && (row.input ?? row.output) !== undefined ? 1 : 0, plan: price === 'plan' ? 1 : 0,
   }
 }
 
-export const COUNTS = [
-  'requests', 'failed', 'cancelled', 'input', 'cacheRead', 'cacheWrite', 'output', 'reasoning', 'dollars',
-] as const
+export function createCounts(): Counts {
+  return Object.fromEntries(COUNTS.map((count) => [count, 0])) as Counts
+}
 
-export function addGroup(sum: Pick<UsageGroup, typeof COUNTS[number]>, group: Pick<UsageGroup, typeof COUNTS[number]>): void {
-  for (const count of COUNTS) sum[count] += group[count]
+export function addCounts(sum: Counts, counts: Counts): void {
+  for (const count of COUNTS) sum[count] += counts[count]
 }
 
 function toKey({ day, model, backend, tool, accessKey, route, price }: UsageGroup): string {

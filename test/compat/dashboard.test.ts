@@ -14,6 +14,7 @@ import type { TestContext } from 'node:test'
 import axe from 'axe-core'
 import { chromium } from 'playwright-core'
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
+import { parseConfig } from '../../src/config/parse.ts'
 import type { ProxyOptions } from '../../src/index.ts'
 import { readUsage } from '../../src/observe/usage.ts'
 import { startProxy } from '../helpers/proxy.ts'
@@ -214,6 +215,59 @@ test('the page comes back when dario does', async (context) => {
   await page.getByText('live', { exact: true }).waitFor()
   await again.ask('priced')
   await row(page, 'priced').waitFor()
+})
+
+test('a key that no header can carry is refused like any other, and one that is taken away meanwhile is told', async (context) => {
+  const accessKeys = [{ name: 'me', key: 'the-access-key-1' }]
+  const { url, proxy } = await startScene(context, { accessKeys })
+  const page = await browser.newPage()
+  const faults: Error[] = []
+  page.on('pageerror', (error) => faults.push(error))
+  context.after(() => page.close())
+  await page.goto(url)
+  await page.getByLabel('Access key').fill('ключ')
+  await page.keyboard.press('Enter')
+  await page.getByLabel('Access key').fill('\u200bthe-access-key-1')
+  await page.keyboard.press('Enter')
+  await page.getByText('live', { exact: true }).waitFor()
+  proxy.update(parseConfig({ accessKeys: [{ name: 'other', key: 'the-access-key-2' }] }, {}).config)
+  await page.locator('#model').fill('echo')
+  await page.keyboard.press('Enter')
+  await page.getByText('does not answer this page any more: reload it').waitFor()
+  deepStrictEqual(faults, [])
+})
+
+test('a connection that fell silent is opened again, also while the page is held', async (context) => {
+  const { url } = await startScene(context)
+  const state = /^data: .*\n\n/.exec(await (async () => {
+    const reader = (await fetch(`${url}/events`)).body!.getReader()
+    const { value } = await reader.read()
+    await reader.cancel()
+    return Buffer.from(value!).toString()
+  })())![0]
+  let feeds = 0
+  const silent = await startUpstream(context, async (request, response) => {
+    if (request.url === '/events') {
+      feeds++
+      response.writeHead(200, { 'content-type': 'text/event-stream' }).write(state)
+      return
+    }
+    const original = await fetch(url + request.url)
+    response.writeHead(200, { 'content-type': original.headers.get('content-type')! }).end(await original.text())
+  })
+  const page = await browser.newPage()
+  context.after(() => page.close())
+  await page.clock.install()
+  await page.goto(silent.url)
+  await page.getByText('live', { exact: true }).waitFor()
+  await page.keyboard.press('Tab')
+  await page.keyboard.press('Enter')
+  await page.getByText('paused').waitFor()
+  await page.clock.runFor(10_000)
+  await page.getByText('does not answer').waitFor()
+  await page.clock.runFor(2_000)
+  await page.getByText('paused').waitFor()
+  strictEqual(feeds, 2)
 })
 
 for (const [width, height] of SIZES) {

@@ -175,7 +175,8 @@ function checkResponse(response: JsonObject): void {
   assert.equal(typeof response['created_at'], 'number')
   assert.equal(typeof response['model'], 'string')
   for (const field of ['error', 'incomplete_details', 'instructions', 'metadata', 'parallel_tool_calls', 'temperature',
-    'tool_choice', 'tools', 'top_p', 'usage', 'text', 'reasoning', 'store', 'previous_response_id']) {
+    'tool_choice', 'tools', 'top_p', 'usage', 'text', 'reasoning', 'store', 'previous_response_id', 'completed_at',
+    'presence_penalty', 'frequency_penalty']) {
     assert.equal(field in response, true, `the response has ${field}`)
   }
   const usage = response['usage'] as JsonObject | null

@@ -80,25 +80,19 @@ function countDocument(source: Json | undefined, version: number): number {
   const data = optionalStr(source['data']) ?? ''
   if (source['type'] === 'text') return countText(data)
   if (source['type'] === 'content') return countContent(source['content'], version)
-  const pages = data === '' ? 10 : (atobOr(data).match(/\/Type\s*\/Page\b/g)?.length ?? 0)
+  const pages = data === '' ? 10 : (toBytes(data).match(/\/Type\s*\/Page\b/g)?.length ?? 0)
   return PER_PDF_PAGE * Math.max(pages, Math.ceil(data.length / 200_000), 1) // page marks may be compressed
 }
 
 function countImage(source: Json | undefined): number {
   const data = isObject(source) ? optionalStr(source['data']) : undefined
-  const size = data === undefined ? undefined : readImageSize(atobOr(data.slice(0, HEADER_CHARS)))
+  const size = data === undefined ? undefined : readImageSize(toBytes(data.slice(0, HEADER_CHARS)))
   if (size === undefined) return UNKNOWN_IMAGE
   const scale = Math.min(1, MAX_EDGE / Math.max(size.width, size.height, 1))
   return Math.min(MAX_IMAGE, (size.width * size.height * scale * scale) / 750)
 }
 
-function atobOr(base64: string): string {
-  try {
-    return atob(base64)
-  } catch {
-    return ''
-  }
-}
+const toBytes = (base64: string): string => Buffer.from(base64, 'base64').toString('latin1')
 
 /** Pixels from the header of a PNG, GIF, WebP or JPEG file, given one character per byte. */
 function readImageSize(bytes: string): { width: number; height: number } | undefined {

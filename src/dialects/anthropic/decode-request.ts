@@ -6,7 +6,7 @@
 import { DarioError } from '../../errors.ts'
 import type { Block, HubRequest, Json, JsonObject, Thinking, Tool, ToolChoice, Turn, Warning } from '../../hub/types.ts'
 import {
-  arr, defined, filled, given, isObject, num, obj, oneOf, optionalArr, optionalBool, optionalNum, optionalObj, optionalStr,
+  arr, defined, filled, given, isObject, num, obj, oneOf, optionalBool, optionalNum, optionalObj, optionalStr,
   parseObject, readCache, readEffort, readStops, str, toText,
 } from '../read.ts'
 import { BILLING_HEADER, readInput, readMedia, readThinking } from './wire.ts'
@@ -17,7 +17,7 @@ const KNOWN = new Set([
 ])
 const TOOL_FIELDS = new Set(['name', 'description', 'input_schema', 'strict', 'cache_control', 'type'])
 /** What says nothing to another vendor and costs the answer nothing, so that it is no loss. */
-const SILENT = new Set(['context_management', 'diagnostics', 'betas'])
+const SILENT = new Set(['context_management', 'diagnostics', 'betas', 'cache_control'])
 
 /**
  * @throws DarioError `invalid_request` with the JSON path; `unsupported_across_dialects` for a server-held thread, in
@@ -34,13 +34,20 @@ export function decodeRequest(body: JsonObject): { request: HubRequest; warnings
   for (const path of Object.keys(extra)) {
     if (!SILENT.has(path)) warnings.push({ path, reason: 'only Anthropic knows this field' })
   }
+  for (const [name, value] of Object.entries(optionalObj(body['output_config']) ?? {})) {
+    const isRead = name === 'effort' ? readEffort(value) !== undefined : name === 'format'
+    if (!isRead && value !== null) warnings.push({ path: `output_config.${name}`, reason: 'only Anthropic knows it' })
+  }
   const user = optionalStr(optionalObj(body['metadata'])?.['user_id'])
   const format = readFormat(body)
   return {
     warnings,
     request: {
       model: str(body['model'], 'model'),
-      turns: [...readSystem(body['system']), ...arr(body['messages'], 'messages').map(readTurn)],
+      turns: [
+        ...readSystem(body['system'], warnings),
+        ...arr(body['messages'], 'messages').map((message, index) => readTurn(message, `messages[${index}]`, warnings)),
+      ],
       tools: readTools(body['tools'], warnings),
       ...readToolChoice(optionalObj(body['tool_choice'])),
       maxTokens: given(body['max_tokens'], 'max_tokens', num),
@@ -58,13 +65,8 @@ export function decodeRequest(body: JsonObject): { request: HubRequest; warnings
   }
 }
 
-function readSystem(system: Json | undefined): Turn[] {
-  const blocks = typeof system === 'string' ? [{ type: 'text', text: system }] : (optionalArr(system) ?? [])
-  const turn: Turn = {
-    role: 'system',
-    path: 'system',
-    blocks: blocks.flatMap((block, index) => readBlock(block, `system[${index}]`)),
-  }
+function readSystem(system: Json | undefined, warnings: Warning[]): Turn[] {
+  const turn: Turn = { role: 'system', path: 'system', blocks: readContent(system, 'system', warnings) }
   const first = turn.blocks[0]
   // Kept apart, so that it goes to Anthropic only: it changes per request and would spoil others' caches (pitfall C5).
   if (first?.type === 'text' && first.text.startsWith(BILLING_HEADER)) {
@@ -75,37 +77,32 @@ function readSystem(system: Json | undefined): Turn[] {
   return turn.blocks.length === 0 ? [] : [turn]
 }
 
-function readTurn(value: Json, index: number): Turn {
-  const path = `messages[${index}]`
+function readTurn(value: Json, path: string, warnings: Warning[]): Turn {
   const message = obj(value, path)
   const role = oneOf(message['role'], `${path}.role`, ['user', 'assistant', 'system'])
-  const content = message['content']
-  if (content !== undefined && content !== null && typeof content !== 'string' && !Array.isArray(content))
-    arr(content, `${path}.content`)
-  return { role, blocks: readContent(content, `${path}.content`), path }
+  return { role, blocks: readContent(message['content'], `${path}.content`, warnings), path }
 }
 
-function readContent(content: Json | undefined, path: string): Block[] {
-  if (typeof content === 'string') return [{ type: 'text', text: content }]
-  if (isObject(content)) return readBlock(content, path)
-  return (optionalArr(content) ?? []).flatMap((block, index) => readBlock(block, `${path}[${index}]`))
+function readContent(content: Json | undefined, path: string, warnings: Warning[]): Block[] {
+  if (typeof content === 'string' || isObject(content)) return readBlock(content, path, warnings)
+  return (given(content, path, arr) ?? []).flatMap((block, index) => readBlock(block, `${path}[${index}]`, warnings))
 }
 
-function readBlock(value: Json, path: string): Block[] {
+function readBlock(value: Json, path: string, warnings: Warning[]): Block[] {
   if (typeof value === 'string') return [{ type: 'text', text: value }]
   const block = obj(value, path)
   const hint = defined({ cache: readCache(block) })
+  if (optionalObj(block['citations'])?.['enabled'] === true)
+    warnings.push({ path: `${path}.citations`, reason: 'only Anthropic cites what it was given' })
   switch (block['type']) {
     case 'text': // lossy: citations point into blocks that other vendors number otherwise
       return [{ type: 'text', text: str(block['text'], `${path}.text`), ...hint }]
-    case 'image':
-    case 'document': {
-      const media = readMedia(block['type'], obj(block['source'], `${path}.source`), `${path}.source`)
-      const title = block['type'] === 'document' ? { name: optionalStr(block['title']) } : {}
-      return [{ ...media, ...title, ...hint }]
-    }
+    case 'image': return [{ ...readMedia('image', readSource(block, path), `${path}.source`), ...hint }]
+    case 'document': return readDocument(block, path, warnings)
     case 'search_result': {
-      const words = [block['title'], block['source'], ...readTexts(block['content'])].filter(Boolean)
+      const parts = readContent(block['content'], `${path}.content`, warnings)
+      const texts = parts.flatMap((part) => (part.type === 'text' ? [part.text] : []))
+      const words = [block['title'], block['source'], ...texts].filter(Boolean)
       return [{ type: 'text', text: words.map(toText).join('\n'), ...hint }]
     }
     case 'thinking':
@@ -116,7 +113,7 @@ function readBlock(value: Json, path: string): Block[] {
     }
     case 'tool_result': {
       const toolUseId = optionalStr(block['tool_use_id']) ?? ''
-      const content = readContent(block['content'], `${path}.content`).map(toReadable)
+      const content = readContent(block['content'], `${path}.content`, warnings).map(toReadable)
       return [{ type: 'tool_result', toolUseId, content, isError: block['is_error'] === true, ...hint }]
     }
     default:
@@ -125,15 +122,23 @@ function readBlock(value: Json, path: string): Block[] {
   }
 }
 
+const readSource = (block: JsonObject, path: string): JsonObject => obj(block['source'], `${path}.source`)
+
+function readDocument(block: JsonObject, path: string, warnings: Warning[]): Block[] {
+  const source = readSource(block, path)
+  const media = readMedia('document', source, `${path}.source`)
+  const named = { ...media, name: optionalStr(block['title']), ...defined({ cache: readCache(block) }) }
+  const parts = source['type'] === 'content' ? readContent(source['content'], `${path}.source.content`, warnings) : []
+  const context = optionalStr(block['context']) // what is said of the document; the pictures in it come behind it
+  const before: Block[] = context ? [{ type: 'text', text: context }] : []
+  return [...before, named, ...parts.filter(({ type }) => type === 'media')]
+}
+
 /** Inside a tool's result every block is something that the model should read, whatever the dialect's words for it. */
 function toReadable(block: Block): Block {
   if (block.type !== 'opaque') return block
   const name = block.value['type'] === 'tool_reference' ? optionalStr(block.value['tool_name']) : undefined
   return { type: 'text', text: name === undefined ? JSON.stringify(block.value) : `The tool ${name} is available now.` }
-}
-
-function readTexts(content: Json | undefined): string[] {
-  return readContent(content, 'content').flatMap((block) => (block.type === 'text' ? [block.text] : []))
 }
 
 function readTools(value: Json | undefined, warnings: Warning[]): Tool[] {
@@ -195,5 +200,6 @@ function readFormat(body: JsonObject): JsonObject | undefined {
 
 /** Claude Code puts its session into `metadata.user_id`: as JSON, or in older versions as `…_session_<uuid>`. */
 function readSession(user: string): string | undefined {
-  return optionalStr(parseObject(user)?.['session_id']) ?? /_session_([\w-]{8,})$/.exec(user)?.[1]
+  // Only the end of it: from every place of a long id the pattern would read to its end.
+  return optionalStr(parseObject(user)?.['session_id']) ?? /_session_([\w-]{8,})$/.exec(user.slice(-256))?.[1]
 }

@@ -9,7 +9,7 @@ import type { HubEvent, JsonObject, Seal, StopReason, Usage } from '../../hub/ty
 import type { DecodeContext, StreamDecoder } from '../dialect.ts'
 import { toToolUse } from '../encoding.ts'
 import { defined, isObject, optionalArr, optionalNum, optionalObj, optionalStr, parseObject } from '../read.ts'
-import { decodeError, decodeErrorObject } from './error.ts'
+import { decodeError } from './error.ts'
 import { readWireUsage } from './relay.ts'
 import { readInput, readSeal, readThinking, toStop } from './wire.ts'
 
@@ -127,10 +127,11 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder {
     }
   }
 
-  /** Some compatible servers send deltas for a block that they never opened. */
+  /** Some compatible servers send deltas for a block that they never opened, or that is of the other kind (S8). */
   function fill(index: number, kind: 'text' | 'thinking', text: string | undefined): HubEvent[] {
-    if (open.has(index)) return open.get(index)?.kind === kind ? toDelta(index, text) : []
-    return [...startBlock(index, { type: kind }), ...toDelta(index, text)]
+    const found = open.get(index)?.kind ?? 'text'
+    if (open.has(index) && (found === kind || text === '')) return toDelta(index, text)
+    return found === 'text' || found === 'thinking' ? startBlock(index, { type: kind, [kind]: text }) : []
   }
 
   function stopBlock(index: number): HubEvent[] {
@@ -175,7 +176,7 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder {
         return []
       case 'message_stop': return finish()
       case 'ping': return [{ type: 'ping' }]
-      case 'error': return fail(decodeErrorObject(data))
+      case 'error': return fail(decodeError(200, JSON.stringify(data)))
       default: return []
     }
   }
@@ -183,7 +184,7 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder {
   return {
     push(event) {
       const data = done ? undefined : parseObject(event.data)
-      if (data === undefined && event.event === 'error' && !done) return fail(decodeError(502, event.data))
+      if (data === undefined && event.event === 'error' && !done) return fail(decodeError(200, event.data))
       if (data === undefined) return [] // one bad line does not spoil the rest (pitfall S24)
       const type = optionalStr(data['type']) ?? event.event ?? ''
       const isLate = messageId === undefined && (type.startsWith('content_block') || type.startsWith('message_'))
@@ -199,7 +200,8 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder {
 
 /** A whole message as the events of a stream that says everything at its start. */
 export function decodeReply(body: JsonObject, context: DecodeContext): HubEvent[] {
-  if (body['type'] === 'error' || isObject(body['error'])) return [{ type: 'error', error: decodeErrorObject(body) }]
+  // Some servers answer a failure with 200 and words of their own: it must not pass for an answer without content.
+  if (!Array.isArray(body['content'])) return [{ type: 'error', error: decodeError(200, JSON.stringify(body)) }]
   const decoder = createStreamDecoder(context)
   const play = (data: JsonObject): HubEvent[] => decoder.push({ event: undefined, data: JSON.stringify(data) })
   return [...play({ type: 'message_start', message: body }), ...play({ type: 'message_stop' })]

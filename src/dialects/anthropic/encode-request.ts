@@ -7,10 +7,11 @@ import type { HubRequest, JsonObject, OutputFormat, Thinking, Tool } from '../..
 import type { EncodedRequest, Target } from '../dialect.ts'
 import { createEncoding, encodeCache, toWireName } from '../encoding.ts'
 import type { Encoding } from '../encoding.ts'
-import { defined, isObject, optionalStr } from '../read.ts'
+import { defined, isObject, optionalArr, optionalObj, optionalStr } from '../read.ts'
 import { repairSchema, repairToolSchema } from '../schema.ts'
 import { encodeTurns } from './encode-turns.ts'
 import type { Message } from './encode-turns.ts'
+import { isThought } from './error.ts'
 import { readFamily } from './family.ts'
 import type { Family } from './family.ts'
 
@@ -31,7 +32,9 @@ export function encodeRequest(request: HubRequest, target: Target): EncodedReque
   const thinks = thinking !== undefined && thinking['type'] !== 'disabled'
   const outputConfig = defined({ effort, format: encodeFormat(request.format, target, family, system) })
   endInUserTurn(messages, family, thinks, encoding)
-  for (const path of Object.keys(request.extra.chat ?? {})) drop(path, 'Anthropic has no word for this field')
+  for (const path of Object.keys(request.extra.chat ?? {}))
+    if (path !== 'top_k') drop(path, 'Anthropic has no word for this field')
+  if (!['auto', 'default', undefined].includes(request.serviceTier)) drop('service_tier', 'Anthropic has no such tier')
   const body: JsonObject = defined({
     model: target.model,
     max_tokens: Math.max(1, maxTokens),
@@ -47,7 +50,7 @@ export function encodeRequest(request: HubRequest, target: Target): EncodedReque
     ...request.extra.anthropic,
   })
   limitCacheMarks(body)
-  return { body, headers: encodeBetas(messages), warnings, toolNames: names.changed }
+  return { body, headers: {}, warnings, toolNames: names.changed }
 }
 
 function encodeTools(request: HubRequest, { target, names, drop }: Encoding): JsonObject[] {
@@ -59,12 +62,24 @@ function encodeTools(request: HubRequest, { target, names, drop }: Encoding): Js
     } else if (tool.origin === 'anthropic') {
       tools.set(optionalStr(tool.value['name']) ?? String(index), { ...tool.value })
     } else if (tool.type === 'web_search' && target.host === 'api.anthropic.com') {
-      tools.set('web_search', { type: 'web_search_20250305', name: 'web_search' })
+      tools.set('web_search', encodeWebSearch(tool.value))
     } else {
       drop(`tools[${index}]`, 'nothing behind this backend runs this tool') // pitfall A12
     }
   }
   return [...tools.values()]
+}
+
+/** From OpenAI's tool, or Chat's `web_search_options`. lossy: how much of a page to read has no word here. */
+function encodeWebSearch({ filters, user_location: asked }: JsonObject): JsonObject {
+  const place = Object.entries(optionalObj(optionalObj(asked)?.['approximate']) ?? optionalObj(asked) ?? {})
+    .filter(([, word]) => word !== null)
+  return defined({
+    type: 'web_search_20250305',
+    name: 'web_search',
+    allowed_domains: optionalArr(optionalObj(filters)?.['allowed_domains']),
+    user_location: place.length === 0 ? undefined : { ...Object.fromEntries(place), type: 'approximate' },
+  })
 }
 
 function encodeFunction(tool: Extract<Tool, { type: 'function' }>, name: string, target: Target): JsonObject {
@@ -122,7 +137,9 @@ function encodeSampling(request: HubRequest, { target, drop }: Encoding, family:
     topP = undefined
   }
   if (temperature !== undefined && temperature > 1) drop('temperature', 'Anthropic ends at 1')
-  return defined({ temperature: temperature && Math.min(1, Math.max(0, temperature)), top_p: topP })
+  const asked = request.extra.chat?.['top_k']
+  const topK = asked === undefined || !(refused || thinks) ? asked : drop('top_k', 'this model takes no top_k here')
+  return defined({ temperature: temperature && Math.min(1, Math.max(0, temperature)), top_p: topP, top_k: topK })
 }
 
 function encodeStop(request: HubRequest, { target, drop }: Encoding): string[] | undefined {
@@ -162,7 +179,7 @@ function encodeAdaptive(wish: Thinking, family: Family): { thinking: JsonObject;
 function opensWithThinking(messages: Message[]): boolean {
   if (!messages.at(-1)?.content.some((block) => block['type'] === 'tool_result')) return true
   const opening = messages.findLast((message) => message.role === 'assistant')?.content[0]
-  return opening === undefined || opening['type'] === 'thinking' || opening['type'] === 'redacted_thinking'
+  return opening === undefined || isThought(opening)
 }
 
 function encodeFormat(
@@ -183,6 +200,11 @@ function encodeFormat(
 function endInUserTurn(messages: Message[], family: Family, thinks: boolean, { drop }: Encoding): void {
   const last = messages.at(-1)
   if (last?.role !== 'assistant') return
+  while (isThought(last.content.at(-1))) { // no model goes on with a thought, and each refuses one at the end
+    drop('messages', 'a conversation cannot end in reasoning')
+    last.content.pop()
+  }
+  if (last.content.length === 0) return void messages.pop()
   if (!family.prefill || thinks) {
     drop('messages', 'this model cannot continue an assistant turn; it was asked to go on')
     messages.push({ role: 'user', content: [{ type: 'text', text: 'Continue.' }] })
@@ -195,19 +217,13 @@ function endInUserTurn(messages: Message[], family: Family, thinks: boolean, { d
 /** The last marks are kept: each covers all that stands before it (pitfall C8). */
 function limitCacheMarks(body: JsonObject): void {
   const marked: JsonObject[] = []
-  const contents = (body['messages'] as unknown as Message[]).map((message) => message.content)
-  for (const list of [body['tools'], body['system'], ...contents]) { // no list in between: a history has thousands
+  function look(list: unknown): void { // no list in between: a history has thousands
     for (const block of Array.isArray(list) ? list : []) {
       if (!isObject(block)) continue
-      for (const part of Array.isArray(block['content']) ? block['content'] : [])
-        if (isObject(part) && part['cache_control'] !== undefined) marked.push(part)
+      look(block['content'])
       if (block['cache_control'] !== undefined) marked.push(block)
     }
   }
+  for (const list of [body['tools'], body['system'], body['messages']]) look(list)
   for (const block of marked.slice(0, -MAX_CACHE_MARKS)) delete block['cache_control']
-}
-
-function encodeBetas(messages: Message[]): Record<string, string> {
-  const isFile = ({ source }: JsonObject): boolean => isObject(source) && source['type'] === 'file'
-  return messages.some(({ content }) => content.some(isFile)) ? { 'anthropic-beta': 'files-api-2025-04-14' } : {}
 }

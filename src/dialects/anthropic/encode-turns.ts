@@ -19,17 +19,16 @@ export interface Message {
 export function encodeTurns(request: HubRequest, encoding: Encoding): { system: JsonObject[]; messages: Message[] } {
   const first = request.turns.findIndex((turn) => turn.role !== 'system')
   const leading = first === -1 ? request.turns : request.turns.slice(0, first)
-  const system = leading.flatMap((turn) => turn.blocks.flatMap((block) => encodeText(block, encoding)))
+  const encode = (turn: Turn): JsonObject[] => turn.blocks.flatMap((block) => encodeBlock(block, turn, encoding))
+  const system = leading.flatMap(encode)
   const messages: Message[] = []
   for (const turn of request.turns.slice(leading.length)) {
     // lossy: `system` has no place in the middle, so the words go to the next user turn, labelled (pitfall B4)
-    const content = turn.role === 'system'
-      ? labelSystem(turn, encoding)
-      : turn.blocks.flatMap((block) => encodeBlock(block, turn, encoding))
+    const content = turn.role === 'system' ? encode(turn).map(labelSystem) : encode(turn)
     const role = turn.role === 'assistant' ? 'assistant' : 'user'
     const last = messages.at(-1)
-    if (last?.role === role) last.content.push(...content)
-    else if (content.length > 0 || turn === request.turns.at(-1)) messages.push({ role, content })
+    if (last?.role === role) for (const block of content) last.content.push(block) // all at once may be too many
+    else if (content.length > 0 || (role === 'user' && turn === request.turns.at(-1))) messages.push({ role, content })
   }
   for (const message of messages) {
     message.content.sort((a, b) => Number(b['type'] === 'tool_result') - Number(a['type'] === 'tool_result')) // stable
@@ -39,17 +38,8 @@ export function encodeTurns(request: HubRequest, encoding: Encoding): { system: 
   return { system, messages }
 }
 
-function labelSystem(turn: Turn, encoding: Encoding): JsonObject[] {
-  const blocks = turn.blocks.flatMap((block) => encodeText(block, encoding))
-  return blocks.map((block) => ({ ...block, text: `<system>\n${toText(block['text'])}\n</system>` }))
-}
-
-/** Empty text is refused, and so is a cache mark on it (pitfalls B5, B6). */
-function encodeText(block: Block, encoding: Encoding): JsonObject[] {
-  if (block.type === 'opaque') return block.origin === 'anthropic' ? [{ ...block.value }] : []
-  if ((block.type !== 'text' && block.type !== 'refusal') || block.text.trim() === '') return []
-  const cache = block.type === 'text' ? block.cache : undefined
-  return [{ type: 'text', text: block.text, ...encodeCache(cache, encoding.target) }]
+function labelSystem(block: JsonObject): JsonObject {
+  return { ...block, text: `<system>\n${toText(block['text'])}\n</system>` }
 }
 
 function encodeBlock(block: Block, turn: Turn, encoding: Encoding): JsonObject[] {
@@ -57,14 +47,17 @@ function encodeBlock(block: Block, turn: Turn, encoding: Encoding): JsonObject[]
   const drop = (reason: string): JsonObject[] => encoding.drop(path, reason) ?? []
   switch (block.type) {
     case 'text':
-    case 'refusal': // lossy: an earlier refusal is only its words
-      return encodeText(block, encoding)
+    case 'refusal': { // lossy: an earlier refusal is only its words
+      if (block.text.trim() === '') return [] // refused, and so is a cache mark on it (pitfalls B5, B6)
+      const cache = block.type === 'text' ? block.cache : undefined
+      return [{ type: 'text', text: block.text, ...encodeCache(cache, encoding.target) }]
+    }
     case 'thinking': // whole or not at all; a foreign signature would be refused on every later turn (T2, T3)
       if (encoding.target.repairs.has('no_thinking_history')) return drop('this backend refused earlier reasoning')
       if (block.seal?.origin === 'anthropic') return [writeThinking(block)]
       return drop('reasoning of another vendor cannot be proven to Anthropic')
     case 'media':
-      if (turn.role === 'assistant') return drop('Anthropic takes no pictures or files from the assistant')
+      if (turn.role !== 'user') return drop(`Anthropic takes no pictures or files from the ${turn.role}`)
       return [{ ...encodeMedia(block, path), ...encodeCache(block.cache, encoding.target) }]
     case 'tool_use':
       return [{
@@ -76,8 +69,7 @@ function encodeBlock(block: Block, turn: Turn, encoding: Encoding): JsonObject[]
       }]
     case 'tool_result': return encodeResult(block, turn, encoding)
     case 'opaque':
-      if (block.origin === 'anthropic') return [{ ...block.value }]
-      return drop(`only the ${block.origin} dialect knows this item`)
+      return block.origin === 'anthropic' ? [{ ...block.value }] : drop(`only the ${block.origin} dialect knows this item`)
     default: return block satisfies never
   }
 }
@@ -110,6 +102,8 @@ function encodeMedia({ kind, source, name }: BlockOf<'media'>, path: string): Js
   // What is text, such as an SVG, is no picture here.
   const isImage = kind === 'image' && wire['type'] !== 'text'
     && (source.type !== 'base64' || source.mediaType.startsWith('image/'))
+  if (!isImage && wire['type'] === 'base64' && wire['media_type'] !== 'application/pdf')
+    unsupported(path, `Anthropic models take no ${toText(wire['media_type'])}; send text, an image or a PDF`)
   return isImage ? { type: 'image', source: wire } : defined({ type: 'document', source: wire, title: name })
 }
 
@@ -119,7 +113,8 @@ function encodeSource(source: Source, path: string): JsonObject {
     case 'file': return { type: 'file', file_id: source.id }
     case 'text': return { type: 'text', media_type: 'text/plain', data: source.text }
     case 'base64': {
-      const isText = /^text\/|json|xml|yaml/.test(source.mediaType) // Anthropic takes these as text only
+      // Anthropic takes these as text only. An office file is none, though `openxml` is in its name.
+      const isText = /^text\/|[/+](?:x-)?(?:nd)?(?:json|xml|yaml)/.test(source.mediaType)
       if (!isText) return { type: 'base64', media_type: source.mediaType, data: source.data }
       return { type: 'text', media_type: 'text/plain', data: decodeText(source.data, path) }
     }

@@ -5,7 +5,7 @@
  */
 import { DarioError } from '../../errors.ts'
 import type { ErrorCode } from '../../errors.ts'
-import type { JsonObject } from '../../hub/types.ts'
+import type { Json, JsonObject } from '../../hub/types.ts'
 import { encodeSse } from '../../sse.ts'
 import type { Repair } from '../dialect.ts'
 import { findRepair, parseErrorBody, readOverflow, toCode, toLine } from '../error.ts'
@@ -49,12 +49,13 @@ function toMessage(error: DarioError): string {
   return `prompt is too long: ${isKnown ? `${requested} tokens > ${limit} maximum` : error.message}`
 }
 
-/** An upstream's refusal, whatever it looks like. */
-export function decodeError(status: number, text: string): DarioError {
+/** An upstream's refusal, whatever it looks like; with 200 one inside an answer, where only the vendor's word tells. */
+export function decodeError(answered: number, text: string): DarioError {
   const { message, type } = readBody(text)
+  const status = answered === 200 ? toStatus(type ?? '') : answered
   const found = toLine(message || `the upstream answered ${status} without a readable reason`)
-  // Overflow comes as 400 and 413, from local servers as 422 and 500 too.
-  if ([400, 413, 422, 500].includes(status) && readOverflow(`${found} ${type ?? ''}`) !== undefined) {
+  // Overflow comes as 400 and 413, from local servers as 422 and 500 too, or without any word.
+  if ([400, 413, 422, 500, 502].includes(status) && readOverflow(`${found} ${type ?? ''}`) !== undefined) {
     return new DarioError('context_length_exceeded', found, { upstreamType: type })
   }
   if (status < 400) return new DarioError('upstream_protocol', found, { upstreamType: type })
@@ -62,12 +63,8 @@ export function decodeError(status: number, text: string): DarioError {
   return new DarioError(noModel ? 'model_not_found' : toCode(status), found, { status, upstreamType: type })
 }
 
-/** The `error` event of a stream, or an error body that came with a 200. */
-export function decodeErrorObject(body: JsonObject): DarioError {
-  const error = optionalObj(body['error'])
-  const type = optionalStr(error?.['type']) ?? optionalStr(error?.['code']) ?? ''
-  const vague = /overload/i.test(type) ? 529 : /rate_?limit/i.test(type) ? 429 : 502
-  return decodeError(STATUSES.get(type) ?? vague, JSON.stringify(body))
+function toStatus(type: string): number {
+  return STATUSES.get(type) ?? (/overload/i.test(type) ? 529 : /rate_?limit/i.test(type) ? 429 : 502)
 }
 
 function readBody(text: string): { message: string; type: string | undefined } {
@@ -84,19 +81,22 @@ function readBody(text: string): { message: string; type: string | undefined } {
 
 /** A page of markup becomes its title (pitfall E8). */
 function toSentence(text: string): string {
-  if (!/<html|<!doctype|<head/i.test(text.slice(0, 1000))) return text.trim()
-  const title = /<title[^>]*>([^<]*)<\/title>/i.exec(text)?.[1]?.trim()
+  const head = text.slice(0, 10_000) // of a page made to, the pattern would read all from every one of its titles
+  if (!/<html|<!doctype|<head/i.test(head)) return text.trim()
+  const title = /<title[^>]*>([^<]*)<\/title>/i.exec(head)?.[1]?.trim()
   const named = title === undefined || title === '' ? '' : ` (${title})`
   return `the upstream answered with a web page${named}; check the backend's baseUrl`
 }
 
 const REPAIRS: Lessons = [
-  [/expected `?(?:redacted_)?thinking`?.*(?:found|but)|must start with a thinking block/is, 'no_thinking'],
-  [/signature|thinking` or `redacted_thinking` blocks.*cannot be modified|redacted_thinking/is, 'no_thinking_history'],
+  // Without earlier thoughts a tool turn goes without thinking too, which is what the first of these words ask for.
+  [/must start with a thinking block|expected `?thinking|signature|redacted_thinking/i, 'no_thinking_history'],
   [/cache_control[\s\S]*ttl|ttl[\s\S]*cache/i, 'no_cache_ttl'], [/cache_control|cache breakpoint/i, 'no_cache_marks'],
   [/disable_parallel_tool_use/i, 'no_parallel_tools'], [/\bstrict\b/i, 'no_strict'],
   [/output_config\.format|output_format|structured output|grammar|json_schema/i, 'no_format'],
-  [/temperature|top_p|top_k/i, 'no_sampling'], [/thinking|budget_tokens|effort|output_config/i, 'no_thinking'],
+  // A number out of its range is one client's mistake, and must not take the setting from all the others.
+  [/^(?!.*(?:Input should be|range:)).*(?:temperature|top_p|top_k)/is, 'no_sampling'],
+  [/thinking|budget_tokens|effort|output_config/i, 'no_thinking'],
   [/stop_sequences/i, 'no_stop'],
 ]
 
@@ -104,7 +104,9 @@ export function readRepairs(error: DarioError): Repair[] {
   return error.code === 'invalid_request' ? findRepair(REPAIRS, error.message) : []
 }
 
-const THOUGHTS: readonly unknown[] = ['thinking', 'redacted_thinking']
+export function isThought(block: Json | undefined): boolean {
+  return isObject(block) && (block['type'] === 'thinking' || block['type'] === 'redacted_thinking')
+}
 
 /**
  * The client's own body without reasoning that this backend cannot verify (pitfall T2). Signed blocks go whole or not at
@@ -114,12 +116,15 @@ export function repairBody(body: JsonObject, repairs: ReadonlySet<Repair>): Json
   if (!repairs.has('no_thinking_history')) return body
   const messages = objectsIn(body['messages']).flatMap((message) => {
     const blocks = optionalArr(message['content'])
-    const left = blocks?.filter((block) => !isObject(block) || !THOUGHTS.includes(block['type']))
+    const left = blocks?.filter((block) => !isThought(block))
     return left === undefined ? [message] : left.length === 0 ? [] : [{ ...message, content: left }]
   })
   const answersCalls = objectsIn(messages.at(-1)?.['content']).some((block) => block['type'] === 'tool_result')
   // With a budget, the turn whose calls are being answered must open with its thought, which is gone (pitfall T1).
-  if (answersCalls && optionalObj(body['thinking'])?.['type'] === 'enabled')
-    return { ...body, messages, thinking: { type: 'disabled' } }
-  return { ...body, messages }
+  if (!answersCalls || optionalObj(body['thinking'])?.['type'] !== 'enabled') return { ...body, messages }
+  const { context_management: context, ...rest } = body
+  const edits = objectsIn(optionalObj(context)?.['edits'])
+    .filter(({ type }) => optionalStr(type)?.startsWith('clear_thinking') !== true) // refused without thinking
+  const kept = edits.length === 0 ? {} : { context_management: { ...optionalObj(context), edits } }
+  return { ...rest, ...kept, messages, thinking: { type: 'disabled' } }
 }

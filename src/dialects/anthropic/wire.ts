@@ -5,6 +5,7 @@
  */
 import type { Block, BlockOf, Json, JsonObject, Seal, Source, StopReason, Usage } from '../../hub/types.ts'
 import { packSeal, unpackSeal } from '../../hub/seal.ts'
+import { toLegal } from '../encoding.ts'
 import { decodeUrl } from '../media.ts'
 import { filled, joinTexts, optionalStr, parseObject, str } from '../read.ts'
 
@@ -86,7 +87,8 @@ export function writeReplyBlock(block: Block): JsonObject | undefined {
     case 'refusal': // lossy: Anthropic says it by its stop reason
       return { type: 'text', text: block.text }
     case 'thinking': return writeThinking(block)
-    case 'tool_use': return { type: 'tool_use', id: block.id, name: block.name, input: writeInput(block) }
+    case 'tool_use': // the id comes back with the history, and the next turn may be Anthropic's, which refuses `f.g:0`
+      return { type: 'tool_use', id: toLegal(block.id, 128), name: block.name, input: writeInput(block) }
     case 'opaque': // lossy: another vendor's own items mean nothing here
       return block.origin === 'anthropic' ? block.value : undefined
     case 'media': // lossy: answers of this dialect have no pictures

@@ -9,7 +9,6 @@ import { toToolUse } from '../encoding.ts'
 import { isObject, optionalNum, optionalObj, optionalStr, parseObject } from '../read.ts'
 
 interface Call {
-  key: string | undefined
   id: string
   name: string
   native: boolean
@@ -33,21 +32,22 @@ export interface CallDecoder {
 export function createCallDecoder(context: DecodeContext, nextIndex: () => number): CallDecoder {
   const { toolNames, newId } = context
   const calls: Call[] = []
+  const byId = new Map<string, Call>(), byKey = new Map<string, Call>() // an upstream may send any number of calls
+  let over = false
 
   function find(piece: JsonObject, id: string, name: string, choice: number, fallbackKey: string | undefined): Call {
     const index = optionalNum(piece['index'])
     const key = index === undefined ? fallbackKey : `${choice}:${index}`
-    const sameId = id === '' ? undefined : calls.find((call) => call.id === id)
+    const sameId = byId.get(id)
     if (sameId !== undefined) return sameId
-    const known = key === undefined
-      ? (id === '' && name === '' ? calls.at(-1) : undefined)
-      : calls.findLast((call) => call.key === key)
+    const known = key !== undefined ? byKey.get(key) : id === '' && name === '' ? calls.at(-1) : undefined
     // Servers that number every call 0: another id or, without ids, another name begins another call.
     const other = known !== undefined && name !== '' && known.name !== ''
       && (id !== '' && known.id !== '' ? id !== known.id : name !== known.name)
     if (known !== undefined && !other) return known
-    const call: Call = { key, id: '', name: '', native: false, input: '', unsent: '', block: undefined }
+    const call: Call = { id: '', name: '', native: false, input: '', unsent: '', block: undefined }
     calls.push(call)
+    if (key !== undefined) byKey.set(key, call)
     return call
   }
 
@@ -62,6 +62,7 @@ export function createCallDecoder(context: DecodeContext, nextIndex: () => numbe
 
   function drain(call: Call): HubEvent[] {
     if (call.block === undefined || isWrapped(call) || call.unsent === '') return []
+    if (!over && call.input === '{}') return [] // Bedrock and Gemini may send the real object behind an empty one
     const text = call.unsent
     call.unsent = ''
     return [{ type: 'delta', index: call.block, text }]
@@ -83,7 +84,9 @@ export function createCallDecoder(context: DecodeContext, nextIndex: () => numbe
         call.id ||= id
         call.name ||= name
       }
+      if (id !== '' && id === call.id) byId.set(id, call)
       if (!again) {
+        if (call.input === '{}' && text !== '' && !call.native) call.input = call.unsent = ''
         call.input += text
         call.unsent += text
       }
@@ -92,6 +95,7 @@ export function createCallDecoder(context: DecodeContext, nextIndex: () => numbe
     },
     close() {
       const events: HubEvent[] = []
+      over = true
       for (const call of calls) {
         if (call.name === '') continue // lossy: nobody could run a call without a name (B14)
         if (call.block === undefined) {

@@ -43,7 +43,7 @@ export function decodeRequest(body: JsonObject): { request: HubRequest; warnings
     topP: given(body['top_p'], 'top_p', num),
     stop: readStops(body['stop']),
     thinking: decodeThinking(body),
-    format: readFormat(optionalObj(body['response_format'])),
+    format: readFormat(optionalObj(body['response_format']), warnings),
     user: optionalStr(body['safety_identifier']) ?? optionalStr(body['user']),
     cacheKey: optionalStr(body['prompt_cache_key']),
     serviceTier: optionalStr(body['service_tier']),
@@ -54,9 +54,12 @@ export function decodeRequest(body: JsonObject): { request: HubRequest; warnings
   return { request, warnings }
 }
 
-function readFormat(format: JsonObject | undefined): OutputFormat | undefined {
+function readFormat(format: JsonObject | undefined, warnings: Warning[]): OutputFormat | undefined {
   const part = optionalObj(format?.['json_schema']) ?? format
-  return decodeFormat(format, part, (schema) => optionalObj(schema) ?? { type: 'object' })
+  const found = decodeFormat(format, part, (schema) => optionalObj(schema) ?? { type: 'object' })
+  if (found === undefined && (format?.['type'] ?? 'text') !== 'text')
+    warnings.push({ path: 'response_format', reason: 'only some Chat backends know such a format' })
+  return found
 }
 
 function decodeMessages(messages: Json[], warnings: Warning[]): Turn[] {
@@ -76,8 +79,7 @@ function decodeMessages(messages: Json[], warnings: Warning[]): Turn[] {
   return turns
 }
 
-const isResults = (turn: Turn): boolean =>
-  turn.blocks.length > 0 && turn.blocks.every((block) => block.type === 'tool_result')
+const isResults = (turn: Turn): boolean => turn.blocks[0]?.type === 'tool_result'
 
 const ROLES = ['system', 'developer', 'user', 'assistant', 'tool', 'function'] as const
 
@@ -86,15 +88,16 @@ function decodeMessage(message: JsonObject, path: string, legacyIds: Map<string,
   const name = optionalStr(message['name'])
   const readContent = (): Block[] => decodeContent(message['content'], `${path}.content`)
   const readResult = (id: string | undefined): Block[] => decodeResult(message, id ?? '', path)
+  const isResult = role === 'tool' || role === 'function' // its name is its tool's
+  if (name !== undefined && !isResult) warnings.push({ path: `${path}.name`, reason: 'participants have names in Chat only' })
+  if (message['audio']) warnings.push({ path: `${path}.audio`, reason: 'only the vendor that spoke it has this answer' })
   switch (role) {
     case 'system':
     case 'developer': return { role: 'system', path, blocks: readContent() }
     case 'assistant': return { role: 'assistant', path, blocks: decodeAssistant(message, path, legacyIds) }
     case 'tool': return { role: 'user', path, blocks: readResult(optionalStr(message['tool_call_id'])) }
     case 'function': return { role: 'user', path, blocks: readResult(legacyIds.get(name ?? '')) }
-    case 'user':
-      if (name !== undefined) warnings.push({ path: `${path}.name`, reason: 'participants have names in Chat only' })
-      return { role: 'user', path, blocks: readContent() }
+    case 'user': return { role: 'user', path, blocks: readContent() }
     default: return role satisfies never
   }
 }
@@ -107,25 +110,22 @@ function decodeAssistant(message: JsonObject, path: string, legacyIds: Map<strin
     ...(refusal ? [{ type: 'refusal', text: refusal } as const] : []),
   ]
   for (const item of optionalArr(message['tool_calls']) ?? []) {
-    const call = isObject(item) ? decodeCall(item, optionalStr(item['id']) ?? '') : undefined
-    if (call !== undefined) blocks.push(call)
+    if (isObject(item)) blocks.push(decodeCall(item, optionalStr(item['id']) ?? ''))
   }
   const legacy = optionalObj(message['function_call'])
   if (legacy !== undefined) {
     const id = `call_${path.replace(/\D/g, '')}` // the same request always makes the same ids (C6)
-    const call = decodeCall({ function: legacy }, id)
     legacyIds.set(optionalStr(legacy['name']) ?? '', id)
-    if (call !== undefined) blocks.push(call)
+    blocks.push(decodeCall({ function: legacy }, id))
   }
   return blocks
 }
 
-/** undefined for a call without a name: some models made them, and every backend refuses them (B14). */
-function decodeCall(call: JsonObject, id: string): Block | undefined {
+/** Some models make calls without a name: the repair of the history leaves them out, with their results (B14). */
+function decodeCall(call: JsonObject, id: string): Block {
   const custom = optionalObj(call['custom'])
   const part = custom ?? optionalObj(call['function']) ?? {}
-  const name = optionalStr(part['name'])
-  if (!name) return undefined
+  const name = optionalStr(part['name']) ?? ''
   const value = custom === undefined ? part['arguments'] : part['input']
   const input = typeof value === 'string' ? value : value == null ? '' : JSON.stringify(value) // O9
   return { type: 'tool_use', id, name, input, ...(custom && { kind: 'custom' }), ...defined({ cache: readCache(call) }) }
@@ -160,8 +160,10 @@ function decodeTool(tool: JsonObject, path: string): Tool {
   const part = optionalObj(tool[type]) ?? tool // a flat tool is Responses' form: clients mix them up
   const name = optionalStr(part['name']) ?? ''
   const description = optionalStr(part['description'])
-  const format = optionalObj(part['format'])
-  if (type === 'custom' && name !== '') return { ...defined({ type, name, description }), format }
+  const format = optionalObj(part['format']), grammar = optionalObj(format?.['grammar'])
+  if (type === 'custom' && name !== '') { // only here a grammar has an object of its own: the hub has Responses' form
+    return { ...defined({ type, name, description }), format: grammar === undefined ? format : { type: 'grammar', ...grammar } }
+  }
   if (type.startsWith('web_search')) return { type: 'web_search', origin: 'chat', value: tool }
   if (type !== 'function') return { type: 'opaque', origin: 'chat', value: tool }
   filled(part['name'], `${path}.${part === tool ? '' : `${type}.`}name`)
@@ -180,10 +182,10 @@ function decodeToolChoice(body: JsonObject, tools: Tool[]): Pick<HubRequest, 'to
     ? optionalObj(choice['allowed_tools']) ?? choice
     : undefined
   if (allowed === undefined) return { tools, toolChoice: decodeChoice(choice) }
-  const names = (optionalArr(allowed['tools']) ?? []).map(nameOf)
+  const names = new Set((optionalArr(allowed['tools']) ?? []).map(nameOf))
   return {
     // lossy: a shorter list misses the prompt cache
-    tools: tools.filter((tool) => !('name' in tool) || names.includes(tool.name)),
+    tools: tools.filter((tool) => !('name' in tool) || names.has(tool.name)),
     toolChoice: decodeChoice(allowed['mode']),
   }
 }

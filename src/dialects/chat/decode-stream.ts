@@ -14,8 +14,10 @@ import { createDetailCollector, createThinkSplitter } from './reasoning.ts'
 import { decodeFinishReason, readUsage } from './wire.ts'
 
 const NO_USAGE: Usage = { input: 0, cacheRead: 0, cacheWrite: 0, output: 0 }
-/** Vendors' words for "it broke" in the place of a finish reason. */
-const BROKEN = new Set(['error', 'network_error'])
+/** Vendors' words for "it broke" in the place of a finish reason: OpenRouter, Zhipu, DeepSeek, vLLM, Gemini. */
+const BROKEN = /^(?:error|network_error|insufficient_system_resource|abort)$|malformed_function_call$/i
+
+const isBroken = (choice: JsonObject): boolean => BROKEN.test(optionalStr(choice['finish_reason']) ?? '')
 
 type Kind = 'text' | 'thinking' | 'refusal'
 
@@ -54,6 +56,7 @@ function createAnswerDecoder(context: DecodeContext): AnswerDecoder {
   let usage: Partial<Usage> | undefined, finish: string | undefined
   let open: { kind: Kind; index: number } | undefined
   let refused = false
+  let streamed = false // some vendors close a stream with the whole message once more (MiniMax)
   const calls = createCallDecoder(context, () => nextIndex++)
   const think = createThinkSplitter()
   const details = createDetailCollector()
@@ -111,7 +114,9 @@ function createAnswerDecoder(context: DecodeContext): AnswerDecoder {
   }
 
   function readChoice(choice: JsonObject, position: number): HubEvent[] {
-    const delta = optionalObj(choice['delta']) ?? optionalObj(choice['message']) ?? {}
+    const piece = optionalObj(choice['delta'])
+    streamed ||= piece !== undefined
+    const delta = piece ?? (streamed ? {} : optionalObj(choice['message']) ?? {})
     const events = [
       ...readReasoning(delta),
       ...readContent(delta['content']),
@@ -147,11 +152,9 @@ function createAnswerDecoder(context: DecodeContext): AnswerDecoder {
       if (over) return [] // S23: nothing counts after the end
       usage = readUsage(data) ?? usage // snapshots, not increments
       const choices = objectsIn(data['choices'])
-      const error = data['error'] ?? choices.find((choice) => isObject(choice['error']))?.['error']
-      const broken = choices.some((choice) => BROKEN.has(optionalStr(choice['finish_reason']) ?? ''))
-      const isErrorBody = isError || Boolean(error) || data['object'] === 'error'
-      if (isErrorBody) return fail(decodeErrorObject(error ? { error } : data))
-      if (broken) return fail(new DarioError('upstream_error', 'the upstream gave up in mid-answer; try again'))
+      const failed = isError || data['error'] || data['object'] === 'error' ? data : choices.find(({ error }) => isObject(error))
+      if (failed !== undefined) return fail(decodeErrorObject(failed))
+      if (choices.some(isBroken)) return fail(new DarioError('upstream_error', 'the upstream gave up in mid-answer; try again'))
       if (choices.length === 0) return [] // usage, prompt filter results, a bare id (S2, O2)
       const events = start(data)
       // S34: several choices are one turn; clients of the other dialects know only one answer.
@@ -202,7 +205,6 @@ export function endOf(event: SseEvent): 'complete' | 'error' | undefined {
   const data = parseObject(event.data)
   if (data === undefined) return undefined
   const choices = objectsIn(data['choices'])
-  const words = choices.map((choice) => optionalStr(choice['finish_reason']))
-  if (data['error'] || words.some((word) => BROKEN.has(word ?? ''))) return 'error'
-  return words.some((word) => word) ? 'complete' : undefined
+  if (data['error'] || choices.some(isBroken)) return 'error'
+  return choices.some((choice) => optionalStr(choice['finish_reason'])) ? 'complete' : undefined
 }

@@ -6,7 +6,7 @@
 import type { HubRequest, JsonObject, Thinking, Tool, ToolChoice } from '../../hub/types.ts'
 import type { EncodedRequest, Repair, Target } from '../dialect.ts'
 import { createEncoding, shorten, toWireName } from '../encoding.ts'
-import { encodeSchema, toEffort, toTier } from '../openai.ts'
+import { encodeSchema, toEffort } from '../openai.ts'
 import { defined, isObject, optionalArr } from '../read.ts'
 import { repairToolSchema } from '../schema.ts'
 import { encodeTurns, markCache } from './encode-turns.ts'
@@ -114,7 +114,7 @@ function encodeThinking(thinking: Thinking | undefined, { family, target, drop }
   if (thinking === undefined) return {}
   const on = thinking.mode !== 'off'
   if (family.reasoning === 'none' || target.repairs.has('no_thinking')) {
-    if (on && thinking.mode === 'on') drop('thinking', 'this model takes no wish for reasoning')
+    if (thinking.mode === 'on') drop('thinking', 'this model takes no wish for reasoning')
     return {}
   }
   if (family.reasoning === 'switch') return { thinking: { type: on ? 'enabled' : 'disabled' } } // lossy: no amount
@@ -151,9 +151,11 @@ function addInstruction(messages: ChatMessage[], instruction: string): void {
   else first.content?.push({ type: 'text', text: instruction })
 }
 
-function encodeIdentity(request: HubRequest, { family, target }: EncodeContext): JsonObject {
+function encodeIdentity(request: HubRequest, { family, target, drop }: EncodeContext): JsonObject {
   const cacheKey = family.cacheKey ? request.cacheKey ?? target.session : undefined // C7
-  const tier = toTier(request.serviceTier)
+  const tier = request.serviceTier
+  if (!family.serviceTier && tier !== undefined && tier !== 'auto' && tier !== 'default')
+    drop('service_tier', 'this backend has no tiers')
   return defined({
     user: request.user !== undefined && family.openFields ? shorten(request.user) : undefined, // Q11: 64 characters
     prompt_cache_key: cacheKey && shorten(cacheKey),

@@ -14,6 +14,9 @@ import type { ChatMessage, ChatPart } from './wire.ts'
 
 type Media = BlockOf<'media'>
 
+/** Stands for reasoning that the client lost: a missing or empty one is a 400 (T4). */
+const LOST = ' '
+
 export interface EncodeContext extends Encoding {
   family: Family
 }
@@ -25,43 +28,33 @@ export function markCache(cache: CacheHint | undefined, { family, target }: Enco
 
 export function encodeTurns(turns: readonly Turn[], context: EncodeContext): ChatMessage[] {
   const messages: ChatMessage[] = []
-  let late: ChatMessage[] = [] // system messages that came between calls and their results
   for (const turn of turns) {
     switch (turn.role) {
-      case 'system': {
-        const waiting = messages.at(-1)?.tool_calls !== undefined
-        const message = encodeSystem(turn, messages, context)
-        if (message !== undefined) (waiting ? late : messages).push(message)
+      case 'system':
+        encodeSystem(turn, messages, context)
         break
-      }
       case 'assistant':
-        messages.push(...late.splice(0), ...encodeAssistant(turn, messages, context))
+        encodeAssistant(turn, messages, context)
         break
-      case 'user': {
-        const { results, rest } = encodeUser(turn, context)
-        messages.push(...results, ...late.splice(0), ...rest) // A3: nothing may stand between calls and results
+      case 'user':
+        encodeUser(turn, messages, context)
         break
-      }
       default:
         turn.role satisfies never
     }
   }
-  return [...messages, ...late]
+  return messages
 }
 
-/** undefined when it joined the message before it, or said nothing. */
-function encodeSystem(turn: Turn, messages: ChatMessage[], context: EncodeContext): ChatMessage | undefined {
+function encodeSystem(turn: Turn, messages: ChatMessage[], context: EncodeContext): void {
   // C5: lines that mean something to one vendor only change per request and would spoil every prefix cache.
   const content = encodeContent(turn.blocks.filter((block) => block.type !== 'opaque'), turn, context)
-  if (content === undefined) return undefined
+  if (content === undefined) return
   const last = messages.at(-1)
-  if (messages.length === 1 && last?.role === 'system') {
-    last.content = joinContent(last.content, content)
-    return undefined
-  }
-  if (messages.length === 0 || context.family.midSystem) return { role: 'system', content }
+  if (messages.length === 1 && last?.role === 'system') last.content = joinContent(last.content, content)
+  else if (messages.length === 0 || context.family.midSystem) messages.push({ role: 'system', content })
   // lossy: many chat templates fail on a later system message, so it loses its rank and keeps its words
-  return { role: 'user', content: joinContent('[system]', content) }
+  else messages.push({ role: 'user', content: joinContent('[system]', content) })
 }
 
 function joinContent(before: ChatMessage['content'], after: string | ChatPart[]): string | ChatPart[] {
@@ -73,7 +66,7 @@ const toParts = (content: ChatMessage['content']): ChatPart[] => {
   return typeof content === 'string' ? [{ type: 'text', text: content }] : content ?? []
 }
 
-function encodeAssistant(turn: Turn, messages: ChatMessage[], context: EncodeContext): ChatMessage[] {
+function encodeAssistant(turn: Turn, messages: ChatMessage[], context: EncodeContext): void {
   const calls = turn.blocks.filter((block) => block.type === 'tool_use').map((block) => ({
     id: encodeId(block.id, context),
     type: 'function' as const,
@@ -87,18 +80,18 @@ function encodeAssistant(turn: Turn, messages: ChatMessage[], context: EncodeCon
   const marked = spoken.some((block) => block.type === 'text' && block.cache !== undefined) && context.family.cacheMarks
   const plain = spoken.map((block) => block.text).join('')
   const content = (marked ? encodeContent(spoken, turn, context) : plain) || null
-  if (content === null && calls.length === 0) return [] // lossy: a turn of nothing but thoughts has no words here
+  if (content === null && calls.length === 0) return // lossy: a turn of nothing but thoughts has no words here
   const last = messages.at(-1)
-  if (last?.role === 'assistant' && (last.tool_calls === undefined || calls.length > 0)) {
-    // R8: neighbours are one turn, and their calls one group.
+  if (last?.role === 'assistant') {
+    // R8: neighbours are one turn, and their calls one group; text after a call may not stand before its result (A3).
     if (content !== null) last.content = last.content === null ? content : joinContent(last.content, content)
-    if (calls.length > 0) last.tool_calls = [...last.tool_calls ?? [], ...calls]
-    const before = last.reasoning_content?.trim() ?? '', after = thoughts.reasoning_content?.trim() ?? ''
+    for (const call of calls) (last.tool_calls ??= []).push(call)
+    const { reasoning_content: before = LOST, reasoning_details: proofs = [] } = last
+    const { reasoning_content: after = LOST, reasoning_details: more = [] } = thoughts
     Object.assign(last, thoughts)
-    if (before !== '') last.reasoning_content = after === '' ? before : `${before}\n\n${after}`
-    return []
-  }
-  return [{ role: 'assistant', content, ...thoughts, ...(calls.length > 0 ? { tool_calls: calls } : {}) }]
+    if (before !== LOST) last.reasoning_content = after === LOST ? before : `${before}\n\n${after}`
+    if (proofs.length > 0) last.reasoning_details = [...proofs, ...more]
+  } else messages.push({ role: 'assistant', content, ...thoughts, ...(calls.length > 0 ? { tool_calls: calls } : {}) })
 }
 
 /** A8: reasoning goes only where the backend has a field for it and wants it back (T4), never into the text. */
@@ -115,7 +108,7 @@ function encodeThoughts(turn: Turn, hasCalls: boolean, context: EncodeContext): 
   if (!family.replaysReasoning && !target.repairs.has('replay_reasoning')) return drop() // lossy: no field for it
   const text = blocks.map((block) => block.text).join('\n\n')
   if (text !== '') return { reasoning_content: text }
-  return hasCalls ? { reasoning_content: ' ' } : {} // the client lost it, and a missing or empty one is a 400
+  return hasCalls ? { reasoning_content: LOST } : {}
 }
 
 function parseProof(value: string): ChatPart[] {
@@ -136,8 +129,9 @@ function encodeId(id: string, { family }: EncodeContext): string {
   return hashed.replace(/[^A-Za-z0-9]/g, '').slice(-9).padStart(9, '0')
 }
 
-function encodeUser(turn: Turn, context: EncodeContext): { results: ChatMessage[]; rest: ChatMessage[] } {
-  const results: ChatMessage[] = [], moved: Block[] = [], rest: Block[] = []
+/** A3: nothing may stand between calls and results, so what else the turn says comes after all of them. */
+function encodeUser(turn: Turn, messages: ChatMessage[], context: EncodeContext): void {
+  const moved: Block[] = [], rest: Block[] = []
   for (const block of turn.blocks) {
     if (block.type !== 'tool_result') {
       rest.push(block)
@@ -155,10 +149,10 @@ function encodeUser(turn: Turn, context: EncodeContext): { results: ChatMessage[
       moved.push({ type: 'text', text: `From the result of tool call ${id}:` }, ...media)
     }
     const prefix = block.isError ? ERROR_PREFIX : '' // K10
-    results.push({ role: 'tool', tool_call_id: id, content: prefix + text.join('\n') })
+    messages.push({ role: 'tool', tool_call_id: id, content: prefix + text.join('\n') })
   }
   const content = encodeContent([...moved, ...rest], turn, context)
-  return { results, rest: content === undefined ? [] : [{ role: 'user', content }] }
+  if (content !== undefined) messages.push({ role: 'user', content })
 }
 
 /** A9: pure text is a string, which every backend takes; parts only where there is more than text. */

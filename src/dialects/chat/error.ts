@@ -38,14 +38,13 @@ export function encodeStreamError(error: DarioError): string {
 /** @param status HTTP status; 200 for an error that arrived inside an answer, where only its words can tell. */
 export function decodeError(status: number, text: string): DarioError {
   const root = parseErrorBody(text)
-  if (root === undefined) return createError(status, summarise(status, text), {})
-  const detail = optionalObj(root['error']) ?? root
-  return createError(status, readMessage(root, detail) || summarise(status, ''), detail)
+  return root === undefined ? createError(status, toLine(summarise(status, text)), {}) : decodeErrorObject(root, status)
 }
 
 /** Every error object that a vendor puts into a stream or a 200 (pitfall O7). */
-export function decodeErrorObject(data: JsonObject): DarioError {
-  return decodeError(200, JSON.stringify(data))
+export function decodeErrorObject(root: JsonObject, status = 200): DarioError {
+  const detail = optionalObj(root['error']) ?? root
+  return createError(status, toLine(readMessage(root, detail) || summarise(status, '')), detail)
 }
 
 function readMessage(root: JsonObject, detail: JsonObject): string | undefined {
@@ -56,23 +55,24 @@ function readMessage(root: JsonObject, detail: JsonObject): string | undefined {
   return readPlaces(root['detail']) ?? readPlaces(optionalObj(root['message'])?.['detail'])
 }
 
-/** An HTML page or bare text as one sentence (pitfall E8). */
+/** An HTML page or bare text as one sentence (pitfall E8); the pattern never looks past a `<`, so it takes linear time. */
 function summarise(status: number, text: string): string {
-  const title = /<title[^>]*>([^<]*)</i.exec(text)?.[1]?.trim()
+  const title = /<title[^<>]*>([^<]*)</i.exec(text)?.[1]?.trim()
   const isPage = /<html|<!doctype/i.test(text)
   if (isPage) return `the upstream answered ${status} with a web page${title ? `: ${title}` : ''}`
   return text.trim() === '' ? `the upstream answered ${status} without a message` : text.trim()
 }
 
+/** @param message cut already: the search for an overflow takes quadratic time, and an upstream may send megabytes */
 function createError(status: number, message: string, detail: JsonObject): DarioError {
-  const words = [detail['code'], detail['type']].filter((word) => typeof word === 'string')
+  const words = [detail['code'], detail['type']].filter((word) => typeof word === 'string').map(toLine)
   const coded = Math.trunc(optionalNum(detail['code']) ?? 0)
   const real = status !== 200 ? status : coded >= 400 && coded <= 599 ? coded : readStatus(`${words.join(' ')} ${message}`)
   const overflow = [400, 413, 422].includes(real)
     && (words.includes('context_length_exceeded') || readOverflow(message) !== undefined)
   const noModel = real === 404 && /model/i.test(`${words.join(' ')} ${message}`)
   const code = overflow ? 'context_length_exceeded' : noModel ? 'model_not_found' : toCode(real)
-  return new DarioError(code, toLine(message), {
+  return new DarioError(code, message, {
     status: overflow ? 400 : real,
     path: optionalStr(detail['param']),
     upstreamType: words[0],

@@ -92,6 +92,7 @@ export interface ThinkSplitter {
 
 const OPEN = '<think>'
 const CLOSE = '</think>'
+const MOST_BLANKS = 32
 
 /** Only at the very start of an answer (pitfall T6): a tag anywhere later is text that the model wrote about tags. */
 export function createThinkSplitter(): ThinkSplitter {
@@ -109,9 +110,11 @@ export function createThinkSplitter(): ThinkSplitter {
     held += text
     const pieces: Piece[] = []
     if (state === 'start') {
-      if (held.length < OPEN.length && OPEN.startsWith(held)) return pieces
-      state = held.startsWith(OPEN) ? 'inside' : 'text'
-      if (state === 'inside') held = held.slice(OPEN.length)
+      const begun = held.trimStart() // GLM writes a line break first
+      const leads = held.length - begun.length < MOST_BLANKS
+      if (leads && begun.length < OPEN.length && OPEN.startsWith(begun)) return pieces
+      state = leads && begun.startsWith(OPEN) ? 'inside' : 'text'
+      if (state === 'inside') held = begun.slice(OPEN.length)
     }
     if (state === 'inside') {
       const close = held.indexOf(CLOSE)

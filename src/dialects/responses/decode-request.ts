@@ -9,7 +9,7 @@ import type { Repair } from '../dialect.ts'
 import { decodeAudio, decodeFile } from '../media.ts'
 import { decodeFormat, readErrorPrefix } from '../openai.ts'
 import {
-  arr, defined, filled, given, isObject, num, obj, oneOf, optionalArr, optionalBool, optionalObj, optionalStr, str,
+  arr, defined, filled, given, isObject, num, obj, oneOf, optionalArr, optionalBool, optionalObj, optionalStr, str, toText,
   unsupported,
 } from '../read.ts'
 import { decodeThinking, decodeToolChoice, decodeTools } from './decode-options.ts'
@@ -29,6 +29,8 @@ export function decodeRequest(body: JsonObject): { request: HubRequest; warnings
     if (!KNOWN.has(path) && value) warnings.push({ path, reason: 'no other API has it in this form' })
   }
   if (body['truncation'] === 'auto') warnings.push({ path: 'truncation', reason: 'other backends refuse what is too long' })
+  const logprobs = optionalArr(body['include'])?.includes('message.output_text.logprobs')
+  if (logprobs) warnings.push({ path: 'include', reason: 'answers of other backends come without log probabilities' })
   const tools = decodeTools(body)
   const choice = decodeToolChoice(body['tool_choice'], tools, warnings)
   const { input: _, ...extra } = body
@@ -83,11 +85,12 @@ function decodeTurns(body: JsonObject): Turn[] {
     if (blocks.length === 0) return
     const last = turns.at(-1)
     // R8, B3: neighbours join, except system turns: an encoder decides by position what to do with each.
-    if (last?.role === role && role !== 'system') last.blocks.push(...blocks)
+    // One by one, as no call takes a hundred thousand arguments.
+    if (last?.role === role && role !== 'system') for (const block of blocks) last.blocks.push(block)
     else turns.push({ role, blocks, path })
   }
-  push('system', toText(optionalStr(body['instructions']) ?? ''), 'instructions')
-  if (typeof body['input'] === 'string') push('user', toText(body['input']), 'input')
+  push('system', toBlocks(given(body['instructions'], 'instructions', str) ?? ''), 'instructions')
+  if (typeof body['input'] === 'string') push('user', toBlocks(body['input']), 'input')
   else {
     for (const [index, item] of arr(body['input'], 'input').entries()) {
       const path = `input[${index}]`
@@ -97,7 +100,7 @@ function decodeTurns(body: JsonObject): Turn[] {
   return turns
 }
 
-const toText = (text: string): Block[] => text === '' ? [] : [{ type: 'text', text }]
+const toBlocks = (text: string): Block[] => text === '' ? [] : [{ type: 'text', text }]
 
 function toRole(value: unknown, path: string): Turn['role'] {
   return value === 'developer' ? 'system' : oneOf(value, path, ['user', 'assistant', 'system'])
@@ -129,7 +132,7 @@ function decodeCall(item: JsonObject, type: 'function_call' | 'custom_tool_call'
   if (name === '') return [] // B14: no backend takes it; its output then becomes plain text
   const custom = type === 'custom_tool_call'
   const id = str(item['call_id'], `${path}.call_id`)
-  const input = optionalStr(item[custom ? 'input' : 'arguments']) ?? ''
+  const input = given(item[custom ? 'input' : 'arguments'], path, toText) ?? '' // O9: some send the object itself
   const kind = custom ? 'custom' : 'function'
   return [defined({ type: 'tool_use', id, name, input, kind, namespace: optionalStr(item['namespace']) })]
 }
@@ -138,15 +141,14 @@ function decodeOutput(item: JsonObject, path: string): Block[] {
   const output = item['output']
   const content = typeof output === 'string' || Array.isArray(output) || output == null
     ? decodeContent(output, `${path}.output`)
-    : toText(JSON.stringify(output)) // K11
+    : toBlocks(JSON.stringify(output)) // K11
   const toolUseId = optionalStr(item['call_id']) ?? ''
   if (toolUseId === '') return content // R7: an invented id would poison every later turn
   return [{ type: 'tool_result', toolUseId, ...readErrorPrefix(content) }]
 }
 
 function decodeReasoning(item: JsonObject): Block[] {
-  const text = readThought(item)
-  const seal = readSeal(item)
+  const text = readThought(item), seal = readSeal(item)
   if (seal === undefined) return text === '' ? [] : [{ type: 'thinking', text }]
   // An empty summary part marks thought that was hidden, none at all thought that never had words.
   const redacted = text === '' && !optionalArr(item['summary'])?.length
@@ -155,9 +157,9 @@ function decodeReasoning(item: JsonObject): Block[] {
 
 function decodeContent(content: unknown, path: string): Block[] {
   if (content == null) return []
-  if (typeof content === 'string') return toText(content)
+  if (typeof content === 'string') return toBlocks(content)
   return arr(content, path).flatMap((part, index) => {
-    if (typeof part === 'string') return toText(part)
+    if (typeof part === 'string') return toBlocks(part)
     return decodePart(obj(part, `${path}[${index}]`), `${path}[${index}]`)
   })
 }
@@ -170,7 +172,7 @@ function decodePart(part: JsonObject, path: string): Block[] {
     case 'input_text':
     case 'output_text':
     case 'text':
-    case 'summary_text': return toText(str(part['text'], `${path}.text`))
+    case 'summary_text': return toBlocks(str(part['text'], `${path}.text`))
     case 'refusal': return [{ type: 'refusal', text: str(part['refusal'], `${path}.refusal`) }]
     case 'input_image': {
       const media = readMedia(part['image_url'], part['file_id'], `${path}.image_url`, 'image')
@@ -198,6 +200,9 @@ function readMedia(value: unknown, fileId: unknown, path: string, kind: 'image' 
   return decodeFile(filled(value, path), kind)
 }
 
+/** As `hub/ids.ts` makes them, for backends that give their thoughts no id: no vendor keeps such an item. */
+const MADE_HERE = /^rs_[0-9a-f]{32}$/
+
 /**
  * A relayed request without the reasoning that its backend could not verify: another vendor's, where there is any
  * (the client changed models), else all of it.
@@ -206,7 +211,10 @@ export function repairBody(body: JsonObject, repairs: ReadonlySet<Repair>): Json
   const input = optionalArr(body['input'])
   if (input === undefined || !repairs.has('no_thinking_history')) return body
   const isThought = (item: Json): item is JsonObject => isObject(item) && item['type'] === 'reasoning'
-  const isForeign = (item: Json): boolean => isThought(item) && (readSeal(item)?.origin ?? 'responses') !== 'responses'
+  const isForeign = (item: Json): boolean => {
+    const seal = isThought(item) ? readSeal(item) : undefined
+    return isThought(item) && (seal === undefined ? MADE_HERE.test(toText(item['id'])) : seal.origin !== 'responses')
+  }
   const refused = input.some(isForeign) ? isForeign : isThought
   return { ...body, input: input.filter((item) => !refused(item)) }
 }

@@ -1,6 +1,6 @@
 /**
- * Decodes Responses streams and whole answers. Items are known by `output_index` alone, because compatible servers
- * change item ids; text that came in no delta is taken from the `done` events or the final object.
+ * Decodes Responses streams and whole answers. Items are known by `output_index`, because some servers change ids; by
+ * id where there is no index, or one for two. Text without deltas is taken from `done` events or the final object.
  * https://platform.openai.com/docs/api-reference/responses-streaming
  * @module
  */
@@ -10,17 +10,16 @@ import type { SseEvent } from '../../sse.ts'
 import type { DecodeContext, StreamDecoder } from '../dialect.ts'
 import { toToolUse } from '../encoding.ts'
 import { decodeUsage } from '../openai.ts'
-import { isObject, optionalArr, optionalNum, optionalObj, optionalStr, parseObject } from '../read.ts'
+import { defined, given, isObject, objectsIn, optionalArr, optionalNum, optionalObj, optionalStr, parseObject, toText } from '../read.ts'
 import { decodeFailure } from './error.ts'
 import { decodeStop, readThought, readSeal } from './wire.ts'
 
 /** A hub block that an item or one of its parts has become. */
 interface Piece {
   index: number
-  /** Something of its text was sent: the whole text of a `done` event is then old news. */
-  sent: boolean
-  /** Summary part, or the channel, that its last delta came from. */
+  /** Summary part, or the channel, that its last delta came from; '' before the first: a whole text is then news. */
   part: string
+  open: boolean
 }
 
 interface Item {
@@ -28,16 +27,24 @@ interface Item {
   value: JsonObject
   pieces: Map<string, Piece>
   /** Tool input that came before the tool's name (pitfall S11). */
-  waiting: string[]
+  waiting: string
+  /** Another item took its index: only its id tells what is its own (pitfall R10). */
+  moved: boolean
   done: boolean
 }
 
 /** Where an item has a call's input. */
 const INPUT = { function_call: 'arguments', custom_tool_call: 'input' } as const
+const isCall = (type: string): type is keyof typeof INPUT => Object.hasOwn(INPUT, type)
+
+/** R10: some servers give two items one index. */
+function isOther({ type, value: { call_id: known } }: Item, { type: wanted, call_id: callId }: JsonObject): boolean {
+  return type !== (wanted ?? '') || isCall(type) && Boolean(known && callId) && known !== callId
+}
 
 export function createStreamDecoder(context: DecodeContext): StreamDecoder & { finish(whole: JsonObject): HubEvent[] } {
-  const items = new Map<number, Item>()
-  const openPieces = new Set<Piece>()
+  const items: Item[] = []
+  const byIndex = new Map<number, Item>(), byId = new Map<unknown, Item>()
   const callIds = new Set<string>()
   const events: HubEvent[] = []
   let nextIndex = 0, started = false, over = false
@@ -52,32 +59,51 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder & { f
 
   function open(item: Item, key: string, block: Block): Piece {
     start(undefined)
-    const piece: Piece = { index: nextIndex++, sent: false, part: '' }
+    const piece: Piece = { index: nextIndex++, part: '', open: true }
     item.pieces.set(key, piece)
-    openPieces.add(piece)
     events.push({ type: 'block_start', index: piece.index, block })
     return piece
   }
 
-  function write(piece: Piece, text: string): void {
-    if (text === '' || !openPieces.has(piece)) return
-    piece.sent = true
+  function write(piece: Piece, text: string, part = 'said'): void {
+    if (text === '' || !piece.open) return
+    piece.part = part
     events.push({ type: 'delta', index: piece.index, text })
   }
 
   function close(piece: Piece): void {
-    if (openPieces.delete(piece)) events.push({ type: 'block_end', index: piece.index })
+    if (piece.open) events.push({ type: 'block_end', index: piece.index })
+    piece.open = false
   }
 
   /** The item that an event belongs to; one that was never announced gets its type from the event. */
   function itemOf(data: JsonObject, type: string): Item {
-    return items.get(optionalNum(data['output_index']) ?? Math.max(0, items.size - 1)) ?? addItem(data, type)
+    const index = optionalNum(data['output_index'])
+    const named = byId.get(data['item_id'])
+    const known = named?.moved ? named : index === undefined ? named ?? items.at(-1) : byIndex.get(index)
+    return known ?? addItem(index, type)
   }
 
-  function addItem(data: JsonObject, type: string): Item {
-    const item: Item = { type, value: {}, pieces: new Map(), waiting: [], done: false }
-    items.set(optionalNum(data['output_index']) ?? items.size, item)
+  function addItem(index: number | undefined, type: string): Item {
+    const item: Item = { type, value: {}, pieces: new Map(), waiting: '', moved: false, done: false }
+    items.push(item)
+    if (index !== undefined) byIndex.set(index, item)
     return item
+  }
+
+  /** An item as an `added` or `done` event shows it. */
+  function describe(value: JsonObject, index: number | undefined, isDone: boolean): void {
+    const type = optionalStr(value['type']) ?? '', { id, call_id: callId } = value
+    const inOrder = (): Item | undefined => isDone ? items.find((item) => item.type === type && !item.done) : undefined
+    const named = byId.get(callId ?? id)
+    const known = named?.moved ? named : index === undefined ? named ?? inOrder() : byIndex.get(index)
+    const isNew = known === undefined || isOther(known, value)
+    if (known !== undefined && isNew) known.moved = true
+    const item = isNew ? addItem(index, type) : known
+    for (const name of [id, callId]) if (name) byId.set(name, item)
+    if (isDone) return finishItem(item, value)
+    item.value = value
+    if (isCall(type)) toolOf(item)
   }
 
   /** `whole`: counts only if none of this part's text came before. */
@@ -93,8 +119,7 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder & { f
     if (text === '') return
     const piece = item.pieces.get('thinking') ?? open(item, 'thinking', { type: 'thinking', text: '' })
     if (piece.part !== '' && piece.part[0] !== part[0]) return
-    write(piece, piece.part !== '' && piece.part !== part ? `\n\n${text}` : text)
-    piece.part = part
+    write(piece, piece.part === '' || piece.part === part ? text : `\n\n${text}`, part)
   }
 
   /** The tool's block, as soon as its name is known; undefined before that, and for a repeated call (pitfall S10). */
@@ -109,14 +134,14 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder & { f
     saw.tool = true
     const kind = item.type === 'custom_tool_call' ? 'custom' : 'function'
     const piece = open(item, 'tool', toToolUse(context, id, wireName, kind, optionalStr(item.value['namespace'])))
-    for (const text of item.waiting.splice(0)) write(piece, text)
+    write(piece, item.waiting)
     return piece
   }
 
   function writeInput(item: Item, text: string, whole: boolean): void {
     const piece = toolOf(item)
-    if (whole && (piece?.sent ?? item.waiting.length > 0)) return
-    if (piece === undefined) item.waiting.push(text)
+    if (whole && (piece?.part ?? item.waiting) !== '') return
+    if (piece === undefined) item.waiting += text
     else write(piece, text)
   }
 
@@ -127,136 +152,107 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder & { f
     item.value = { ...item.value, ...value }
     switch (item.type) {
       case 'message':
-        for (const [index, part] of (optionalArr(item.value['content']) ?? []).entries()) {
-          if (!isObject(part)) continue
+        for (const [index, part] of objectsIn(item.value['content']).entries()) {
           const kind = part['type'] === 'refusal' ? 'refusal' : 'text'
           say(item, kind, index, optionalStr(part[kind]) ?? '', true)
         }
         break
-      case 'reasoning': finishReasoning(item); break
+      case 'reasoning': {
+        if (!item.pieces.has('thinking')) think(item, 'whole', readThought(item.value))
+        const seal = readSeal(item.value), piece = item.pieces.get('thinking')
+        if (seal !== undefined && piece === undefined) open(item, 'thinking', { type: 'thinking', text: '', redacted: true, seal })
+        else if (seal !== undefined && piece !== undefined) events.push({ type: 'seal', index: piece.index, seal })
+        break
+      }
       case 'function_call':
-      case 'custom_tool_call': writeInput(item, optionalStr(item.value[INPUT[item.type]]) ?? '', true); break
+      case 'custom_tool_call': writeInput(item, given(item.value[INPUT[item.type]], '', toText) ?? '', true); break
       case '': break
       default: // a server tool's item, or a client tool that only this dialect has (pitfall O23)
         open(item, 'opaque', { type: 'opaque', origin: 'responses', value: item.value })
     }
-    for (const piece of item.pieces.values()) close(piece)
-  }
-
-  function finishReasoning(item: Item): void {
-    if (!item.pieces.has('thinking')) think(item, 'whole', readThought(item.value))
-    const seal = readSeal(item.value)
-    const piece = item.pieces.get('thinking')
-    if (seal === undefined) return
-    if (piece !== undefined && openPieces.has(piece)) events.push({ type: 'seal', index: piece.index, seal })
-    else if (piece === undefined) open(item, 'thinking', { type: 'thinking', text: '', redacted: true, seal })
+    item.pieces.forEach(close)
   }
 
   /** The final object: its output counts only for items that the stream did not finish (pitfall O20). */
-  function finish(response: JsonObject): HubEvent[] {
-    const status = optionalStr(response['status'])
-    if (isObject(response['error']) || status === 'failed' || status === 'cancelled') {
-      return fail(decodeFailure(response['error']))
-    }
-    const output = optionalArr(response['output'])
+  function finish(response: JsonObject): void {
+    const status = optionalStr(response['status']), output = optionalArr(response['output'])
+    if (isObject(response['error']) || status === 'failed' || status === 'cancelled') return fail(decodeFailure(response['error']))
     if (status === 'queued' || status === 'in_progress' || (output === undefined && !started)) {
       return fail(new DarioError('upstream_protocol', 'the upstream sent no finished answer; try again, or another backend'))
     }
-    const nothingStreamed = items.size === 0
-    for (const [index, value] of (output ?? []).entries()) {
-      if (!isObject(value)) continue
-      const type = optionalStr(value['type']) ?? ''
-      const item = nothingStreamed ? addItem({ output_index: index }, type) : items.get(index)
-      if (item?.type === type) finishItem(item, value)
+    const nothingStreamed = items.length === 0
+    for (const [index, value] of objectsIn(output).entries()) {
+      const item = byId.get(value['call_id'] ?? value['id']) ?? byIndex.get(index)
+      if (nothingStreamed) describe(value, index, true)
+      else if (item !== undefined && !isOther(item, value)) finishItem(item, value)
     }
-    return conclude(response)
+    conclude(response)
   }
 
-  function conclude(response: JsonObject): HubEvent[] {
+  function conclude(response: JsonObject): void {
     start(response)
-    for (const item of items.values()) finishItem(item, {})
-    for (const piece of openPieces) close(piece) // text that came after its item was done
+    for (const item of items) {
+      finishItem(item, {})
+      item.pieces.forEach(close) // text that came after its item was done
+    }
     over = true
-    const stop = decodeStop(response, saw)
-    const raw = optionalStr(optionalObj(response['incomplete_details'])?.['reason']) ?? optionalStr(response['status'])
+    const rawStop = optionalStr(optionalObj(response['incomplete_details'])?.['reason']) ?? optionalStr(response['status'])
     const usage = decodeUsage(response['usage']) ?? { input: 0, cacheRead: 0, cacheWrite: 0, output: 0 }
-    events.push({ type: 'end', stop, usage, ...(raw === undefined ? {} : { rawStop: raw }) })
-    return take()
+    events.push(defined<HubEvent>({ type: 'end', stop: decodeStop(response, saw), usage, rawStop }))
   }
 
-  function fail(error: DarioError): HubEvent[] {
+  function fail(error: DarioError): void {
     over = true
     events.push({ type: 'error', error })
-    return take()
   }
 
-  const take = (): HubEvent[] => events.splice(0)
-
-  function announce(data: JsonObject): void {
-    const value = optionalObj(data['item']) ?? {}
-    const type = optionalStr(value['type']) ?? ''
-    const before = items.get(optionalNum(data['output_index']) ?? -1)
-    // R10: a server that gives two items one index is done with the first.
-    if (before !== undefined && before.type !== type) finishItem(before, {})
-    const item = before?.type === type ? before : addItem(data, type)
-    item.value = value
-    if (item.type === 'function_call' || item.type === 'custom_tool_call') toolOf(item)
+  function read({ event, data: text }: SseEvent): void {
+    if (text.trim() === '[DONE]') {
+      // S16: some servers send this marker and no final object. Whole, if every item that was begun is finished.
+      return items.length > 0 && items.every((item) => item.done) ? conclude({}) : undefined
+    }
+    const data = parseObject(text)
+    if (data === undefined) return // S24: one bad line must not end a good answer
+    const type = optionalStr(data['type']) ?? event ?? '', response = optionalObj(data['response'])
+    switch (type) {
+      case 'response.created': return start(response)
+      case 'response.completed':
+      case 'response.incomplete': {
+        const cut = type === 'response.incomplete' || response?.['status'] === 'incomplete' // vLLM: `completed` for both
+        return finish({ ...response, status: cut ? 'incomplete' : 'completed' })
+      }
+      case 'response.failed':
+      case 'response.cancelled': return fail(decodeFailure(response?.['error']))
+      case 'error': return fail(decodeFailure(optionalObj(data['error']) ?? data))
+      case 'keepalive': events.push({ type: 'ping' }); return
+      default: return readItem(type, data)
+    }
   }
 
-  function handle(type: string, data: JsonObject): void {
+  function readItem(type: string, data: JsonObject): void {
     // A `done` event names its text by what it is.
     const said = data['delta'] ?? data['text'] ?? data['refusal'] ?? data['arguments'] ?? data['input']
     const text = optionalStr(said) ?? '', whole = type.endsWith('.done')
     if (text === '' && type.endsWith('.delta')) return
-    switch (type) {
-      case 'response.created': return start(optionalObj(data['response']))
-      case 'response.output_item.added': return announce(data)
-      case 'response.output_item.done': {
-        const value = optionalObj(data['item']) ?? {}
-        return finishItem(itemOf(data, optionalStr(value['type']) ?? ''), value)
-      }
-      case 'response.output_text.delta':
-      case 'response.output_text.done': return say(itemOf(data, 'message'), 'text', data['content_index'], text, whole)
-      case 'response.refusal.delta':
-      case 'response.refusal.done': return say(itemOf(data, 'message'), 'refusal', data['content_index'], text, whole)
-      case 'response.reasoning_summary_text.delta':
-      case 'response.reasoning_summary.delta': // xAI's older word
-        return think(itemOf(data, 'reasoning'), `s${optionalNum(data['summary_index']) ?? 0}`, text)
-      case 'response.reasoning_text.delta': return think(itemOf(data, 'reasoning'), 'raw', text)
-      case 'response.function_call_arguments.delta':
-      case 'response.function_call_arguments.done': return writeInput(itemOf(data, 'function_call'), text, whole)
-      case 'response.custom_tool_call_input.delta':
-      case 'response.custom_tool_call_input.done': return writeInput(itemOf(data, 'custom_tool_call'), text, whole)
-      case 'keepalive': events.push({ type: 'ping' })
+    switch (type.slice('response.'.length, type.lastIndexOf('.'))) {
+      case 'output_item': return describe(optionalObj(data['item']) ?? {}, optionalNum(data['output_index']), whole)
+      case 'output_text': return say(itemOf(data, 'message'), 'text', data['content_index'], text, whole)
+      case 'refusal': return say(itemOf(data, 'message'), 'refusal', data['content_index'], text, whole)
+      case 'reasoning_summary_text':
+      case 'reasoning_summary': // xAI's older word
+        return whole ? undefined : think(itemOf(data, 'reasoning'), `s${optionalNum(data['summary_index']) ?? 0}`, text)
+      case 'reasoning_text': return whole ? undefined : think(itemOf(data, 'reasoning'), 'raw', text)
+      case 'function_call_arguments': return writeInput(itemOf(data, 'function_call'), text, whole)
+      case 'custom_tool_call_input': return writeInput(itemOf(data, 'custom_tool_call'), text, whole)
     }
   }
 
+  /** The events that the step before it has made. */
+  const take = (_step: void): HubEvent[] => events.splice(0)
+  const cut = 'the upstream closed the stream half way through its answer; try again'
   return {
-    finish,
-    push(event: SseEvent) {
-      if (over) return []
-      if (event.data.trim() === '[DONE]') {
-        // S16: some servers send this marker and no final object. Whole, if every item that was begun is finished.
-        return items.size > 0 && [...items.values()].every((item) => item.done) ? conclude({}) : []
-      }
-      const data = parseObject(event.data)
-      if (data === undefined) return [] // S24: one bad line must not end a good answer
-      const type = optionalStr(data['type']) ?? event.event ?? ''
-      switch (type) {
-        case 'response.completed':
-        case 'response.incomplete': {
-          const response = optionalObj(data['response'])
-          const cut = type === 'response.incomplete' || response?.['status'] === 'incomplete' // vLLM: `completed` for both
-          return finish({ ...response, status: cut ? 'incomplete' : 'completed' })
-        }
-        case 'response.failed':
-        case 'response.cancelled': return fail(decodeFailure(optionalObj(data['response'])?.['error']))
-        case 'error': return fail(decodeFailure(optionalObj(data['error']) ?? data))
-        default: handle(type, data)
-      }
-      return take()
-    },
-    end: () => over ? []
-      : fail(new DarioError('upstream_protocol', 'the upstream closed the stream half way through its answer; try again')),
+    finish: (whole) => take(finish(whole)),
+    push: (event) => over ? [] : take(read(event)),
+    end: () => over ? [] : take(fail(new DarioError('upstream_protocol', cut))),
   }
 }

@@ -21,15 +21,10 @@ export const responsesDialect: Dialect = {
   encodeError, encodeStreamError, keepAlive: KEEP_ALIVE,
   decodeError, readRepairs, repairBody,
   readUsage: (data) => decodeUsage(data['usage'] ?? optionalObj(data['response'])?.['usage']),
-  isPreamble, endOf,
+  isPreamble: (event) => PREAMBLE.includes(readType(event)), endOf,
 }
 
 const PREAMBLE = ['response.created', 'response.in_progress', 'response.queued', 'keepalive']
-
-function isPreamble(event: SseEvent): boolean {
-  return PREAMBLE.includes(readType(event))
-}
-
 const COMPLETE = ['response.completed', 'response.incomplete']
 const ERRORS = ['response.failed', 'response.cancelled', 'error']
 

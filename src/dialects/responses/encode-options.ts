@@ -84,13 +84,18 @@ function encodeFormat(format: OutputFormat | undefined, target: Target): JsonObj
   return { type: 'json_schema', ...encodeSchema(format, target) }
 }
 
+/** lossy: nothing holds the model to a format that the backend refused as a field; words ask for it. */
+export function tellFormat({ format }: HubRequest, { repairs }: Target): string {
+  if (format === undefined || !repairs.has('no_format')) return ''
+  const schema = format.type === 'json_schema' ? ` It must match this JSON schema: ${JSON.stringify(format.schema)}` : ''
+  return `Answer with one JSON value and nothing else.${schema}`
+}
+
 /** A11: nothing unknown travels, and nothing is lost unsaid. */
 function warnOfRest({ stop, extra }: HubRequest, { drop }: Encoding): void {
   if (stop.length > 0) drop('stop', 'OpenAI Responses has no stop sequences')
-  const known = [...SHARED_WITH_CHAT, 'verbosity', 'store']
-  for (const field of Object.keys(extra.chat ?? {})) {
-    if (!known.includes(field)) drop(field, 'OpenAI Responses has no such field')
-  }
+  const lost = Object.keys(extra.chat ?? {}).filter((field) => ![...SHARED_WITH_CHAT, 'verbosity', 'store'].includes(field))
+  for (const field of lost) drop(field, 'OpenAI Responses has no such field')
 }
 
 /** `tools`, `tool_choice` and `parallel_tool_calls`; nothing at all when no tool is left (pitfalls A10, Q11). */
@@ -125,16 +130,15 @@ function encodeTool(tool: Tool, path: string, { target, names, drop }: Encoding)
       strict: target.repairs.has('no_strict') ? undefined : tool.strict ?? false,
     })
     case 'custom': {
-      const { type, description, format } = tool
-      return defined({ type, name: names.toWire({ ...tool, kind: type }), description, format })
+      const { type, description } = tool, { grammar, ...format } = tool.format ?? {}
+      const flat = { ...format, ...optionalObj(grammar) } // Chat puts the grammar into a member of its own
+      return defined({ type, name: names.toWire({ ...tool, kind: type }), description, format: tool.format && flat })
     }
     case 'web_search':
-      if (tool.origin === 'responses') return tool.value
-      if (target.host === 'api.openai.com') return encodeWebSearch(tool.value)
-      return drop(path, 'this backend is not known to search the web') // A12, R15
     case 'opaque':
       if (tool.origin === 'responses') return tool.value
-      return drop(path, `only ${tool.origin} can run the tool ${toText(tool.value['type'])}`)
+      if (tool.type === 'web_search' && target.host === 'api.openai.com') return encodeWebSearch(tool.value)
+      return drop(path, `this backend is not known to run ${toText(tool.value['type'] ?? tool.type)}`) // A12, R15
     default: return tool satisfies never
   }
 }

@@ -11,7 +11,7 @@ import type { Encoding } from '../encoding.ts'
 import { encodeAudio, toUrl } from '../media.ts'
 import { ERROR_PREFIX, toArguments } from '../openai.ts'
 import { toText, unsupported } from '../read.ts'
-import { encodeOptions, encodeToolFields, isPlainModel } from './encode-options.ts'
+import { encodeOptions, encodeToolFields, isPlainModel, tellFormat } from './encode-options.ts'
 
 interface Run extends Encoding {
   /** Kind of each call, by its id: an output must be of the same kind. */
@@ -23,12 +23,13 @@ export function encodeRequest(request: HubRequest, target: Target): EncodedReque
   // First: among equal names, tools keep theirs and history yields.
   const tools = encodeToolFields(request, run)
   const leading = request.turns.findIndex((turn) => turn.role !== 'system')
-  const rest = leading === -1 ? request.turns.length : leading
-  const instructions = request.turns.slice(0, rest).map((turn) => readText(turn, run)).filter(Boolean).join('\n\n')
+  // -1 leaves the last one in the input: instructions alone are refused.
+  const told = [...request.turns.slice(0, leading).map((turn) => readText(turn, run)), tellFormat(request, target)]
+  const instructions = told.filter(Boolean).join('\n\n')
   const body: JsonObject = {
     model: target.model,
     ...(instructions === '' ? {} : { instructions }),
-    input: request.turns.slice(rest).flatMap((turn) => encodeTurn(turn, run)),
+    input: request.turns.slice(leading).flatMap((turn) => encodeTurn(turn, run)),
     ...tools,
     ...encodeOptions(request, run),
     store: false,
@@ -139,11 +140,7 @@ function encodeAssistantTurn(turn: Turn, run: Run): JsonObject[] {
       case 'refusal': text.push({ type: 'refusal', refusal: block.text }); break
       case 'tool_use': flush(); items.push(encodeCall(block, run)); break
       case 'thinking': flush(); items.push(...encodeThinking(block, turn, run)); break
-      case 'opaque':
-        flush()
-        if (block.origin === 'responses') items.push(block.value)
-        else drop(run, turn, `a ${toText(block.value['type'])} block means something to ${block.origin} only`)
-        break
+      case 'opaque': flush(); items.push(...encodePart(block, turn, run)); break
       default: drop(run, turn, `a ${block.type} block cannot stand in an assistant turn`)
     }
   }

@@ -9,7 +9,7 @@ import type { JsonObject } from '../../hub/types.ts'
 import type { Repair } from '../dialect.ts'
 import { findRepair, parseErrorBody, readOverflow, readPlaces, toCode, toLine } from '../error.ts'
 import type { Lessons } from '../error.ts'
-import { isObject, optionalObj, optionalStr } from '../read.ts'
+import { isObject, optionalNum, optionalObj, optionalStr } from '../read.ts'
 import { encodeEvent, encodeFailure } from './wire.ts'
 
 /** Codes that vendors put into a failed answer or an error event. */
@@ -55,7 +55,9 @@ export function decodeFailure(value: unknown): DarioError {
   const word = optionalStr(error['code']) ?? (error['type'] === 'error' ? undefined : optionalStr(error['type']))
   const message = toLine(optionalStr(error['message']) ?? '') || 'the upstream could not finish its answer; try again'
   const overflow = readOverflow(`${word ?? ''} ${message}`) !== undefined
-  const code = overflow ? 'context_length_exceeded' : BY_WORD.get(word ?? '') ?? 'upstream_error'
+  const status = Number(optionalNum(error['code']) ?? word) // some servers put the status there
+  const byStatus = status >= 400 && status < 600 ? toCode(status) : 'upstream_error'
+  const code = overflow ? 'context_length_exceeded' : BY_WORD.get(word ?? '') ?? byStatus
   return new DarioError(code, message, { upstreamType: word })
 }
 
@@ -88,7 +90,7 @@ const isPage = (text: string): boolean => /^\s*[<{[]/.test(text)
 const LESSONS: Lessons = [
   [/temperature|top_p/i, 'no_sampling'],
   [/encrypted[_ ]content.*(?:verif|decrypt|parse|invalid)|invalid_encrypted_content/i, 'no_thinking_history'],
-  [/input\[\d+\].*reasoning|reasoning.*without its required/i, 'no_thinking_history'],
+  [/input\[\d+\].*reasoning|reasoning.*without its required|'rs_\S* not found/i, 'no_thinking_history'],
   [/^include|encrypted[_ ]content|reasoning(?:[_.](?:effort|summary))?\b/i, 'no_thinking'],
   [/text\.format|json_schema|response_format/i, 'no_format'],
   [/parallel_tool_calls/i, 'no_parallel_tools'],
@@ -98,10 +100,11 @@ const LESSONS: Lessons = [
 const REFUSED = new RegExp([
   'unsupported', 'not support', 'unrecogni[sz]ed', 'unknown (?:parameter|field)', 'not permitted', 'not allowed',
   'extra inputs', 'unexpected', 'could not be (?:verified|decrypted|parsed)', 'must be verified', 'without its required',
+  'item with id .* not found',
 ].join('|'), 'i')
 
 export function readRepairs(error: DarioError): Repair[] {
-  if (error.status !== 400 && error.status !== 422) return []
+  if (![400, 404, 422].includes(error.status)) return [] // 404: an item that another server, or nobody, kept
   if (error.code === 'context_length_exceeded' || !REFUSED.test(error.message)) return []
   return findRepair(LESSONS, `${error.path ?? ''} ${error.upstreamType ?? ''} ${error.message}`)
 }

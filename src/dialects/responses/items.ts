@@ -31,7 +31,8 @@ export function expandInput(body: JsonObject, stored: StoredResponse | undefined
   const items = toItems(body['input'])
   const input = items.map((item) => {
     if (!isObject(item) || item['type'] !== 'item_reference') return item
-    return byId.get(item['id']) ?? find(optionalStr(item['id']) ?? '') ?? item
+    const id = optionalStr(item['id']) ?? ''
+    return (id && byId.get(id)) || find(id) || item
   })
   if (stored === undefined) return input.every((item, index) => item === items[index]) ? body : { ...body, input }
   const { previous_response_id: _, ...rest } = body

@@ -70,8 +70,7 @@ export function readThought(item: JsonObject): string {
 
 /** Proof of a reasoning item: this API's own, or another vendor's that travelled in its place. */
 export function readSeal(item: JsonObject): Seal | undefined {
-  const value = optionalStr(item['encrypted_content']) ?? ''
-  const id = optionalStr(item['id'])
+  const value = optionalStr(item['encrypted_content']) ?? '', id = optionalStr(item['id'])
   if (value === '') return undefined
   return unpackSeal(value) ?? defined<Seal>({ origin: 'responses', value, id })
 }
@@ -102,10 +101,10 @@ export interface Outcome {
 
 /** What a field reads in the answer when the request did not set it. Typed SDKs refuse an answer without them. */
 const DEFAULTS: JsonObject = {
-  background: false, instructions: null, max_output_tokens: null, max_tool_calls: null, metadata: {},
-  parallel_tool_calls: true, previous_response_id: null, prompt_cache_key: null, safety_identifier: null,
-  service_tier: 'default', store: true, temperature: 1, tool_choice: 'auto', tools: [], top_logprobs: 0, top_p: 1,
-  truncation: 'disabled', user: null,
+  background: false, completed_at: null, frequency_penalty: 0, instructions: null, max_output_tokens: null,
+  max_tool_calls: null, metadata: {}, parallel_tool_calls: true, presence_penalty: 0, previous_response_id: null,
+  prompt_cache_key: null, safety_identifier: null, service_tier: 'default', store: true, temperature: 1,
+  tool_choice: 'auto', tools: [], top_logprobs: 0, top_p: 1, truncation: 'disabled', user: null,
 }
 
 /** The response object: what was asked, echoed as strict clients expect it, and what came of it. */
