@@ -101,6 +101,14 @@ test('model catalog: lists are kept, concurrent readers share one request', asyn
   equal(upstream.received.length, 3)
 })
 
+test('model catalog: a first key that is refused leaves it to the next', async (t) => {
+  const upstream = await startUpstream(t, ({ headers }, response) => (
+    headers['authorization'] === 'Bearer good' ? sendJson(response, 200, { data: [{ id: 'm' }] }) : sendJson(response, 401, { error: {} })))
+  const keys = ['old', 'good'].map((value) => ({ label: value, value, weight: 1 }))
+  const { models, failures } = await createModelCatalog([startBackend(t, upstream.url, { keys })], Date.now).read()
+  deepStrictEqual([[...models.values()].flat().map(({ id }) => id), failures.size], [['m'], 0])
+})
+
 test('model catalog: a backend that fails is skipped, reported and asked again soon', async (t) => {
   let time = 0
   const good = await startUpstream(t, (_, response) => sendJson(response, 200, { data: [{ id: 'm' }] }))

@@ -1,8 +1,9 @@
 import { deepStrictEqual, doesNotMatch, match, ok, rejects, strictEqual } from 'node:assert/strict'
 import { ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { dirname, join, relative } from 'node:path'
+import { tmpdir } from 'node:os'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { queryObjects } from 'node:v8'
@@ -64,6 +65,13 @@ test('L2: the program is found on PATH; on Windows an exe wins over a shim', asy
   symlinkSync(fake.command, join(folder, 'claude2'))
   strictEqual(find('claude2', 'linux'), join(folder, 'claude2'))
   strictEqual(find(join(folder, 'claude.exe'), 'linux'), join(folder, 'claude.exe'))
+})
+
+test('L2: a program that is named by a relative path has its full one, since it starts in another folder', async (context) => {
+  const { fake } = await startPlan(context)
+  strictEqual(findProgram(relative(process.cwd(), fake.command), {}), fake.command)
+  strictEqual(findProgram('~/bin/claude', { HOME: fake.folder }), fake.command)
+  strictEqual(findProgram(undefined, { PATH: relative(process.cwd(), dirname(fake.command)) }), fake.command)
 })
 
 test('L2: a shim is called through cmd with every argument escaped twice', () => {
@@ -162,6 +170,8 @@ test('L7: the configuration folder is passed only when it was chosen, and never 
   await plan.ask([user('x')])
   strictEqual((plan.fake.records('start')[0]?.['env'] as Record<string, string>)['CLAUDE_CONFIG_DIR'], undefined)
   const configDir = join(plan.fake.folder, 'second-login')
+  const toSeen = (given: string): unknown => toEnvironment({ HOME: plan.fake.folder }, given, {})['CLAUDE_CONFIG_DIR']
+  deepStrictEqual([toSeen('~/second-login'), toSeen(relative(process.cwd(), configDir))], [configDir, configDir])
   const second = await startPlan(context, {}, { configDir })
   await second.ask([user('x')])
   strictEqual((second.fake.records('start')[0]?.['env'] as Record<string, string>)['CLAUDE_CONFIG_DIR'], configDir)
@@ -204,6 +214,18 @@ test('L9: temporary files and the cache of a run lie in its own folder, which go
   strictEqual(env['XDG_CACHE_HOME'], join(plan.fake.folder, 'tmp', folder ?? '', 'cache'))
   await plan.backend.close()
   deepStrictEqual(plan.folders(), [])
+})
+
+test('plan: a temporary folder that is named by a relative path, or not at all, serves as well', async (context) => {
+  const home = mkdtempSync(join(tmpdir(), 'dario-test-'))
+  context.after(() => rmSync(home, { recursive: true, force: true, maxRetries: 5 }))
+  for (const TMPDIR of [relative(process.cwd(), home), '']) {
+    const plan = await startPlan(context, {}, { environment: { PATH: process.env['PATH'], HOME: home, TMPDIR } })
+    strictEqual((await plan.ask([user('x')])).status, 200)
+    const argv = plan.fake.records('start')[0]?.['argv'] as string[]
+    strictEqual(dirname(dirname(argv[argv.indexOf('--mcp-config') + 1] ?? '')), TMPDIR === '' ? tmpdir() : home)
+    await plan.backend.close()
+  }
 })
 
 test('L10: version and login are asked once and cached for a minute', async (context) => {

@@ -152,10 +152,15 @@ export function createModelCatalog(
 
 async function fetchOnce(backend: Backend, limit: number): Promise<ModelInfo[] | string> {
   const signal = AbortSignal.timeout(limit)
-  try {
-    return await listModels(backend, backend.keys[0], signal)
-  } catch (error) {
-    if (signal.aborted) return `no model list within ${limit} ms`
-    return error instanceof DarioError ? error.message : 'the model list could not be read'
+  let sentence = 'the model list could not be read'
+  // One key of a pool may be refused or at its limit; each of them sees the same models.
+  for (const key of backend.keys.length === 0 ? [undefined] : backend.keys) {
+    try {
+      return await listModels(backend, key, signal)
+    } catch (error) {
+      if (signal.aborted) return `no model list within ${limit} ms`
+      if (error instanceof DarioError) sentence = error.message
+    }
   }
+  return sentence
 }

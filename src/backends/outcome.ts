@@ -34,8 +34,7 @@ export function judge(status: number, headers: IncomingHttpHeaders, text: string
   switch (true) {
     case status >= 200 && status < 300: return { outcome: 'ok', wholeKey: false }
     case status === 429: return { outcome: 'rate_limited', retryAfterMs, wholeKey: QUOTA.test(text) }
-    case status === 402: return { outcome: 'rate_limited', retryAfterMs, wholeKey: true }
-    case (status === 400 || status === 403) && QUOTA.test(text): return { outcome: 'rate_limited', retryAfterMs, wholeKey: true }
+    case status === 402 || ((status === 400 || status === 403) && QUOTA.test(text)): return { outcome: 'rate_limited', retryAfterMs, wholeKey: true }
     case status === 403 && FLAGGED.test(text): return { outcome: 'client_error', wholeKey: false }
     case status === 401 || status === 403: return { outcome: 'auth', wholeKey: true }
     case status === 408 || status >= 500: return { outcome: 'overloaded', retryAfterMs, wholeKey: false }

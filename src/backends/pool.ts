@@ -194,12 +194,10 @@ export function createPool(now: () => number, random: () => number = Math.random
   }
 
   function noteHeadroom(candidate: Candidate, headers: IncomingHttpHeaders): void {
-    const shares = readLimits(headers).map(({ limit, remaining, reset }) => (
-      { share: limit ? remaining / limit : Math.min(remaining, 1), reset }))
-    const [least] = shares.sort((a, b) => a.share - b.share)
+    const [least] = readLimits(headers).map(({ limit, remaining, reset }) => (
+      { share: limit ? remaining / limit : Math.min(remaining, 1), reset })).sort((a, b) => a.share - b.share)
     if (least === undefined) return
-    const until = now() + (readTime(least.reset, now()) ?? MINUTE)
-    remember(headrooms, candidate.limitId, { share: least.share, until })
+    remember(headrooms, candidate.limitId, { share: least.share, until: now() + (readTime(least.reset, now()) ?? MINUTE) })
   }
 
   function stateOf(backend: Backend, key: Key): KeyState {

@@ -13,7 +13,6 @@ export interface Node {
 
 /** The nodes, best first. Removing one moves only the keys that it held. */
 export function rank<Ranked extends Node>(key: string, nodes: readonly Ranked[]): Ranked[] {
-  if (nodes.length < 2) return [...nodes]
   return nodes
     .map((node) => ({ node, score: scoreOf(key, node) }))
     .sort((a, b) => b.score - a.score || (a.node.id < b.node.id ? -1 : 1))

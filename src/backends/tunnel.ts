@@ -6,7 +6,7 @@
  */
 import { once } from 'node:events'
 import { connect as connectTcp, isIP } from 'node:net'
-import type { OnReadOpts, Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import { DarioError } from '../errors.ts'
 import { showProxy, toAddress, toProxyAuthorization } from './proxies.ts'
 
@@ -56,17 +56,13 @@ export function createConnector({ target, proxy, timeout, id }: ConnectorOptions
   function start(tunnel: Socket | undefined): Socket {
     const { host } = address
     let socket: Socket
-    const read = lend((bytes) => socket.emit('data', bytes))
+    const read = SHARED && { onread: { buffer: SHARED, callback: (size: number) => socket.emit('data', SHARED.subarray(0, size)) } }
     if (!secure) return (socket = connectTcp({ ...address, ...read }))
     const way = tunnel === undefined ? { ...address, ...read } : { socket: tunnel, host }
     const known = session && { session }
     socket = connectTls!({ ...way, ...toServerName(host), ALPNProtocols: ['http/1.1'], ...known })
-    socket.on('session', (fresh) => {
-      session = fresh // saves the next handshake a round trip
-    })
-    return socket.once('error', () => {
-      session = undefined
-    })
+    socket.on('session', (fresh) => { session = fresh }) // saves the next handshake a round trip
+    return socket.once('error', () => { session = undefined })
   }
 
   async function open(track: (socket: Socket) => Socket): Promise<Socket> {
@@ -116,12 +112,6 @@ export function createConnector({ target, proxy, timeout, id }: ConnectorOptions
       for (const socket of opening) socket.destroy(closedError(id))
     },
   }
-}
-
-/** Options of a socket that reads into the one buffer; `take` tells whether it goes on reading. */
-function lend(take: (bytes: Buffer) => boolean): { onread?: OnReadOpts } {
-  if (SHARED === undefined) return {}
-  return { onread: { buffer: SHARED, callback: (size) => take(SHARED.subarray(0, size)) } }
 }
 
 async function ready(socket: Socket, secure: boolean): Promise<Socket> {

@@ -22,6 +22,7 @@ export interface Door {
 }
 
 export interface Bridge {
+  /** One after the other, as runs are started. */
   open(tools: readonly PlanTool[]): Promise<Door>
   close(): Promise<void>
 }
@@ -41,13 +42,13 @@ const MAX_BODY = 32 * 1024 * 1024
 export function createBridge(version: string): Bridge {
   /** By digest: how long a wrong guess takes to miss says nothing of the secrets. */
   const sessions = new Map<string, Session>()
-  let server: Promise<Server> | undefined
+  let server: Server | undefined
   const listen = async (): Promise<Server> => {
     const created = createServer((request, response) => {
       const session = sessions.get(digest(request.url, request.headers.authorization))
       if (session === undefined) response.writeHead(404).end()
       else if (request.method !== 'POST') response.writeHead(405, { allow: 'POST' }).end() // we push nothing
-      // Rejects where an answer is nested too deep to be written.
+      // Rejects where the request is cut off or an answer is nested too deep to be written.
       else answer(session, version, request, response).catch(() => response.writeHead(400).end())
     })
     created.requestTimeout = 0
@@ -58,14 +59,10 @@ export function createBridge(version: string): Bridge {
     await once(created, 'listening')
     return created.unref()
   }
-  function forget(cause: unknown): never {
-    server = undefined // the next run tries again
-    throw cause
-  }
   return {
     async open(tools) {
-      server ??= listen()
-      const { port } = (await server.catch(forget)).address() as AddressInfo
+      server ??= await listen() // when that fails the next run tries again
+      const { port } = server.address() as AddressInfo
       const [path, bearer] = [`/${randomBytes(24).toString('base64url')}`, randomBytes(24).toString('base64url')]
       const session: Session = { tools, results: new Map(), parked: new Map() }
       const { results, parked } = session
@@ -85,10 +82,9 @@ export function createBridge(version: string): Bridge {
     },
     async close() {
       sessions.clear()
-      const open = await server
-      if (open === undefined) return
-      open.closeAllConnections()
-      await new Promise((resolve) => open.close(resolve))
+      if (server === undefined) return
+      server.closeAllConnections()
+      await new Promise((resolve) => server?.close(resolve))
     },
   }
 }
@@ -140,13 +136,9 @@ function park(session: Session, params: JsonObject, response: ServerResponse, se
 async function readMessage(request: IncomingMessage): Promise<JsonObject | undefined> {
   const chunks: Buffer[] = []
   let size = 0
-  try {
-    for await (const chunk of request as AsyncIterable<Buffer>) {
-      if ((size += chunk.length) > MAX_BODY) return undefined
-      chunks.push(chunk)
-    }
-  } catch {
-    return undefined
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    if ((size += chunk.length) > MAX_BODY) return undefined
+    chunks.push(chunk)
   }
   return parseObject(Buffer.concat(chunks).toString())
 }

@@ -104,7 +104,7 @@ function launch(file: string, args: string[], env: Environment, cwd: string | un
   return child
 }
 
-/** Some failures Node throws (a variable that is too long, no memory for a fork); others are an `error` event, as here all. */
+/** What Node throws (a variable that is too long, no memory for a fork) becomes an `error` event like the rest. */
 function start(file: string, args: readonly string[], options: SpawnOptions): ChildProcess {
   try {
     return spawn(file, args, options)

@@ -21,9 +21,7 @@ export const EMPTY_CHAIN = ''
  * `dropped` collects the JSON paths of what was lost. @throws DarioError `invalid_request`
  */
 export function readTurns(messages: Json | undefined, dropped: string[]): Turn[] {
-  if (!Array.isArray(messages) || messages.length === 0) {
-    throw refuse('messages', 'send a list with at least one message')
-  }
+  if (!Array.isArray(messages) || messages.length === 0) throw refuse('messages', 'send a list with at least one message')
   const turns: Turn[] = []
   for (const [index, message] of messages.entries()) {
     const path = `messages[${index}]`

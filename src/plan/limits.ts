@@ -28,11 +28,11 @@ export function readLimits(line: JsonObject): PlanLimits | undefined {
 }
 
 export function encodeLimits(limits: PlanLimits | undefined): Record<string, string> {
-  const entries: [string, string | number | undefined][] = [
-    ['status', limits?.status],
-    ['five-hour-utilization', limits?.fiveHour?.utilization], ['five-hour-reset', limits?.fiveHour?.resetsAt],
-    ['seven-day-utilization', limits?.sevenDay?.utilization], ['seven-day-reset', limits?.sevenDay?.resetsAt],
-  ]
+  const entries = Object.entries({
+    'status': limits?.status,
+    'five-hour-utilization': limits?.fiveHour?.utilization, 'five-hour-reset': limits?.fiveHour?.resetsAt,
+    'seven-day-utilization': limits?.sevenDay?.utilization, 'seven-day-reset': limits?.sevenDay?.resetsAt,
+  })
   const known = entries.filter(([, value]) => value !== undefined)
   return Object.fromEntries(known.map(([name, value]) => [`dario-plan-${name}`, String(value)]))
 }

@@ -81,7 +81,7 @@ export function createPlanBackend(options: PlanOptions): PlanBackend {
     if (file === undefined) throw missingProgram(command)
     return {
       file, env, bridge, now, log, told, changed: queue.pump, secrets: Object.values(options.env),
-      cwd: await createPlace(environment, options.id), temp: environment['TMPDIR'] ?? tmpdir(),
+      cwd: await createPlace(environment, options.id), temp: environment['TMPDIR'] || tmpdir(),
       idleMs: options.idleMs, startMs: options.startMs ?? 30_000,
     }
   }
@@ -118,7 +118,8 @@ export function createPlanBackend(options: PlanOptions): PlanBackend {
     const headers: Record<string, string> = dropped === '' ? {} : { 'dario-dropped': dropped }
     const ask: Ask = { chain: chains.at(-1) ?? EMPTY_CHAIN, stop, stream, headers, signal }
     const live = pick(request, chains.at(-2) ?? EMPTY_CHAIN)
-    endAbandoned(new Set(chains))
+    // A client that went on from before a parked call without its result: nobody will bring it.
+    for (const run of runs) if (run.state === 'parked' && chains.includes(run.before)) void run.end('its call was abandoned')
     let asked = await live?.run.ask(ask, live.input)
     if (asked !== undefined && 'upstream' in asked) return asked.upstream
     const blocks = turns.at(-1)?.blocks ?? []
@@ -149,11 +150,6 @@ export function createPlanBackend(options: PlanOptions): PlanBackend {
     return undefined
   }
 
-  /** The client went on from before a parked call without its result: nobody will bring it. */
-  function endAbandoned(chains: ReadonlySet<string>): void {
-    for (const run of runs) if (run.state === 'parked' && chains.has(run.before)) void run.end('its call was abandoned')
-  }
-
   async function keepWarm(request: PlanRequest): Promise<void> {
     const spare = [...runs].filter((run) => run.state === 'idle' && run.chain === EMPTY_CHAIN)
     if (spare.some((run) => run.key === request.key) || runs.size - spare.length >= maxProcesses) return
@@ -164,8 +160,7 @@ export function createPlanBackend(options: PlanOptions): PlanBackend {
   }
 
   async function reply(call: Call, signal: Signal): Promise<Upstream> {
-    const rule = 'a Claude plan serves only its own machine; call dario over loopback'
-    if (!call.loopback) throw new DarioError('permission', rule)
+    if (!call.loopback) throw new DarioError('permission', 'a Claude plan serves only its own machine; call dario over loopback')
     const path = call.path.split('?')[0]
     if (call.method === 'GET' && path === '/v1/models') return toUpstream(200, MODELS)
     if (call.method !== 'POST' || path !== '/v1/messages') {

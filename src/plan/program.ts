@@ -7,7 +7,7 @@
 import { accessSync, constants, statSync } from 'node:fs'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { homedir } from 'node:os'
-import { delimiter, join } from 'node:path'
+import { delimiter, join, resolve } from 'node:path'
 import { DarioError } from '../errors.ts'
 import type { Settings } from './request.ts'
 
@@ -47,12 +47,16 @@ export function findProgram(
   name = 'claude', environment: Environment, platform: string = process.platform,
 ): string | undefined {
   const windows = platform === 'win32'
-  const bare = !/[/\\]/.test(name)
   const path = environment['PATH'] ?? environment['Path'] ?? ''
-  const folders = bare ? path.split(windows ? ';' : delimiter).filter((folder) => folder !== '') : ['']
+  const folders = path.split(windows ? ';' : delimiter).filter((folder) => folder !== '')
   const endings = windows && !/\.(exe|com|cmd|bat)$/i.test(name) ? ['.exe', '.com', '.cmd', '.bat'] : ['']
-  const files = folders.map((folder) => folder === '' ? name : join(folder, name))
+  const files = /[/\\]/.test(name) ? [toPath(name, environment)] : folders.map((folder) => resolve(folder, name))
   return files.flatMap((file) => endings.map((ending) => file + ending)).find(isRunnable)
+}
+
+/** A path of the configuration in full, since the program starts in another folder than dario. */
+function toPath(text: string, environment: Environment): string {
+  return resolve(text.replace(/^~(?=[/\\]|$)/, () => environment['HOME'] || environment['USERPROFILE'] || homedir()))
 }
 
 function isRunnable(file: string): boolean {
@@ -87,7 +91,7 @@ export function toEnvironment(
     ...Object.fromEntries(Object.entries(environment).filter(([name]) => PASSED.has(name.toUpperCase()))),
     NO_PROXY: direct, no_proxy: direct,
     ...SWITCHES,
-    ...(configDir === undefined ? {} : { CLAUDE_CONFIG_DIR: configDir }),
+    ...(configDir === undefined ? {} : { CLAUDE_CONFIG_DIR: toPath(configDir, environment) }),
     ...extra,
   }
 }
@@ -107,7 +111,7 @@ export function toRunEnvironment({ maxTokens, thinking }: Settings, folder: stri
 export async function writeFiles(
   temp: string, system: string, door: { url: string; bearer: string } | undefined, transcript: string | undefined,
 ): Promise<string> {
-  const folder = await mkdtemp(join(temp, 'dario-plan-')) // 0700
+  const folder = await mkdtemp(resolve(temp, 'dario-plan-')) // 0700
   const write = (name: string, text: string): Promise<void> => writeFile(join(folder, name), text, { mode: 0o600 })
   // Without the time a call fails after 60 s, and after 300 s without progress: a person may be asked for permission.
   const headers = { authorization: `Bearer ${door?.bearer}` }
@@ -133,8 +137,7 @@ export async function removeFiles(folder: string): Promise<void> {
 
 /** One fixed, empty, private folder per backend: its path is in the prompt, a changing one would spoil the cache. */
 export async function createPlace(environment: Environment, id: string): Promise<string> {
-  const home = environment['HOME'] ?? environment['USERPROFILE'] ?? homedir()
-  const folder = join(home, '.dario', 'plan', id.replace(/[^\w-]/g, '_'))
+  const folder = toPath(`~/.dario/plan/${id.replace(/[^\w-]/g, '_')}`, environment)
   await mkdir(folder, { recursive: true, mode: 0o700 })
   return folder
 }

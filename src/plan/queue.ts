@@ -29,8 +29,8 @@ export function createQueue(runs: ReadonlySet<Run>, max: number, maxWaiting: num
   /** Idle runs before parked ones, the longest unused first. */
   function findResting(): Run | undefined {
     const resting = [...runs].filter(({ state }) => state === 'idle' || state === 'parked')
-    const rank = (run: Run): number => (run.state === 'parked' ? 1e15 : 0) + run.usedAt
-    return resting.sort((a, b) => rank(a) - rank(b))[0]
+    const rank = (run: Run): number => run.state === 'parked' ? 1 : 0
+    return resting.sort((a, b) => rank(a) - rank(b) || a.usedAt - b.usedAt)[0]
   }
 
   function pump(): void {

@@ -102,7 +102,7 @@ export async function createRun(
     if (run.state === 'over') return // what was still in the pipe: to read it slowly would keep the dead process
     if (open !== undefined) clearTimeout(timer) // it is alive: from here the caller's own deadlines count
     if (message['type'] === 'user' && answersItself(message)) spoiled = true
-    if (run.state === 'parked' && (spoiled || message['type'] === 'result')) void end('the program went on without a result')
+    if (run.state === 'parked' && (spoiled || message['type'] === 'result')) void end('it went on without a result')
     if (message['type'] === 'result' && open === undefined) settle()
     if (open !== undefined) advance(open, message)
     else if (message['type'] === 'stream_event') void end('the program went on by itself')

@@ -71,18 +71,6 @@ export function createTurn(
     reply(failed ? end.status : 200, 'application/json')
   }
 
-  function take(line: JsonObject): boolean {
-    const isFirst = !answer.started
-    const text = answer.push(line)
-    const streams = stream && answer.started
-    const goesOn = !streams || text === '' || body.push(Buffer.from(text))
-    if (streams && isFirst) reply(200, 'text/event-stream; charset=utf-8')
-    if (answer.end === undefined) return goesOn
-    if (!streams) replyWhole(answer.end)
-    body.end()
-    return goesOn
-  }
-
   function failAll(error: DarioError): void {
     fail(error)
     body.fail(error)
@@ -92,7 +80,15 @@ export function createTurn(
     chain, answer, asked, fail,
     push(line) {
       try {
-        return take(line)
+        const isFirst = !answer.started
+        const text = answer.push(line)
+        const streams = stream && answer.started
+        const goesOn = !streams || text === '' || body.push(Buffer.from(text))
+        if (streams && isFirst) reply(200, 'text/event-stream; charset=utf-8')
+        if (answer.end === undefined) return goesOn
+        if (!streams) replyWhole(answer.end)
+        body.end()
+        return goesOn
       } catch (cause) {
         const sentence = 'the answer is nested too deep to be written; send the request again'
         failAll(new DarioError('upstream_protocol', sentence, { cause }))

@@ -11,7 +11,6 @@ import { createDeadlines } from '../hub/deadlines.ts'
 
 type Decompress = (bytes: Buffer, options: ZlibOptions, done: (error: Error | null, result: Buffer) => void) => void
 
-const EMPTY: Buffer = Buffer.alloc(0)
 /** Each layer may expand a thousandfold; nobody honest sends more than one. */
 const MAX_LAYERS = 3
 /** An answer that comes before the whole request: what is still on its way is read and dropped up to these. */
@@ -40,7 +39,7 @@ let expanding: Promise<unknown> = Promise.resolve()
  * @throws DarioError `request_too_large`, `unsupported_media_type`, `invalid_request`, `timeout`, `client_closed`.
  */
 export async function readBody(request: IncomingMessage, limitBytes: number, stallMs = 30_000): Promise<Buffer> {
-  if (!hasBody(request)) return EMPTY
+  if (!hasBody(request)) return Buffer.alloc(0)
   const layers = readLayers(request.headers['content-encoding'])
   if (Number(request.headers['content-length']) > limitBytes) throw tooLarge(limitBytes)
   let body = await collect(request, limitBytes, stallMs)

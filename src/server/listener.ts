@@ -115,17 +115,8 @@ async function bindAll(
   }
 }
 
-interface Connections {
-  /** A plain answer in place of the handler's: there is no request to go by. */
-  refuse(socket: Duplex, status: string, message: string): void
-  closeIdle(): void
-  /** Resolves when no answer is running any more, or after `ms`. */
-  finished(ms: number): Promise<void>
-  cut(): void
-}
-
 /** Node's own list leaves out connections in memory, and cannot tell an open dashboard from a running answer. */
-function trackConnections(server: Server): Connections {
+function trackConnections(server: Server) {
   const sockets = new Set<Duplex>()
   const open = createInFlight<{ response: ServerResponse; socket: Duplex; isAwaited: boolean }>()
   let closing = false
@@ -147,7 +138,8 @@ function trackConnections(server: Server): Connections {
     })
   })
   return {
-    refuse(socket, status, message) {
+    /** A plain answer in place of the handler's: there is no request to go by. */
+    refuse(socket: Duplex, status: string, message: string): void {
       if (!socket.writable) return // refused already
       // Nothing may be written into an answer that has begun, and it need not be the last of those that were asked for.
       for (const one of open.list()) if (one.socket === socket && one.response.headersSent) return void socket.destroy()
@@ -158,12 +150,13 @@ function trackConnections(server: Server): Connections {
       socket.resume() // so that the client's own end is seen
       setTimeout(() => socket.destroy(), FAREWELL_MS).unref() // not at once: a reset would overtake the answer
     },
-    closeIdle() {
+    closeIdle(): void {
       closing = true
       const busy = new Set(open.list().map(({ socket }) => socket))
       for (const socket of sockets) if (!busy.has(socket)) socket.destroy()
     },
-    finished(ms) {
+    /** Resolves when no answer is running any more, or after `ms`. */
+    finished(ms: number): Promise<void> {
       return new Promise((resolve) => {
         if (!isAwaiting()) return resolve()
         const timer = setTimeout(resolve, ms)
@@ -173,7 +166,7 @@ function trackConnections(server: Server): Connections {
         }
       })
     },
-    cut() {
+    cut(): void {
       for (const socket of sockets) socket.destroy()
     },
   }

@@ -3,7 +3,7 @@
  * @module
  */
 import { request as httpRequest } from 'node:http'
-import type { ClientRequest, IncomingMessage, Server } from 'node:http'
+import type { IncomingMessage, Server } from 'node:http'
 import { Duplex, Readable, pipeline } from 'node:stream'
 import type { ReadableStream as WebStream } from 'node:stream/web'
 
@@ -38,15 +38,11 @@ export function createFetch(server: Server): (request: Request) => Promise<Respo
     const fail = (error: unknown): void => reject(signal.aborted ? signal.reason : error)
     call.on('error', fail)
     call.on('response', (message) => resolve(toResponse(request, message)))
-    send(request, call, fail)
+    if (request.body === null) return void call.end()
+    // Told before the pipeline ends the call, which would only say "socket hang up". Too late once there is a response.
+    const body = Readable.fromWeb(request.body as WebStream).once('error', fail)
+    pipeline(body, call, () => {})
   })
-}
-
-function send(request: Request, call: ClientRequest, fail: (error: unknown) => void): void {
-  if (request.body === null) return void call.end()
-  // Told before the pipeline ends the call, which would only say "socket hang up". Too late once there is a response.
-  const body = Readable.fromWeb(request.body as WebStream).once('error', fail)
-  pipeline(body, call, () => {})
 }
 
 function toResponse(request: Request, message: IncomingMessage): Response {
@@ -77,9 +73,7 @@ function toWebStream(message: IncomingMessage, signal: AbortSignal): ReadableStr
       message.on('error', (error) => close(() => controller.error(signal.aborted ? signal.reason : error)))
       message.pause()
     },
-    pull() {
-      message.resume()
-    },
+    pull: () => void message.resume(),
     cancel() {
       open = false
       message.destroy()
@@ -97,9 +91,7 @@ function createEnd(peer: () => Duplex): Duplex {
   }
   const end = new Duplex({
     allowHalfOpen: true, // node:http reads the request's end before it has answered
-    read() {
-      peer().emit('taken')
-    },
+    read: () => void peer().emit('taken'),
     write(chunk: Buffer, _encoding, done: Done) {
       if (peer().destroyed || peer().push(chunk)) return done()
       blocked = done

@@ -73,8 +73,7 @@ function encodeForAnthropic({ id, info }: ModelEntry): JsonObject {
 /** RFC 3339; a number that is no date (some servers send milliseconds) must not break the whole list. */
 function toTimestamp(created: number | undefined): string {
   const date = new Date((created ?? UNKNOWN_DATE) * 1000)
-  const year = date.getUTCFullYear()
-  return (year <= 9999 ? date : new Date(UNKNOWN_DATE)).toISOString().replace('.000Z', 'Z')
+  return (date.getUTCFullYear() <= 9999 ? date : new Date(UNKNOWN_DATE)).toISOString().replace('.000Z', 'Z')
 }
 
 function encodeForOpenAi({ id, backend, info }: ModelEntry): JsonObject {
@@ -109,6 +108,5 @@ function cutPage(entries: ModelEntry[], query: URLSearchParams): { page: ModelEn
 function findIndex(entries: ModelEntry[], id: string, path: string): number {
   const index = entries.findIndex((entry) => entry.id === id)
   if (index !== -1) return index
-  const message = `${path}: there is no model "${toPrintable(id)}"; start again without it`
-  throw new DarioError('invalid_request', message, { path })
+  throw new DarioError('invalid_request', `${path}: there is no model "${toPrintable(id)}"; start again without it`, { path })
 }

@@ -108,8 +108,7 @@ async function serve(
   const body = await readBody(request, options.settings().maxBodyBytes)
   const { headers } = request
   delete headers['content-encoding'] // the body is plain now
-  const target = `/v1${path}${query}`
-  const incoming = { id, operation, dialect, method, path: target, headers, body, loopback, accessKey, received }
+  const incoming = { id, operation, dialect, method, path: `/v1${path}${query}`, headers, body, loopback, accessKey, received }
   await exchange.handle(incoming, response)
 }
 
@@ -199,8 +198,7 @@ async function fail(
   if (error.code === 'client_closed' || response.destroyed) return
   // The client gets one sentence; what really happened is for the log alone (pitfall E10).
   const cause = error.code === 'internal' && error.cause instanceof Error ? ` ${error.cause.stack}` : ''
-  const path = request.url?.split('?', 1)[0] ?? ''
-  const what = toPrintable(`${request.method} ${path}`)
+  const what = toPrintable(`${request.method} ${request.url?.split('?', 1)[0]}`)
   options.log(`${id} ${what} refused: ${error.status} ${error.code}: ${error.message}${cause}`)
   if (response.headersSent) return void response.destroy()
   response.setHeader(ID_HEADER, id)
