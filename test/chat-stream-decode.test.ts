@@ -432,5 +432,9 @@ test('the relay is told how an answer ended', () => {
   strictEqual(chatDialect.endOf(sse(delta({ content: 'the "finish_reason":"stop" of it' }))), undefined)
   strictEqual(chatDialect.endOf(sse({ error: { message: 'no' } })), 'error')
   strictEqual(chatDialect.endOf(sse('x', 'error')), 'error')
+  for (const data of [{ object: 'error', message: 'no', code: 500 }, { choices: [{ index: 0, delta: {}, error: { message: 'no' } }] }]) {
+    deepStrictEqual([chatDialect.endOf(sse(data)), chatDialect.isPreamble(sse(data))], ['error', false])
+    strictEqual(chatDialect.decodeError(200, JSON.stringify(data)).message, 'no')
+  }
   strictEqual(chatDialect.endOf(sse(delta({}, 'error'))), 'error')
 })

@@ -7,9 +7,9 @@ import { DarioError } from '../../errors.ts'
 import type { HubEvent, Json, JsonObject, Seal, Usage } from '../../hub/types.ts'
 import type { SseEvent } from '../../sse.ts'
 import type { DecodeContext, StreamDecoder } from '../dialect.ts'
-import { isObject, joinTexts, objectsIn, optionalArr, optionalObj, optionalStr, parseObject } from '../read.ts'
+import { joinTexts, objectsIn, optionalArr, optionalObj, optionalStr, parseObject } from '../read.ts'
 import { createCallDecoder } from './decode-calls.ts'
-import { decodeErrorObject } from './error.ts'
+import { decodeErrorObject, isErrorObject } from './error.ts'
 import { createDetailCollector, createThinkSplitter } from './reasoning.ts'
 import { decodeFinishReason, readUsage } from './wire.ts'
 
@@ -152,8 +152,7 @@ function createAnswerDecoder(context: DecodeContext): AnswerDecoder {
       if (over) return [] // S23: nothing counts after the end
       usage = readUsage(data) ?? usage // snapshots, not increments
       const choices = objectsIn(data['choices'])
-      const failed = isError || data['error'] || data['object'] === 'error' ? data : choices.find(({ error }) => isObject(error))
-      if (failed !== undefined) return fail(decodeErrorObject(failed))
+      if (isError || isErrorObject(data)) return fail(decodeErrorObject(data))
       if (choices.some(isBroken)) return fail(new DarioError('upstream_error', 'the upstream gave up in mid-answer; try again'))
       if (choices.length === 0) return [] // usage, prompt filter results, a bare id (S2, O2)
       const events = start(data)
@@ -186,7 +185,7 @@ export function isPreamble(event: SseEvent): boolean {
   if (event.event === 'error' || event.data.trim() === '[DONE]') return false
   const data = parseObject(event.data)
   if (data === undefined) return true
-  if (data['error']) return false
+  if (isErrorObject(data)) return false
   return objectsIn(data['choices']).every((choice) => {
     const delta = optionalObj(choice['delta']) ?? optionalObj(choice['message']) ?? {}
     const { role: _, ...content } = delta
@@ -201,10 +200,10 @@ export function endOf(event: SseEvent): 'complete' | 'error' | undefined {
   if (event.data.trim() === '[DONE]') return 'complete'
   if (event.event === 'error') return 'error'
   // The relay asks for every event: most are ruled out without parsing them.
-  if (!/"finish_reason"\s*:\s*"|"error"\s*:/.test(event.data)) return undefined
+  if (!/"finish_reason"\s*:\s*"|"error"/.test(event.data)) return undefined
   const data = parseObject(event.data)
   if (data === undefined) return undefined
   const choices = objectsIn(data['choices'])
-  if (data['error'] || choices.some(isBroken)) return 'error'
+  if (isErrorObject(data) || choices.some(isBroken)) return 'error'
   return choices.some((choice) => optionalStr(choice['finish_reason'])) ? 'complete' : undefined
 }

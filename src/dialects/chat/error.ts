@@ -9,7 +9,7 @@ import type { JsonObject } from '../../hub/types.ts'
 import type { Repair } from '../dialect.ts'
 import { findRepair, parseErrorBody, readOverflow, readPlaces, toCode, toLine } from '../error.ts'
 import type { Lessons } from '../error.ts'
-import { optionalNum, optionalObj, optionalStr } from '../read.ts'
+import { isObject, objectsIn, optionalNum, optionalObj, optionalStr } from '../read.ts'
 
 /** `error.code` as OpenAI spells it; clients branch on these words. */
 const WIRE_CODES: Partial<Record<ErrorCode, string>> = {
@@ -41,9 +41,16 @@ export function decodeError(status: number, text: string): DarioError {
   return root === undefined ? createError(status, toLine(summarise(status, text)), {}) : decodeErrorObject(root, status)
 }
 
-/** Every error object that a vendor puts into a stream or a 200 (pitfall O7). */
+const findChoice = (data: JsonObject): JsonObject | undefined =>
+  objectsIn(data['choices']).find(({ error }) => isObject(error))
+
+/** Whether this is an error that a vendor puts into a stream or a 200 (pitfall O7). */
+export function isErrorObject(data: JsonObject): boolean {
+  return Boolean(data['error']) || data['object'] === 'error' || findChoice(data) !== undefined
+}
+
 export function decodeErrorObject(root: JsonObject, status = 200): DarioError {
-  const detail = optionalObj(root['error']) ?? root
+  const detail = optionalObj(root['error']) ?? optionalObj(findChoice(root)?.['error']) ?? root
   return createError(status, toLine(readMessage(root, detail) || summarise(status, '')), detail)
 }
 
