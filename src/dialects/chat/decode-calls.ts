@@ -118,7 +118,6 @@ export function createCallDecoder(context: DecodeContext, nextIndex: () => numbe
 }
 
 /** Arguments are JSON text; some servers send the object itself (pitfall O9). */
-function toInput(value: Json | undefined): string {
-  if (value === undefined || value === null) return ''
-  return typeof value === 'string' ? value : JSON.stringify(value)
+export function toInput(value: Json | undefined): string {
+  return typeof value === 'string' ? value : value == null ? '' : JSON.stringify(value)
 }

@@ -153,7 +153,8 @@ function createAnswerDecoder(context: DecodeContext): AnswerDecoder {
       usage = readUsage(data) ?? usage // snapshots, not increments
       const choices = objectsIn(data['choices'])
       if (isError || isErrorObject(data)) return fail(decodeErrorObject(data))
-      if (choices.some(isBroken)) return fail(new DarioError('upstream_error', 'the upstream gave up in mid-answer; try again'))
+      if (choices.some(isBroken))
+        return fail(new DarioError('upstream_error', 'the upstream gave up in mid-answer; try again'))
       if (choices.length === 0) return [] // usage, prompt filter results, a bare id (S2, O2)
       const events = start(data)
       // S34: several choices are one turn; clients of the other dialects know only one answer.

@@ -62,7 +62,7 @@ function readMessage(root: JsonObject, detail: JsonObject): string | undefined {
   return readPlaces(root['detail']) ?? readPlaces(optionalObj(root['message'])?.['detail'])
 }
 
-/** An HTML page or bare text as one sentence (pitfall E8); the pattern never looks past a `<`, so it takes linear time. */
+/** An HTML page or bare text as one sentence (E8); the pattern never looks past a `<`: it takes linear time. */
 function summarise(status: number, text: string): string {
   const title = /<title[^<>]*>([^<]*)</i.exec(text)?.[1]?.trim()
   const isPage = /<html|<!doctype/i.test(text)
