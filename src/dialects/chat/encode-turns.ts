@@ -8,7 +8,7 @@ import { encodeCache, shorten } from '../encoding.ts'
 import type { Encoding } from '../encoding.ts'
 import { encodeAudio, toUrl } from '../media.ts'
 import { ERROR_PREFIX, toArguments } from '../openai.ts'
-import { defined, isObject, parseObject } from '../read.ts'
+import { defined, objectsIn, parseObject } from '../read.ts'
 import type { Family } from './families.ts'
 import type { ChatMessage, ChatPart } from './wire.ts'
 
@@ -26,23 +26,13 @@ export function markCache(cache: CacheHint | undefined, { family, target }: Enco
   return family.cacheMarks ? encodeCache(cache, target) : {}
 }
 
+type EncodeTurn = (turn: Turn, messages: ChatMessage[], context: EncodeContext) => void
+
+const BY_ROLE: Record<Turn['role'], EncodeTurn> = { system: encodeSystem, assistant: encodeAssistant, user: encodeUser }
+
 export function encodeTurns(turns: readonly Turn[], context: EncodeContext): ChatMessage[] {
   const messages: ChatMessage[] = []
-  for (const turn of turns) {
-    switch (turn.role) {
-      case 'system':
-        encodeSystem(turn, messages, context)
-        break
-      case 'assistant':
-        encodeAssistant(turn, messages, context)
-        break
-      case 'user':
-        encodeUser(turn, messages, context)
-        break
-      default:
-        turn.role satisfies never
-    }
-  }
+  for (const turn of turns) BY_ROLE[turn.role](turn, messages, context)
   return messages
 }
 
@@ -112,8 +102,7 @@ function encodeThoughts(turn: Turn, hasCalls: boolean, context: EncodeContext): 
 }
 
 function parseProof(value: string): ChatPart[] {
-  const entries = parseObject(`{"entries":${value}}`)?.['entries']
-  return Array.isArray(entries) ? entries.filter(isObject) as ChatPart[] : []
+  return objectsIn(parseObject(`{"entries":${value}}`)?.['entries']) as ChatPart[]
 }
 
 /** K8: always JSON text. A custom tool's raw text is wrapped as it was declared (R5). */
