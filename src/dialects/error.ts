@@ -7,7 +7,7 @@
 import type { ErrorCode } from '../errors.ts'
 import type { JsonObject } from '../hub/types.ts'
 import type { Repair } from './dialect.ts'
-import { isObject, optionalArr, optionalObj, toText } from './read.ts'
+import { isObject, optionalArr, optionalObj, parseObject, toText } from './read.ts'
 
 const BY_STATUS: Readonly<Record<number, ErrorCode>> = {
   401: 'authentication', 402: 'payment_required', 403: 'permission', 404: 'not_found', 405: 'method_not_allowed',
@@ -22,12 +22,8 @@ export function toCode(status: number): ErrorCode {
 
 /** undefined for what is no JSON object. */
 export function parseErrorBody(text: string): JsonObject | undefined {
-  try {
-    const body: unknown = JSON.parse(text)
-    return optionalObj(Array.isArray(body) ? body[0] : body) // Gemini wraps its error in an array
-  } catch {
-    return undefined
-  }
+  const body = parseObject(`{"body":${text}}`)?.['body'] // any JSON, not only an object
+  return optionalObj(Array.isArray(body) ? body[0] : body) // Gemini wraps its error in an array
 }
 
 /** A list of refused places as one sentence: Mistral, and FastAPI behind vLLM and other Python servers. */
