@@ -341,6 +341,7 @@ test('O7: errors inside a 200 end the answer, in every vendor\'s shape', () => {
     strictEqual(errorOf(decode([delta({ content: 'a' }, word)])).code, 'upstream_error', word)
   }
   strictEqual(errorOf(decode([{ error: { message: 'Rate limit reached', type: 'rate_limit_error' } }])).code, 'rate_limited')
+  strictEqual(errorOf(decode([{ error: { message: 'Slow down', code: '429' } }])).status, 429)
   strictEqual(errorOf(decode([{ error: 'overloaded, try later' }])).code, 'overloaded')
 })
 

@@ -9,7 +9,7 @@ import type { JsonObject } from '../../hub/types.ts'
 import type { Repair } from '../dialect.ts'
 import { findRepair, parseErrorBody, readOverflow, readPlaces, toCode, toLine } from '../error.ts'
 import type { Lessons } from '../error.ts'
-import { isObject, objectsIn, optionalNum, optionalObj, optionalStr } from '../read.ts'
+import { isObject, objectsIn, optionalObj, optionalStr, toText } from '../read.ts'
 
 /** `error.code` as OpenAI spells it; clients branch on these words. */
 const WIRE_CODES: Partial<Record<ErrorCode, string>> = {
@@ -73,7 +73,7 @@ function summarise(status: number, text: string): string {
 /** @param message cut already: the search for an overflow takes quadratic time, and an upstream may send megabytes */
 function createError(status: number, message: string, detail: JsonObject): DarioError {
   const words = [detail['code'], detail['type']].filter((word) => typeof word === 'string').map(toLine)
-  const coded = Math.trunc(optionalNum(detail['code']) ?? 0)
+  const coded = Math.trunc(Number(toText(detail['code'])) || 0) // Azure writes it as text
   const real = status !== 200 ? status : coded >= 400 && coded <= 599 ? coded : readStatus(`${words.join(' ')} ${message}`)
   const overflow = [400, 413, 422].includes(real)
     && (words.includes('context_length_exceeded') || readOverflow(message) !== undefined)
