@@ -58,8 +58,8 @@ export function encodeSealEntry(seal: Seal, offset: number, length: number): Jso
 /** The thoughts of an assistant message of a client's history, with the seals that we gave it. */
 export function decodeThoughts(message: JsonObject): Block[] {
   const entries = objectsIn(message['reasoning_details'])
-  const text = optionalStr(message['reasoning_content']) ?? optionalStr(message['reasoning'])
-    ?? createDetailCollector().push(entries)
+  const text = optionalStr(message['reasoning_content']) || optionalStr(message['reasoning'])
+    || createDetailCollector().push(entries)
   const blocks: BlockOf<'thinking'>[] = []
   const add = (from: number, to: number, seal?: Seal): void => {
     const sealed = seal === undefined ? {} : { seal }
