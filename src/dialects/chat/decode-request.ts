@@ -185,12 +185,8 @@ function decodeToolChoice(body: JsonObject, tools: Tool[]): Pick<HubRequest, 'to
 }
 
 function decodeChoice(choice: Json | undefined): ToolChoice | undefined {
-  switch (choice) {
-    case 'none': return { type: 'none' }
-    case 'auto': return { type: 'auto' }
-    case 'any': // Mistral
-    case 'required': return { type: 'required' }
-  }
+  if (choice === 'none' || choice === 'auto' || choice === 'required') return { type: choice }
+  if (choice === 'any') return { type: 'required' } // Mistral
   const name = nameOf(choice)
   return name === undefined ? undefined : { type: 'tool', name }
 }

@@ -44,14 +44,7 @@ export function decodeReply(body: JsonObject, context: DecodeContext): HubEvent[
   return [...events, ...answer.close(true)]
 }
 
-interface AnswerDecoder {
-  push(data: JsonObject, isError: boolean): HubEvent[]
-  fail(error: DarioError): HubEvent[]
-  /** @param marked The upstream says that this is the end: what has content is whole without a finish reason (S16). */
-  close(marked: boolean, malformed?: number): HubEvent[]
-}
-
-function createAnswerDecoder(context: DecodeContext): AnswerDecoder {
+function createAnswerDecoder(context: DecodeContext) {
   let started = false, over = false, nextIndex = 0
   let usage: Partial<Usage> | undefined, finish: string | undefined
   let open: { kind: Kind; index: number } | undefined
@@ -148,7 +141,7 @@ function createAnswerDecoder(context: DecodeContext): AnswerDecoder {
   }
 
   return {
-    push(data, isError) {
+    push(data: JsonObject, isError: boolean): HubEvent[] {
       if (over) return [] // S23: nothing counts after the end
       usage = readUsage(data) ?? usage // snapshots, not increments
       const choices = objectsIn(data['choices'])
@@ -164,7 +157,8 @@ function createAnswerDecoder(context: DecodeContext): AnswerDecoder {
       return events
     },
     fail,
-    close(marked, malformed = 0) {
+    /** @param marked the upstream says that this is the end: what has content needs no finish reason (S16) */
+    close(marked: boolean, malformed = 0): HubEvent[] {
       if (over) return []
       if (finish === undefined && !(marked && (nextIndex > 0 || calls.any()))) {
         const unread = malformed > 0 ? ` (${malformed} events were not JSON)` : ''

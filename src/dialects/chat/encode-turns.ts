@@ -26,9 +26,7 @@ export function markCache(cache: CacheHint | undefined, { family, target }: Enco
   return family.cacheMarks ? encodeCache(cache, target) : {}
 }
 
-type EncodeTurn = (turn: Turn, messages: ChatMessage[], context: EncodeContext) => void
-
-const BY_ROLE: Record<Turn['role'], EncodeTurn> = { system: encodeSystem, assistant: encodeAssistant, user: encodeUser }
+const BY_ROLE = { system: encodeSystem, assistant: encodeAssistant, user: encodeUser }
 
 export function encodeTurns(turns: readonly Turn[], context: EncodeContext): ChatMessage[] {
   const messages: ChatMessage[] = []
