@@ -50,9 +50,8 @@ function joinContent(before: ChatMessage['content'], after: string | ChatPart[])
   return [...toParts(before), ...toParts(after)]
 }
 
-const toParts = (content: ChatMessage['content']): ChatPart[] => {
-  return typeof content === 'string' ? [{ type: 'text', text: content }] : content ?? []
-}
+const toParts = (content: ChatMessage['content']): ChatPart[] =>
+  typeof content === 'string' ? [{ type: 'text', text: content }] : content ?? []
 
 function encodeAssistant(turn: Turn, messages: ChatMessage[], context: EncodeContext): void {
   const calls = turn.blocks.filter((block) => block.type === 'tool_use').map((block) => ({
