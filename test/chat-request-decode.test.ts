@@ -121,6 +121,12 @@ test('Q10: replayed reasoning comes before the answer', () => {
 
 const SEAL = { origin: 'anthropic', value: 'sig' } as const
 
+test('O6: reasoning is read from the field that has it', () => {
+  for (const fields of [{ reasoning_content: '', reasoning: 'hm' }, { reasoning_content: '', reasoning_details: [{ text: 'hm' }] }]) {
+    deepStrictEqual(turnsOf({ role: 'assistant', content: 'a', ...fields })[0]?.blocks[0], { type: 'thinking', text: 'hm' })
+  }
+})
+
 test('T3: each seal comes back with exactly its own thought', () => {
   const details = [
     { type: 'reasoning.encrypted', id: 'dario:0:2', data: packSeal(SEAL) },

@@ -189,6 +189,20 @@ test('S11: servers that number every call 0 still make several calls', () => {
   deepStrictEqual(callsOf(reply), [['a', 'x', '{}'], ['b', 'x', '{"q":1}']])
 })
 
+test('S11: calls that share an id, an index or both stay apart, and get ids of their own', () => {
+  const part = (index: number, name: string, text: string): JsonObject => ({ index, id: 'same', function: { ...(name && { name }), arguments: text } })
+  const apart = fold([part(0, 'x', '{"q"'), part(1, 'y', '{"r"'), part(0, '', ':1}'), part(1, '', ':2}')].map((piece) => call(piece)).concat(STOP))
+  deepStrictEqual(callsOf(apart), [['same', 'x', '{"q":1}'], ['call_1', 'y', '{"r":2}']])
+  const oneTool = fold([part(0, 'x', '{"q":1}'), part(1, 'x', '{"q":2}')].map((piece) => call(piece)).concat(STOP))
+  deepStrictEqual(callsOf(oneTool), [['same', 'x', '{"q":1}'], ['call_1', 'x', '{"q":2}']])
+  const onePlace = fold([part(0, 'x', '{"q":1}'), part(0, 'y', '{"q":2}'), part(0, 'y', '{"q":3}')].map((piece) => call(piece)).concat(STOP))
+  deepStrictEqual(callsOf(onePlace), [['same', 'x', '{"q":1}'], ['call_1', 'y', '{"q":2}'], ['call_2', 'y', '{"q":3}']])
+  const oneInput = fold([part(0, 'x', '{"q":1}'), part(1, 'y', '{"q":1}')].map((piece) => call(piece)).concat(STOP))
+  deepStrictEqual(callsOf(oneInput), [['same', 'x', '{"q":1}'], ['call_1', 'y', '{"q":1}']])
+  const noIds = fold(['{"q":1}', '{"q":2}'].map((text) => call({ index: 0, id: '', function: { name: 'x', arguments: text } })).concat(STOP))
+  deepStrictEqual(callsOf(noIds), [['call_1', 'x', '{"q":1}'], ['call_2', 'x', '{"q":2}']])
+})
+
 test('S4: very many calls take linear time', () => {
   const pieces = Array.from({ length: 40_000 }, (_, index) => call({ index, id: `call_${index}`, function: { name: 'x', arguments: '{}' } }))
   const began = process.cpuUsage()
@@ -341,6 +355,7 @@ test('O7: errors inside a 200 end the answer, in every vendor\'s shape', () => {
     strictEqual(errorOf(decode([delta({ content: 'a' }, word)])).code, 'upstream_error', word)
   }
   strictEqual(errorOf(decode([{ error: { message: 'Rate limit reached', type: 'rate_limit_error' } }])).code, 'rate_limited')
+  strictEqual(errorOf(decode([{ error: { message: 'Slow down', code: '429' } }])).status, 429)
   strictEqual(errorOf(decode([{ error: 'overloaded, try later' }])).code, 'overloaded')
 })
 
@@ -432,5 +447,9 @@ test('the relay is told how an answer ended', () => {
   strictEqual(chatDialect.endOf(sse(delta({ content: 'the "finish_reason":"stop" of it' }))), undefined)
   strictEqual(chatDialect.endOf(sse({ error: { message: 'no' } })), 'error')
   strictEqual(chatDialect.endOf(sse('x', 'error')), 'error')
+  for (const data of [{ object: 'error', message: 'no', code: 500 }, { choices: [{ index: 0, delta: {}, error: { message: 'no' } }] }]) {
+    deepStrictEqual([chatDialect.endOf(sse(data)), chatDialect.isPreamble(sse(data))], ['error', false])
+    strictEqual(chatDialect.decodeError(200, JSON.stringify(data)).message, 'no')
+  }
   strictEqual(chatDialect.endOf(sse(delta({}, 'error'))), 'error')
 })

@@ -7,7 +7,7 @@
 import type { ErrorCode } from '../errors.ts'
 import type { JsonObject } from '../hub/types.ts'
 import type { Repair } from './dialect.ts'
-import { isObject, optionalArr, optionalObj, toText } from './read.ts'
+import { defined, isObject, optionalArr, optionalObj, parseObject, toText } from './read.ts'
 
 const BY_STATUS: Readonly<Record<number, ErrorCode>> = {
   401: 'authentication', 402: 'payment_required', 403: 'permission', 404: 'not_found', 405: 'method_not_allowed',
@@ -22,12 +22,8 @@ export function toCode(status: number): ErrorCode {
 
 /** undefined for what is no JSON object. */
 export function parseErrorBody(text: string): JsonObject | undefined {
-  try {
-    const body: unknown = JSON.parse(text)
-    return optionalObj(Array.isArray(body) ? body[0] : body) // Gemini wraps its error in an array
-  } catch {
-    return undefined
-  }
+  const body = parseObject(`{"body":${text}}`)?.['body'] // any JSON, not only an object
+  return optionalObj(Array.isArray(body) ? body[0] : body) // Gemini wraps its error in an array
 }
 
 /** A list of refused places as one sentence: Mistral, and FastAPI behind vLLM and other Python servers. */
@@ -78,13 +74,11 @@ const WORDINGS: readonly RegExp[] = [
  * Context overflow in the words of many vendors (pitfall E1): clients compact their history on it, so it must never
  * look like any other 400. undefined: the message is about something else.
  */
-export function readOverflow(message: string): { limit?: number; requested?: number } | undefined {
+export function readOverflow(message: string): Partial<Record<'limit' | 'requested', number | undefined>> | undefined {
   for (const wording of WORDINGS) {
     const found = wording.exec(message)
-    if (found === null) continue
-    const limit = toTokens(found.groups?.['limit'])
-    const requested = toTokens(found.groups?.['requested'])
-    return { ...(limit === undefined ? {} : { limit }), ...(requested === undefined ? {} : { requested }) }
+    const { limit, requested } = found?.groups ?? {}
+    if (found !== null) return defined({ limit: toTokens(limit), requested: toTokens(requested) })
   }
   return undefined
 }

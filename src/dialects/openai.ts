@@ -43,8 +43,8 @@ export function decodeUsage(value: unknown): Usage | undefined {
   const cacheWrite = first(details?.['cache_write_tokens'], usage['cache_creation_input_tokens'])
   let reasoning = optionalNum(outputDetails?.['reasoning_tokens']) ?? optionalNum(usage['reasoning_tokens'])
   let output = completion ?? 0
-  // xAI and Gemini count reasoning beside the completion, everyone else inside it, and Gemini does not even name it: only
-  // the total tells. Where the cache is counted beside the input, the total says nothing of reasoning.
+  // xAI and Gemini count reasoning beside the completion, and Gemini does not name it: only the total tells. Where the
+  // cache is counted beside the input, the total says nothing of reasoning.
   const beside = (optionalNum(usage['total_tokens']) ?? 0) - (prompt ?? 0) - output
   if (beside > 0 && (reasoning === undefined ? beside !== cacheRead + cacheWrite : beside === reasoning)) {
     output += beside

@@ -64,9 +64,8 @@ function toObjectRoot(schema: JsonObject, depth: number, branches: { left: numbe
       return toObjectRoot({ ...branch, $defs: schema['$defs'], definitions: schema['definitions'] }, depth + 1, branches)
     })
     for (const part of parts) {
-      for (const [name, inner] of Object.entries(part['properties'] as JsonObject)) {
-        if (!properties.has(name)) properties.set(name, inner)
-      }
+      const fields = Object.entries(part['properties'] as JsonObject)
+      for (const [name, inner] of fields) if (!properties.has(name)) properties.set(name, inner)
     }
     const names = parts.map((part) => toNames(part['required']))
     const more = list === allOf ? names.flat() : (names[0] ?? []).filter((name) => names.every((all) => all.includes(name)))

@@ -9,11 +9,16 @@ import { toToolUse } from '../encoding.ts'
 import { isObject, optionalNum, optionalObj, optionalStr, parseObject } from '../read.ts'
 
 interface Call {
+  key: string | undefined
   id: string
+  /** The id as it came: some vendors give it to several calls. */
+  given: string
   name: string
   native: boolean
   /** All arguments so far; never sliced, which would copy all of it for every delta. */
   input: string
+  /** Its first piece was a JSON object: another one that names the tool again is another call. */
+  whole: boolean
   /** What of it has not been sent on. */
   unsent: string
   /** Block index; undefined until the name and the id are known. */
@@ -35,17 +40,19 @@ export function createCallDecoder(context: DecodeContext, nextIndex: () => numbe
   const byId = new Map<string, Call>(), byKey = new Map<string, Call>() // an upstream may send any number of calls
   let over = false
 
-  function find(piece: JsonObject, id: string, name: string, choice: number, fallbackKey: string | undefined): Call {
+  function find(piece: JsonObject, id: string, name: string, text: string, choice: number, ownKey?: string): Call {
     const index = optionalNum(piece['index'])
-    const key = index === undefined ? fallbackKey : `${choice}:${index}`
-    const sameId = byId.get(id)
-    if (sameId !== undefined) return sameId
-    const known = key !== undefined ? byKey.get(key) : id === '' && name === '' ? calls.at(-1) : undefined
+    const key = index === undefined ? ownKey : `${choice}:${index}`
+    const keyed = key === undefined ? undefined : byKey.get(key)
+    const sameId = id === '' ? undefined : keyed?.given === id ? keyed : byId.get(id)
+    const samePlace = sameId !== undefined && (name === '' || key === undefined || key === sameId.key)
+    if (sameId !== undefined && fits(sameId, name, text) && (samePlace || isAgain(sameId, text))) return sameId
+    const known = key !== undefined ? keyed : id === '' && name === '' ? calls.at(-1) : undefined
     // Servers that number every call 0: another id or, without ids, another name begins another call.
-    const other = known !== undefined && name !== '' && known.name !== ''
-      && (id !== '' && known.id !== '' ? id !== known.id : name !== known.name)
-    if (known !== undefined && !other) return known
-    const call: Call = { id: '', name: '', native: false, input: '', unsent: '', block: undefined }
+    const other = id !== '' && name !== '' && known?.name !== '' && known?.given !== '' && known?.given !== id
+    if (known !== undefined && !other && fits(known, name, text)) return known
+    const empty = { id: '', given: '', name: '', input: '', unsent: '' }
+    const call: Call = { key, ...empty, native: false, whole: false, block: undefined }
     calls.push(call)
     if (key !== undefined) byKey.set(key, call)
     return call
@@ -74,17 +81,18 @@ export function createCallDecoder(context: DecodeContext, nextIndex: () => numbe
       const custom = optionalObj(piece['custom'])
       const part = custom ?? optionalObj(piece['function']) ?? piece
       const id = optionalStr(piece['id']) ?? '', name = optionalStr(part['name']) ?? ''
-      const call = find(piece, id, name, choice, fallbackKey)
       const text = toInput(custom === undefined ? part['arguments'] : part['input'])
+      const call = find(piece, id, name, text, choice, fallbackKey)
       // The same call sent whole once more, often in the finish chunk (S10): arguments that were complete stay so.
-      const again = (id !== '' && id === call.id || name !== '' && name === call.name)
-        && text === call.input && parseObject(text) !== undefined
+      const again = (id !== '' && id === call.given || name !== '' && name === call.name) && isAgain(call, text)
       call.native ||= custom !== undefined
       if (call.block === undefined) {
-        call.id ||= id
+        call.given ||= id
+        call.id ||= byId.has(id) ? newId('call_') : id
         call.name ||= name
       }
       if (id !== '' && id === call.id) byId.set(id, call)
+      if (call.input === '' && text.length > 2) call.whole = parseObject(text) !== undefined
       if (!again) {
         if (call.input === '{}' && text !== '' && !call.native) call.input = call.unsent = ''
         call.input += text
@@ -117,8 +125,15 @@ export function createCallDecoder(context: DecodeContext, nextIndex: () => numbe
   }
 }
 
+/** Whether a piece may belong to this call, by what it names and holds. */
+function fits(call: Call, name: string, text: string): boolean {
+  if (name === '' || call.name === '') return true
+  return name === call.name && !(call.whole && text.startsWith('{') && text !== call.input)
+}
+
+const isAgain = (call: Call, text: string): boolean => text === call.input && parseObject(text) !== undefined
+
 /** Arguments are JSON text; some servers send the object itself (pitfall O9). */
-function toInput(value: Json | undefined): string {
-  if (value === undefined || value === null) return ''
-  return typeof value === 'string' ? value : JSON.stringify(value)
+export function toInput(value: Json | undefined): string {
+  return typeof value === 'string' ? value : value == null ? '' : JSON.stringify(value)
 }

@@ -8,9 +8,10 @@ import type {
 } from '../../hub/types.ts'
 import { decodeFormat } from '../openai.ts'
 import {
-  arr, defined, filled, given, isObject, num, obj, oneOf, optionalArr, optionalBool, optionalNum, optionalObj,
-  optionalStr, readCache, readEffort, readStops, str, unsupported,
+  arr, defined, filled, given, isObject, num, obj, objectsIn, oneOf, optionalArr, optionalBool, optionalNum,
+  optionalObj, optionalStr, readCache, readEffort, readStops, str, unsupported,
 } from '../read.ts'
+import { toInput } from './decode-calls.ts'
 import { decodeContent, decodeToolContent } from './decode-parts.ts'
 import { decodeThoughts } from './reasoning.ts'
 
@@ -86,20 +87,17 @@ const ROLES = ['system', 'developer', 'user', 'assistant', 'tool', 'function'] a
 function decodeMessage(message: JsonObject, path: string, legacyIds: Map<string, string>, warnings: Warning[]): Turn {
   const role = oneOf(message['role'], `${path}.role`, ROLES)
   const name = optionalStr(message['name'])
-  const readContent = (): Block[] => decodeContent(message['content'], `${path}.content`)
-  const readResult = (id: string | undefined): Block[] => decodeResult(message, id ?? '', path)
   const isResult = role === 'tool' || role === 'function' // its name is its tool's
-  if (name !== undefined && !isResult) warnings.push({ path: `${path}.name`, reason: 'participants have names in Chat only' })
-  if (message['audio']) warnings.push({ path: `${path}.audio`, reason: 'only the vendor that spoke it has this answer' })
-  switch (role) {
-    case 'system':
-    case 'developer': return { role: 'system', path, blocks: readContent() }
-    case 'assistant': return { role: 'assistant', path, blocks: decodeAssistant(message, path, legacyIds) }
-    case 'tool': return { role: 'user', path, blocks: readResult(optionalStr(message['tool_call_id'])) }
-    case 'function': return { role: 'user', path, blocks: readResult(legacyIds.get(name ?? '')) }
-    case 'user': return { role: 'user', path, blocks: readContent() }
-    default: return role satisfies never
+  const drop = (field: string, reason: string): number => warnings.push({ path: `${path}.${field}`, reason })
+  if (name !== undefined && !isResult) drop('name', 'participants have names in Chat only')
+  if (message['audio']) drop('audio', 'only the vendor that spoke it has this answer')
+  if (role === 'assistant') return { role, path, blocks: decodeAssistant(message, path, legacyIds) }
+  if (!isResult) {
+    const blocks = decodeContent(message['content'], `${path}.content`)
+    return { role: role === 'user' ? role : 'system', path, blocks }
   }
+  const id = role === 'tool' ? optionalStr(message['tool_call_id']) : legacyIds.get(name ?? '')
+  return { role: 'user', path, blocks: decodeResult(message, id ?? '', path) }
 }
 
 function decodeAssistant(message: JsonObject, path: string, legacyIds: Map<string, string>): Block[] {
@@ -109,9 +107,7 @@ function decodeAssistant(message: JsonObject, path: string, legacyIds: Map<strin
     ...decodeContent(message['content'], `${path}.content`),
     ...(refusal ? [{ type: 'refusal', text: refusal } as const] : []),
   ]
-  for (const item of optionalArr(message['tool_calls']) ?? []) {
-    if (isObject(item)) blocks.push(decodeCall(item, optionalStr(item['id']) ?? ''))
-  }
+  for (const item of objectsIn(message['tool_calls'])) blocks.push(decodeCall(item, optionalStr(item['id']) ?? ''))
   const legacy = optionalObj(message['function_call'])
   if (legacy !== undefined) {
     const id = `call_${path.replace(/\D/g, '')}` // the same request always makes the same ids (C6)
@@ -126,8 +122,7 @@ function decodeCall(call: JsonObject, id: string): Block {
   const custom = optionalObj(call['custom'])
   const part = custom ?? optionalObj(call['function']) ?? {}
   const name = optionalStr(part['name']) ?? ''
-  const value = custom === undefined ? part['arguments'] : part['input']
-  const input = typeof value === 'string' ? value : value == null ? '' : JSON.stringify(value) // O9
+  const input = toInput(custom === undefined ? part['arguments'] : part['input'])
   return { type: 'tool_use', id, name, input, ...(custom && { kind: 'custom' }), ...defined({ cache: readCache(call) }) }
 }
 
@@ -160,10 +155,9 @@ function decodeTool(tool: JsonObject, path: string): Tool {
   const part = optionalObj(tool[type]) ?? tool // a flat tool is Responses' form: clients mix them up
   const name = optionalStr(part['name']) ?? ''
   const description = optionalStr(part['description'])
-  const format = optionalObj(part['format']), grammar = optionalObj(format?.['grammar'])
-  if (type === 'custom' && name !== '') { // only here a grammar has an object of its own: the hub has Responses' form
-    return { ...defined({ type, name, description }), format: grammar === undefined ? format : { type: 'grammar', ...grammar } }
-  }
+  const asked = optionalObj(part['format']), grammar = optionalObj(asked?.['grammar'])
+  const format = grammar === undefined ? asked : { type: 'grammar', ...grammar } // as Responses has it
+  if (type === 'custom' && name !== '') return { ...defined({ type, name, description }), format }
   if (type.startsWith('web_search')) return { type: 'web_search', origin: 'chat', value: tool }
   if (type !== 'function') return { type: 'opaque', origin: 'chat', value: tool }
   filled(part['name'], `${path}.${part === tool ? '' : `${type}.`}name`)
@@ -191,12 +185,8 @@ function decodeToolChoice(body: JsonObject, tools: Tool[]): Pick<HubRequest, 'to
 }
 
 function decodeChoice(choice: Json | undefined): ToolChoice | undefined {
-  switch (choice) {
-    case 'none': return { type: 'none' }
-    case 'auto': return { type: 'auto' }
-    case 'any': // Mistral
-    case 'required': return { type: 'required' }
-  }
+  if (choice === 'none' || choice === 'auto' || choice === 'required') return { type: choice }
+  if (choice === 'any') return { type: 'required' } // Mistral
   const name = nameOf(choice)
   return name === undefined ? undefined : { type: 'tool', name }
 }

@@ -7,9 +7,9 @@ import { DarioError } from '../../errors.ts'
 import type { HubEvent, Json, JsonObject, Seal, Usage } from '../../hub/types.ts'
 import type { SseEvent } from '../../sse.ts'
 import type { DecodeContext, StreamDecoder } from '../dialect.ts'
-import { isObject, joinTexts, objectsIn, optionalArr, optionalObj, optionalStr, parseObject } from '../read.ts'
+import { joinTexts, objectsIn, optionalArr, optionalObj, optionalStr, parseObject } from '../read.ts'
 import { createCallDecoder } from './decode-calls.ts'
-import { decodeErrorObject } from './error.ts'
+import { decodeErrorObject, isErrorObject } from './error.ts'
 import { createDetailCollector, createThinkSplitter } from './reasoning.ts'
 import { decodeFinishReason, readUsage } from './wire.ts'
 
@@ -44,14 +44,7 @@ export function decodeReply(body: JsonObject, context: DecodeContext): HubEvent[
   return [...events, ...answer.close(true)]
 }
 
-interface AnswerDecoder {
-  push(data: JsonObject, isError: boolean): HubEvent[]
-  fail(error: DarioError): HubEvent[]
-  /** @param marked The upstream says that this is the end: what has content is whole without a finish reason (S16). */
-  close(marked: boolean, malformed?: number): HubEvent[]
-}
-
-function createAnswerDecoder(context: DecodeContext): AnswerDecoder {
+function createAnswerDecoder(context: DecodeContext) {
   let started = false, over = false, nextIndex = 0
   let usage: Partial<Usage> | undefined, finish: string | undefined
   let open: { kind: Kind; index: number } | undefined
@@ -148,13 +141,13 @@ function createAnswerDecoder(context: DecodeContext): AnswerDecoder {
   }
 
   return {
-    push(data, isError) {
+    push(data: JsonObject, isError: boolean): HubEvent[] {
       if (over) return [] // S23: nothing counts after the end
       usage = readUsage(data) ?? usage // snapshots, not increments
       const choices = objectsIn(data['choices'])
-      const failed = isError || data['error'] || data['object'] === 'error' ? data : choices.find(({ error }) => isObject(error))
-      if (failed !== undefined) return fail(decodeErrorObject(failed))
-      if (choices.some(isBroken)) return fail(new DarioError('upstream_error', 'the upstream gave up in mid-answer; try again'))
+      if (isError || isErrorObject(data)) return fail(decodeErrorObject(data))
+      if (choices.some(isBroken))
+        return fail(new DarioError('upstream_error', 'the upstream gave up in mid-answer; try again'))
       if (choices.length === 0) return [] // usage, prompt filter results, a bare id (S2, O2)
       const events = start(data)
       // S34: several choices are one turn; clients of the other dialects know only one answer.
@@ -164,7 +157,8 @@ function createAnswerDecoder(context: DecodeContext): AnswerDecoder {
       return events
     },
     fail,
-    close(marked, malformed = 0) {
+    /** @param marked the upstream says that this is the end: what has content needs no finish reason (S16) */
+    close(marked: boolean, malformed = 0): HubEvent[] {
       if (over) return []
       if (finish === undefined && !(marked && (nextIndex > 0 || calls.any()))) {
         const unread = malformed > 0 ? ` (${malformed} events were not JSON)` : ''
@@ -186,7 +180,7 @@ export function isPreamble(event: SseEvent): boolean {
   if (event.event === 'error' || event.data.trim() === '[DONE]') return false
   const data = parseObject(event.data)
   if (data === undefined) return true
-  if (data['error']) return false
+  if (isErrorObject(data)) return false
   return objectsIn(data['choices']).every((choice) => {
     const delta = optionalObj(choice['delta']) ?? optionalObj(choice['message']) ?? {}
     const { role: _, ...content } = delta
@@ -201,10 +195,10 @@ export function endOf(event: SseEvent): 'complete' | 'error' | undefined {
   if (event.data.trim() === '[DONE]') return 'complete'
   if (event.event === 'error') return 'error'
   // The relay asks for every event: most are ruled out without parsing them.
-  if (!/"finish_reason"\s*:\s*"|"error"\s*:/.test(event.data)) return undefined
+  if (!/"finish_reason"\s*:\s*"|"error"/.test(event.data)) return undefined
   const data = parseObject(event.data)
   if (data === undefined) return undefined
   const choices = objectsIn(data['choices'])
-  if (data['error'] || choices.some(isBroken)) return 'error'
+  if (isErrorObject(data) || choices.some(isBroken)) return 'error'
   return choices.some((choice) => optionalStr(choice['finish_reason'])) ? 'complete' : undefined
 }

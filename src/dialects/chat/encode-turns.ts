@@ -8,7 +8,7 @@ import { encodeCache, shorten } from '../encoding.ts'
 import type { Encoding } from '../encoding.ts'
 import { encodeAudio, toUrl } from '../media.ts'
 import { ERROR_PREFIX, toArguments } from '../openai.ts'
-import { defined, isObject, parseObject } from '../read.ts'
+import { defined, objectsIn, parseObject } from '../read.ts'
 import type { Family } from './families.ts'
 import type { ChatMessage, ChatPart } from './wire.ts'
 
@@ -26,23 +26,11 @@ export function markCache(cache: CacheHint | undefined, { family, target }: Enco
   return family.cacheMarks ? encodeCache(cache, target) : {}
 }
 
+const BY_ROLE = { system: encodeSystem, assistant: encodeAssistant, user: encodeUser }
+
 export function encodeTurns(turns: readonly Turn[], context: EncodeContext): ChatMessage[] {
   const messages: ChatMessage[] = []
-  for (const turn of turns) {
-    switch (turn.role) {
-      case 'system':
-        encodeSystem(turn, messages, context)
-        break
-      case 'assistant':
-        encodeAssistant(turn, messages, context)
-        break
-      case 'user':
-        encodeUser(turn, messages, context)
-        break
-      default:
-        turn.role satisfies never
-    }
-  }
+  for (const turn of turns) BY_ROLE[turn.role](turn, messages, context)
   return messages
 }
 
@@ -62,9 +50,8 @@ function joinContent(before: ChatMessage['content'], after: string | ChatPart[])
   return [...toParts(before), ...toParts(after)]
 }
 
-const toParts = (content: ChatMessage['content']): ChatPart[] => {
-  return typeof content === 'string' ? [{ type: 'text', text: content }] : content ?? []
-}
+const toParts = (content: ChatMessage['content']): ChatPart[] =>
+  typeof content === 'string' ? [{ type: 'text', text: content }] : content ?? []
 
 function encodeAssistant(turn: Turn, messages: ChatMessage[], context: EncodeContext): void {
   const calls = turn.blocks.filter((block) => block.type === 'tool_use').map((block) => ({
@@ -112,8 +99,7 @@ function encodeThoughts(turn: Turn, hasCalls: boolean, context: EncodeContext): 
 }
 
 function parseProof(value: string): ChatPart[] {
-  const entries = parseObject(`{"entries":${value}}`)?.['entries']
-  return Array.isArray(entries) ? entries.filter(isObject) as ChatPart[] : []
+  return objectsIn(parseObject(`{"entries":${value}}`)?.['entries']) as ChatPart[]
 }
 
 /** K8: always JSON text. A custom tool's raw text is wrapped as it was declared (R5). */

@@ -9,7 +9,7 @@ import type { JsonObject } from '../../hub/types.ts'
 import type { Repair } from '../dialect.ts'
 import { findRepair, parseErrorBody, readOverflow, readPlaces, toCode, toLine } from '../error.ts'
 import type { Lessons } from '../error.ts'
-import { optionalNum, optionalObj, optionalStr } from '../read.ts'
+import { isObject, objectsIn, optionalObj, optionalStr, toText } from '../read.ts'
 
 /** `error.code` as OpenAI spells it; clients branch on these words. */
 const WIRE_CODES: Partial<Record<ErrorCode, string>> = {
@@ -41,9 +41,16 @@ export function decodeError(status: number, text: string): DarioError {
   return root === undefined ? createError(status, toLine(summarise(status, text)), {}) : decodeErrorObject(root, status)
 }
 
-/** Every error object that a vendor puts into a stream or a 200 (pitfall O7). */
+const findChoice = (data: JsonObject): JsonObject | undefined =>
+  objectsIn(data['choices']).find(({ error }) => isObject(error))
+
+/** Whether this is an error that a vendor puts into a stream or a 200 (pitfall O7). */
+export function isErrorObject(data: JsonObject): boolean {
+  return Boolean(data['error']) || data['object'] === 'error' || findChoice(data) !== undefined
+}
+
 export function decodeErrorObject(root: JsonObject, status = 200): DarioError {
-  const detail = optionalObj(root['error']) ?? root
+  const detail = optionalObj(root['error']) ?? optionalObj(findChoice(root)?.['error']) ?? root
   return createError(status, toLine(readMessage(root, detail) || summarise(status, '')), detail)
 }
 
@@ -55,7 +62,7 @@ function readMessage(root: JsonObject, detail: JsonObject): string | undefined {
   return readPlaces(root['detail']) ?? readPlaces(optionalObj(root['message'])?.['detail'])
 }
 
-/** An HTML page or bare text as one sentence (pitfall E8); the pattern never looks past a `<`, so it takes linear time. */
+/** An HTML page or bare text as one sentence (E8); the pattern never looks past a `<`: it takes linear time. */
 function summarise(status: number, text: string): string {
   const title = /<title[^<>]*>([^<]*)</i.exec(text)?.[1]?.trim()
   const isPage = /<html|<!doctype/i.test(text)
@@ -66,7 +73,7 @@ function summarise(status: number, text: string): string {
 /** @param message cut already: the search for an overflow takes quadratic time, and an upstream may send megabytes */
 function createError(status: number, message: string, detail: JsonObject): DarioError {
   const words = [detail['code'], detail['type']].filter((word) => typeof word === 'string').map(toLine)
-  const coded = Math.trunc(optionalNum(detail['code']) ?? 0)
+  const coded = Math.trunc(Number(toText(detail['code'])) || 0) // Azure writes it as text
   const real = status !== 200 ? status : coded >= 400 && coded <= 599 ? coded : readStatus(`${words.join(' ')} ${message}`)
   const overflow = [400, 413, 422].includes(real)
     && (words.includes('context_length_exceeded') || readOverflow(message) !== undefined)

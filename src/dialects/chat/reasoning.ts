@@ -35,12 +35,11 @@ export function createDetailCollector(): DetailCollector {
       return pieces.map((piece) => optionalStr(piece['text']) ?? optionalStr(piece['summary']) ?? '').join('')
     },
     take() {
-      const proofs = entries.filter((entry) => typeof proofOf(entry) === 'string' && proofOf(entry) !== '')
-      const all = entries
+      const all = entries, proofs = entries.map(proofOf).filter((proof) => proof)
       entries = []
       if (proofs.length === 0) return undefined
       // Another dario's own packing: the seal inside is the real one.
-      const packed = proofs.length === 1 ? unpackSeal(proofOf(proofs[0] as JsonObject) as string) : undefined
+      const packed = proofs.length === 1 ? unpackSeal(proofs[0]!) : undefined
       return packed ?? { origin: 'chat', value: JSON.stringify(all) }
     },
   }
@@ -59,8 +58,8 @@ export function encodeSealEntry(seal: Seal, offset: number, length: number): Jso
 /** The thoughts of an assistant message of a client's history, with the seals that we gave it. */
 export function decodeThoughts(message: JsonObject): Block[] {
   const entries = objectsIn(message['reasoning_details'])
-  const text = optionalStr(message['reasoning_content']) ?? optionalStr(message['reasoning'])
-    ?? createDetailCollector().push(entries)
+  const text = optionalStr(message['reasoning_content']) || optionalStr(message['reasoning'])
+    || createDetailCollector().push(entries)
   const blocks: BlockOf<'thinking'>[] = []
   const add = (from: number, to: number, seal?: Seal): void => {
     const sealed = seal === undefined ? {} : { seal }
