@@ -9,9 +9,10 @@ import type { Effect } from './check/source.ts'
  * Lines of `src` and `bin` together, everything counted. The first estimate was 7,500. The catalogue of what clients
  * and vendors really send, some 230 entries of which each cost a rule and a test, came to twice that; every line over
  * the estimate is in `src/dialects`, `src/plan`, `src/backends` and `src/cli`, and is wanted back. The last 450 buy
- * speed: the HTTP client of `src/backends`, observers that are told in batches, and what is loaded late.
+ * speed: the HTTP client of `src/backends`, observers that are told in batches, and what is loaded late; the hundred
+ * behind them mend what a review of every file brought to light.
  */
-export const CEILING = 20_450
+export const CEILING = 20_560
 
 /** Lines of a file without a number of its own. */
 export const DEFAULT_LINES = 250
@@ -42,9 +43,8 @@ export const FILES: Readonly<Record<string, FileRule>> = {
   'src/exchange/*': {},
   'src/backends/*': {},
   'src/backends/tunnel.ts': { effects: ['network'] },
-  'src/dialects/*': { lines: 245 },
+  'src/dialects/*': {},
   // The decoder of the richest grammar, with its state: split, each half would need the other's types.
-  'src/dialects/responses/decode-stream.ts': { lines: 265 },
   'src/observe/*': {},
   'src/observe/post.ts': { effects: ['network'], note: 'to the collector in OTEL_EXPORTER_OTLP_ENDPOINT, when that is set' },
   'src/observe/dashboard.ts': { effects: ['reads files'], note: 'its page' },

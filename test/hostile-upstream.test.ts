@@ -119,6 +119,18 @@ for (const dialect of DIALECTS) {
   }
 }
 
+for (const [client, stream] of [['anthropic', true], ['anthropic', false], ['responses', true], ['responses', false]] as const) {
+  test(`hostile upstream: arguments of levels without end are a fault of the upstream (${client}, stream: ${stream})`, async (context) => {
+    const deep = '{"a":'.repeat(200_000) + '1' + '}'.repeat(200_000) // as an object, which some vendors send
+    const upstream = await startUpstream(context, (_request, response) => void response.writeHead(200, { 'content-type': 'text/event-stream' }).end(
+      'data: {"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"call_1","type":"function",' +
+      `"function":{"name":"f","arguments":${deep}}}]},"finish_reason":"tool_calls"}]}\n\ndata: [DONE]\n\n`))
+    const { url } = await startProxy(context, { backends: backendsAt(upstream.url) })
+    const text = await (await ask(url, client, 'chat:m', { stream })).text()
+    ok(!/dario failed on this request/.test(text), text.slice(-300))
+  })
+}
+
 for (const code of [200, 99, 1e21, -1, 600, '200']) {
   test(`hostile upstream: the code ${code} in an error of a stream is never a status of ours`, async (context) => {
     const upstream = await startUpstream(context, (_request, response) =>

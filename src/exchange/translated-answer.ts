@@ -9,6 +9,7 @@ import { createSseDecoder } from '../sse.ts'
 import { DarioError } from '../errors.ts'
 import type { Dialect, EncodedRequest, ReplyContext } from '../dialects/dialect.ts'
 import type { HubEvent, HubReply } from '../hub/types.ts'
+import type { SseEvent } from '../sse.ts'
 
 export interface AnswerOptions {
   from: Dialect
@@ -38,8 +39,9 @@ export interface Answer {
   reply(): HubReply
 }
 
-/** A whole JSON answer is held to be parsed. */
-const MAX_JSON_CHARS = 67_108_864
+/** A whole JSON answer is held to be parsed; of a stream the inputs of calls are. In characters. */
+const MAX_JSON = 67_108_864
+const MAX_STREAM = 268_435_456
 
 export function createAnswer(options: AnswerOptions): Answer {
   const { from, to, context, stream } = options
@@ -50,7 +52,8 @@ export function createAnswer(options: AnswerOptions): Answer {
   const encode = stream ? to.createStreamEncoder(context) : undefined
   const fold = stream ? undefined : createFold()
   const json: string[] = []
-  let jsonChars = 0
+  const most = options.upstreamStreams ? MAX_STREAM : MAX_JSON
+  let size = 0
 
   function take(events: readonly HubEvent[]): string {
     let out = ''
@@ -69,14 +72,25 @@ export function createAnswer(options: AnswerOptions): Answer {
     return out
   }
 
+  function decodeEvents(events: readonly SseEvent[]): string {
+    let out = ''
+    for (const event of events) out += take(decoder.push(event))
+    return out
+  }
   function decodeJson(): string {
     const body = parseObject(json.join(''))
+    return body === undefined ? refuse('something that is no JSON answer') : guard(() => take(from.decodeReply(body, names)))
+  }
+  function guard(decode: () => string): string {
     try {
-      if (body !== undefined) return take(from.decodeReply(body, names))
+      return decode()
     } catch (thrown) {
-      if (!(thrown instanceof RangeError)) throw thrown // nested deeper than the stack
+      if (!(thrown instanceof RangeError)) throw thrown
+      return refuse('JSON that is nested too deep to be read')
     }
-    return take([{ type: 'error', error: new DarioError('upstream_protocol', 'the upstream answered 200 with something that is no JSON answer') }])
+  }
+  function refuse(what: string): string {
+    return take([{ type: 'error', error: new DarioError('upstream_protocol', `the upstream answered 200 with ${what}`) }])
   }
 
   const answer: Answer = {
@@ -85,25 +99,17 @@ export function createAnswer(options: AnswerOptions): Answer {
     complete: false,
     push(bytes) {
       const piece = text.write(bytes)
-      if (!options.upstreamStreams) {
-        jsonChars += piece.length
-        if (jsonChars > MAX_JSON_CHARS) throw new DarioError('upstream_protocol', 'the upstream sent a JSON answer of over 64 Mi characters')
-        json.push(piece)
-        return ''
-      }
-      let out = ''
-      for (const event of sse.push(piece)) out += take(decoder.push(event))
-      return out
+      size += piece.length
+      if (size > most) throw new DarioError('upstream_protocol', `the upstream sent an answer of over ${most} characters`)
+      if (options.upstreamStreams) return guard(() => decodeEvents(sse.push(piece)))
+      json.push(piece)
+      return ''
     },
     finish() {
       const rest = text.end()
-      if (!options.upstreamStreams) {
-        json.push(rest)
-        return decodeJson()
-      }
-      let out = ''
-      for (const event of [...sse.push(rest), ...sse.end()]) out += take(decoder.push(event))
-      return out + take(decoder.end())
+      if (options.upstreamStreams) return guard(() => decodeEvents([...sse.push(rest), ...sse.end()]) + take(decoder.end()))
+      json.push(rest)
+      return decodeJson()
     },
     fail: (error) => encode?.({ type: 'error', error }) ?? '',
     reply: () => fold!.result(),
