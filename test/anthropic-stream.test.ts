@@ -151,6 +151,12 @@ test('O13: tool input at block start counts unless deltas follow', () => {
   deepStrictEqual(call([delta(0, { type: 'input_json_delta', partial_json: '{"a":2.0}' })]), [{ type: 'tool_use', id: 'toolu_1', name: 'f', input: '{"a":2.0}' }])
 })
 
+test('O14: a block of a type that is no text passes as it came', () => {
+  const type = JSON.parse('{"toString":1,"valueOf":2}') as JsonObject
+  const sent = encode(START, { type: 'block_start', index: 0, block: { type: 'opaque', origin: 'anthropic', value: { type, n: 1 } } }, { type: 'block_end', index: 0 }, END)
+  deepStrictEqual(sent.find((event) => event['type'] === 'content_block_start')?.['content_block'], { type, n: 1 })
+})
+
 test('O14: a server tool is one opaque block with its input, and keeps its index', () => {
   const events = decode(
     message(), startBlock(0, { type: 'text', text: '' }), stopBlock(0),

@@ -49,7 +49,9 @@ const configText: Check = (random) => {
   } catch {
     native = undefined
   }
-  strictEqual(parsed instanceof DarioError, native === undefined)
+  // JSON.parse would take a name that is there twice, and lose one of the two.
+  const isTwice = parsed instanceof DarioError && / is there twice; keep one$/.test(parsed.message)
+  strictEqual(parsed instanceof DarioError, native === undefined || isTwice)
   if (parsed instanceof DarioError) {
     ok(/^config\.json:\d+:\d+: /.test(parsed.message) && !parsed.message.includes('SECRET'), parsed.message)
   } else {

@@ -37,7 +37,8 @@ export function createStreamEncoder(context: ReplyContext): StreamEncoder {
     if (wire === undefined) return ''
     const text = 'text' in block ? block.text : block.type === 'tool_use' ? block.input : ''
     const seal = block.type === 'thinking' && wire['type'] === 'thinking' ? block.seal : undefined
-    const opening = { ...wire, ...EMPTY[String(wire['type'])] }
+    const { type } = wire // of an opaque block whatever the vendor sent
+    const opening = { ...wire, ...(typeof type === 'string' ? EMPTY[type] : undefined) }
     return send({ type: 'content_block_start', index: next, content_block: opening })
       + (text === '' || wire['type'] === 'redacted_thinking' ? '' : sendText(text))
       + (seal === undefined ? '' : sendSeal(seal))
