@@ -24,7 +24,7 @@ async function start(context: TestContext, options: ProxyOptions = {}): Promise<
 async function readId(response: Response): Promise<string> {
   const text = await response.text()
   strictEqual(response.status, 200, text)
-  const ids = new Set(text.match(/"resp_[\w-]+"/g))
+  const ids = new Set(text.match(/(?<="id":)"resp_[\w-]+"/g))
   strictEqual(ids.size, 1, [...ids].join())
   return JSON.parse([...ids][0]!) as string
 }
@@ -92,3 +92,12 @@ test('state: with maxStoredAnswers 0 nothing is kept, and the refusal says what 
   strictEqual(refused.status, 400)
   match(await refused.text(), /previous_response_id.*whole conversation as input/)
 })
+
+for (const stream of [true, false]) {
+  test(`state: the answer names the earlier one as the client did, ${stream ? 'streamed' : 'whole'}`, async (context) => {
+    const { url } = await start(context)
+    const first = await readId(await ask(url, 'responses', 'chat/m', { input: 'first question' }))
+    const text = await (await ask(url, 'responses', 'chat/m', { input: 'second question', stream, previous_response_id: first })).text()
+    deepStrictEqual(new Set(text.match(/"previous_response_id":[^,]*/g)), new Set([`"previous_response_id":"${first}"`]))
+  })
+}

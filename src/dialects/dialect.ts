@@ -55,7 +55,7 @@ export interface ToolIdentity {
 
 /** What an encoder of answers must know of the request that it answers. */
 export interface ReplyContext {
-  /** Of the client's own request, decoded; not its turns, which would stay in memory while a model answers for minutes. */
+  /** Of the client's own request. `extra` holds what Responses repeats in its answers. */
   request: Pick<HubRequest, 'streamUsage' | 'extra'>
   /** The model as the client wrote it (pitfall M5: echoed in the body). */
   model: string

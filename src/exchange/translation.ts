@@ -7,6 +7,7 @@ import { decodeBody } from '../backends/body.ts'
 import { toClientHeaders } from '../backends/headers.ts'
 import { expandInput } from '../dialects/responses/items.ts'
 import { DarioError } from '../errors.ts'
+import { toFields } from '../hub/json.ts'
 import { repairToolTurns } from '../hub/repair.ts'
 import { isStream } from './deliver.ts'
 import { describe } from './describe.ts'
@@ -83,7 +84,7 @@ export function createTranslation(options: TranslationOptions, dialect: (name: D
   }
 
   function encode(job: Job, target: DialectName, { backend, model }: Candidate, known: ReadonlySet<Repair>): Encoded {
-    const { request, warnings: lost } = job.decoded ??= decode(job)
+    const { request, warnings: lost, body: asked } = job.decoded ??= decode(job)
     const { body, toolNames, warnings } = dialect(target).encodeRequest({ ...request, model, stream: true }, {
       model,
       host: backend.host,
@@ -94,15 +95,14 @@ export function createTranslation(options: TranslationOptions, dialect: (name: D
     const words = WORDS[job.client.name]
     const named = warnings.map(({ path, reason }) => ({ path: path.replace(/^\w+/, (word) => Object.hasOwn(words, word) ? words[word]! : word), reason }))
     if (job.client.name !== 'responses') job.decoded = undefined // its answers are kept together with their requests
-    const { streamUsage, extra } = request
-    return { body: JSON.stringify(body), toolNames, warnings: [...lost, ...named], request: { streamUsage, extra } }
+    return { body: JSON.stringify(body), toolNames, warnings: [...lost, ...named], request: toAsked(job, asked) }
   }
 
   async function deliver(job: Job, candidate: Candidate, sent: Sent, open: () => void): Promise<Relayed> {
     const { upstream, encoded } = sent
     const upstreamStreams = isStream(upstream)
     const context: ReplyContext = {
-      request: encoded?.request ?? (job.decoded ??= decode(job)).request,
+      request: encoded?.request ?? toAsked(job, (job.decoded ??= decode(job)).body),
       model: job.record.model,
       created: Math.floor(job.incoming.received / 1000),
       newId: options.newId,
@@ -134,6 +134,16 @@ export function createTranslation(options: TranslationOptions, dialect: (name: D
   }
 
   return { encode, deliver, expand }
+}
+
+/** Not the turns, which would stay in memory while a model answers for minutes. */
+function toAsked({ client, peeked }: Job, { input: _, messages: __, ...fields }: JsonObject): ReplyContext['request'] {
+  const previous = peeked?.read('previous_response_id') // its answer stands in the input by now
+  const named = typeof previous === 'string' ? { ...fields, previous_response_id: previous } : fields
+  return {
+    streamUsage: toFields(fields['stream_options'])['include_usage'] === true,
+    extra: client.name === 'responses' ? { responses: named } : {},
+  }
 }
 
 /** Returns the error by which the upstream broke; throws what ended the request itself. */
