@@ -101,3 +101,23 @@ for (const stream of [true, false]) {
     deepStrictEqual(new Set(text.match(/"previous_response_id":[^,]*/g)), new Set([`"previous_response_id":"${first}"`]))
   })
 }
+
+for (const stream of [true, false]) {
+  test(`state: what only the vendor can judge does not refuse its answer in the other form, ${stream ? 'streamed' : 'whole'}`, async (context) => {
+    const { url: other } = await startUpstream(context, (_, response) => {
+      if (stream) sendJson(response, 200, WHOLES.responses)
+      else sendSse(response, [wholeStream('responses')])
+    })
+    const { url } = await startProxy(context, { backends: backendsAt(other) })
+    for (const held of [{ previous_response_id: 'resp_theirs' }, { conversation: 'conv_theirs' }, { background: true }]) {
+      const answer = await ask(url, 'responses', 'responses/m', { stream, ...held })
+      const text = await answer.text()
+      deepStrictEqual([answer.status, answer.headers.get('content-type')], [200, stream ? 'text/event-stream; charset=utf-8' : 'application/json'], text)
+      match(text, /"status":"completed".*Hello world/)
+      if (!('previous_response_id' in held)) continue
+      match(text, /"previous_response_id":"resp_theirs"/)
+      const id = JSON.parse(/(?<="id":)"resp_[^"]+"/.exec(text)![0]) as string
+      strictEqual((await ask(url, 'responses', 'chat/m', { previous_response_id: id })).status, 400, 'half a conversation is not kept')
+    }
+  })
+}

@@ -13,7 +13,7 @@ export interface ResponseStore {
   get(id: string, owner?: string): StoredResponse | undefined
   /** An output item of a kept answer: the AI SDK refers to each by its id, and names no answer. */
   item(id: string, owner?: string): JsonObject | undefined
-  /** Keeps an answer for the body (already expanded) that it answers, unless that says `store: false`. */
+  /** Keeps an answer for the body (already expanded) that it answers, unless that says `store: false` or goes on from what a vendor holds. */
   keep(body: JsonObject, reply: JsonObject, owner?: string): void
 }
 
@@ -53,7 +53,8 @@ export function createResponseStore(maxCount = 4000, maxBytes = 67_108_864): Res
   return {
     get,
     keep(body, reply, owner) {
-      if (body['store'] === false || typeof reply['id'] !== 'string') return
+      const isPart = typeof body['previous_response_id'] === 'string' || body['conversation'] != null
+      if (body['store'] === false || isPart || typeof reply['id'] !== 'string') return
       const output = toItems(reply['output']).filter(isObject)
       for (const item of output) if (typeof item['id'] === 'string') put(toItemId(item['id']), { input: [], output: [item] }, owner)
       put(reply['id'], { input: toItems(body['input']).filter(isObject), output }, owner)

@@ -71,9 +71,14 @@ export function createTranslation(options: TranslationOptions, dialect: (name: D
     return expandInput(body, typeof previous === 'string' ? responses.get(previous, owner) : undefined, (id) => responses.item(id, owner))
   }
 
-  function decode({ incoming, client }: Job): Decoded {
-    let body = parseBody(incoming.body)
-    if (client.name === 'responses') body = expand(body, incoming.accessKey?.name)
+  /** Whatever it says: of an upstream that answered it was good enough. */
+  function readBody({ incoming, client }: Job): JsonObject {
+    const body = parseBody(incoming.body)
+    return client.name === 'responses' ? expand(body, incoming.accessKey?.name) : body
+  }
+
+  function decode(job: Job): Decoded {
+    const { incoming, client } = job, body = readBody(job)
     if (client.name === 'responses' && typeof body['previous_response_id'] === 'string') {
       throw new DarioError('invalid_request', `previous_response_id: the response ${JSON.stringify(body['previous_response_id'].slice(0, 100))} is not kept here: ` +
         'it is unknown, too old or was sent with store: false. Send the whole conversation as input', { path: 'previous_response_id' })
@@ -102,12 +107,12 @@ export function createTranslation(options: TranslationOptions, dialect: (name: D
     const { upstream, encoded } = sent
     const upstreamStreams = isStream(upstream)
     const context: ReplyContext = {
-      request: encoded?.request ?? toAsked(job, (job.decoded ??= decode(job)).body),
+      request: encoded?.request ?? toAsked(job, readBody(job)),
       model: job.record.model,
       created: Math.floor(job.incoming.received / 1000),
       newId: options.newId,
       keep(reply) {
-        if (job.client.name === 'responses') responses.keep((job.decoded ??= decode(job)).body, reply, job.record.accessKey)
+        if (job.client.name === 'responses') responses.keep(job.decoded?.body ?? readBody(job), reply, job.record.accessKey)
       },
     }
     const remember = reasoning.watch(job.record.accessKey)
