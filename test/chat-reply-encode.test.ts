@@ -16,7 +16,7 @@ import { assertGrammar } from './helpers/grammar.ts'
 const REQUEST: HubRequest = { model: 'asked', turns: [], tools: [], stop: [], stream: true, streamUsage: true, extra: {} }
 const USAGE = { input: 6, cacheRead: 4, cacheWrite: 0, output: 3, reasoning: 2 }
 
-function createContext(request: Partial<HubRequest> = {}): ReplyContext {
+function createContext(request: Partial<ReplyContext['request']> = {}): ReplyContext {
   let count = 0
   return { request: { ...REQUEST, ...request }, model: 'asked', created: 1_700_000_000, newId: (prefix) => `${prefix}${++count}` }
 }
@@ -37,7 +37,7 @@ function eventsOf(blocks: Block[], stop: StopReason = 'end_turn'): HubEvent[] {
   return events
 }
 
-function encode(events: HubEvent[], request: Partial<HubRequest> = {}): { text: string; chunks: JsonObject[] } {
+function encode(events: HubEvent[], request: Partial<ReplyContext['request']> = {}): { text: string; chunks: JsonObject[] } {
   const encoder = chatDialect.createStreamEncoder(createContext(request))
   const text = events.map(encoder).join('')
   const chunks = createSseDecoder().push(text).filter(({ data }) => data !== '[DONE]').map(({ data }) => JSON.parse(data) as JsonObject)
@@ -184,3 +184,19 @@ for (const name of listFixtures('chat', 'stream')) {
     deepStrictEqual([second.blocks, second.stop, second.usage], [blocks, stop, { ...usage, reasoning: usage.reasoning ?? 0 }])
   })
 }
+
+test('a client of the form before tools gets function_call, and one of them', () => {
+  const blocks: Block[] = [{ type: 'text', text: 'so' }, CALL, { type: 'tool_use', id: 'b', name: 'y', input: '' }]
+  const { text, chunks } = encode(eventsOf(blocks, 'tool_use'), { legacyCalls: true })
+  const pieces = deltasOf(chunks).flatMap(({ function_call: piece }) => piece === undefined ? [] : [piece])
+  deepStrictEqual(pieces, [{ name: 'x', arguments: '' }, { arguments: '{"q":1}' }])
+  const whole = chatDialect.encodeReply(reply(blocks, 'tool_use'), createContext({ legacyCalls: true }))
+  deepStrictEqual(messageOf(whole)['function_call'], { name: 'x', arguments: '{"q":1}' })
+  deepStrictEqual([finishOf(chunks), choiceOf(whole)['finish_reason']], ['function_call', 'function_call'])
+  ok(!(text + JSON.stringify(whole)).includes('tool_calls'))
+})
+
+test('a client of the form before tools gets the arguments of a call without any as an empty object', () => {
+  const { chunks } = encode(eventsOf([{ ...CALL, input: '' } as Block], 'tool_use'), { legacyCalls: true })
+  deepStrictEqual(deltasOf(chunks).map((delta) => delta['function_call']).filter(Boolean), [{ name: 'x', arguments: '' }, { arguments: '{}' }])
+})

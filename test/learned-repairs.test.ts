@@ -142,6 +142,18 @@ test('repairs: T1: reasoning is put back for its own client and its own call onl
   match(up.received.at(-1)!.body.toString(), /I must look/)
 })
 
+for (const stream of [true, false]) {
+  test(`functions without tools are answered by function_call, ${stream ? 'streamed' : 'whole'}`, async (context) => {
+    const { url, bodies } = await start(context, 'anthropic', () => undefined, {}, CALL)
+    const functions = [{ name: 'look', parameters: { type: 'object', properties: {} } }]
+    const older = await (await ask(url, 'chat', 'anthropic/m', { functions, stream })).text()
+    match(older, /"function_call":\{"name":"look".*"finish_reason":"function_call"/s)
+    doesNotMatch(older, /tool_calls/)
+    deepStrictEqual(bodies()[0]?.['tool_choice'], { type: 'auto', disable_parallel_tool_use: true }, 'the answer has room for one')
+    match(await (await ask(url, 'chat', 'anthropic/m', { functions, tools: TOOLS, stream })).text(), /"finish_reason":"tool_calls"/)
+  })
+}
+
 test('repairs: F9: every attempt encodes from the client\'s own body', async (context) => {
   const seen: [string, JsonObject][] = []
   const up = await startUpstream(context, ({ url, body }, response) => {

@@ -55,8 +55,8 @@ export interface ToolIdentity {
 
 /** What an encoder of answers must know of the request that it answers. */
 export interface ReplyContext {
-  /** Of the client's own request. `extra` holds what Responses repeats in its answers. */
-  request: Pick<HubRequest, 'streamUsage' | 'extra'>
+  /** Of the client's own request. `extra` holds what Responses repeats in its answers; `legacyCalls`: Chat's form before `tools`. */
+  request: Pick<HubRequest, 'streamUsage' | 'extra'> & { legacyCalls?: boolean }
   /** The model as the client wrote it (pitfall M5: echoed in the body). */
   model: string
   /** Unix time in seconds, for `created`. */

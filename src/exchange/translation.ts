@@ -90,7 +90,9 @@ export function createTranslation(options: TranslationOptions, dialect: (name: D
 
   function encode(job: Job, target: DialectName, { backend, model }: Candidate, known: ReadonlySet<Repair>): Encoded {
     const { request, warnings: lost, body: asked } = job.decoded ??= decode(job)
-    const { body, toolNames, warnings } = dialect(target).encodeRequest({ ...request, model, stream: true }, {
+    const told = toAsked(job, asked)
+    const parallelTools = told.legacyCalls ? false : request.parallelTools // the older form has room for one call
+    const { body, toolNames, warnings } = dialect(target).encodeRequest({ ...request, parallelTools, model, stream: true }, {
       model,
       host: backend.host,
       repairs: known,
@@ -100,7 +102,7 @@ export function createTranslation(options: TranslationOptions, dialect: (name: D
     const words = WORDS[job.client.name]
     const named = warnings.map(({ path, reason }) => ({ path: path.replace(/^\w+/, (word) => Object.hasOwn(words, word) ? words[word]! : word), reason }))
     if (job.client.name !== 'responses') job.decoded = undefined // its answers are kept together with their requests
-    return { body: JSON.stringify(body), toolNames, warnings: [...lost, ...named], request: toAsked(job, asked) }
+    return { body: JSON.stringify(body), toolNames, warnings: [...lost, ...named], request: told }
   }
 
   async function deliver(job: Job, candidate: Candidate, sent: Sent, open: () => void): Promise<Relayed> {
@@ -148,6 +150,7 @@ function toAsked({ client, peeked }: Job, { input: _, messages: __, ...fields }:
   return {
     streamUsage: toFields(fields['stream_options'])['include_usage'] === true,
     extra: client.name === 'responses' ? { responses: named } : {},
+    legacyCalls: client.name === 'chat' && fields['functions'] != null && fields['tools'] == null,
   }
 }
 

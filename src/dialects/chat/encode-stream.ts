@@ -4,7 +4,7 @@
  * https://platform.openai.com/docs/api-reference/chat-streaming
  * @module
  */
-import type { Block, BlockOf, HubEvent, HubReply, JsonObject, Seal } from '../../hub/types.ts'
+import type { Block, BlockOf, HubEvent, HubReply, JsonObject, Seal, StopReason } from '../../hub/types.ts'
 import type { ReplyContext, StreamEncoder } from '../dialect.ts'
 import { KEEP_ALIVE, toArguments } from '../openai.ts'
 import { encodeStreamError } from './error.ts'
@@ -21,7 +21,7 @@ export function createStreamEncoder(context: ReplyContext): StreamEncoder {
   const { created, model } = context
   const head = { id: context.newId('chatcmpl-'), object: 'chat.completion.chunk', created, model }
   const opening = `data: ${JSON.stringify(head).slice(0, -1)},"choices":` // the same in every chunk: written once
-  const withUsage = context.request.streamUsage
+  const { streamUsage: withUsage, legacyCalls: legacy } = context.request
   const open = new Map<number, Open>()
   const seen = { tools: false, refusal: false }
   let calls = 0, reasoned = 0, begun = false, over = false
@@ -57,9 +57,14 @@ export function createStreamEncoder(context: ReplyContext): StreamEncoder {
 
   function beginCall(index: number, block: BlockOf<'tool_use'>): string {
     const custom = block.kind === 'custom', call = calls++
+    if (legacy && call > 0) return '' // lossy: `function_call` is one
     open.set(index, { type: 'tool_use', call, custom, empty: true })
     seen.tools = true
-    return say({ tool_calls: [{ index: call, ...encodeCall(block, '') }] }) + add(index, block.input)
+    return sayCall(call, encodeCall(block, '')) + add(index, block.input)
+  }
+
+  function sayCall(index: number, piece: JsonObject): string {
+    return say(legacy ? { function_call: piece['function'] } : { tool_calls: [{ index, ...piece }] })
   }
 
   function add(index: number, text: string): string {
@@ -75,8 +80,7 @@ export function createStreamEncoder(context: ReplyContext): StreamEncoder {
         return say({ reasoning_content: text }) // T11
       case 'tool_use': {
         block.empty = false
-        const piece = block.custom ? { custom: { input: text } } : { function: { arguments: text } }
-        return say({ tool_calls: [{ index: block.call, ...piece }] })
+        return sayCall(block.call, block.custom ? { custom: { input: text } } : { function: { arguments: text } })
       }
     }
   }
@@ -110,7 +114,7 @@ export function createStreamEncoder(context: ReplyContext): StreamEncoder {
       case 'end': {
         over = true
         const usage = withUsage ? chunk([], encodeUsage(event.usage)) : '' // U6
-        return `${say({}, encodeFinishReason(event.stop, seen))}${usage}data: [DONE]\n\n`
+        return `${say({}, toFinishReason(event.stop, seen, legacy))}${usage}data: [DONE]\n\n`
       }
       default: return event satisfies never
     }
@@ -134,20 +138,28 @@ export function encodeReply(reply: HubReply, context: ReplyContext): JsonObject 
       default: // lossy: media and other vendors' blocks have no place in a Chat answer
     }
   }
-  const finish_reason = encodeFinishReason(reply.stop, { tools: calls.length > 0, refusal: refusal !== '' })
+  const { legacyCalls: legacy } = context.request
+  const finish_reason = toFinishReason(reply.stop, { tools: calls.length > 0, refusal: refusal !== '' }, legacy)
   const message = {
     role: 'assistant',
     content: text === '' && (calls.length > 0 || refusal !== '') ? null : text,
     refusal: refusal === '' ? null : refusal,
     ...(reasoning === '' ? {} : { reasoning_content: reasoning }),
     ...(details.length === 0 ? {} : { reasoning_details: details }),
-    ...(calls.length === 0 ? {} : { tool_calls: calls }), // A10: clients run their tool loop on an empty list too
+    // A10: clients run their tool loop on an empty list too.
+    ...(calls.length === 0 ? {} : legacy ? { function_call: calls[0]!['function'] } : { tool_calls: calls }),
   }
   return {
     id: context.newId('chatcmpl-'), object: 'chat.completion', created: context.created, model: context.model,
     choices: [{ index: 0, message, logprobs: null, finish_reason }],
     usage: encodeUsage(reply.usage),
   }
+}
+
+/** Clients of the form before `tools` wait for its own word. */
+function toFinishReason(stop: StopReason, seen: { tools: boolean; refusal: boolean }, legacy = false): string {
+  const word = encodeFinishReason(stop, seen)
+  return legacy && word === 'tool_calls' ? 'function_call' : word
 }
 
 function encodeCall({ id, name, kind }: BlockOf<'tool_use'>, input: string): JsonObject {
