@@ -12,7 +12,7 @@ import type { Effect } from './check/source.ts'
  * speed: the HTTP client of `src/backends`, observers that are told in batches, and what is loaded late; the hundred
  * behind them mend what a review of every file brought to light.
  */
-export const CEILING = 20_560
+export const CEILING = 20_570
 
 /** Lines of a file without a number of its own. */
 export const DEFAULT_LINES = 250
