@@ -230,7 +230,7 @@ test('broken: an error event before content of the only candidate has its real s
   }
 })
 
-test('broken: an answer in the wrong form to a request that cannot be translated is not left open upstream', async (context) => {
+test('broken: an answer in the wrong form to a request that cannot be parsed is not left open upstream', async (context) => {
   let isClosed = (): void => {}
   const closed = new Promise<void>((resolve) => { isClosed = resolve })
   const { url } = await start(context, (response) => {
@@ -238,7 +238,7 @@ test('broken: an answer in the wrong form to a request that cannot be translated
     response.writeHead(200, SSE)
     response.write(STREAMS.chat.preamble)
   })
-  const answer = await fetch(`${url}/v1/chat/completions`, { method: 'POST', body: JSON.stringify({ model: 'chat/m', messages: 'none' }) })
+  const answer = await fetch(`${url}/v1/chat/completions`, { method: 'POST', body: '{"model":"chat/m","messages":"\\x"}' })
   strictEqual(answer.status, 400)
   await withDeadline(closed, 5_000, 'the upstream is let go')
 })
