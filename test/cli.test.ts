@@ -129,7 +129,7 @@ test('cli: backend add writes the name of a variable, not its value', async (t) 
 
 test('cli: a key in place of the name of its variable is refused and not shown', async (t) => {
   const home = createHome(t)
-  for (const key of [SECRET, 'gsk_0123456789abcdefghij']) {
+  for (const key of ['sk-typed-by-mistake', 'gsk_0123456789abcdefghij']) {
     const { code, stdout, stderr } = await runDario(t, home, ['backend', 'add', 'groq', '--key-env', key])
     strictEqual(code, 2)
     match(stderr, /--key-env takes the name of a variable/)
