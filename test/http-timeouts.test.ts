@@ -44,15 +44,15 @@ test('X4: a stream longer than every timeout goes on as long as chunks come', as
         clearInterval(timer)
         response.end()
       }
-    }, 20)
+    }, 100)
   })
-  const backend = startBackend(t, upstream.url, { timeouts: { connect: 200, firstByte: 200, silence: 200 } })
+  const backend = startBackend(t, upstream.url, { timeouts: { connect: 1_000, firstByte: 1_000, silence: 1_000 } })
   equal(await readText(await backend.send(makeCall(), KEY, never())), '.'.repeat(20))
 })
 
 test('X4: a reader that is slow is not silence of the upstream', async (t) => {
-  const upstream = await startUpstream(t, (_, response) => { response.end(Buffer.alloc(8_000_000, 'x')) })
-  const backend = startBackend(t, upstream.url, { timeouts: { connect: LONG, firstByte: LONG, silence: 40 } })
+  const upstream = await startUpstream(t, (_, response) => { response.end(Buffer.alloc(2_000_000, 'x')) })
+  const backend = startBackend(t, upstream.url, { timeouts: { connect: LONG, firstByte: LONG, silence: 500 } })
   const { body } = await backend.send(makeCall(), KEY, never())
   let size = 0
   const whole = new Promise<void>((resolve, reject) => body.read({
@@ -60,20 +60,44 @@ test('X4: a reader that is slow is not silence of the upstream', async (t) => {
       size += chunk.length
       if (size > 100_000) return
       body.pause()
-      setTimeout(body.resume, 200) // five times the limit, several times over
+      setTimeout(body.resume, 1_100) // over twice the limit
     },
     end: resolve,
     fail: reject,
   }))
-  await withDeadline(whole, 10_000, 'end')
-  equal(size, 8_000_000)
+  await withDeadline(whole, 20_000, 'end')
+  equal(size, 2_000_000)
+})
+
+test('X4: silence is counted from when the reader goes on, not from the last chunk before it paused', async (t) => {
+  const upstream = await startUpstream(t, (_, response) => { response.end(Buffer.alloc(2_000_000, 'x')) })
+  const backend = startBackend(t, upstream.url, { timeouts: { connect: LONG, firstByte: LONG, silence: 1_000 } })
+  const { body } = await backend.send(makeCall(), KEY, never())
+  let size = 0
+  const whole = new Promise<void>((resolve, reject) => body.read({
+    data(chunk) {
+      size += chunk.length
+      if (size > chunk.length) return
+      body.pause()
+      const paused = performance.now()
+      setTimeout(() => setImmediate(() => {
+        body.resume()
+        // The limit since the last chunk passes before anything can be read: behind an immediate timers come first.
+        while (performance.now() < paused + 1_200) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10)
+      }), 800)
+    },
+    end: resolve,
+    fail: reject,
+  }))
+  await withDeadline(whole, 20_000, 'end')
+  equal(size, 2_000_000)
 })
 
 test('X4: an answer that came whole may wait for its reader longer than the silence limit', async (t) => {
   const upstream = await startUpstream(t, (_, response) => { response.end('whole') })
-  const backend = startBackend(t, upstream.url, { timeouts: { connect: LONG, firstByte: LONG, silence: 20 } })
+  const backend = startBackend(t, upstream.url, { timeouts: { connect: LONG, firstByte: LONG, silence: 300 } })
   const answer = await backend.send(makeCall(), KEY, never())
-  await new Promise((resolve) => setTimeout(resolve, 120))
+  await new Promise((resolve) => setTimeout(resolve, 700))
   equal(await readText(answer), 'whole')
 })
 

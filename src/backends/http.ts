@@ -85,7 +85,10 @@ export function createHttpBackend(options: HttpBackendOptions): Backend {
       const request: Waiting = {
         head(status, headers) {
           progress()
-          body = createSource(() => connection?.resume(), finish)
+          body = createSource(() => {
+            progress() // the time before was the reader's
+            connection?.resume()
+          }, finish)
           resolve({ status, headers, body })
         },
         body(bytes) {
