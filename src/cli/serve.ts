@@ -7,7 +7,7 @@ import { watchConfig } from '../config/file.ts'
 import { listSecrets } from '../config/parse.ts'
 import type { Config, ParsedConfig } from '../config/types.ts'
 import { DarioError } from '../errors.ts'
-import { keepAtExit, takeBack } from '../observe/append.ts'
+import { createWaiting, keepAtExit, reuse, takeBack } from '../observe/append.ts'
 import { LEVELS, createLog } from '../observe/log.ts'
 import type { Level, Log } from '../observe/log.ts'
 import { createRedactor } from '../observe/redact.ts'
@@ -52,19 +52,18 @@ function refuse(error: NodeJS.ErrnoException, host: string | undefined): never {
 }
 
 /** Lines of a moment in one write: under load a write per line costs a tenth of a small request. */
-function createBatch(write: (lines: string) => void): (line: string) => void {
-  let waiting = ''
+function createBatch(write: (lines: Buffer) => void): (line: string) => void {
+  const waiting = createWaiting(Infinity)
   function flush(): void {
     takeBack(flush)
-    write(waiting)
-    waiting = ''
+    waiting.take().forEach(write)
   }
   return (line) => {
-    if (waiting === '') {
+    if (waiting.size === 0) {
       setTimeout(flush, MOMENT)
       keepAtExit(flush)
     }
-    waiting += line
+    waiting.add(line)
   }
 }
 
@@ -75,7 +74,7 @@ function openLog(context: CommandContext, secrets: Iterable<string>): Log {
   return createLog({
     format: process.stderr.isTTY ? 'pretty' : 'json',
     level: level as Level,
-    write: createBatch((lines) => void process.stderr.write(lines)),
+    write: createBatch((lines) => void process.stderr.write(lines, () => reuse([lines]))),
     file: text(context, 'log-file'),
     redact: createRedactor(() => secrets),
     clean: cleanText,

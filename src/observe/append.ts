@@ -17,7 +17,7 @@ export interface Appender {
 
 const BATCH_MS = 500
 const CHUNK = 65_536 // bytes
-const SOME = 8192 // characters
+const SOME = 1024 // characters
 const MAX_WAITING = 8_388_608 // bytes: what a disk that is full for a while may hold back
 
 /** Text that waits, as bytes beside the heap: strings that wait are copied by each collection of garbage. */
@@ -58,7 +58,7 @@ export function createWaiting(most: number): Waiting {
   let chunk: Buffer = NONE // is filled up to `used`
   let used = 0
   let size = 0
-  let text = '' // some kB of it may wait as they are: to turn each line into bytes takes longer
+  let text = '' // a little of it may wait as it is: to turn each line into bytes takes longer
 
   /** What `text` holds goes to where there is room: making room for each text anew takes longer than to write it. */
   function seal(): void {

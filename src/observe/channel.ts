@@ -31,7 +31,7 @@ export interface Fan extends Observer {
 type Tell = (record: Readonly<RequestRecord>, attempt: Readonly<AttemptRecord>) => void
 
 const MOMENT = 20 // ms, less than a person sees
-const MOST = 1000
+const MOST = 16 // records: what waits is copied by each collection of garbage
 
 /** Tells subscribers and several observers; one that throws is reported and spoils neither the others nor the request. */
 export function fanOut(observers: readonly Observer[], report: (problem: string) => void): Fan {
@@ -47,7 +47,7 @@ export function fanOut(observers: readonly Observer[], report: (problem: string)
   const start = having('start')
   const firstByte = having('firstByte')
   const running = createInFlight<Readonly<RequestRecord>>()
-  let over: Readonly<RequestRecord>[] = []
+  const over: Readonly<RequestRecord>[] = []
   let timer: NodeJS.Timeout | undefined
 
   function tell(list: readonly Tell[], record: Readonly<RequestRecord>, attempt?: Readonly<AttemptRecord>): void {
@@ -61,18 +61,15 @@ export function fanOut(observers: readonly Observer[], report: (problem: string)
   }
 
   /** Code that runs many times in a row takes a third of the time that it takes between two requests. */
+  function tellOver(): void {
+    for (const record of over.splice(0)) tell(patient.end, record)
+  }
+
   function flush(): void {
     clearTimeout(timer)
     timer = undefined
     takeBack(flush)
-    const ended = over
-    over = []
-    for (const record of ended) tell(patient.end, record)
-  }
-
-  function schedule(): void {
-    timer = setTimeout(flush, MOMENT).unref()
-    keepAtExit(flush)
+    tellOver()
   }
 
   return {
@@ -97,8 +94,10 @@ export function fanOut(observers: readonly Observer[], report: (problem: string)
       if (responses.hasSubscribers) responses.publish(record)
       tell(prompt.end, record)
       over.push(record)
-      if (over.length >= MOST) flush()
-      else if (timer === undefined) schedule()
+      if (over.length >= MOST) tellOver()
+      if (timer !== undefined) return
+      timer = setTimeout(flush, MOMENT).unref()
+      keepAtExit(flush)
     },
   }
 }
