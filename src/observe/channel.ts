@@ -31,7 +31,7 @@ export interface Fan extends Observer {
 type Tell = (record: Readonly<RequestRecord>, attempt: Readonly<AttemptRecord>) => void
 
 const MOMENT = 20 // ms, less than a person sees
-const MOST = 16 // records: what waits is copied by each collection of garbage
+const MOST = 64 // records: what waits is copied by each collection of garbage
 
 /** Tells subscribers and several observers; one that throws is reported and spoils neither the others nor the request. */
 export function fanOut(observers: readonly Observer[], report: (problem: string) => void): Fan {
