@@ -3,6 +3,7 @@
  * processor time at every start, and these are more than half of dario.
  * @module
  */
+import { closeSync, openSync } from 'node:fs'
 import type { Backend } from './backends/backend.ts'
 import type { EchoDependencies } from './backends/echo.ts'
 import type { ModelCatalog } from './backends/model-list.ts'
@@ -16,15 +17,41 @@ import type { Otlp, OtlpOptions } from './observe/otlp.ts'
 import type { PlanBackend, PlanOptions } from './plan/plan.ts'
 import type { ModelEntry, ModelQuery } from './server/models.ts'
 
+/** More descriptors than the largest part needs. */
+const ENOUGH_FILES = 48
+
 const DIALECTS: Record<DialectName, () => Promise<Dialect>> = {
-  anthropic: async () => (await import('./dialects/anthropic/dialect.ts')).anthropicDialect,
-  chat: async () => (await import('./dialects/chat/dialect.ts')).chatDialect,
-  responses: async () => (await import('./dialects/responses/dialect.ts')).responsesDialect,
+  anthropic: keep(async () => (await import('./dialects/anthropic/dialect.ts')).anthropicDialect),
+  chat: keep(async () => (await import('./dialects/chat/dialect.ts')).chatDialect),
+  responses: keep(async () => (await import('./dialects/responses/dialect.ts')).responsesDialect),
 }
 
 const RELAYS: Record<DialectName, () => Promise<RelayDialect>> = {
   ...DIALECTS,
-  anthropic: async () => (await import('./dialects/anthropic/relay.ts')).anthropicRelay,
+  anthropic: keep(async () => (await import('./dialects/anthropic/relay.ts')).anthropicRelay),
+}
+
+/** What `load` brings, for ever; after a failure the next call tries again. */
+function keep<Loaded>(load: () => Promise<Loaded>): () => Promise<Loaded> {
+  let loaded: Promise<Loaded> | undefined
+  async function start(): Promise<Loaded> {
+    spareFiles()
+    return await load()
+  }
+  return () => loaded ??= start().catch((error: unknown) => {
+    loaded = undefined
+    throw error
+  })
+}
+
+/** @throws Error EMFILE, before `import` does: Node 20 and 22 would not read that file again in this process. */
+function spareFiles(): void {
+  const taken: number[] = []
+  try {
+    while (taken.length < ENOUGH_FILES) taken.push(openSync(process.execPath, 'r'))
+  } finally {
+    for (const file of taken) closeSync(file)
+  }
 }
 
 export interface Dialects {
@@ -58,32 +85,32 @@ export function createDialects(): Dialects {
 
 export function createLateTranslation(options: TranslationOptions): LoadTranslation {
   const loaded: Partial<Record<DialectName, Dialect>> = {}
+  const make = keep(async () => (await import('./exchange/translation.ts')).createTranslation(options, (name) => loaded[name]!))
   let made: Translation | undefined
   async function load(names: DialectName[]): Promise<Translation> {
-    const [{ createTranslation }] = await Promise.all([
-      import('./exchange/translation.ts'),
-      ...names.map(async (name) => void (loaded[name] ??= await DIALECTS[name]())),
-    ])
-    return made ??= createTranslation(options, (name) => loaded[name]!)
+    for (const name of names) loaded[name] ??= await DIALECTS[name]()
+    return made = await make()
   }
   return (...names) => made !== undefined && names.every((name) => loaded[name] !== undefined) ? made : load(names)
 }
 
+const loadCount = keep(() => import('./dialects/anthropic/count.ts'))
+const loadModels = keep(() => import('./server/models.ts'))
+
 /** Tokens of a Messages request, estimated. */
 export async function estimateTokens(body: JsonObject): Promise<number> {
-  return (await import('./dialects/anthropic/count.ts')).estimateTokens(body)
+  return (await loadCount()).estimateTokens(body)
 }
 
 export async function encodeModels(entries: readonly ModelEntry[], query: ModelQuery): Promise<JsonObject> {
-  return (await import('./server/models.ts')).encodeModels(entries, query)
+  return (await loadModels()).encodeModels(entries, query)
 }
 
 export function createLatePages(options: PagesOptions): Record<PagePath, Page> {
-  let made: Promise<Record<PagePath, Page['serve']>> | undefined
-  const load = async (): Promise<Record<PagePath, Page['serve']>> => (await import('./observe/dashboard.ts')).createPages(options)
+  const load = keep(async () => (await import('./observe/dashboard.ts')).createPages(options))
   const toPage = (path: PagePath): Page => ({
     async serve(request, response) {
-      const pages = await (made ??= load())
+      const pages = await load()
       if (!response.destroyed) await pages[path](request, response) // its 'close' would not be told a second time
     },
   })
@@ -108,17 +135,18 @@ export interface Extras extends Pick<Observer, 'isPatient' | 'attempt' | 'end'> 
 
 export function createExtras(captureOptions: CaptureOptions | undefined, otlpOptions: OtlpOptions): Extras {
   let capture: Capture | undefined, otlp: Otlp | undefined
-  async function load(): Promise<void> {
-    if (captureOptions !== undefined) capture = (await import('./observe/capture.ts')).createCapture(captureOptions)
-    if (isTraced) otlp = (await import('./observe/otlp.ts')).createOtlp(otlpOptions)
-    loading = undefined
-  }
   const isTraced = Boolean(otlpOptions.environment['OTEL_EXPORTER_OTLP_ENDPOINT'])
-  let loading = captureOptions === undefined && !isTraced ? undefined : load()
-  loading?.catch(() => {}) // every request tells it
+  let isMissing = captureOptions !== undefined || isTraced
+  const load = keep(async () => {
+    if (captureOptions !== undefined) capture ??= (await import('./observe/capture.ts')).createCapture(captureOptions)
+    if (isTraced) otlp = (await import('./observe/otlp.ts')).createOtlp(otlpOptions)
+    isMissing = false
+  })
+  const loading = (): Promise<void> | undefined => isMissing ? load() : undefined
+  loading()?.catch(() => {}) // every request tells it
 
   return {
-    loading: () => loading,
+    loading,
     enter(incoming, response) {
       capture?.client(incoming, response)
       otlp?.enter(incoming)
@@ -128,7 +156,7 @@ export function createExtras(captureOptions: CaptureOptions | undefined, otlpOpt
       return {
         ...backend,
         async send(...call) {
-          await loading
+          await loading()
           return capture!.backend(backend).send(...call)
         },
       }
@@ -139,7 +167,7 @@ export function createExtras(captureOptions: CaptureOptions | undefined, otlpOpt
       end: (record) => otlp?.end?.(record),
     } satisfies Observer),
     async close() {
-      await loading?.catch(() => {})
+      await loading()?.catch(() => {})
       await Promise.all([otlp?.close(), capture?.close()])
     },
   }
@@ -147,7 +175,8 @@ export function createExtras(captureOptions: CaptureOptions | undefined, otlpOpt
 
 export function createLateEcho(id: string, newId: EchoDependencies['newId']): Backend {
   return createLate(id, 'echo', async () => {
-    const [{ createEcho }, { estimateTokens }] = await Promise.all([import('./backends/echo.ts'), import('./dialects/anthropic/count.ts')])
+    const { createEcho } = await import('./backends/echo.ts')
+    const { estimateTokens } = await loadCount()
     return createEcho(id, { newId, estimateTokens })
   }).backend
 }
@@ -163,20 +192,19 @@ export function createLatePlan(options: PlanOptions): PlanBackend {
 function createLate<Loaded extends Backend>(
   id: string, type: Loaded['type'], make: () => Promise<Loaded>,
 ): { backend: Backend; load: () => Promise<Loaded> } {
-  let made: Promise<Loaded> | undefined
+  let made: Loaded | undefined
   let closed = false
-  async function start(): Promise<Loaded> {
-    const backend = await make()
-    if (closed) await backend.close()
-    return backend
-  }
-  const load = (): Promise<Loaded> => made ??= start()
+  const load = keep(async () => {
+    made = await make()
+    if (closed) await made.close()
+    return made
+  })
   const backend: Backend = {
     id, type, speaks: ['anthropic'], keys: [], host: undefined,
     send: async (call, key, signal) => (await load()).send(call, key, signal),
     async close() {
       closed = true
-      await (await made?.catch(() => undefined))?.close() // why it could not be loaded was told to those who asked for it
+      await made?.close()
     },
   }
   return { backend, load }
@@ -184,7 +212,6 @@ function createLate<Loaded extends Backend>(
 
 /** The backends' model lists. */
 export function createLateCatalog(backends: readonly Backend[], now: () => number): ModelCatalog {
-  let made: Promise<ModelCatalog> | undefined
-  const load = async (): Promise<ModelCatalog> => (await import('./backends/model-list.ts')).createModelCatalog(backends, now)
-  return { read: async () => (await (made ??= load())).read() }
+  const load = keep(async () => (await import('./backends/model-list.ts')).createModelCatalog(backends, now))
+  return { read: async () => (await load()).read() }
 }
