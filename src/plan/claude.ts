@@ -20,7 +20,10 @@ export interface Claude {
   hold(holds: boolean): void
   /** SIGKILL to the process and all it started. */
   kill(): void
-  /** Resolves when it has ended, also when it could not be started. `words`: its last ones on stderr, redacted. */
+  /**
+   * Resolves when it has ended, also when it could not be started, and at most `KILL_MS` after a `kill` that did not end
+   * it. `words`: its last ones on stderr, redacted.
+   */
   readonly over: Promise<{ reason: string; words: string }>
 }
 
@@ -32,8 +35,11 @@ export interface Start {
   folder: string
   /** Never to be seen in its last words. */
   secrets: string[]
+  log(line: string): void
 }
 
+/** Milliseconds after SIGKILL until a process is given up: a hung file system or a stopped tracer may hold it for ever. */
+export const KILL_MS = 3_000
 /** Milliseconds without output after which a program that ended has none left, and how often others may fill them. */
 const SILENCE = 500, MOST_CHATTER = 6
 /** Characters that are kept of stderr and of a short call's output. */
@@ -48,9 +54,16 @@ export function startClaude(start: Start, take: (line: JsonObject) => void): Cla
   const pipes = [child.stdin, child.stdout, child.stderr] as unknown as (Socket | undefined)[]
   const hold = (holds: boolean): void => { for (const handle of [child, ...pipes]) handle?.[holds ? 'ref' : 'unref']() }
   let words = ''
+  let late: NodeJS.Timeout | undefined
+  let giveUp = (_reason: string): void => {}
   const ended = new Promise<string>((resolve) => {
+    giveUp = resolve
     child.on('error', (error) => resolve(`could not be started: ${error.message}`)) // L3: unheard, it would end dario
     child.on('close', (code, signal) => resolve(signal === null ? `exit code ${code ?? '?'}` : `signal ${signal}`))
+  })
+  child.on('close', () => {
+    clearTimeout(late)
+    guard?.kill('SIGKILL')
   })
   child.stdin?.on('error', () => {}) // it closed its end: `close` follows and says why
   child.stderr?.setEncoding('utf8').on('data', (text: string) => { words = (words + text).slice(-MAX_WORDS) })
@@ -61,14 +74,18 @@ export function startClaude(start: Start, take: (line: JsonObject) => void): Cla
     resume: () => { child.stdout?.resume() },
     hold,
     kill() {
-      if (child.exitCode === null && child.signalCode === null) killGroup(child)
+      if (lives(child)) killGroup(child)
+      late ??= setTimeout(() => {
+        if (!lives(child)) return
+        const sentence = `process ${child.pid} has not ended ${KILL_MS} ms after SIGKILL and is left behind`
+        start.log(`${sentence}; look for what holds it, such as a debugger or a network folder that hangs`)
+        abandon(child)
+        giveUp(sentence)
+      }, KILL_MS).unref()
       hold(true)
       child.stdout?.resume() // `close` waits for the end of output, paused or not
     },
-    over: ended.then((reason) => {
-      guard?.kill('SIGKILL')
-      return { reason, words: toLastWords(words, start.secrets) }
-    }),
+    over: ended.then((reason) => ({ reason, words: toLastWords(words, start.secrets) })),
   }
 }
 
@@ -77,7 +94,11 @@ export async function askClaude(file: string, args: string[], env: Environment):
   return await new Promise((resolve) => {
     const child = launch(file, args, env, undefined)
     let text = ''
-    const late = setTimeout(() => killGroup(child), 10_000)
+    const late = setTimeout(() => {
+      killGroup(child)
+      abandon(child)
+      resolve(text)
+    }, 10_000)
     const end = (): void => {
       clearTimeout(late)
       resolve(text)
@@ -142,6 +163,16 @@ function letGo(child: ChildProcess): void {
     if (isQuiet) chatter++
   }, SILENCE).unref()
   child.on('close', () => clearInterval(timer))
+}
+
+function lives({ pid, exitCode, signalCode }: ChildProcess): boolean {
+  return pid !== undefined && exitCode === null && signalCode === null
+}
+
+/** Nothing waits for it any more. */
+function abandon(child: ChildProcess): void {
+  for (const pipe of child.stdio) pipe?.destroy()
+  child.unref()
 }
 
 function killGroup(child: ChildProcess): void {

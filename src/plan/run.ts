@@ -86,7 +86,7 @@ export async function createRun(
   const claude = startClaude({
     file: context.file, args: toArguments(settings, folder, resumes), cwd: context.cwd, folder,
     env: { ...toRunEnvironment(settings, folder, resumes), ...context.env },
-    secrets: [...context.secrets, door?.bearer ?? ''],
+    secrets: [...context.secrets, door?.bearer ?? ''], log: context.log,
   }, line)
   const over = claude.over.then(exit)
   const run: Run = {
