@@ -119,28 +119,22 @@ export async function createRun(
     const { answer } = turn
     if (message['type'] === 'result' && Array.isArray(message['errors']) && !answer.started) {
       turn.breakOff(message['errors'].join('; ')) // a transcript that it refuses, before any request
-      return void finish('it refused its start')
+      return void end('it refused its start')
     }
     if (!turn.push(message)) claude.pause()
-    if (answer.end?.type === 'failed') void finish('the turn failed')
+    if (answer.end?.type === 'failed') void end('the turn failed') // it would stay in the program's conversation
     if (answer.end?.type === 'whole') conclude(turn, answer.end.over)
   }
 
   function conclude({ chain, answer: { blocks } }: Turn, ends: boolean): void {
     run.chain = chainTurn(chain, { role: 'assistant', blocks })
     run.calls = callsOf(blocks)
-    if (ends || spoiled) return void finish('the program would go on by itself')
+    if (ends || spoiled) return void end('the program would go on by itself')
     open = undefined
     claude.resume()
     if (run.calls.length > 0) return rest('parked')
     settled = new Promise((resolve) => { settle = resolve })
     rest('idle')
-  }
-
-  /** A failed turn would stay in the program's conversation: the run ends, its answer still goes out. */
-  function finish(reason: string): Promise<void> {
-    open = undefined
-    return end(reason)
   }
 
   function rest(state: 'idle' | 'parked'): void {
@@ -164,7 +158,7 @@ export async function createRun(
       void end('the client left')
       throw given.signal.reason
     }
-    open = createTurn(given, names, context, claude.resume, () => void finish('the client left'))
+    open = createTurn(given, names, context, claude.resume, () => void end('the client left'))
     const { asked } = open
     send(input)
     return await asked
@@ -181,7 +175,7 @@ export async function createRun(
     timer = setTimeout(() => {
       const silence = `the claude program printed nothing for ${context.startMs} ms; run "dario doctor"`
       open?.fail(new DarioError('upstream_timeout', silence))
-      void finish('silent')
+      void end('silent')
     }, context.startMs).unref()
   }
 
@@ -194,9 +188,7 @@ export async function createRun(
   async function exit({ reason, words }: { reason: string; words: string }): Promise<void> {
     leave(`ended by itself: ${reason}`)
     door?.close()
-    const turn = open
-    open = undefined
-    turn?.breakOff(words === '' ? reason : `${reason}: ${words}`)
+    open?.breakOff(words === '' ? reason : `${reason}: ${words}`)
     await removeFiles(folder)
   }
 
