@@ -5,6 +5,7 @@
  */
 import { ChildProcess, spawn } from 'node:child_process'
 import type { SpawnOptions } from 'node:child_process'
+import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import { parseObject } from '../hub/json.ts'
 import type { JsonObject } from '../hub/types.ts'
@@ -58,13 +59,11 @@ export function startClaude(start: Start, take: (line: JsonObject) => void): Cla
   let giveUp = (_reason: string): void => {}
   const ended = new Promise<string>((resolve) => {
     giveUp = resolve
-    child.on('error', (error) => resolve(`could not be started: ${error.message}`)) // L3: unheard, it would end dario
+    child.on('error', (error) => resolve(`could not be started: ${error.message}`))
     child.on('close', (code, signal) => resolve(signal === null ? `exit code ${code ?? '?'}` : `signal ${signal}`))
   })
-  child.on('close', () => {
-    clearTimeout(late)
-    guard?.kill('SIGKILL')
-  })
+  child.on('exit', () => clearTimeout(late))
+  child.on('close', () => guard?.kill('SIGKILL'))
   child.stdin?.on('error', () => {}) // it closed its end: `close` follows and says why
   child.stderr?.setEncoding('utf8').on('data', (text: string) => { words = (words + text).slice(-MAX_WORDS) })
   child.stdout?.setEncoding('utf8').on('data', createLineReader(take))
@@ -74,14 +73,15 @@ export function startClaude(start: Start, take: (line: JsonObject) => void): Cla
     resume: () => { child.stdout?.resume() },
     hold,
     kill() {
-      if (lives(child)) killGroup(child)
-      late ??= setTimeout(() => {
-        if (!lives(child)) return
-        const sentence = `process ${child.pid} has not ended ${KILL_MS} ms after SIGKILL and is left behind`
-        start.log(`${sentence}; look for what holds it, such as a debugger or a network folder that hangs`)
-        abandon(child)
-        giveUp(sentence)
-      }, KILL_MS).unref()
+      if (child.pid !== undefined && child.exitCode === null && child.signalCode === null) {
+        killGroup(child)
+        late ??= setTimeout(() => {
+          const sentence = `process ${child.pid} has not ended ${KILL_MS} ms after SIGKILL and is left behind`
+          start.log(`${sentence}; look for what holds it, such as a debugger or a network folder that hangs`)
+          abandon(child)
+          giveUp(sentence)
+        }, KILL_MS)
+      }
       hold(true)
       child.stdout?.resume() // `close` waits for the end of output, paused or not
     },
@@ -91,24 +91,16 @@ export function startClaude(start: Start, take: (line: JsonObject) => void): Cla
 
 /** What one short call (`--version`, `auth status`) prints within 10 s; '' when it could not be started. */
 export async function askClaude(file: string, args: string[], env: Environment): Promise<string> {
-  return await new Promise((resolve) => {
-    const child = launch(file, args, env, undefined)
-    let text = ''
-    const late = setTimeout(() => {
-      killGroup(child)
-      abandon(child)
-      resolve(text)
-    }, 10_000)
-    const end = (): void => {
-      clearTimeout(late)
-      resolve(text)
-    }
-    child.stdout?.setEncoding('utf8').on('data', (part: string) => { text = (text + part).slice(0, MAX_WORDS) })
-    child.stderr?.resume()
-    child.stdin?.on('error', () => {}).end()
-    child.on('error', end)
-    child.on('close', end)
+  const child = launch(file, args, env, undefined)
+  let text = ''
+  child.stdout?.setEncoding('utf8').on('data', (part: string) => { text = (text + part).slice(0, MAX_WORDS) })
+  child.stderr?.resume()
+  child.stdin?.on('error', () => {}).end()
+  await once(child, 'close', { signal: AbortSignal.timeout(10_000) }).catch(() => {
+    killGroup(child)
+    abandon(child)
   })
+  return text
 }
 
 function launch(file: string, args: string[], env: Environment, cwd: string | undefined): ChildProcess {
@@ -118,6 +110,7 @@ function launch(file: string, args: string[], env: Environment, cwd: string | un
   const child = /\.(cmd|bat)$/i.test(file)
     ? start(shell, ['/d', '/s', '/c', toCommandLine(file, args)], { ...options, windowsVerbatimArguments: true })
     : start(file, args, options)
+  child.on('error', () => {}) // L3: unheard, it would end dario
   child.on('exit', () => {
     killGroup(child) // what it started may hold its output, and `close` waits for that
     letGo(child)
@@ -165,13 +158,9 @@ function letGo(child: ChildProcess): void {
   child.on('close', () => clearInterval(timer))
 }
 
-function lives({ pid, exitCode, signalCode }: ChildProcess): boolean {
-  return pid !== undefined && exitCode === null && signalCode === null
-}
-
 /** Nothing waits for it any more. */
 function abandon(child: ChildProcess): void {
-  for (const pipe of child.stdio) pipe?.destroy()
+  for (const pipe of [child.stdin, child.stdout, child.stderr]) pipe?.destroy()
   child.unref()
 }
 
