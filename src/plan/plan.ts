@@ -17,7 +17,7 @@ import type { PlanStatus } from './check.ts'
 import { EMPTY_CHAIN, hashTurns } from './history.ts'
 import { encodeLimits } from './limits.ts'
 import type { PlanLimits } from './limits.ts'
-import { createPlace, findProgram, missingProgram, toEnvironment } from './program.ts'
+import { createPlace, findProgram, toEnvironment } from './program.ts'
 import type { Environment } from './program.ts'
 import { createQueue } from './queue.ts'
 import { readRequest } from './request.ts'
@@ -75,7 +75,11 @@ export function createPlanBackend(options: PlanOptions): PlanBackend {
 
   async function createContext(): Promise<RunContext> {
     const file = findProgram(command, environment)
-    if (file === undefined) throw missingProgram(command)
+    if (file === undefined) {
+      const what = command === undefined ? 'the claude program is not on PATH' : `${command} is not a program`
+      const remedy = 'install Claude Code or set the backend\'s "command" to its full path'
+      throw new DarioError('upstream_unreachable', `${what}; ${remedy}`)
+    }
     return { ...shared, file, cwd: await createPlace(environment, options.id) }
   }
 
@@ -97,7 +101,7 @@ export function createPlanBackend(options: PlanOptions): PlanBackend {
       return run
     } catch (cause) {
       if (cause instanceof DarioError) throw cause
-      const sentence = `the files of a run could not be written: ${(cause as Error).message}; check TMPDIR and ~/.dario`
+      const sentence = `a run could not be prepared: ${(cause as Error).message}; check TMPDIR and ~/.dario`
       throw new DarioError('upstream_unreachable', sentence, { cause })
     } finally {
       leave()

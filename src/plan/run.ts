@@ -11,6 +11,7 @@ import { startClaude } from './claude.ts'
 import { EMPTY_CHAIN, callsOf, chainTurn } from './history.ts'
 import { readLimits } from './limits.ts'
 import type { PlanLimits } from './limits.ts'
+import type { PlanOptions } from './plan.ts'
 import { removeFiles, toArguments, toRunEnvironment, writeFiles } from './program.ts'
 import type { Environment } from './program.ts'
 import type { PlanRequest } from './request.ts'
@@ -22,17 +23,14 @@ import type { Ask, Asked, Turn } from './turn.ts'
 const SETTLE_MS = 5_000
 
 /** What all runs of a backend share. */
-export interface RunContext {
+export interface RunContext extends Pick<PlanOptions, 'idleMs' | 'log' | 'now'> {
   file: string
   env: Environment
   cwd: string
   temp: string
   secrets: string[]
   bridge: Bridge
-  idleMs: number
   startMs: number
-  now: () => number
-  log(line: string): void
   told: Told
   /** The run's state changed: a place may be free. */
   changed(): void
