@@ -4,6 +4,7 @@
  * @module
  */
 import { closeSync, openSync } from 'node:fs'
+import { devNull } from 'node:os'
 import type { Backend } from './backends/backend.ts'
 import type { EchoDependencies } from './backends/echo.ts'
 import type { ModelCatalog } from './backends/model-list.ts'
@@ -47,7 +48,7 @@ function createLate<Part>(make: () => Promise<Part>): Late<Part> {
 function spareFiles(): void {
   const taken: number[] = []
   try {
-    while (taken.length < ENOUGH_FILES) taken.push(openSync(process.execPath, 'r'))
+    while (taken.length < ENOUGH_FILES) taken.push(openSync(devNull, 'r'))
   } finally {
     for (const file of taken) closeSync(file)
   }
@@ -88,8 +89,8 @@ export function createLateTranslation(options: TranslationOptions): LoadTranslat
   const translation = createLate(async () => (
     (await import('./exchange/translation.ts')).createTranslation(options, (name) => DIALECTS[name].now!)))
   async function load(names: DialectName[]): Promise<Translation> {
-    await Promise.all(names.map((name) => DIALECTS[name].load()))
-    return await translation.load()
+    const [made] = await Promise.all([translation.load(), ...names.map((name) => DIALECTS[name].load())])
+    return made
   }
   return (...names) => names.every((name) => DIALECTS[name].now !== undefined) && translation.now || load(names)
 }
