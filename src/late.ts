@@ -26,7 +26,7 @@ interface Late<Part> {
 }
 
 /** More descriptors than the largest part needs. */
-const ENOUGH_FILES = 48
+const ENOUGH_FILES = 32
 
 function createLate<Part>(make: () => Promise<Part>): Late<Part> {
   let loading: Promise<Part> | undefined

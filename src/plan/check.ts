@@ -39,8 +39,8 @@ export function createCheck(options: CheckOptions): () => Promise<PlanStatus> {
 }
 
 async function look({ command, environment, env }: CheckOptions): Promise<PlanStatus> {
-  const none = { program: undefined, version: undefined, loggedIn: undefined, login: undefined, ok: false }
   const program = findProgram(command, environment)
+  const none = { program, version: undefined, loggedIn: undefined, login: undefined, ok: false }
   if (program === undefined) {
     return { ...none, hint: `${command ?? 'claude'} was not found; install Claude Code or set the backend's "command"` }
   }
@@ -49,7 +49,7 @@ async function look({ command, environment, env }: CheckOptions): Promise<PlanSt
   ])
   const version = /\d+\.\d+\.\d+/.exec(versionText)?.[0]
   if (version === undefined) {
-    return { ...none, program, hint: `${program} --version did not answer with a version; reinstall Claude Code` }
+    return { ...none, hint: `${program} --version did not answer with a version; reinstall Claude Code` }
   }
   // Nothing of an older program: the first request will tell.
   const { loggedIn, authMethod } = parseObject(loginText) ?? {}

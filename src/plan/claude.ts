@@ -147,11 +147,11 @@ function startGuard(pid: number, folder: string): ChildProcess {
 
 /** What left the group may hold the output of a program that is over, for ever: silence is its end then, or chatter. */
 function letGo(child: ChildProcess): void {
-  const { stdout, stderr } = child
+  const { stdout } = child
   let isQuiet = false, chatter = 0
   stdout?.on('data', () => { isQuiet = false })
   const timer = setInterval(() => {
-    if (isQuiet || chatter > MOST_CHATTER) for (const output of [stdout, stderr]) output?.destroy()
+    if (isQuiet || chatter > MOST_CHATTER) abandon(child)
     isQuiet = stdout?.isPaused() !== true // a slow client has its answer still in there
     if (isQuiet) chatter++
   }, SILENCE).unref()
