@@ -44,7 +44,7 @@ export interface Told {
 }
 
 /** A user turn for stdin, the results of the parked calls, or nothing where a transcript says it all. */
-export type Input = { blocks: JsonObject[] } | { results: Map<string, JsonObject> } | undefined
+export type Input = { blocks?: JsonObject[]; results?: Map<string, JsonObject> } | undefined
 
 export interface Run {
   readonly key: string
@@ -121,11 +121,11 @@ export async function createRun(
     }
     if (!turn.push(message)) claude.pause()
     if (answer.end?.type === 'failed') void end('the turn failed') // it would stay in the program's conversation
-    if (answer.end?.type === 'whole') conclude(turn, answer.end.over)
+    if (answer.end?.type === 'whole') conclude(answer.blocks, answer.end.over)
   }
 
-  function conclude({ chain, answer: { blocks } }: Turn, ends: boolean): void {
-    run.chain = chainTurn(chain, { role: 'assistant', blocks })
+  function conclude(blocks: JsonObject[], ends: boolean): void {
+    run.chain = chainTurn(run.before, { role: 'assistant', blocks })
     run.calls = callsOf(blocks)
     if (ends || spoiled) return void end('the program would go on by itself')
     open = undefined
@@ -163,10 +163,10 @@ export async function createRun(
   }
 
   function send(input: Input): void {
-    if (input !== undefined && 'blocks' in input) {
+    if (input?.blocks !== undefined) {
       claude.write({ type: 'user', message: { role: 'user', content: encodeContent(input.blocks) } })
     }
-    for (const [id, result] of input !== undefined && 'results' in input ? input.results : []) {
+    for (const [id, result] of input?.results ?? []) {
       delivered.add(id)
       door?.deliver(id, result)
     }

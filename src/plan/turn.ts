@@ -24,7 +24,6 @@ export interface Ask {
 export type Asked = { upstream: Upstream } | { gone: string }
 
 export interface Turn {
-  readonly chain: string
   readonly answer: Answer
   /** The first that settles it counts: the answer's head, `breakOff`, `fail`, the client that left. */
   readonly asked: Promise<Asked>
@@ -41,7 +40,7 @@ export interface Turn {
  * @param left the reader went before the answer had come to its end
  */
 export function createTurn(
-  { chain, stop, stream, headers, signal }: Ask, names: ReadonlyMap<string, string>,
+  { stop, stream, headers, signal }: Ask, names: ReadonlyMap<string, string>,
   { told, now }: Pick<RunContext, 'told' | 'now'>, resume: () => void, left: () => void,
 ): Turn {
   const answer = createAnswer(stop, names)
@@ -73,7 +72,7 @@ export function createTurn(
   }
 
   return {
-    chain, answer, asked, fail,
+    answer, asked, fail,
     push(line) {
       try {
         const isFirst = !answer.started
