@@ -33,7 +33,11 @@ function readBackends(home: string): Record<string, Record<string, unknown>> {
 
 const USAGE: [args: string[], code: number, says: RegExp][] = [
   [['--version'], 0, /^\d+\.\d+\.\d+/],
+  [['-V'], 0, /^\d+\.\d+\.\d+/],
+  [['version'], 0, /^\d+\.\d+\.\d+/],
   [['--help'], 0, /dario run TOOL\|COMMAND/],
+  [['help'], 0, /dario --version/],
+  [['run', '--help'], 0, /Usage: dario run \[options\] TOOL\|COMMAND \[ARGUMENT\.\.\.\]/],
   [['help'], 0, /dario run TOOL\|COMMAND/],
   [['help', 'backend'], 0, /dario backend add NAME/],
   [['help', 'backend', 'add'], 0, /--key-env NAME/],
@@ -61,6 +65,7 @@ const USAGE: [args: string[], code: number, says: RegExp][] = [
   [['env', '--shell', 'tcsh'], 2, /one of bash, fish/],
   [['backend', 'add', 'x', '--base-url', 'ftp://x'], 2, /--base-url: must begin with http/],
   [['backend', 'remove', 'x'], 1, /no backend is called "x"/],
+  [['backend', 'remove', 'echo'], 1, /no backend is called "echo" in .*config\.json/],
   [['backend', 'test', 'ecko'], 1, /did you mean "echo"/],
   [['route', 'remove', 'x'], 1, /no route for "x"/],
   [['route', 'add', 'x', 'nowhere'], 1, /no backend is called "nowhere"/],

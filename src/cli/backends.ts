@@ -160,7 +160,7 @@ export const removeBackend: Command = async (context) => {
   const { output, positionals: [name = ''] } = context
   await editConfig(toSource(context), (json) => {
     const present = (json['backends'] ?? {}) as JsonObject
-    checkName(name, Object.keys(present))
+    checkName(name, Object.keys(present), ` in ${toSource(context).file}`)
     const route = (Array.isArray(json['routes']) ? json['routes'] as { model?: string; to?: string[] }[] : [])
       .find((candidate) => candidate?.to?.some?.((target) => String(target).split(':', 1)[0] === name))
     if (route !== undefined) {
@@ -171,8 +171,8 @@ export const removeBackend: Command = async (context) => {
   answer(context, { removed: name }, () => output.line(`backend ${name} removed`))
 }
 
-function checkName(name: string, names: readonly string[]): void {
-  findName(name, names, `no backend is called "${name}"`, 'see: dario backend list')
+function checkName(name: string, names: readonly string[], where = ''): void {
+  findName(name, names, `no backend is called "${name}"${where}`, 'see: dario backend list')
 }
 
 /** Each backend asked, whether it answers and takes its keys. */
