@@ -193,6 +193,12 @@ test('cli: backend add does not replace several keys by one', async (t) => {
   deepStrictEqual(readBackends(home)['openai'], openai)
 })
 
+test('cli: DARIO_CONFIG moves the file', async (t) => {
+  const home = createHome(t)
+  strictEqual((await runDario(t, home, ['config', 'path'])).stdout, `${join(home, '.dario', 'config.json')}\n`)
+  strictEqual((await runDario(t, home, ['config', 'path'], { environment: { DARIO_CONFIG: ' /x.json ' } })).stdout, '/x.json\n')
+})
+
 test('cli: a configuration that is named and not there is told of', async (t) => {
   const home = createHome(t)
   const checked = await runDario(t, home, ['config', 'check', '--config', 'typo.json'])

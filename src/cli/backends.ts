@@ -3,7 +3,6 @@
  * @module
  */
 import { createInterface } from 'node:readline/promises'
-import { Writable } from 'node:stream'
 import { text as readAll } from 'node:stream/consumers'
 import { BACKEND_NAME, readDialects, readType } from '../config/backend.ts'
 import { editConfig, readConfig } from '../config/file.ts'
@@ -31,8 +30,8 @@ export const listBackends: Command = async (context) => {
   const running = await findRunning(config, environment)
   const backends = await Promise.all(Object.entries(config.backends).map(async ([name, backend]) => {
     const { type, baseUrl, speaks, keys, discovered: found } = backend
-    const plan = type === 'claude-code' ? { ...await askClaude(environment, backend), windows: running?.windows.get(name) ?? [] } : undefined
-    return { name, type, baseUrl, speaks, keys: keys.map(({ label }) => label), states: running?.keys.get(name), plan, discovered: found }
+    const plan = type === 'claude-code' ? { ...await askClaude(environment, backend), windows: running?.backends.get(name)?.windows ?? [] } : undefined
+    return { name, type, baseUrl, speaks, keys: keys.map(({ label }) => label), states: running?.backends.get(name)?.keys, plan, discovered: found }
   }))
   answer(context, { running: running?.url, backends }, () => {
     output.table([['NAME', 'TYPE', 'SPEAKS', 'KEYS', 'ADDRESS'], ...backends.map(({ name, type, baseUrl, speaks, keys, states, plan }) => {
@@ -129,8 +128,7 @@ async function readKey(context: CommandContext, known: KnownBackend | undefined)
 
 async function askHidden(question: string): Promise<string> {
   process.stderr.write(question)
-  const silent = new Writable({ write: (_chunk, _encoding, done) => done() })
-  const prompt = createInterface({ input: process.stdin, output: silent, terminal: true })
+  const prompt = createInterface({ input: process.stdin, terminal: true }) // without an output, nothing is shown
   try {
     return await prompt.question('')
   } catch {
@@ -149,7 +147,7 @@ async function readSpeaks(
   if (given !== undefined) return readDialects(given, '--speaks')
   const usual = Object.values(KNOWN_BACKENDS).some((known) => known.baseUrl === baseUrl && known.variable !== undefined)
   if (type === 'anthropic' || baseUrl === undefined || usual) return undefined
-  const found = await askServer({ type: 'openai', baseUrl, key }, context.environment, PROBE_MS)
+  const found = await askServer(baseUrl, key, context.environment, PROBE_MS)
   if (found === undefined) {
     context.output.note(`note: ${baseUrl} does not answer or refuses the key; it is taken to speak chat, --speaks says otherwise`)
   }

@@ -90,7 +90,7 @@ async function checkPort(port: number, running: Running | undefined): Promise<Ch
 function checkBackend({ id, type, speaks, keys, models, problem, plan }: BackendStatus, running: Running | undefined): Check {
   const name = `backend ${id}`
   if (plan !== undefined) {
-    const found = describePlan(plan, running?.windows.get(id))
+    const found = describePlan(plan, running?.backends.get(id)?.windows)
     return plan.hint === undefined ? ok(name, found) : { name, state: plan.ok ? 'warn' : 'fail', found, remedy: plan.hint }
   }
   const refused = keys.filter(({ state }) => state === 'refused')

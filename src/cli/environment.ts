@@ -65,7 +65,7 @@ export const environment: Command = async (context) => {
   const asked = text(context, 'shell')?.replace(/^(?:zsh|sh|dash|ksh)$/, 'bash').replace(/^pwsh$/, 'powershell') as Shell | undefined
   if (asked !== undefined && !Object.hasOwn(SHELLS, asked)) throw createUsageError(`--shell must be one of ${Object.keys(SHELLS).join(', ')}`)
   const { config } = loadConfig(context)
-  const variables = createVariables(toUrl(config), toAccessKey(context), context.environment)
+  const variables = createVariables(toUrl(config), toAccessKey(context.environment), context.environment)
   answer(context, variables, () => {
     for (const line of renderVariables(variables, asked ?? detectShell(context.environment, process.platform))) context.output.line(line)
   })

@@ -82,7 +82,7 @@ function listTools(context: CommandContext): void {
 async function readValues(context: CommandContext, tool: Tool): Promise<Values> {
   const parsed = loadConfig(context)
   const root = toUrl(parsed.config)
-  const key = toAccessKey(context)
+  const key = toAccessKey(context.environment)
   if (key === undefined && parsed.config.accessKeys.length > 0) warn(context, 'dario wants an access key; put it into DARIO_ACCESS_KEY and set the tool up again')
   const running = await findRunning(parsed.config)
   const { config } = running === undefined ? await assemble(context, parsed) : parsed
@@ -98,8 +98,8 @@ async function readValues(context: CommandContext, tool: Tool): Promise<Values> 
 /** The file that is there, else the first name. A link is followed, so that it stays one. */
 function find(settings: SettingsFile, { environment }: CommandContext): string {
   const names = locate(settings, environment)
-  const name = names.findLast((file) => lstatSync(file, { throwIfNoEntry: false }) !== undefined) ?? names[0] ?? ''
-  if (lstatSync(name, { throwIfNoEntry: false }) === undefined) return name
+  const name = names.findLast((file) => lstatSync(file, { throwIfNoEntry: false }) !== undefined)
+  if (name === undefined) return names[0] ?? ''
   if (!existsSync(name)) throw refuse(name, 'it is a link that leads nowhere')
   const found = statSync(name)
   if (!found.isFile()) throw refuse(name, 'it is not a file')

@@ -4,7 +4,6 @@
  * @module
  */
 import { createHash } from 'node:crypto'
-import { join } from 'node:path'
 import { createBackendConfig, readBackend } from './backend.ts'
 import { DarioError } from '../errors.ts'
 import { memberPath } from './json-text.ts'
@@ -67,11 +66,6 @@ export function hashKey(key: string): string {
 
 export function isLoopbackHost(host: string | undefined): boolean {
   return host === undefined || host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
-}
-
-/** `~/.dario/config.json`, or what DARIO_CONFIG says. */
-export function defaultConfigPath(environment: Environment, home: string): string {
-  return environment['DARIO_CONFIG']?.trim() || join(home, '.dario', 'config.json')
 }
 
 /** The user wrote no backend of their own, so dario looks around; a configuration that names some is the whole truth. */
