@@ -125,6 +125,16 @@ test('cli: backend add takes a key in the arguments, with a note', async (t) => 
   ok(!(stderr + stdout).includes(SECRET))
 })
 
+test('cli: backend add with nothing on stdin takes the variable that usually holds the key, where it is set', async (t) => {
+  const home = createHome(t)
+  await runDario(t, home, ['backend', 'add', 'groq'], { environment: { GROQ_API_KEY: SECRET } })
+  await runDario(t, home, ['backend', 'add', 'xai'])
+  await runDario(t, home, ['backend', 'add', 'mistral'], { input: SECRET })
+  await runDario(t, home, ['backend', 'add', 'mistral', '--speaks', 'chat'], { environment: { MISTRAL_API_KEY: 'another' } }) // has one
+  const backends = readBackends(home)
+  deepStrictEqual(['groq', 'xai', 'mistral'].map((name) => backends[name]?.['keys']), [['env:GROQ_API_KEY'], undefined, [SECRET]])
+})
+
 test('cli: backend add writes the name of a variable, not its value', async (t) => {
   const home = createHome(t)
   const { code } = await runDario(t, home, ['backend', 'add', 'groq', '--key-env', 'GROQ_API_KEY'], { environment: { GROQ_API_KEY: SECRET } })

@@ -59,7 +59,7 @@ export const addBackend: Command = async (context) => {
     const problem = `${name} is not a known name, so it needs --base-url=URL`
     throw createUsageError(suggest(problem, name, Object.keys(KNOWN_BACKENDS), undefined, (near) => near))
   }
-  const key = local ? undefined : await readKey(context, known)
+  const key = local ? undefined : await readKey(context, known, written)
   const speaks = local ? undefined : await readSpeaks(context, type, given === undefined && written !== undefined ? undefined : baseUrl, key)
   const backend: JsonObject = { type, ...(!local && baseUrl && { baseUrl }), ...(key && { keys: [key] }), ...(speaks && { speaks }) }
   const { config, warnings } = await editConfig(toSource(context), (json) => {
@@ -102,8 +102,8 @@ function noteEndOfDiscovery({ environment, output }: CommandContext, added: stri
   for (const [name, { variable }] of lost) output.note(`  dario backend add ${name} --key-env ${variable}`)
 }
 
-/** As it goes into the file: a literal, `env:NAME` or `file:PATH`; undefined for none. */
-async function readKey(context: CommandContext, known: KnownBackend | undefined): Promise<string | undefined> {
+/** As it goes into the file: a literal, `env:NAME` or `file:PATH`; undefined for none, or for what is there already. */
+async function readKey(context: CommandContext, known: KnownBackend | undefined, written: BackendConfig | undefined): Promise<string | undefined> {
   const { values, environment, output, positionals: [name = ''] } = context
   const [literal, variable] = [text(context, 'key'), text(context, 'key-env')]
   if ([literal, variable, values['no-key']].filter((said) => said !== undefined).length > 1) {
@@ -118,12 +118,13 @@ async function readKey(context: CommandContext, known: KnownBackend | undefined)
     output.note('note: other programs can see arguments; next time give the key on stdin or with --key-env')
   }
   if (literal !== undefined) return literal
-  const usual = known?.variable
-  if (values['no-key'] === true || (known !== undefined && usual === undefined)) return undefined
-  if (process.stdin.isTTY && usual !== undefined && environment[usual]?.trim()) return `env:${usual}`
-  const question = `Key for ${name} (not shown; empty for none): `
+  if (values['no-key'] === true || (known !== undefined && known.variable === undefined)) return undefined
+  const hasKey = written !== undefined && written.keys.length > 0
+  const usual = !hasKey && known?.variable && environment[known.variable]?.trim() ? `env:${known.variable}` : undefined
+  if (process.stdin.isTTY && usual !== undefined) return usual
+  const question = `Key for ${name} (not shown; empty for ${hasKey ? 'the one it has' : 'none'}): `
   const typed = process.stdin.isTTY ? await askHidden(question) : await readAll(process.stdin)
-  return typed.trim() || undefined
+  return typed.trim() || usual // a script has nothing on its stdin
 }
 
 async function askHidden(question: string): Promise<string> {
@@ -158,7 +159,7 @@ export const removeBackend: Command = async (context) => {
   const { output, positionals: [name = ''] } = context
   await editConfig(toSource(context), (json) => {
     const present = (json['backends'] ?? {}) as JsonObject
-    checkName(name, Object.keys(present), ` in ${toSource(context).file}`)
+    findName(name, Object.keys(present), `no backend is called "${name}" in ${toSource(context).file}`, 'see: dario backend list')
     const route = (Array.isArray(json['routes']) ? json['routes'] as { model?: string; to?: string[] }[] : [])
       .find((candidate) => candidate?.to?.some?.((target) => String(target).split(':', 1)[0] === name))
     if (route !== undefined) {
@@ -167,10 +168,6 @@ export const removeBackend: Command = async (context) => {
     delete present[name]
   })
   answer(context, { removed: name }, () => output.line(`backend ${name} removed`))
-}
-
-function checkName(name: string, names: readonly string[], where = ''): void {
-  findName(name, names, `no backend is called "${name}"${where}`, 'see: dario backend list')
 }
 
 /** Each backend asked, whether it answers and takes its keys. */
@@ -184,7 +181,7 @@ export async function askBackends(config: Config, environment: Environment): Pro
 export const testBackends: Command = async (context) => {
   const { output, environment, positionals: [name] } = context
   const { config } = await assemble(context)
-  if (name !== undefined) checkName(name, Object.keys(config.backends))
+  if (name !== undefined) findName(name, Object.keys(config.backends), `no backend is called "${name}"`, 'see: dario backend list')
   const chosen = Object.entries(config.backends).filter(([id]) => name === undefined || id === name)
   const only = { ...config, backends: Object.assign(Object.create(null), Object.fromEntries(chosen)), routes: [] }
   const backends = await askBackends(only, environment)
