@@ -269,6 +269,12 @@ test('cli: a new route goes before the catch-all, and replaces one of the same p
   match((await runDario(t, home, ['route', 'list'])).stdout, /MODEL +TO\nc +echo\n/)
 })
 
+test('cli: the chain of a new route is separated by spaces or commas', async (t) => {
+  const home = createHome(t)
+  const { stdout } = await runDario(t, home, ['route', 'add', 'fast', 'echo:a, echo:b,', 'echo'])
+  strictEqual(stdout, 'fast goes to echo:a, then echo:b, then echo\n')
+})
+
 test('cli: route explain says where a model goes', async (t) => {
   const { code, stdout } = await runDario(t, createHome(t), ['route', 'explain', 'echo:anything', '--json'])
   strictEqual(code, 0)

@@ -17,7 +17,8 @@ export const listRoutes: Command = async (context) => {
 }
 
 export const addRoute: Command = async (context) => {
-  const { output, values, positionals: [model = '', ...to] } = context
+  const { output, values, positionals: [model = '', ...rest] } = context
+  const to = rest.flatMap((word) => word.split(',')).map((target) => target.trim()).filter(Boolean) // people write commas too
   await editList(context, 'routes', (items, names) => {
     const same = names.indexOf(model)
     if (same !== -1 && values['first'] !== true) return void items.splice(same, 1, { model, to })
