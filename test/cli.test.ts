@@ -135,6 +135,17 @@ test('cli: backend add with nothing on stdin takes the variable that usually hol
   deepStrictEqual(['groq', 'xai', 'mistral'].map((name) => backends[name]?.['keys']), [['env:GROQ_API_KEY'], undefined, [SECRET]])
 })
 
+test('cli: backend add says that it waits for a key on stdin', async (t) => {
+  const env = { PATH: process.env['PATH'], HOME: createHome(t) }
+  const child = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), MAIN, 'backend', 'add', 'groq'], { env, stdio: 'pipe' })
+  t.after(() => child.kill('SIGKILL'))
+  const [said] = await withDeadline(once(child.stderr.setEncoding('utf8'), 'data') as Promise<[string]>, 30_000, 'a note')
+  strictEqual(said, 'waiting for the key of groq on stdin; without one: --key-env NAME or --no-key\n')
+  child.stdin.end(SECRET)
+  const [code] = await withDeadline(once(child, 'exit') as Promise<[number]>, 10_000, 'the end')
+  strictEqual(code, 0)
+})
+
 test('cli: backend add writes the name of a variable, not its value', async (t) => {
   const home = createHome(t)
   const { code } = await runDario(t, home, ['backend', 'add', 'groq', '--key-env', 'GROQ_API_KEY'], { environment: { GROQ_API_KEY: SECRET } })

@@ -23,6 +23,7 @@ import type { Command, CommandContext } from './command.ts'
 import { cleanText, describePlan } from './output.ts'
 
 const PROBE_MS = 5_000 // a server may have to wake up first
+const PATIENCE = 1_000 // ms until a script is told what it waits for
 
 export const listBackends: Command = async (context) => {
   const { output, environment } = context
@@ -121,17 +122,17 @@ async function readKey(context: CommandContext, known: KnownBackend | undefined,
   if (values['no-key'] === true || (known !== undefined && known.variable === undefined)) return undefined
   const hasKey = written !== undefined && written.keys.length > 0
   const usual = !hasKey && known?.variable && environment[known.variable]?.trim() ? `env:${known.variable}` : undefined
-  if (process.stdin.isTTY && usual !== undefined) return usual
-  const question = `Key for ${name} (not shown; empty for ${hasKey ? 'the one it has' : 'none'}): `
-  const typed = process.stdin.isTTY ? await askHidden(question) : await readAll(process.stdin)
-  return typed.trim() || usual // a script has nothing on its stdin
+  if (process.stdin.isTTY) return usual ?? askHidden(`Key for ${name} (not shown; empty for ${hasKey ? 'the one it has' : 'none'}): `)
+  const wait = setTimeout(() => output.note(`waiting for the key of ${name} on stdin; without one: --key-env NAME or --no-key`), PATIENCE)
+  const given = await readAll(process.stdin).finally(() => clearTimeout(wait))
+  return given.trim() || usual // a script has nothing on its stdin
 }
 
-async function askHidden(question: string): Promise<string> {
+async function askHidden(question: string): Promise<string | undefined> {
   process.stderr.write(question)
   const prompt = createInterface({ input: process.stdin, terminal: true }) // without an output, nothing is shown
   try {
-    return await prompt.question('')
+    return (await prompt.question('')).trim() || undefined
   } catch {
     throw new DarioError('conflict', 'nothing was changed') // Ctrl+C or Ctrl+D
   } finally {
