@@ -115,10 +115,7 @@ interface BackendInput extends Partial<Omit<BackendConfig, 'type' | 'keys' | 'ti
 }
 
 /** What the command line sets; text as it was typed. */
-export interface ConfigFlags {
-  host?: string | undefined
-  port?: string | undefined
-}
+export type ConfigFlags = Partial<Record<'host' | 'port', string | undefined>>
 
 export interface ParsedConfig {
   config: Config
