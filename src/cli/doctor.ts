@@ -99,7 +99,7 @@ function checkBackend({ id, type, speaks, keys, models, problem, plan }: Backend
     return { name, state: 'fail', found, remedy: `give a valid one: dario backend add ${id} --key-env NAME` }
   }
   if (problem !== undefined) return { name, state: 'fail', found: problem, remedy: `correct its address or key, then: dario backend test ${id}` }
-  return ok(name, `${type}, speaks ${speaks.join(', ')}${models === undefined ? '' : `, ${models} models`}`)
+  return ok(name, `${type}, speaks ${speaks.join(', ')}${models === undefined ? '' : `, models: ${models}`}`)
 }
 
 /** A program that no backend uses: it may be wanted. */

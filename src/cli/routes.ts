@@ -45,7 +45,8 @@ export const explainRoute: Command = async (context) => {
   const { lines, chain, reason } = proxy.explain(model)
   await proxy.close(0)
   const running = await findRunning(config, environment)
-  const resting = [...new Set(chain.map(({ backend }) => backend))].flatMap((id) => running?.backends.get(id)?.keys ?? []).filter(({ state }) => state !== 'ready')
+  const keys = [...new Set(chain.map(({ backend }) => backend))].flatMap((id) => running?.backends.get(id)?.keys ?? [])
+  const resting = keys.filter(({ state }) => state !== 'ready')
   answer(context, { model, chain, reason, lines, running: running?.url, resting }, () => {
     for (const line of [...lines, ...resting.map(describeKey)]) output.line(cleanText(line))
   })
