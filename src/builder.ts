@@ -33,13 +33,10 @@ export interface BuilderTools {
   wrap: (backend: Backend) => Backend
 }
 
-export interface Builder {
-  build(config: Config): House
-  /** Ends everything that was ever built. */
-  close(): Promise<void>
-}
-
-export function createBuilder({ environment, version, now, newId, log, wrap }: BuilderTools): Builder {
+/** `close` ends everything that was ever built. */
+export function createBuilder(
+  { environment, version, now, newId, log, wrap }: BuilderTools,
+): { build(config: Config): House; close(): Promise<void> } {
   const made = new Map<string, Backend>()
 
   /** An unchanged backend stays: its sockets, its processes and its keys' states are worth keeping. */

@@ -16,19 +16,15 @@ import type { PlanStatus } from './plan/check.ts'
 import { toEnvironment } from './plan/program.ts'
 import { readVersion } from './version.ts'
 
-export interface ServerAddress {
-  type: 'anthropic' | 'openai'
-  baseUrl: string
-  /** A literal, `env:NAME` or `file:PATH`. */
-  key?: string | undefined
-}
-
-/** What a server speaks, best first; undefined when it does not answer in time, refuses the key or has no known path. */
+/**
+ * What a server speaks, best first; undefined when it does not answer in time, refuses the key or has no known path.
+ * @param key a literal, `env:NAME` or `file:PATH`
+ */
 export async function askServer(
-  { type, baseUrl, key }: ServerAddress, environment: Environment, ms: number,
+  baseUrl: string, key: string | undefined, environment: Environment, ms: number,
 ): Promise<DialectName[] | undefined> {
-  const settings = { type, baseUrl, ...(key === undefined ? {} : { key }) }
-  const config = createBackendConfig('probe', settings, environment)
+  const type = 'openai'
+  const config = createBackendConfig('probe', { type, baseUrl, ...(key && { key }) }, environment)
   const backend = createHttpBackend({ ...config, id: 'probe', type, baseUrl, version: readVersion(), environment })
   try {
     const spoken = await probeDialects(backend, config.keys[0], AbortSignal.timeout(ms))
@@ -47,7 +43,7 @@ export function surveyMachine(environment: Environment, port: number): Promise<D
       const { program, ok } = await askClaude(environment)
       return ok ? program : undefined
     },
-    probe: (baseUrl, ms) => askServer({ type: 'openai', baseUrl }, environment, ms),
+    probe: (baseUrl, ms) => askServer(baseUrl, undefined, environment, ms),
   })
 }
 

@@ -33,7 +33,11 @@ function readBackends(home: string): Record<string, Record<string, unknown>> {
 
 const USAGE: [args: string[], code: number, says: RegExp][] = [
   [['--version'], 0, /^\d+\.\d+\.\d+/],
+  [['-V'], 0, /^\d+\.\d+\.\d+/],
+  [['version'], 0, /^\d+\.\d+\.\d+/],
   [['--help'], 0, /dario run TOOL\|COMMAND/],
+  [['help'], 0, /dario --version/],
+  [['run', '--help'], 0, /Usage: dario run \[options\] TOOL\|COMMAND \[ARGUMENT\.\.\.\]/],
   [['help'], 0, /dario run TOOL\|COMMAND/],
   [['help', 'backend'], 0, /dario backend add NAME/],
   [['help', 'backend', 'add'], 0, /--key-env NAME/],
@@ -61,6 +65,7 @@ const USAGE: [args: string[], code: number, says: RegExp][] = [
   [['env', '--shell', 'tcsh'], 2, /one of bash, fish/],
   [['backend', 'add', 'x', '--base-url', 'ftp://x'], 2, /--base-url: must begin with http/],
   [['backend', 'remove', 'x'], 1, /no backend is called "x"/],
+  [['backend', 'remove', 'echo'], 1, /no backend is called "echo" in .*config\.json/],
   [['backend', 'test', 'ecko'], 1, /did you mean "echo"/],
   [['route', 'remove', 'x'], 1, /no route for "x"/],
   [['route', 'add', 'x', 'nowhere'], 1, /no backend is called "nowhere"/],
@@ -118,6 +123,27 @@ test('cli: backend add takes a key in the arguments, with a note', async (t) => 
   strictEqual(code, 0)
   match(stderr, /other programs can see arguments/)
   ok(!(stderr + stdout).includes(SECRET))
+})
+
+test('cli: backend add with nothing on stdin takes the variable that usually holds the key, where it is set', async (t) => {
+  const home = createHome(t)
+  await runDario(t, home, ['backend', 'add', 'groq'], { environment: { GROQ_API_KEY: SECRET } })
+  await runDario(t, home, ['backend', 'add', 'xai'])
+  await runDario(t, home, ['backend', 'add', 'mistral'], { input: SECRET })
+  await runDario(t, home, ['backend', 'add', 'mistral', '--speaks', 'chat'], { environment: { MISTRAL_API_KEY: 'another' } }) // has one
+  const backends = readBackends(home)
+  deepStrictEqual(['groq', 'xai', 'mistral'].map((name) => backends[name]?.['keys']), [['env:GROQ_API_KEY'], undefined, [SECRET]])
+})
+
+test('cli: backend add says that it waits for a key on stdin', async (t) => {
+  const env = { PATH: process.env['PATH'], HOME: createHome(t) }
+  const child = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), MAIN, 'backend', 'add', 'groq'], { env, stdio: 'pipe' })
+  t.after(() => child.kill('SIGKILL'))
+  const [said] = await withDeadline(once(child.stderr.setEncoding('utf8'), 'data') as Promise<[string]>, 30_000, 'a note')
+  strictEqual(said, 'waiting for the key of groq on stdin; without one: --key-env NAME or --no-key\n')
+  child.stdin.end(SECRET)
+  const [code] = await withDeadline(once(child, 'exit') as Promise<[number]>, 10_000, 'the end')
+  strictEqual(code, 0)
 })
 
 test('cli: backend add writes the name of a variable, not its value', async (t) => {
@@ -188,6 +214,12 @@ test('cli: backend add does not replace several keys by one', async (t) => {
   deepStrictEqual(readBackends(home)['openai'], openai)
 })
 
+test('cli: DARIO_CONFIG moves the file', async (t) => {
+  const home = createHome(t)
+  strictEqual((await runDario(t, home, ['config', 'path'])).stdout, `${join(home, '.dario', 'config.json')}\n`)
+  strictEqual((await runDario(t, home, ['config', 'path'], { environment: { DARIO_CONFIG: ' /x.json ' } })).stdout, '/x.json\n')
+})
+
 test('cli: a configuration that is named and not there is told of', async (t) => {
   const home = createHome(t)
   const checked = await runDario(t, home, ['config', 'check', '--config', 'typo.json'])
@@ -246,6 +278,12 @@ test('cli: a new route goes before the catch-all, and replaces one of the same p
     { model: 'c', to: ['echo'] }, { model: 'a', to: ['echo:y'] }, { model: 'b', to: ['echo:x'] }, { model: '*', to: ['echo'] },
   ])
   match((await runDario(t, home, ['route', 'list'])).stdout, /MODEL +TO\nc +echo\n/)
+})
+
+test('cli: the chain of a new route is separated by spaces or commas', async (t) => {
+  const home = createHome(t)
+  const { stdout } = await runDario(t, home, ['route', 'add', 'fast', 'echo:a, echo:b,', 'echo'])
+  strictEqual(stdout, 'fast goes to echo:a, then echo:b, then echo\n')
 })
 
 test('cli: route explain says where a model goes', async (t) => {

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { defaultConfigPath, hashKey, listSecrets, parseConfig } from '../src/config/parse.ts'
+import { hashKey, listSecrets, parseConfig } from '../src/config/parse.ts'
 
 const OPENAI = { type: 'openai' }
 const SECRET = 'sk-very-secret'
@@ -145,11 +145,6 @@ test('config: a model or alias called like a member of Object finds nothing', ()
 
 test('config: M8: an alias of an alias is warned of', () => {
   match(parseConfig({ aliases: { a: 'b', b: 'c' } }).warnings[0] ?? '', /^aliases\.a: "b" is an alias too/)
-})
-
-test('config: DARIO_CONFIG moves the file', () => {
-  strictEqual(defaultConfigPath({}, '/home/a'), join('/home/a', '.dario', 'config.json'))
-  strictEqual(defaultConfigPath({ DARIO_CONFIG: ' /x.json ' }, '/home/a'), '/x.json')
 })
 
 test('Z6: what is redacted are keys, and what is as long as one among headers and the environment of the plan', () => {

@@ -202,6 +202,12 @@ for (const [title, target, environment, expected] of [
   ['NO_PROXY CIDR of no length', 'https://10.1.2.3', { HTTPS_PROXY: PROXY, NO_PROXY: '11.0.0.0/,10.0.0.0/-1,10.0.0.0/1.5' }, true],
   ['NO_PROXY IPv6', 'https://[fd00::1]', { HTTPS_PROXY: PROXY, NO_PROXY: 'fd00::1' }, false],
   ['NO_PROXY IPv6 CIDR', 'https://[fd00::1]', { HTTPS_PROXY: PROXY, NO_PROXY: 'fd00::/8' }, false],
+  ['NO_PROXY IPv6 CIDR in brackets', 'https://[fd00::1]', { HTTPS_PROXY: PROXY, NO_PROXY: '[fd00::]/8' }, false],
+  ['NO_PROXY IPv6 CIDR in brackets of another network', 'https://[fe80::1]', { HTTPS_PROXY: PROXY, NO_PROXY: '[fd00::]/8' }, true],
+  ['NO_PROXY IPv6 in brackets and another spelling', 'https://[2001:db8::1]', { HTTPS_PROXY: PROXY, NO_PROXY: '[2001:DB8:0:0::1]' }, false],
+  ['NO_PROXY IPv6 and port in another spelling', 'https://[2001:db8::1]', { HTTPS_PROXY: PROXY, NO_PROXY: '[2001:DB8:0:0::1]:443' }, false],
+  ['NO_PROXY IPv6 and another port', 'https://[2001:db8::1]', { HTTPS_PROXY: PROXY, NO_PROXY: '[2001:db8::1]:8443' }, true],
+  ['NO_PROXY IPv6 CIDR does not hold an IPv4', 'https://10.1.2.3', { HTTPS_PROXY: PROXY, NO_PROXY: '[::]/0' }, true],
   ['NO_PROXY of nothing', 'https://a.test', { HTTPS_PROXY: PROXY, NO_PROXY: ' ,, .' }, true],
 ] as const) {
   test(`X6: ${title}`, () => {

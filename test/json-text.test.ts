@@ -30,6 +30,11 @@ test('json text: an empty file is told what to do with it', () => {
   throws(() => parseJsonText(' \n', 'f'), { message: /^f:2:1: .* write \{\} into it or delete it$/ })
 })
 
+test('json text: a file in the encoding of Windows editors is told of', () => {
+  const text = Buffer.from('\uFEFF{"a": 1}', 'utf16le').toString('utf8')
+  throws(() => parseJsonText(text, 'f'), { message: /^f:1:1: .*; save the file as UTF-8$/ })
+})
+
 test('json text: the message of a mistake does not quote what is around it', () => {
   throws(() => parseJsonText('{"key": "sk-secret" "x": 1}', 'f'), (error: Error) => !error.message.includes('secret'))
 })

@@ -159,6 +159,16 @@ test('setup: keys of the user are not shown', async (t) => {
   doesNotMatch(stdout, /do-not-show/)
 })
 
+test('setup: an access key of dario is not shown, and another one in its place is a change to be seen', async (t) => {
+  const home = createHome(t)
+  for (const key of ['dario-0123456789abcdefghij', 'dario-zyxwvutsrqponmlkjihg', 'a-word-of-mine']) {
+    const { code, stdout } = await runDario(t, home, ['setup', 'codex', '--yes'], { environment: { DARIO_ACCESS_KEY: key } })
+    strictEqual(code, 0)
+    match(stdout, /\+ experimental_bearer_token = "(?:dario-)?…"/)
+    doesNotMatch(stdout, /0123456789|zyxwvu|of-mine/)
+  }
+})
+
 test('setup: a tool that is set up by hand is explained, with the values', async (t) => {
   const home = createHome(t)
   const { code, stdout } = await setup(t, home, 'cursor')

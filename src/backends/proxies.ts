@@ -40,17 +40,18 @@ function isInRange(range: string, host: string): boolean {
 }
 
 function matchesNoProxy(entry: string, host: string, port: number): boolean {
-  if (entry.includes('/')) return isInRange(entry, host)
-  if (isIP(entry) === 6) return isInRange(`${entry}/128`, host) // it can be written in many ways
-  const [, bare = entry, own = port] = /^(.*?):(\d+)$/.exec(entry) ?? []
+  const [, name = entry, own = port] = isIP(entry) === 6 ? [] : /^(.*?):(\d+)$/.exec(entry) ?? []
   if (Number(own) !== port) return false
-  const name = bare.replace(/^\*?\.|\.$/g, '').replace(BRACKETS, '').toLowerCase()
-  return name === '*' || (name !== '' && (host === name || host.endsWith(`.${name}`)))
+  const bare = name.replace(/^\[(.*)\]/, '$1') // `[fd00::1]`, `[fd00::]/8`
+  if (bare.includes('/')) return isInRange(bare, host)
+  if (isIP(bare) === 6) return isInRange(`${bare}/128`, host) // it can be written in many ways
+  const domain = bare.replace(/^\*?\.|\.$/g, '').toLowerCase()
+  return domain === '*' || (domain !== '' && (host === domain || host.endsWith(`.${domain}`)))
 }
 
 /**
  * The proxy for this target, or undefined for a direct connection. NO_PROXY takes `*`, `host`, `.suffix`, `host:port`
- * and CIDR ranges, separated by commas or spaces.
+ * and CIDR ranges, IPv6 with or without brackets, separated by commas or spaces.
  * @throws DarioError `config_invalid` when the variable does not hold an http or https URL.
  */
 export function selectProxy(target: URL, environment: Environment): URL | undefined {

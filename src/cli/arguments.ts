@@ -21,7 +21,7 @@ export type Arguments =
   | { kind: 'usage'; problem: string; hint: string }
 
 export function parseArguments(argv: readonly string[]): Arguments {
-  if (argv[0] === '--version' || argv[0] === '-v') return { kind: 'text', text: readVersion() }
+  if (/^(?:--version|-v|version)$/i.test(argv[0] ?? '')) return { kind: 'text', text: readVersion() }
   const words = argv.slice(0, 2).filter((word, index) => !word.startsWith('-') && (index === 0 || !argv[0]?.startsWith('-')))
   if (words[0] === 'help') return renderTopic(argv.slice(1).filter((word) => !word.startsWith('-')).slice(0, 2))
   const name = findCommand(words)
@@ -48,7 +48,7 @@ function renderTopic(words: readonly string[]): Arguments {
 }
 
 function parseOptions(name: string, spec: CommandSpec, args: readonly string[]): Arguments {
-  const hint = `Usage: ${renderUsage(name)} [options]; more: dario ${name} --help`
+  const hint = `Usage: ${renderUsage(name, '[options]')}; more: dario ${name} --help`
   const usage = (problem: string): Arguments => ({ kind: 'usage', problem, hint })
   const parse = (list: readonly string[]) => parseArgs({ args: [...list], options: spec.options, strict: false, allowPositionals: true, tokens: true })
   // What follows the command is the command's own: `dario run claude -p hello`.

@@ -3,7 +3,6 @@
  * @module
  */
 import { createInterface } from 'node:readline/promises'
-import { Writable } from 'node:stream'
 import { text as readAll } from 'node:stream/consumers'
 import { BACKEND_NAME, readDialects, readType } from '../config/backend.ts'
 import { editConfig, readConfig } from '../config/file.ts'
@@ -24,6 +23,7 @@ import type { Command, CommandContext } from './command.ts'
 import { cleanText, describePlan } from './output.ts'
 
 const PROBE_MS = 5_000 // a server may have to wake up first
+const PATIENCE = 1_000 // ms until a script is told what it waits for
 
 export const listBackends: Command = async (context) => {
   const { output, environment } = context
@@ -31,8 +31,8 @@ export const listBackends: Command = async (context) => {
   const running = await findRunning(config, environment)
   const backends = await Promise.all(Object.entries(config.backends).map(async ([name, backend]) => {
     const { type, baseUrl, speaks, keys, discovered: found } = backend
-    const plan = type === 'claude-code' ? { ...await askClaude(environment, backend), windows: running?.windows.get(name) ?? [] } : undefined
-    return { name, type, baseUrl, speaks, keys: keys.map(({ label }) => label), states: running?.keys.get(name), plan, discovered: found }
+    const plan = type === 'claude-code' ? { ...await askClaude(environment, backend), windows: running?.backends.get(name)?.windows ?? [] } : undefined
+    return { name, type, baseUrl, speaks, keys: keys.map(({ label }) => label), states: running?.backends.get(name)?.keys, plan, discovered: found }
   }))
   answer(context, { running: running?.url, backends }, () => {
     output.table([['NAME', 'TYPE', 'SPEAKS', 'KEYS', 'ADDRESS'], ...backends.map(({ name, type, baseUrl, speaks, keys, states, plan }) => {
@@ -60,7 +60,7 @@ export const addBackend: Command = async (context) => {
     const problem = `${name} is not a known name, so it needs --base-url=URL`
     throw createUsageError(suggest(problem, name, Object.keys(KNOWN_BACKENDS), undefined, (near) => near))
   }
-  const key = local ? undefined : await readKey(context, known)
+  const key = local ? undefined : await readKey(context, known, written)
   const speaks = local ? undefined : await readSpeaks(context, type, given === undefined && written !== undefined ? undefined : baseUrl, key)
   const backend: JsonObject = { type, ...(!local && baseUrl && { baseUrl }), ...(key && { keys: [key] }), ...(speaks && { speaks }) }
   const { config, warnings } = await editConfig(toSource(context), (json) => {
@@ -103,8 +103,8 @@ function noteEndOfDiscovery({ environment, output }: CommandContext, added: stri
   for (const [name, { variable }] of lost) output.note(`  dario backend add ${name} --key-env ${variable}`)
 }
 
-/** As it goes into the file: a literal, `env:NAME` or `file:PATH`; undefined for none. */
-async function readKey(context: CommandContext, known: KnownBackend | undefined): Promise<string | undefined> {
+/** As it goes into the file: a literal, `env:NAME` or `file:PATH`; undefined for none, or for what is there already. */
+async function readKey(context: CommandContext, known: KnownBackend | undefined, written: BackendConfig | undefined): Promise<string | undefined> {
   const { values, environment, output, positionals: [name = ''] } = context
   const [literal, variable] = [text(context, 'key'), text(context, 'key-env')]
   if ([literal, variable, values['no-key']].filter((said) => said !== undefined).length > 1) {
@@ -119,20 +119,20 @@ async function readKey(context: CommandContext, known: KnownBackend | undefined)
     output.note('note: other programs can see arguments; next time give the key on stdin or with --key-env')
   }
   if (literal !== undefined) return literal
-  const usual = known?.variable
-  if (values['no-key'] === true || (known !== undefined && usual === undefined)) return undefined
-  if (process.stdin.isTTY && usual !== undefined && environment[usual]?.trim()) return `env:${usual}`
-  const question = `Key for ${name} (not shown; empty for none): `
-  const typed = process.stdin.isTTY ? await askHidden(question) : await readAll(process.stdin)
-  return typed.trim() || undefined
+  if (values['no-key'] === true || (known !== undefined && known.variable === undefined)) return undefined
+  const hasKey = written !== undefined && written.keys.length > 0
+  const usual = !hasKey && known?.variable && environment[known.variable]?.trim() ? `env:${known.variable}` : undefined
+  if (process.stdin.isTTY) return usual ?? askHidden(`Key for ${name} (not shown; empty for ${hasKey ? 'the one it has' : 'none'}): `)
+  const wait = setTimeout(() => output.note(`waiting for the key of ${name} on stdin; without one: --key-env NAME or --no-key`), PATIENCE)
+  const given = await readAll(process.stdin).finally(() => clearTimeout(wait))
+  return given.trim() || usual // a script has nothing on its stdin
 }
 
-async function askHidden(question: string): Promise<string> {
+async function askHidden(question: string): Promise<string | undefined> {
   process.stderr.write(question)
-  const silent = new Writable({ write: (_chunk, _encoding, done) => done() })
-  const prompt = createInterface({ input: process.stdin, output: silent, terminal: true })
+  const prompt = createInterface({ input: process.stdin, terminal: true }) // without an output, nothing is shown
   try {
-    return await prompt.question('')
+    return (await prompt.question('')).trim() || undefined
   } catch {
     throw new DarioError('conflict', 'nothing was changed') // Ctrl+C or Ctrl+D
   } finally {
@@ -149,7 +149,7 @@ async function readSpeaks(
   if (given !== undefined) return readDialects(given, '--speaks')
   const usual = Object.values(KNOWN_BACKENDS).some((known) => known.baseUrl === baseUrl && known.variable !== undefined)
   if (type === 'anthropic' || baseUrl === undefined || usual) return undefined
-  const found = await askServer({ type: 'openai', baseUrl, key }, context.environment, PROBE_MS)
+  const found = await askServer(baseUrl, key, context.environment, PROBE_MS)
   if (found === undefined) {
     context.output.note(`note: ${baseUrl} does not answer or refuses the key; it is taken to speak chat, --speaks says otherwise`)
   }
@@ -160,7 +160,7 @@ export const removeBackend: Command = async (context) => {
   const { output, positionals: [name = ''] } = context
   await editConfig(toSource(context), (json) => {
     const present = (json['backends'] ?? {}) as JsonObject
-    checkName(name, Object.keys(present))
+    findName(name, Object.keys(present), `no backend is called "${name}" in ${toSource(context).file}`, 'see: dario backend list')
     const route = (Array.isArray(json['routes']) ? json['routes'] as { model?: string; to?: string[] }[] : [])
       .find((candidate) => candidate?.to?.some?.((target) => String(target).split(':', 1)[0] === name))
     if (route !== undefined) {
@@ -169,10 +169,6 @@ export const removeBackend: Command = async (context) => {
     delete present[name]
   })
   answer(context, { removed: name }, () => output.line(`backend ${name} removed`))
-}
-
-function checkName(name: string, names: readonly string[]): void {
-  findName(name, names, `no backend is called "${name}"`, 'see: dario backend list')
 }
 
 /** Each backend asked, whether it answers and takes its keys. */
@@ -186,7 +182,7 @@ export async function askBackends(config: Config, environment: Environment): Pro
 export const testBackends: Command = async (context) => {
   const { output, environment, positionals: [name] } = context
   const { config } = await assemble(context)
-  if (name !== undefined) checkName(name, Object.keys(config.backends))
+  if (name !== undefined) findName(name, Object.keys(config.backends), `no backend is called "${name}"`, 'see: dario backend list')
   const chosen = Object.entries(config.backends).filter(([id]) => name === undefined || id === name)
   const only = { ...config, backends: Object.assign(Object.create(null), Object.fromEntries(chosen)), routes: [] }
   const backends = await askBackends(only, environment)

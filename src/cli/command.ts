@@ -7,7 +7,7 @@ import type { Discovered } from '../config/discovery.ts'
 import { editConfig, readConfig } from '../config/file.ts'
 import type { ConfigSource } from '../config/file.ts'
 import { suggest } from '../config/nearest.ts'
-import { defaultConfigPath, isUnconfigured } from '../config/parse.ts'
+import { isUnconfigured } from '../config/parse.ts'
 import type { Config, ParsedConfig } from '../config/types.ts'
 import { toHome } from '../config/values.ts'
 import type { Environment } from '../config/values.ts'
@@ -45,7 +45,7 @@ export function words(context: CommandContext, option: string): string[] | undef
 }
 
 /** What clients of this dario send, where it asks for a key. */
-export function toAccessKey({ environment }: CommandContext): string | undefined {
+export function toAccessKey(environment: Environment): string | undefined {
   return environment['DARIO_ACCESS_KEY']?.trim() || undefined
 }
 
@@ -70,7 +70,7 @@ export function toSource(context: CommandContext): ConfigSource {
   const { environment } = context
   const named = text(context, 'config') ?? (environment['DARIO_CONFIG']?.trim() || undefined)
   return {
-    file: named ?? defaultConfigPath(environment, toHome(environment)), isNamed: named !== undefined,
+    file: named ?? join(toHome(environment), '.dario', 'config.json'), isNamed: named !== undefined,
     environment,
     flags: { host: text(context, 'host'), port: text(context, 'port') },
   }
@@ -116,29 +116,27 @@ export async function assemble(context: CommandContext, parsed: ParsedConfig = l
   return { config: { ...config, backends: discovered.backends }, discovered }
 }
 
+/** `windows`: a plan's limits, as its program last reported them there. */
 type Told = Pick<BackendStatus, 'id' | 'keys'> & { windows?: PlanWindows }
 
 export interface Running {
   url: string
   version: string
-  /** Each backend's keys as they are now; empty when that dario wants another access key than DARIO_ACCESS_KEY. */
-  keys: ReadonlyMap<string, BackendStatus['keys']>
-  /** Each plan's limits, as its program last reported them there. */
-  windows: ReadonlyMap<string, PlanWindows | undefined>
+  /** By name, as they are now; empty when that dario wants another access key than DARIO_ACCESS_KEY. */
+  backends: ReadonlyMap<string, Told>
 }
 
 /** The dario that answers at this address, if one does: the truth on keys is there, not in the file (pitfall W12). */
 export async function findRunning(config: Pick<Config, 'host' | 'port'>, environment: Environment = {}): Promise<Running | undefined> {
   if (config.port === 0) return undefined
   const url = toUrl(config)
-  const key = environment['DARIO_ACCESS_KEY']?.trim()
+  const key = toAccessKey(environment)
   try {
     const headers: Record<string, string> = key ? { 'x-api-key': key } : {}
     const response = await fetch(`${url}/health`, { headers, signal: AbortSignal.timeout(1_000), redirect: 'error' })
     const { name, version, backends = [] } = (await response.json()) as { name?: unknown; version?: unknown; backends?: Told[] }
     if (name !== 'dario') return undefined
-    const keys = new Map(backends.map((backend) => [backend.id, backend.keys]))
-    return { url, version: cleanText(String(version)), keys, windows: new Map(backends.map(({ id, windows }) => [id, windows])) }
+    return { url, version: cleanText(String(version)), backends: new Map(backends.map((backend) => [backend.id, backend])) }
   } catch {
     return undefined
   }

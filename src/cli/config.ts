@@ -24,7 +24,7 @@ export const checkConfig: Command = async (context) => {
     const routes = config.routes.length
     answer(context, { file, exists, valid: true, warnings, backends, routes }, () => {
       for (const warning of warnings) warn(context, warning)
-      if (exists) output.line(`${file} is valid: ${backends} backends, ${routes} routes`)
+      if (exists) output.line(`${file} is valid; backends: ${backends}, routes: ${routes}`)
       else if (warnings.length === 0) output.line(`${file} does not exist; dario uses what it finds`)
     })
     return exists || source.isNamed !== true ? 0 : 1

@@ -90,7 +90,7 @@ async function checkPort(port: number, running: Running | undefined): Promise<Ch
 function checkBackend({ id, type, speaks, keys, models, problem, plan }: BackendStatus, running: Running | undefined): Check {
   const name = `backend ${id}`
   if (plan !== undefined) {
-    const found = describePlan(plan, running?.windows.get(id))
+    const found = describePlan(plan, running?.backends.get(id)?.windows)
     return plan.hint === undefined ? ok(name, found) : { name, state: plan.ok ? 'warn' : 'fail', found, remedy: plan.hint }
   }
   const refused = keys.filter(({ state }) => state === 'refused')
@@ -99,7 +99,7 @@ function checkBackend({ id, type, speaks, keys, models, problem, plan }: Backend
     return { name, state: 'fail', found, remedy: `give a valid one: dario backend add ${id} --key-env NAME` }
   }
   if (problem !== undefined) return { name, state: 'fail', found: problem, remedy: `correct its address or key, then: dario backend test ${id}` }
-  return ok(name, `${type}, speaks ${speaks.join(', ')}${models === undefined ? '' : `, ${models} models`}`)
+  return ok(name, `${type}, speaks ${speaks.join(', ')}${models === undefined ? '' : `, models: ${models}`}`)
 }
 
 /** A program that no backend uses: it may be wanted. */

@@ -11,8 +11,6 @@ import type { Command } from './command.ts'
 /** Variables to set; undefined: to remove. */
 export type Variables = Record<string, string | undefined>
 
-const LOOPBACK = ['localhost', '127.0.0.1', '::1']
-
 /**
  * Works for the vendors' own libraries and what is built on them.
  * @param key a client key of this proxy; undefined when it asks for none
@@ -20,7 +18,7 @@ const LOOPBACK = ['localhost', '127.0.0.1', '::1']
 export function createVariables(url: string, key: string | undefined, environment: Environment): Variables {
   const exempt = (environment['NO_PROXY'] || environment['no_proxy'] || '').split(',').map((host) => host.trim()).filter(Boolean)
   // Added to what is there, never in its place (pitfall X7).
-  const noProxy = [...exempt, ...LOOPBACK.filter((host) => !exempt.includes(host))].join(',')
+  const noProxy = [...new Set([...exempt, 'localhost', '127.0.0.1', '::1'])].join(',')
   const variables: Variables = {
     ANTHROPIC_BASE_URL: url,
     OPENAI_BASE_URL: `${url}/v1`,
@@ -65,7 +63,7 @@ export const environment: Command = async (context) => {
   const asked = text(context, 'shell')?.replace(/^(?:zsh|sh|dash|ksh)$/, 'bash').replace(/^pwsh$/, 'powershell') as Shell | undefined
   if (asked !== undefined && !Object.hasOwn(SHELLS, asked)) throw createUsageError(`--shell must be one of ${Object.keys(SHELLS).join(', ')}`)
   const { config } = loadConfig(context)
-  const variables = createVariables(toUrl(config), toAccessKey(context), context.environment)
+  const variables = createVariables(toUrl(config), toAccessKey(context.environment), context.environment)
   answer(context, variables, () => {
     for (const line of renderVariables(variables, asked ?? detectShell(context.environment, process.platform))) context.output.line(line)
   })

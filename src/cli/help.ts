@@ -178,9 +178,9 @@ export const COMMANDS: Readonly<Record<string, CommandSpec>> = {
   },
 }
 
-/** `dario backend add NAME` */
-export function renderUsage(name: string): string {
-  return ['dario', name, COMMANDS[name]?.usage].filter((part) => part !== undefined).join(' ')
+/** `dario backend add NAME`; options stand in front, since `run` and `shim` leave what follows to the command. */
+export function renderUsage(name: string, options?: string): string {
+  return ['dario', name, options, COMMANDS[name]?.usage].filter((part) => part !== undefined).join(' ')
 }
 
 /** `name` may be a group (`backend`): its commands are listed. */
@@ -191,7 +191,7 @@ export function renderHelp(name: string | undefined): string {
   const rows = options.map(([option, { short, value, help }]) =>
     [`  ${short === undefined ? '    ' : `-${short}, `}--${option}${value === undefined ? '' : ` ${value}`}`, help] as const)
   return [
-    `Usage: ${renderUsage(name)} [options]`, '', ...spec.help.match(/\S.{0,77}(?= |$)/g) ?? [], '',
+    `Usage: ${renderUsage(name, '[options]')}`, '', ...spec.help.match(/\S.{0,77}(?= |$)/g) ?? [], '',
     'Options:', ...align(rows), '', 'Examples:', ...spec.examples.map((example) => `  ${example}`),
   ].join('\n')
 }
@@ -204,7 +204,7 @@ function renderList(group: string | undefined): string {
   return [
     'dario: one local endpoint for every LLM tool on this machine.', '', ...list, '',
     'Examples:', '  dario', '  dario backend add groq --key-env GROQ_API_KEY', '  dario run -- claude', '',
-    'Every command has --help. Exit codes: 0 done, 1 failed, 2 wrong usage.',
+    'Every command has --help; dario --version says which this is. Exit codes: 0 done, 1 failed, 2 wrong usage.',
   ].join('\n')
 }
 

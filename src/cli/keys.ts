@@ -22,9 +22,8 @@ export const addKey: Command = async (context) => {
   const { output, positionals: [name = ''] } = context
   if (!/^[\w.@-]{1,64}$/.test(name)) throw createUsageError(`"${cleanText(name)}" cannot be a name: use up to 64 letters, digits, . _ - and @`)
   const routes = words(context, 'route')
-  const known = routes && loadConfig(context).config.routes.map(({ model }) => model)
-  const unknown = routes?.find((route) => !known?.includes(route))
-  if (unknown !== undefined) throw new DarioError('not_found', `no route for "${cleanText(unknown)}"; see: dario route list`)
+  const known = routes === undefined ? [] : loadConfig(context).config.routes.map(({ model }) => model)
+  for (const route of routes ?? []) findName(route, known, `no route for "${cleanText(route)}"`, 'see: dario route list')
   const key = `dario-${randomBytes(24).toString('base64url')}`
   await editList(context, 'accessKeys', (items, names) => {
     if (names.includes(name)) throw new DarioError('conflict', `a key is called ${name} already; first: dario key remove ${name}`)

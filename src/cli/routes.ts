@@ -17,7 +17,8 @@ export const listRoutes: Command = async (context) => {
 }
 
 export const addRoute: Command = async (context) => {
-  const { output, values, positionals: [model = '', ...to] } = context
+  const { output, values, positionals: [model = '', ...rest] } = context
+  const to = rest.flatMap((word) => word.split(',')).map((target) => target.trim()).filter(Boolean) // people write commas too
   await editList(context, 'routes', (items, names) => {
     const same = names.indexOf(model)
     if (same !== -1 && values['first'] !== true) return void items.splice(same, 1, { model, to })
@@ -44,7 +45,8 @@ export const explainRoute: Command = async (context) => {
   const { lines, chain, reason } = proxy.explain(model)
   await proxy.close(0)
   const running = await findRunning(config, environment)
-  const resting = [...new Set(chain.map(({ backend }) => backend))].flatMap((id) => running?.keys.get(id) ?? []).filter(({ state }) => state !== 'ready')
+  const keys = [...new Set(chain.map(({ backend }) => backend))].flatMap((id) => running?.backends.get(id)?.keys ?? [])
+  const resting = keys.filter(({ state }) => state !== 'ready')
   answer(context, { model, chain, reason, lines, running: running?.url, resting }, () => {
     for (const line of [...lines, ...resting.map(describeKey)]) output.line(cleanText(line))
   })

@@ -20,13 +20,6 @@ import { chooseModel, fill } from './tool.ts'
 import type { Tool, Values } from './tool.ts'
 import { TOOLS, findTool } from './tools.ts'
 
-interface Endpoint {
-  url: string
-  /** What clients must send; undefined: nothing. */
-  key: string | undefined
-  close(): Promise<void>
-}
-
 export const run: Command = async (context) => {
   const [command = '', ...args] = context.positionals
   const tool = findTool(command)
@@ -73,10 +66,10 @@ function writeFiles(tool: Tool | undefined, values: Required<Values>): void {
   }
 }
 
-/** The dario that runs, else one of our own on a free port, with a key that only the child knows. */
-async function findEndpoint(context: CommandContext): Promise<Endpoint> {
+/** The dario that runs, else one of our own on a free port, with a key that only the child knows; a `key` must be sent. */
+async function findEndpoint(context: CommandContext): Promise<{ url: string; key: string | undefined; close(): Promise<void> }> {
   const parsed = loadConfig(context)
-  const own = toAccessKey(context)
+  const own = toAccessKey(context.environment)
   if (parsed.config.accessKeys.length === 0 || own !== undefined) {
     const running = await findRunning(parsed.config)
     if (running !== undefined) return { url: running.url, key: own, close: async () => {} }

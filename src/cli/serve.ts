@@ -6,15 +6,16 @@ import { resolve as resolvePath } from 'node:path'
 import { watchConfig } from '../config/file.ts'
 import { listSecrets } from '../config/parse.ts'
 import type { Config, ParsedConfig } from '../config/types.ts'
+import { oneOf } from '../config/values.ts'
 import { DarioError } from '../errors.ts'
 import { createWaiting, keepAtExit, reuse, takeBack } from '../observe/append.ts'
 import { LEVELS, createLog } from '../observe/log.ts'
-import type { Level, Log } from '../observe/log.ts'
+import type { Log } from '../observe/log.ts'
 import { createRedactor } from '../observe/redact.ts'
 import { createProxy } from '../proxy.ts'
 import type { Proxy } from '../proxy.ts'
 import { readVersion } from '../version.ts'
-import { assemble, createUsageError, text, toSource, toUsageFolder, warn } from './command.ts'
+import { assemble, text, toSource, toUsageFolder, warn } from './command.ts'
 import type { Assembled, Command, CommandContext } from './command.ts'
 import { cleanText, describePlan } from './output.ts'
 
@@ -68,12 +69,10 @@ function createBatch(write: (lines: Buffer) => void): (line: string) => void {
 }
 
 function openLog(context: CommandContext, secrets: Iterable<string>): Log {
-  const level = text(context, 'log-level') ?? 'info'
-  if (!(LEVELS as readonly string[]).includes(level)) throw createUsageError(`--log-level must be one of ${LEVELS.join(', ')}`)
   const colours = { debug: 'dim', info: undefined, warn: 'yellow', error: 'red' } as const
   return createLog({
     format: process.stderr.isTTY ? 'pretty' : 'json',
-    level: level as Level,
+    level: oneOf(LEVELS)(text(context, 'log-level') ?? 'info', '--log-level'),
     write: createBatch((lines) => void process.stderr.write(lines, () => reuse([lines]))),
     file: text(context, 'log-file'),
     redact: createRedactor(() => secrets),

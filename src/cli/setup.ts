@@ -63,9 +63,12 @@ export const setup: Command = async (context) => {
   return 0
 }
 
-function show({ output }: CommandContext, title: string, before = '', after = ''): void {
+function show({ output, environment }: CommandContext, title: string, before = '', after = ''): void {
   output.line(output.style('bold', title))
-  for (const line of diff(before, after)) output.line(output.style(line.startsWith('+') ? 'green' : line.startsWith('-') ? 'red' : 'dim', line))
+  for (const line of diff(before, after)) {
+    const colour = line.startsWith('+') ? 'green' : line.startsWith('-') ? 'red' : 'dim'
+    output.line(output.style(colour, hideKeys(line, toAccessKey(environment))))
+  }
 }
 
 function isEdited({ file, before }: Change): boolean {
@@ -82,7 +85,7 @@ function listTools(context: CommandContext): void {
 async function readValues(context: CommandContext, tool: Tool): Promise<Values> {
   const parsed = loadConfig(context)
   const root = toUrl(parsed.config)
-  const key = toAccessKey(context)
+  const key = toAccessKey(context.environment)
   if (key === undefined && parsed.config.accessKeys.length > 0) warn(context, 'dario wants an access key; put it into DARIO_ACCESS_KEY and set the tool up again')
   const running = await findRunning(parsed.config)
   const { config } = running === undefined ? await assemble(context, parsed) : parsed
@@ -98,8 +101,8 @@ async function readValues(context: CommandContext, tool: Tool): Promise<Values> 
 /** The file that is there, else the first name. A link is followed, so that it stays one. */
 function find(settings: SettingsFile, { environment }: CommandContext): string {
   const names = locate(settings, environment)
-  const name = names.findLast((file) => lstatSync(file, { throwIfNoEntry: false }) !== undefined) ?? names[0] ?? ''
-  if (lstatSync(name, { throwIfNoEntry: false }) === undefined) return name
+  const name = names.findLast((file) => lstatSync(file, { throwIfNoEntry: false }) !== undefined)
+  if (name === undefined) return names[0] ?? ''
   if (!existsSync(name)) throw refuse(name, 'it is a link that leads nowhere')
   const found = statSync(name)
   if (!found.isFile()) throw refuse(name, 'it is not a file')
@@ -184,9 +187,9 @@ async function confirm({ output }: CommandContext): Promise<boolean> {
   return false
 }
 
-/** Changed lines with two around them; a key in them is not for the screen. */
+/** Changed lines with two around them. */
 function diff(before: string, after: string): string[] {
-  const [a, b] = [before, after].map((text) => (text === '' ? [] : text.replace(/\n$/, '').split('\n').map(hideKeys))) as [string[], string[]]
+  const [a, b] = [before, after].map((text) => (text === '' ? [] : text.replace(/\n$/, '').split('\n'))) as [string[], string[]]
   const lines: string[] = []
   for (let [i, j] = [0, 0]; i < a.length || j < b.length;) {
     if (i < a.length && a[i] === b[j]) lines.push(`  ${a[i++]}`), j++
@@ -196,6 +199,8 @@ function diff(before: string, after: string): string[] {
   return lines.filter((_, index) => lines.slice(Math.max(0, index - 2), index + 3).some((line) => !line.startsWith(' ')))
 }
 
-function hideKeys(line: string): string {
-  return cleanText(line).replace(/\b(sk-|gsk_|xai-|AIza|ghp_|eyJ)[\w.-]{8,}/g, '$1…')
+/** A key in the settings is not for the screen. */
+function hideKeys(line: string, own: string | undefined): string {
+  const clean = cleanText(line).replace(/\b(sk-|gsk_|xai-|AIza|ghp_|eyJ|dario-)[\w.-]{8,}/g, '$1…')
+  return own === undefined ? clean : clean.replaceAll(own, '…')
 }

@@ -3,7 +3,7 @@
  * https://nodejs.org/api/cli.html#node_optionsoptions
  * @module
  */
-import { closeSync, existsSync, openSync, readSync, realpathSync } from 'node:fs'
+import { closeSync, openSync, readSync, realpathSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Environment } from '../config/values.ts'
@@ -55,7 +55,7 @@ export function isNative(command: string, environment: Environment): boolean {
   // `"$basedir/../tool/bin/tool.exe"` of a shell script, `"%dp0%\..\tool\bin\tool.exe"` of a .cmd file.
   const target = /["'](?:\$basedir|%~?dp0%?)[\\/]+([^"']+)["']\s+(?:"\$@"|%\*)/.exec(head.toString('latin1'))?.[1]
   const next = target === undefined ? undefined : join(dirname(file), target.replaceAll('\\', '/'))
-  return next !== undefined && existsSync(next) && MAGIC.test(readHead(next).toString('hex'))
+  return next !== undefined && MAGIC.test(readHead(next).toString('hex'))
 }
 
 function readHead(file: string): Buffer {

@@ -73,7 +73,7 @@ interface Windows {
 async function readWindows(context: CommandContext): Promise<Windows> {
   const { config } = loadConfig(context)
   const running = await findRunning(config, context.environment)
-  const windows = [...running?.windows ?? []].flatMap(([backend, list = []]) => list.map(({ name, used, resetsAt }) => (
+  const windows = [...running?.backends.values() ?? []].flatMap(({ id: backend, windows = [] }) => windows.map(({ name, used, resetsAt }) => (
     // `/health` is JSON, so that what has no value may come as null.
     { backend, name, used, resetsAt: typeof resetsAt === 'number' ? new Date(resetsAt).toISOString() : undefined })))
   const reason = running === undefined ? `no dario runs on port ${config.port}, and only a running one is told how much of a plan is used`

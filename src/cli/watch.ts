@@ -8,7 +8,7 @@ import type { LiveRequest, LiveState, Totals } from '../observe/live.ts'
 import { toLocalDay } from '../observe/usage.ts'
 import { createSseDecoder } from '../sse.ts'
 import { readBaseUrl } from '../config/values.ts'
-import { loadConfig, toUrl } from './command.ts'
+import { loadConfig, toAccessKey, toUrl } from './command.ts'
 import type { Command, CommandContext } from './command.ts'
 import { cleanText } from './output.ts'
 import type { Output, Style } from './output.ts'
@@ -56,7 +56,7 @@ export const watch: Command = async (context) => {
 }
 
 async function* follow({ environment }: CommandContext, url: string, signal: AbortSignal): AsyncGenerator<LiveState> {
-  const key = environment['DARIO_ACCESS_KEY']?.trim()
+  const key = toAccessKey(environment)
   const headers = key ? { authorization: `Bearer ${key}` } : {}
   const late = new AbortController()
   const timer = setTimeout(() => late.abort(), PATIENCE)

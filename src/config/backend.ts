@@ -6,7 +6,7 @@ import type { DialectName } from '../hub/types.ts'
 import { KNOWN_BACKENDS, hostSpeaks } from './known.ts'
 import type { BackendConfig, ModelConfig } from './types.ts'
 import {
-  MAX_TIMER, createSecretReader, fail, listOf, numberFrom, oneOf, optional, readAny, readBaseUrl, readFlag, readText, recordOf, shape,
+  MAX_TIMER, createSecretReader, fail, listOf, numberFrom, oneOf, optional, readAny, readBaseUrl, readText, recordOf, shape,
   withDefault,
 } from './values.ts'
 import type { Environment, Read, ReadSecret } from './values.ts'
@@ -61,7 +61,7 @@ export function readBackend(value: unknown, path: string, id: string, secret: Re
     env: withDefault({}, recordOf((text, at) => (typeof text === 'string' ? text : fail(at, 'must be a text')))),
     idle: withDefault(600_000, timer),
     maxProcesses: withDefault(10, numberFrom(1, 1000)),
-    warm: withDefault(false, readFlag),
+    warm: withDefault(false, oneOf([true, false])),
   })(value, path)
   const baseUrl = given.baseUrl ?? KNOWN_BACKENDS[given.type]?.baseUrl
   const speaks = given.speaks ?? (given.type === 'openai' ? hostSpeaks(baseUrl) : ['anthropic'])

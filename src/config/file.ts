@@ -198,7 +198,6 @@ export function watchConfig(
 ): { close(): void } {
   let seen = readText(source.file)
   let problem = ''
-  let timer: NodeJS.Timeout | undefined
   function check(): void {
     try {
       const text = readText(source.file)
@@ -213,15 +212,12 @@ export function watchConfig(
       problem = message
     }
   }
-  function soon(): void {
-    clearTimeout(timer)
-    timer = setTimeout(check, 50).unref() // editors write in several steps
-  }
+  const timer = setTimeout(check, 50).unref() // editors write in several steps
   // Polling finds what watching misses: network drives, containers, a folder that is made later, the target of a link.
   const poll = setInterval(check, 2_000).unref()
   let watcher: ReturnType<typeof watch> | undefined
   try {
-    watcher = watch(dirname(source.file), { persistent: false }, soon)
+    watcher = watch(dirname(source.file), { persistent: false }, () => timer.refresh())
     watcher.on('error', () => watcher?.close())
   } catch {
     // The folder is not there yet.

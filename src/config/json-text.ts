@@ -46,7 +46,7 @@ export function parseJsonText(text: string, name: string): unknown {
   const found = body[errorAt]
   const what = found === undefined ? 'the file ends too early' : `unexpected ${JSON.stringify(found)}`
   const hint = found === '/' ? '; JSON has no comments' : /[}\]]/.test(found ?? '') ? '; is there a comma too many before it?'
-    : body.trim() === '' ? '; write {} into it or delete it' : ''
+    : found === '\uFFFD' ? '; save the file as UTF-8' : body.trim() === '' ? '; write {} into it or delete it' : ''
   const problem = cause instanceof SyntaxError && cause.message !== '' ? cause.message : `not valid JSON: ${what}${hint}`
   throw new DarioError('config_invalid', `${name}:${line}:${column}: ${problem}`, { cause })
 }

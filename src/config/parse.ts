@@ -4,7 +4,6 @@
  * @module
  */
 import { createHash } from 'node:crypto'
-import { join } from 'node:path'
 import { createBackendConfig, readBackend } from './backend.ts'
 import { DarioError } from '../errors.ts'
 import { memberPath } from './json-text.ts'
@@ -18,13 +17,13 @@ import type { Environment, ReadSecret } from './values.ts'
 const texts = withDefault([], listOf(readText))
 const readAccessKeyMembers = shape({ name: optional(readText), key: readAny, hash: optional(readText), routes: optional(listOf(readText)) })
 const readBudgetMembers = shape({
-  scope: withDefault('all', readText), per: readAny,
+  scope: withDefault('all', readText), per: oneOf(['day', 'month']),
   dollars: optional(numberFrom(0.01, 1e9, false)), tokens: optional(numberFrom(1, 1e15)),
 })
 
 function readRoute(value: unknown, path: string, backends: Record<string, BackendConfig>): RouteConfig {
   let plans = 0
-  const { model, to } = shape({ model: readAny, to: listOf((item, at) => {
+  const route = shape({ model: readText, to: listOf((item, at) => {
     const target = readText(item, at)
     const name = target.split(':', 1)[0] ?? ''
     const backend = backends[name]
@@ -34,8 +33,8 @@ function readRoute(value: unknown, path: string, backends: Record<string, Backen
     if (backend.type === 'claude-code' && ++plans > 1) fail(at, 'a route may name one claude-code backend only')
     return target
   }) })(value, path)
-  if (to.length === 0) fail(`${path}.to`, 'must name at least one backend')
-  return { model: readText(model, `${path}.model`), to }
+  if (route.to.length === 0) fail(`${path}.to`, 'must name at least one backend')
+  return route
 }
 
 /** None when its secret is not there. */
@@ -48,10 +47,10 @@ function readAccessKey(value: unknown, path: string, secret: ReadSecret): Access
 }
 
 function readBudget(value: unknown, path: string): BudgetConfig {
-  const { per, ...budget } = readBudgetMembers(value, path)
+  const budget = readBudgetMembers(value, path)
   if (!/^(?:all|(?:backend|route|key):.+)$/.test(budget.scope)) fail(`${path}.scope`, 'must be all, backend:NAME, route:PATTERN or key:NAME')
   if ((budget.dollars === undefined) === (budget.tokens === undefined)) fail(path, 'must have either "dollars" or "tokens"')
-  return { per: oneOf(['day', 'month'])(per, `${path}.per`), ...budget }
+  return budget
 }
 
 /** The credentials of a configuration, for redaction. */
@@ -67,11 +66,6 @@ export function hashKey(key: string): string {
 
 export function isLoopbackHost(host: string | undefined): boolean {
   return host === undefined || host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
-}
-
-/** `~/.dario/config.json`, or what DARIO_CONFIG says. */
-export function defaultConfigPath(environment: Environment, home: string): string {
-  return environment['DARIO_CONFIG']?.trim() || join(home, '.dario', 'config.json')
 }
 
 /** The user wrote no backend of their own, so dario looks around; a configuration that names some is the whole truth. */

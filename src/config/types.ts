@@ -4,30 +4,22 @@
  */
 import type { DialectName } from '../hub/types.ts'
 
-/** Milliseconds. */
-export interface Timeouts {
-  /** TCP and TLS set-up; default 10,000. */
-  connect: number
-  /** Until the upstream's response headers; default 600,000. */
-  firstByte: number
-  /** Between two chunks of an answer; default 300,000. */
-  silence: number
-}
-
-/** A credential after `env:` and `file:` were read. `label` is all that may be shown. */
-export interface KeyConfig {
-  label: string
-  value: string
-  weight: number
-}
-
 export interface BackendConfig {
   type: 'anthropic' | 'openai' | 'claude-code' | 'echo'
   /** Without a trailing slash and without `/v1` at its end. */
   baseUrl?: string | undefined
-  keys: KeyConfig[]
+  /** Credentials after `env:` and `file:` were read. `label` is all that may be shown. */
+  keys: { label: string; value: string; weight: number }[]
   speaks: DialectName[]
-  timeouts: Timeouts
+  /** Milliseconds. */
+  timeouts: {
+    /** TCP and TLS set-up; default 10,000. */
+    connect: number
+    /** Until the upstream's response headers; default 600,000. */
+    firstByte: number
+    /** Between two chunks of an answer; default 300,000. */
+    silence: number
+  }
   /** Extra request headers for this backend. */
   headers: Record<string, string>
   /** `anthropic-beta` tokens never sent to this backend. */
@@ -107,9 +99,6 @@ export interface Config {
   usageDays: number
 }
 
-/** A credential as it is written: a literal, `env:NAME` or `file:PATH`; `weight` is its share among several, default 1. */
-export type KeyInput = string | { key: string; weight?: number }
-
 /** The configuration file's form. Everything is optional; defaults are those of Config and BackendConfig. */
 export interface ConfigInput extends Partial<Omit<Config, 'accessKeys' | 'backends' | 'budgets'>> {
   accessKeys?: (string | (Partial<AccessKeyConfig> & { key?: string }))[]
@@ -119,16 +108,14 @@ export interface ConfigInput extends Partial<Omit<Config, 'accessKeys' | 'backen
 
 interface BackendInput extends Partial<Omit<BackendConfig, 'type' | 'keys' | 'timeouts' | 'models' | 'discovered'>> {
   type: BackendConfig['type']
-  keys?: KeyInput[]
-  timeouts?: Partial<Timeouts>
+  /** As they are written: a literal, `env:NAME` or `file:PATH`; `weight` is the share among several, default 1. */
+  keys?: (string | { key: string; weight?: number })[]
+  timeouts?: Partial<BackendConfig['timeouts']>
   models?: (string | ModelConfig)[]
 }
 
 /** What the command line sets; text as it was typed. */
-export interface ConfigFlags {
-  host?: string | undefined
-  port?: string | undefined
-}
+export type ConfigFlags = Partial<Record<'host' | 'port', string | undefined>>
 
 export interface ParsedConfig {
   config: Config

@@ -75,10 +75,6 @@ export function readText(value: unknown, path: string): string {
   return value
 }
 
-export function readFlag(value: unknown, path: string): boolean {
-  return typeof value === 'boolean' ? value : fail(path, 'must be true or false')
-}
-
 export function numberFrom(least: number, most: number, whole = true): Read<number> {
   return (value, path) => {
     if (typeof value === 'number' && value >= least && value <= most && (!whole || Number.isInteger(value))) return value
@@ -86,7 +82,7 @@ export function numberFrom(least: number, most: number, whole = true): Read<numb
   }
 }
 
-export function oneOf<const Word extends string>(words: readonly Word[]): Read<Word> {
+export function oneOf<const Word extends string | boolean>(words: readonly Word[]): Read<Word> {
   return (value, path) => words.find((word) => word === value) ?? fail(path, `must be one of ${words.join(', ')}`)
 }
 
