@@ -82,9 +82,9 @@ export function createLatePages(options: PagesOptions): Record<PagePath, Page> {
   let made: Promise<Record<PagePath, Page['serve']>> | undefined
   const load = async (): Promise<Record<PagePath, Page['serve']>> => (await import('./observe/dashboard.ts')).createPages(options)
   const toPage = (path: PagePath): Page => ({
-    async serve(request, response) {
+    async serve(request, response, isAuthorised) {
       const pages = await (made ??= load())
-      if (!response.destroyed) await pages[path](request, response) // its 'close' would not be told a second time
+      if (!response.destroyed) await pages[path](request, response, isAuthorised) // its 'close' would not be told a second time
     },
   })
   return {

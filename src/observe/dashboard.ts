@@ -13,7 +13,8 @@ import type { Metrics } from './metrics.ts'
 /** `open`: needs no access key. */
 export interface Page {
   open?: boolean
-  serve(request: IncomingMessage, response: ServerResponse): void | Promise<void>
+  /** @param isAuthorised by the configuration of the moment: a key may be taken away while its answer is open */
+  serve(request: IncomingMessage, response: ServerResponse, isAuthorised: () => boolean): void | Promise<void>
 }
 
 export type PagePath = '/' | '/events' | '/explain' | '/metrics'
@@ -33,11 +34,12 @@ const QUIET = 2_000 // ms
 export function createPages({ live, metrics, flush, explain }: PagesOptions): Record<PagePath, Page['serve']> {
   let page: { html: string; headers: Record<string, string> } | undefined
 
-  function serveFeed(request: IncomingMessage, response: ServerResponse): void {
+  function serveFeed(request: IncomingMessage, response: ServerResponse, isAuthorised: () => boolean): void {
     response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store', 'x-accel-buffering': 'no' })
     if (request.method === 'HEAD') return void response.end()
     // A reader that is behind is spared the states in between: the next one has it all.
     const send = (): void => {
+      if (!isAuthorised()) return void response.end()
       if (response.writableNeedDrain) return
       flush()
       response.write(`data: ${JSON.stringify(live.read())}\n\n`)

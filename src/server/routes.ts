@@ -103,7 +103,7 @@ async function serve(
   }
   const { operation, dialect = readDialect(request) } = route
   if (operation === 'own') name()
-  if (page !== undefined) return page.serve(request, response)
+  if (page !== undefined) return page.serve(request, response, () => isAuthorised(guard, request))
   if (operation === 'own') return respond(request, response, 200, await options.models({ id: decode(path.slice('/models/'.length)), query, anthropic: 'anthropic-version' in request.headers }))
   const body = await readBody(request, options.settings().maxBodyBytes)
   const { headers } = request
