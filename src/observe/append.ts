@@ -4,7 +4,7 @@
  * @module
  */
 import { appendFileSync, mkdirSync } from 'node:fs'
-import { mkdir, open } from 'node:fs/promises'
+import { open } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
@@ -145,6 +145,19 @@ export function createComplaint(complain: (message: string) => void, now: () => 
   }
 }
 
+/** With those above it. Node's own `recursive` never returns where the system says ENOENT of every attempt, as below /proc. */
+export function makeFolder(folder: string): void {
+  try {
+    mkdirSync(folder, { mode: 0o700 })
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'EEXIST') return
+    if (code !== 'ENOENT' || dirname(folder) === folder) throw error
+    makeFolder(dirname(folder))
+    mkdirSync(folder, { mode: 0o700 })
+  }
+}
+
 function behind(chunks: readonly Buffer[], written: number): Buffer[] {
   return chunks.flatMap((chunk) => {
     const rest = chunk.subarray(Math.max(0, written))
@@ -164,9 +177,9 @@ export function createAppender(complain: (message: string) => void, before?: (fi
   let checked = ''
 
   function openFile(file: string): Promise<FileHandle> {
-    return open(file, 'a+', 0o600).catch(async () => {
-      await mkdir(dirname(file), { recursive: true, mode: 0o700 })
-      return await open(file, 'a+', 0o600)
+    return open(file, 'a+', 0o600).catch(() => {
+      makeFolder(dirname(file))
+      return open(file, 'a+', 0o600)
     })
   }
 
@@ -208,7 +221,7 @@ export function createAppender(complain: (message: string) => void, before?: (fi
   function writeRest(): void {
     try {
       for (const [file, lines] of waiting) {
-        mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
+        makeFolder(dirname(file))
         appendFileSync(file, Buffer.concat(lines.take()), { mode: 0o600 })
       }
     } catch { /* nobody is left to hear it */ }

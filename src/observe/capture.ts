@@ -3,11 +3,11 @@
  * at 1 MiB each. Prompts and answers are in there: never on by default.
  * @module
  */
-import { mkdir, writeFile } from 'node:fs/promises'
+import { writeFile } from 'node:fs/promises'
 import type { IncomingHttpHeaders, OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import { join } from 'node:path'
 import type { Backend, Body, Call, Signal } from '../backends/backend.ts'
-import { createComplaint } from './append.ts'
+import { createComplaint, makeFolder } from './append.ts'
 import { renderHeaders } from './redact.ts'
 import type { Redact } from './redact.ts'
 
@@ -50,7 +50,7 @@ export function createCapture({ folder, redact, now, complain }: CaptureOptions)
 
   async function write(place: string, name: string, text: string): Promise<void> {
     try {
-      await mkdir(place, { recursive: true, mode: 0o700 })
+      makeFolder(place)
       await writeFile(join(place, name), redact(text), { mode: 0o600 })
     } catch (error) {
       report(`${place} cannot be written (${(error as NodeJS.ErrnoException).code}); the capture has gaps`)
