@@ -7,7 +7,7 @@ import type { KeyState } from '../backends/pool.ts'
 import type { Observer, RequestRecord } from '../hub/record.ts'
 import { toTool } from './ledger.ts'
 import { foldSources } from './prices.ts'
-import { addCounts, createCounts } from './usage.ts'
+import { addCounts, count, createCounts } from './usage.ts'
 import type { Counts } from './usage.ts'
 
 /** Sums over a stretch of time that begins at `time` (Unix ms). */
@@ -107,15 +107,15 @@ export function createLive({ now, version, backends, running, history }: LiveOpt
   }
 
   /** By its arrival, as the ledger does. */
-  function count(record: Readonly<RequestRecord>): void {
+  function countByTime(record: Readonly<RequestRecord>): void {
     const { time } = record
     if (Math.floor(time / 60_000) !== minute) {
       minute = Math.floor(time / 60_000)
       hour = current(own.hours, startOfHour(time), HOURS)
       day = current(own.days, startOfDay(time), DAYS)
     }
-    add(hour, record)
-    add(day, record)
+    count(hour, record)
+    count(day, record)
     const source = typeof record.cost === 'object' ? record.cost.source : undefined
     if (source !== undefined && !own.sources.includes(source)) keep(own.sources, source, MOST_SOURCES)
   }
@@ -129,7 +129,7 @@ export function createLive({ now, version, backends, running, history }: LiveOpt
       if (isCount(record)) return
       keep(finished, record, MOST_REQUESTS)
       if (record.end === 'failed' || record.end === 'broken') keep(errors, record, MOST_ERRORS)
-      count(record)
+      countByTime(record)
       touch()
     },
     read() {
@@ -175,20 +175,6 @@ function current(list: Totals[], time: number, most: number): Totals {
   const known = list.findLast((one) => one.time === time)
   if (known === undefined) keep(list, createTotals(time), most + 1) // what ends late may have come before the one in front
   return known ?? list.at(-1)!
-}
-
-function add(sum: Totals, { end, usage, cost }: Readonly<RequestRecord>): void {
-  sum.requests++
-  if (end === 'failed' || end === 'broken') sum.failed++
-  if (end === 'cancelled') sum.cancelled++
-  sum.input += usage?.input ?? 0
-  sum.cacheRead += usage?.cacheRead ?? 0
-  sum.cacheWrite += usage?.cacheWrite ?? 0
-  sum.output += usage?.output ?? 0
-  sum.reasoning += usage?.reasoning ?? 0
-  if (cost === 'plan') sum.plan++
-  else if (cost !== undefined) sum.dollars += cost.dollars
-  else if (usage !== undefined) sum.unpriced++
 }
 
 /** The totals of these times; several of one time are summed. */

@@ -147,7 +147,7 @@ function describeEnd({ id, usage, cost, firstByteMs, totalMs, error }: Readonly<
 }
 
 function encodeEnd({ id, usage, cost, totalMs, firstByteMs }: Readonly<RequestRecord>, { members }: Names): string {
-  return `,"id":"${id}"${members}${usage === undefined ? '' : `,"usage":{${encodeTokens(usage, '')}}`}${cost === undefined ? '' : `,"cost":${JSON.stringify(cost)}`}`
+  return `,"id":"${id}"${members}${usage === undefined ? '' : `,"usage":{${encodeTokens(usage).slice(1)}}`}${cost === undefined ? '' : `,"cost":${JSON.stringify(cost)}`}`
     + `,"totalMs":${totalMs}${member('firstByteMs', firstByteMs)}`
 }
 

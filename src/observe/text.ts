@@ -80,13 +80,8 @@ export function toNano(time: number): string {
   return `${toSeconds(time)}${toRest(time)}000000`
 }
 
-/** Tokens as members; `before` stands in front of the first one. */
-export function encodeTokens({ input, cacheRead, cacheWrite, output, reasoning }: Partial<Usage>, before: '' | ','): string {
-  let text = ''
-  if (input !== undefined) text = `${before}"input":${input}`
-  if (cacheRead !== undefined) text += `${text === '' ? before : ','}"cacheRead":${cacheRead}`
-  if (cacheWrite !== undefined) text += `${text === '' ? before : ','}"cacheWrite":${cacheWrite}`
-  if (output !== undefined) text += `${text === '' ? before : ','}"output":${output}`
-  if (reasoning !== undefined) text += `${text === '' ? before : ','}"reasoning":${reasoning}`
-  return text
+/** Tokens as members. */
+export function encodeTokens({ input, cacheRead, cacheWrite, output, reasoning }: Partial<Usage>): string {
+  return member('input', input) + member('cacheRead', cacheRead) + member('cacheWrite', cacheWrite)
+    + member('output', output) + member('reasoning', reasoning)
 }
