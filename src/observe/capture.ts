@@ -27,11 +27,6 @@ export interface Capture {
   close(): Promise<void>
 }
 
-interface Taken {
-  take(chunk: Uint8Array | string): void
-  text(encoding: unknown): string
-}
-
 const MAX_BODY = 1_048_576 // bytes
 const LONGEST_KEY = 4096 // characters
 
@@ -123,21 +118,21 @@ export function createCapture({ folder, redact, now, complain }: CaptureOptions)
   }
 }
 
-function createTaken(): Taken {
+function createTaken() {
   const kept: Uint8Array[] = []
   let size = 0
   return {
-    take(chunk) {
+    take(chunk: Uint8Array | string): void {
       const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : chunk
       if (size < MAX_BODY) kept.push(Uint8Array.from(bytes.subarray(0, MAX_BODY - size)))
       size += bytes.length
     },
-    text: (encoding) => (encoding === undefined ? toText(Buffer.concat(kept), size) : `[${size} bytes, ${String(encoding)}]`),
+    text: (encoding: unknown): string => (encoding === undefined ? toText(Buffer.concat(kept), size) : `[${size} bytes, ${String(encoding)}]`),
   }
 }
 
-function toText(body: Buffer | undefined, size: number = body?.length ?? 0): string {
-  const text = body?.toString('utf8', 0, MAX_BODY) ?? ''
+function toText(body: Buffer, size: number = body.length): string {
+  const text = body.toString('utf8', 0, MAX_BODY)
   // A key that the cut goes through would not be known as one.
   return size > MAX_BODY ? `${text.slice(0, -LONGEST_KEY)}\n[cut: ${size} bytes in all]` : text
 }
