@@ -34,13 +34,10 @@ export function createCapture({ folder, redact, now, complain }: CaptureOptions)
   const report = createComplaint(complain, now)
   /** Of running requests: their folder, and how many upstream attempts there were. */
   const open = new Map<string, { folder: string; attempts: number }>()
-
-  const saving = new Set<Promise<void>>()
+  let saved: Promise<unknown> | undefined
 
   function save(place: string, name: string, head: string, body: string): void {
-    const work = write(place, name, `${head}\n${body}`)
-    saving.add(work)
-    void work.then(() => saving.delete(work))
+    saved = Promise.all([saved, write(place, name, `${head}\n${body}`)])
   }
 
   async function write(place: string, name: string, text: string): Promise<void> {
@@ -114,7 +111,7 @@ export function createCapture({ folder, redact, now, complain }: CaptureOptions)
       })
     },
     backend: (backend) => ({ ...backend, send: (call, key, signal) => send(backend, call, key, signal) }),
-    close: async () => void await Promise.all(saving),
+    close: async () => void await saved,
   }
 }
 

@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import type { Observer, RequestRecord } from '../hub/record.ts'
 import type { Usage } from '../hub/types.ts'
 import { createAppender, createComplaint } from './append.ts'
-import { createMemo, encodeTokens, member, toIso } from './text.ts'
+import { createClock, createMemo, encodeTokens, member, toIso } from './text.ts'
 import { DAY_FILE, SUMMARY_FILE, readDay } from './usage.ts'
 
 /**
@@ -65,10 +65,9 @@ const MAX_DROPPED = 20
 export function createLedger({ folder, keepDays, now, complain }: LedgerOptions): Ledger {
   const report = createComplaint(complain, now)
   const appender = createAppender(report)
+  const toDay = createClock(86_400_000, (time) => toIso(time).slice(0, 10))
+  const toFile = createClock(86_400_000, (time) => join(folder, `${toDay(time)}.jsonl`))
   let today = ''
-  let dayNumber = NaN // since 1970, of `day` and `file`
-  let day = ''
-  let file = ''
 
   /** Once a day: deletes what is old, and sums up what is past, so that `dario usage` need not read it. */
   function tidy(day: string): void {
@@ -104,13 +103,8 @@ export function createLedger({ folder, keepDays, now, complain }: LedgerOptions)
   return {
     isPatient: true,
     end(record) {
-      const number = Math.floor(record.time / 86_400_000)
-      if (number !== dayNumber) {
-        dayNumber = number
-        day = toIso(record.time).slice(0, 10)
-        file = join(folder, `${day}.jsonl`)
-      }
-      appender.add(file, encodeRow(record, toIso(record.time)))
+      const day = toDay(record.time)
+      appender.add(toFile(record.time), encodeRow(record, toIso(record.time)))
       if (day <= today) return
       today = day
       later(() => tidy(today))

@@ -73,11 +73,9 @@ export function toIso(time: number): string {
   return `${toSecond(time)}${toRest(time)}Z`
 }
 
-const toSeconds = createClock(1000, (time) => String(Math.floor(time / 1000)))
-
 /** Nanoseconds, as digits. */
 export function toNano(time: number): string {
-  return `${toSeconds(time)}${toRest(time)}000000`
+  return `${Math.floor(time / 1000)}${toRest(time)}000000`
 }
 
 /** Tokens as members. */
