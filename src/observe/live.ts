@@ -7,6 +7,7 @@ import type { KeyState } from '../backends/pool.ts'
 import type { Observer, RequestRecord } from '../hub/record.ts'
 import { toTool } from './ledger.ts'
 import { foldSources } from './prices.ts'
+import { createClock } from './text.ts'
 import { addCounts, count, createCounts } from './usage.ts'
 import type { Counts } from './usage.ts'
 
@@ -81,9 +82,9 @@ export function createLive({ now, version, backends, running, history }: LiveOpt
   const born = now()
   const own: Past = { hours: [], days: [], sources: [] }
   let past: Past | undefined
-  let minute = NaN
-  let hour = createTotals(0) // of `minute`
-  let day = hour
+  // By arrival, as the ledger counts. No zone is apart from UTC by parts of a minute.
+  const toHour = createClock(60_000, (time) => current(own.hours, startOfHour(time), HOURS))
+  const toDay = createClock(60_000, (time) => current(own.days, startOfDay(time), DAYS))
   const listeners = new Set<() => void>()
   let timer: NodeJS.Timeout | undefined
 
@@ -106,20 +107,6 @@ export function createLive({ now, version, backends, running, history }: LiveOpt
     return past
   }
 
-  /** By its arrival, as the ledger does. */
-  function countByTime(record: Readonly<RequestRecord>): void {
-    const { time } = record
-    if (Math.floor(time / 60_000) !== minute) {
-      minute = Math.floor(time / 60_000)
-      hour = current(own.hours, startOfHour(time), HOURS)
-      day = current(own.days, startOfDay(time), DAYS)
-    }
-    count(hour, record)
-    count(day, record)
-    const source = typeof record.cost === 'object' ? record.cost.source : undefined
-    if (source !== undefined && !own.sources.includes(source)) keep(own.sources, source, MOST_SOURCES)
-  }
-
   return {
     isPatient: true,
     start: touch,
@@ -129,7 +116,10 @@ export function createLive({ now, version, backends, running, history }: LiveOpt
       if (isCount(record)) return
       keep(finished, record, MOST_REQUESTS)
       if (record.end === 'failed' || record.end === 'broken') keep(errors, record, MOST_ERRORS)
-      countByTime(record)
+      count(toHour(record.time), record)
+      count(toDay(record.time), record)
+      const source = typeof record.cost === 'object' ? record.cost.source : undefined
+      if (source !== undefined && !own.sources.includes(source)) keep(own.sources, source, MOST_SOURCES)
       touch()
     },
     read() {

@@ -48,15 +48,13 @@ export function createMemo<Made>(make: (record: Readonly<RequestRecord>) => Made
   }
 }
 
-/** What `format` makes of a time in ms, made once for times in a row that share their `unit` (ms). */
-export function createClock(unit: number, format: (time: number) => string): (time: number) => string {
-  let last = NaN
-  let text = ''
+/** What belongs to a time in ms, made once for times in a row that share their `unit` (ms). */
+export function createClock<Made>(unit: number, make: (time: number) => Made): (time: number) => Made {
+  let last: { count: number; made: Made } | undefined
   return (time) => {
     const count = Math.floor(time / unit)
-    if (count === last) return text
-    last = count
-    return text = format(time)
+    if (last?.count !== count) last = { count, made: make(time) }
+    return last.made
   }
 }
 
