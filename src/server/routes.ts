@@ -80,17 +80,11 @@ async function serve(
   const { guard, exchange } = options
   const { loopback, origin, preflight } = guard.checkSource(request)
   if (origin !== undefined) allowOrigin(request, response, origin)
-  // The exchange names its answers itself: a header set apart makes Node take the slow way through all of them.
-  const name = (): unknown => response.setHeader(ID_HEADER, id)
   if (preflight) return void response.writeHead(204, { [ID_HEADER]: id }).end()
   const { path, query } = parseTarget(request.url ?? '')
   const method = request.method ?? ''
-  if (path === '/health' && GET.includes(method)) {
-    name()
-    return respond(request, response, 200, options.health(isAuthorised(guard, request)))
-  }
   const page = options.pages[path]
-  const accessKey = page?.open === true ? undefined : guard.checkKey(request)
+  const accessKey = page?.open === true || path === '/health' ? undefined : guard.checkKey(request)
   const route = page === undefined ? findRoute(path) : PAGE
   if (route === undefined) throw unknownPath(method, path, Object.keys(options.pages))
   if (/\bwebsocket\b/i.test(request.headers.upgrade ?? '')) {
@@ -102,9 +96,15 @@ async function serve(
     throw new DarioError('method_not_allowed', `${toPrintable(path)} takes ${allow}, not ${toPrintable(method)}`)
   }
   const { operation, dialect = readDialect(request) } = route
-  if (operation === 'own') name()
-  if (page !== undefined) return page.serve(request, response, () => isAuthorised(guard, request))
-  if (operation === 'own') return respond(request, response, 200, await options.models({ id: decode(path.slice('/models/'.length)), query, anthropic: 'anthropic-version' in request.headers }))
+  if (operation === 'own') {
+    // The exchange names its answers itself: a header set apart makes Node take the slow way through all of them.
+    response.setHeader(ID_HEADER, id)
+    const knowsKey = (): boolean => isAuthorised(guard, request)
+    if (page !== undefined) return page.serve(request, response, knowsKey)
+    if (path === '/health') return respond(request, response, 200, options.health(knowsKey()))
+    const anthropic = 'anthropic-version' in request.headers
+    return respond(request, response, 200, await options.models({ id: decode(path.slice('/models/'.length)), query, anthropic }))
+  }
   const body = await readBody(request, options.settings().maxBodyBytes)
   const { headers } = request
   delete headers['content-encoding'] // the body is plain now
