@@ -108,10 +108,9 @@ function collect(request: IncomingMessage, limitBytes: number, stallMs: number):
       chunks.push(chunk)
       deadline.until = performance.now() + stallMs
     }
-    function onClose(): void {
+    request.on('data', onData).on('end', () => settle(undefined)).on('close', () => {
       if (!settled) settle(new DarioError('client_closed', 'The client left before its request was complete'))
-    }
-    request.on('data', onData).on('end', () => settle(undefined)).on('close', onClose)
+    })
   })
 }
 
