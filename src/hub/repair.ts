@@ -83,24 +83,18 @@ function takeCall(
     return undefined
   }
   const before = latest.get(block.id)
-  if (before !== undefined && (before.result === undefined || isSameCall(before.block, block))) {
+  const isSame = before?.block.name === block.name && before.block.input === block.input
+  if (before !== undefined && (before.result === undefined || isSame)) {
     warnings.push({ path, reason: `a second call ${block.id} is left out` })
     return undefined
   }
   const id = block.id === '' ? 'call_without_id' : block.id // vendors refuse an empty one
   // Some local servers count their ids anew in every answer; each vendor wants them unique.
-  const uses = before === undefined ? id : nextId(before.block.id, id)
+  const last = before?.block.id
+  const uses = last === undefined ? id : `${id}_${last === id ? 2 : Number(last.slice(id.length + 1)) + 1}`
   const call: Call = { block: uses === block.id ? block : { ...block, id: uses }, wireId: block.id }
   latest.set(block.id, call)
   return call
-}
-
-function nextId(last: string, id: string): string {
-  return `${id}_${last === id ? 2 : Number(last.slice(id.length + 1)) + 1}`
-}
-
-function isSameCall(a: BlockOf<'tool_use'>, b: BlockOf<'tool_use'>): boolean {
-  return a.name === b.name && a.input === b.input
 }
 
 function toResultTurns(calls: Call[], warnings: Warning[]): Turn[] {

@@ -61,21 +61,18 @@ export function createPages({ live, metrics, flush, explain }: PagesOptions): Re
     '/events': serveFeed,
     '/explain'(request, response) {
       const model = new URLSearchParams(request.url?.split('?', 2)[1]).get('model') ?? ''
-      response.writeHead(200, { 'content-type': 'application/json', 'cache-control': 'no-store' }).end(JSON.stringify({ lines: answer(model) }))
+      let lines: string[]
+      try {
+        lines = explain(model).lines
+      } catch (error) {
+        lines = [toDarioError(error).message] // that a model leads nowhere is an answer too
+      }
+      response.writeHead(200, { 'content-type': 'application/json', 'cache-control': 'no-store' }).end(JSON.stringify({ lines }))
     },
     '/metrics'(_request, response) {
       flush()
       response.writeHead(200, { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' }).end(encodePrometheus(metrics.families()))
     },
-  }
-
-  /** That a model leads nowhere is an answer too. */
-  function answer(model: string): string[] {
-    try {
-      return explain(model).lines
-    } catch (error) {
-      return [toDarioError(error).message]
-    }
   }
 }
 

@@ -2,10 +2,13 @@
  * What the ledger has of the dashboard's 24 hours and 30 days from before this process.
  * @module
  */
+import { promisify } from 'node:util'
 import { DAYS, HOUR, HOURS, createTotals, startOfDay, startOfHour } from './live.ts'
 import type { Past, Totals } from './live.ts'
 import { addCounts, addRow, countRow, listDays, readDay, readRows, toLocalDay } from './usage.ts'
 import type { UsageGroup } from './usage.ts'
+
+const nextTurn = promisify(setImmediate)
 
 /** The last 24 hours and 30 local days as the ledger has them, in pieces of some milliseconds: requests go on meanwhile. */
 export async function readHistory(folder: string, time: number, until: number): Promise<Past> {
@@ -40,8 +43,4 @@ function sumAt(sums: Map<number, Totals>, time: number): Totals {
   const sum = sums.get(time) ?? createTotals(time)
   sums.set(time, sum)
   return sum
-}
-
-function nextTurn(): Promise<void> {
-  return new Promise((resolve) => void setImmediate(resolve))
 }

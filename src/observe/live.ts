@@ -137,12 +137,7 @@ export function createLive({ now, version, backends, running, history }: LiveOpt
     },
     subscribe(changed) {
       listeners.add(changed)
-      return () => {
-        listeners.delete(changed)
-        if (listeners.size > 0) return
-        clearTimeout(timer)
-        timer = undefined
-      }
+      return () => void listeners.delete(changed)
     },
   }
 }

@@ -123,16 +123,12 @@ export function parseTarget(target: string): { path: string; query: string } {
   if (mark === -1 && PLAIN_PATH.test(target)) return { path: target.slice(3), query: '' }
   const segments = raw.includes('%') ? decode(raw).split(/[/\\]/) : raw.split('/')
   // An absolute form (`http://other/v1/...`) names a host that the guard has not seen.
-  if (!raw.startsWith('/') || /[^\x21-\x7e]|[#\\]/.test(target) || segments.some(isUnsafe)) {
+  if (!raw.startsWith('/') || /[^\x21-\x7e]|[#\\]/.test(target) || segments.some((segment) => /^\.{1,2}$|[\x00-\x1f\x7f]/.test(segment))) {
     throw new DarioError('invalid_request', 'The path must begin with / and have no "..", no control characters and no '
       + 'fragment; check the base URL of your tool')
   }
   const path = raw.replace(/\/{2,}/g, '/').replace(/^(?:\/v1)+(?=\/|$)/, '').replace(/\/$/, '')
   return { path: path === '' ? '/' : path, query: mark === -1 ? '' : target.slice(mark) }
-}
-
-function isUnsafe(segment: string): boolean {
-  return segment === '.' || segment === '..' || /[\x00-\x1f\x7f]/.test(segment)
 }
 
 function decode(text: string): string {
