@@ -3,6 +3,8 @@
  * processor time at every start, and these are more than half of dario.
  * @module
  */
+import { closeSync, openSync } from 'node:fs'
+import { devNull } from 'node:os'
 import type { Backend } from './backends/backend.ts'
 import type { EchoDependencies } from './backends/echo.ts'
 import type { ModelCatalog } from './backends/model-list.ts'
@@ -12,79 +14,102 @@ import type { Observer } from './hub/record.ts'
 import type { DialectName, JsonObject } from './hub/types.ts'
 import type { Capture, CaptureOptions } from './observe/capture.ts'
 import type { Page, PagePath, PagesOptions } from './observe/dashboard.ts'
-import type { Otlp, OtlpOptions } from './observe/otlp.ts'
+import type { OtlpOptions } from './observe/otlp.ts'
 import type { PlanBackend, PlanOptions } from './plan/plan.ts'
 import type { ModelEntry, ModelQuery } from './server/models.ts'
 
-const DIALECTS: Record<DialectName, () => Promise<Dialect>> = {
-  anthropic: async () => (await import('./dialects/anthropic/dialect.ts')).anthropicDialect,
-  chat: async () => (await import('./dialects/chat/dialect.ts')).chatDialect,
-  responses: async () => (await import('./dialects/responses/dialect.ts')).responsesDialect,
+/** A part, once it is loaded. */
+interface Late<Part> {
+  now: Part | undefined
+  /** Once; after a failure the next call tries again. */
+  load(): Promise<Part>
 }
 
-const RELAYS: Record<DialectName, () => Promise<RelayDialect>> = {
+/** More descriptors than the largest part needs. */
+const ENOUGH_FILES = 32
+
+function createLate<Part>(make: () => Promise<Part>): Late<Part> {
+  let loading: Promise<Part> | undefined
+  async function start(): Promise<Part> {
+    spareFiles()
+    return late.now = await make()
+  }
+  const late: Late<Part> = {
+    now: undefined,
+    load: () => loading ??= start().catch((error: unknown) => {
+      loading = undefined
+      throw error
+    }),
+  }
+  return late
+}
+
+/** @throws Error EMFILE, before `import` does: Node 20 and 22 would not read that file again in this process. */
+function spareFiles(): void {
+  const taken: number[] = []
+  try {
+    while (taken.length < ENOUGH_FILES) taken.push(openSync(devNull, 'r'))
+  } finally {
+    for (const file of taken) closeSync(file)
+  }
+}
+
+const DIALECTS: Record<DialectName, Late<Dialect>> = {
+  anthropic: createLate(async () => (await import('./dialects/anthropic/dialect.ts')).anthropicDialect),
+  chat: createLate(async () => (await import('./dialects/chat/dialect.ts')).chatDialect),
+  responses: createLate(async () => (await import('./dialects/responses/dialect.ts')).responsesDialect),
+}
+const RELAYS: Record<DialectName, Late<RelayDialect>> = {
   ...DIALECTS,
-  anthropic: async () => (await import('./dialects/anthropic/relay.ts')).anthropicRelay,
+  anthropic: createLate(async () => (await import('./dialects/anthropic/relay.ts')).anthropicRelay),
+}
+const COUNT = createLate(() => import('./dialects/anthropic/count.ts'))
+const MODELS = createLate(() => import('./server/models.ts'))
+
+export function loadDialect(name: DialectName): Promise<RelayDialect> {
+  return RELAYS[name].load()
 }
 
-export interface Dialects {
-  load(name: DialectName): Promise<RelayDialect>
-  /** Of those that `load` or `meet` brought. */
-  get(name: DialectName): RelayDialect
-  /** Brings what a request may meet: the client's dialect, and those of backends that do not speak it. */
-  meet(client: DialectName, backends: Iterable<Pick<Backend, 'speaks'>>): Promise<void> | undefined
+/** Of those that `loadDialect` or `meetDialects` brought. */
+export function dialectOf(name: DialectName): RelayDialect {
+  return RELAYS[name].now!
 }
 
-export function createDialects(): Dialects {
-  const loaded: Partial<Record<DialectName, RelayDialect>> = {}
-
-  async function load(name: DialectName): Promise<RelayDialect> {
-    return loaded[name] ??= await RELAYS[name]()
+/** Brings what a request may meet: the client's dialect, and those of backends that do not speak it. */
+export function meetDialects(client: DialectName, backends: Iterable<Pick<Backend, 'speaks'>>): Promise<unknown> | undefined {
+  const missing = RELAYS[client].now === undefined ? [client] : []
+  for (const { speaks } of backends) {
+    const [first] = speaks
+    if (first !== undefined && RELAYS[first].now === undefined && !speaks.includes(client)) missing.push(first)
   }
-
-  return {
-    load,
-    get: (name) => loaded[name]!,
-    meet(client, backends) {
-      const missing = loaded[client] === undefined ? [client] : []
-      for (const { speaks } of backends) {
-        const [first] = speaks
-        if (first !== undefined && loaded[first] === undefined && !speaks.includes(client)) missing.push(first)
-      }
-      return missing.length === 0 ? undefined : Promise.all(missing.map(load)).then(() => {})
-    },
-  }
+  return missing.length === 0 ? undefined : Promise.all(missing.map(loadDialect))
 }
 
 export function createLateTranslation(options: TranslationOptions): LoadTranslation {
-  const loaded: Partial<Record<DialectName, Dialect>> = {}
-  let made: Translation | undefined
+  const translation = createLate(async () => (
+    (await import('./exchange/translation.ts')).createTranslation(options, (name) => DIALECTS[name].now!)))
   async function load(names: DialectName[]): Promise<Translation> {
-    const [{ createTranslation }] = await Promise.all([
-      import('./exchange/translation.ts'),
-      ...names.map(async (name) => void (loaded[name] ??= await DIALECTS[name]())),
-    ])
-    return made ??= createTranslation(options, (name) => loaded[name]!)
+    const [made] = await Promise.all([translation.load(), ...names.map((name) => DIALECTS[name].load())])
+    return made
   }
-  return (...names) => made !== undefined && names.every((name) => loaded[name] !== undefined) ? made : load(names)
+  return (...names) => names.every((name) => DIALECTS[name].now !== undefined) && translation.now || load(names)
 }
 
 /** Tokens of a Messages request, estimated. */
 export async function estimateTokens(body: JsonObject): Promise<number> {
-  return (await import('./dialects/anthropic/count.ts')).estimateTokens(body)
+  return (await COUNT.load()).estimateTokens(body)
 }
 
 export async function encodeModels(entries: readonly ModelEntry[], query: ModelQuery): Promise<JsonObject> {
-  return (await import('./server/models.ts')).encodeModels(entries, query)
+  return (await MODELS.load()).encodeModels(entries, query)
 }
 
 export function createLatePages(options: PagesOptions): Record<PagePath, Page> {
-  let made: Promise<Record<PagePath, Page['serve']>> | undefined
-  const load = async (): Promise<Record<PagePath, Page['serve']>> => (await import('./observe/dashboard.ts')).createPages(options)
+  const pages = createLate(async () => (await import('./observe/dashboard.ts')).createPages(options))
   const toPage = (path: PagePath): Page => ({
     async serve(request, response, isAuthorised) {
-      const pages = await (made ??= load())
-      if (!response.destroyed) await pages[path](request, response, isAuthorised) // its 'close' would not be told a second time
+      const serve = (await pages.load())[path]
+      if (!response.destroyed) await serve(request, response, isAuthorised) // its 'close' would not be told a second time
     },
   })
   return {
@@ -98,7 +123,7 @@ export function createLatePages(options: PagesOptions): Record<PagePath, Page> {
 /** What only an option or a variable asks for; no request is answered before it is there, so that none is missed. */
 export interface Extras extends Pick<Observer, 'isPatient' | 'attempt' | 'end'> {
   /** undefined: there is nothing to wait for. */
-  loading(): Promise<void> | undefined
+  loading(): Promise<unknown> | undefined
   /** Meets a request before it is answered. */
   enter: Capture['client']
   /** Stands in front of each backend. */
@@ -107,84 +132,71 @@ export interface Extras extends Pick<Observer, 'isPatient' | 'attempt' | 'end'> 
 }
 
 export function createExtras(captureOptions: CaptureOptions | undefined, otlpOptions: OtlpOptions): Extras {
-  let capture: Capture | undefined, otlp: Otlp | undefined
-  async function load(): Promise<void> {
-    if (captureOptions !== undefined) capture = (await import('./observe/capture.ts')).createCapture(captureOptions)
-    if (isTraced) otlp = (await import('./observe/otlp.ts')).createOtlp(otlpOptions)
-    loading = undefined
-  }
   const isTraced = Boolean(otlpOptions.environment['OTEL_EXPORTER_OTLP_ENDPOINT'])
-  let loading = captureOptions === undefined && !isTraced ? undefined : load()
-  loading?.catch(() => {}) // every request tells it
+  const capture = captureOptions && createLate(async () => (await import('./observe/capture.ts')).createCapture(captureOptions))
+  const otlp = isTraced ? createLate(async () => (await import('./observe/otlp.ts')).createOtlp(otlpOptions)) : undefined
+  const wanted = [capture, otlp].filter((part) => part !== undefined)
+  const loading = (): Promise<unknown> | undefined =>
+    wanted.every(({ now }) => now !== undefined) ? undefined : Promise.all(wanted.map((part) => part.load()))
+  loading()?.catch(() => {}) // every request tells it
 
   return {
-    loading: () => loading,
+    loading,
     enter(incoming, response) {
-      capture?.client(incoming, response)
-      otlp?.enter(incoming)
+      capture?.now?.client(incoming, response)
+      otlp?.now?.enter(incoming)
     },
     wrap(backend) {
-      if (captureOptions === undefined) return backend
-      return {
-        ...backend,
-        async send(...call) {
-          await loading
-          return capture!.backend(backend).send(...call)
-        },
-      }
+      if (capture === undefined) return backend
+      return { ...backend, send: async (...call) => (await capture.load()).backend(backend).send(...call) }
     },
     isPatient: true,
     ...(isTraced && {
-      attempt: (record, attempt) => otlp?.attempt?.(record, attempt),
-      end: (record) => otlp?.end?.(record),
+      attempt: (record, attempt) => otlp?.now?.attempt?.(record, attempt),
+      end: (record) => otlp?.now?.end?.(record),
     } satisfies Observer),
     async close() {
-      await loading?.catch(() => {})
-      await Promise.all([otlp?.close(), capture?.close()])
+      await loading()?.catch(() => {})
+      await Promise.all([otlp?.now?.close(), capture?.now?.close()])
     },
   }
 }
 
 export function createLateEcho(id: string, newId: EchoDependencies['newId']): Backend {
-  return createLate(id, 'echo', async () => {
-    const [{ createEcho }, { estimateTokens }] = await Promise.all([import('./backends/echo.ts'), import('./dialects/anthropic/count.ts')])
+  return toBackend(id, 'echo', createLate(async () => {
+    const [{ createEcho }, { estimateTokens }] = await Promise.all([import('./backends/echo.ts'), COUNT.load()])
     return createEcho(id, { newId, estimateTokens })
-  }).backend
+  }))
 }
 
 export function createLatePlan(options: PlanOptions): PlanBackend {
-  let plan: PlanBackend | undefined
-  const { backend, load } = createLate(options.id, 'claude-code', async () => (
-    plan = (await import('./plan/plan.ts')).createPlanBackend(options)))
-  return { ...backend, check: async () => (await load()).check(), limits: () => plan?.limits() }
+  const plan = createLate(async () => (await import('./plan/plan.ts')).createPlanBackend(options))
+  return {
+    ...toBackend(options.id, 'claude-code', plan),
+    check: async () => (await plan.load()).check(),
+    limits: () => plan.now?.limits(),
+  }
 }
 
 /** Both built-in backends speak Anthropic's dialect and need no key. */
-function createLate<Loaded extends Backend>(
-  id: string, type: Loaded['type'], make: () => Promise<Loaded>,
-): { backend: Backend; load: () => Promise<Loaded> } {
-  let made: Promise<Loaded> | undefined
-  let closed = false
-  async function start(): Promise<Loaded> {
-    const backend = await make()
-    if (closed) await backend.close()
-    return backend
-  }
-  const load = (): Promise<Loaded> => made ??= start()
-  const backend: Backend = {
+function toBackend(id: string, type: Backend['type'], late: Late<Backend>): Backend {
+  let isClosed = false
+  return {
     id, type, speaks: ['anthropic'], keys: [], host: undefined,
-    send: async (call, key, signal) => (await load()).send(call, key, signal),
+    async send(call, key, signal) {
+      const backend = await late.load()
+      if (isClosed) await backend.close() // it was not there yet when all were closed
+      return backend.send(call, key, signal)
+    },
     async close() {
-      closed = true
-      await (await made?.catch(() => undefined))?.close() // why it could not be loaded was told to those who asked for it
+      isClosed = true
+      await late.now?.close()
     },
   }
-  return { backend, load }
 }
 
 /** The backends' model lists. */
 export function createLateCatalog(backends: readonly Backend[], now: () => number): ModelCatalog {
-  let made: Promise<ModelCatalog> | undefined
-  const load = async (): Promise<ModelCatalog> => (await import('./backends/model-list.ts')).createModelCatalog(backends, now)
-  return { read: async () => (await (made ??= load())).read() }
+  const catalog = createLate(async () => (await import('./backends/model-list.ts')).createModelCatalog(backends, now))
+  return { read: async () => (await catalog.load()).read() }
 }

@@ -5,7 +5,7 @@
 import { createPool } from './backends/pool.ts'
 import { createBuilder } from './builder.ts'
 import { createExchange } from './exchange/exchange.ts'
-import { createDialects, createExtras, createLateTranslation, createLatePages, encodeModels, estimateTokens } from './late.ts'
+import { createExtras, createLateTranslation, createLatePages, dialectOf, encodeModels, estimateTokens, loadDialect, meetDialects } from './late.ts'
 import { createLive } from './observe/live.ts'
 import { createMetrics } from './observe/metrics.ts'
 import { createGuard } from './server/guard.ts'
@@ -100,7 +100,6 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
   const now = Date.now
   const newId = createIds()
   const pool = createPool(now)
-  const dialects = createDialects()
   const running: LiveOptions['running'] = () => observation.observer.running()
   const metrics = createMetrics(version, readBackends, running)
   const extras = createExtras(captureFolder === undefined ? undefined
@@ -127,7 +126,7 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
   const exchange = createExchange({
     settings: () => house,
     pool,
-    dialect: dialects.get,
+    dialect: dialectOf,
     gate: (backend) => house.gates.get(backend),
     translation,
     ...observation, newId, now, estimateTokens, keepAlive, stalledReader,
@@ -140,7 +139,7 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
     settings: () => house.config,
     models: async (query) => encodeModels(await listModels(), query),
     health: (authorised) => ({ status: 'ok', name: 'dario', version, ...(authorised && { backends: readBackends() }) }),
-    dialectOf: dialects.load,
+    dialectOf: loadDialect,
     pages: createLatePages({ live, metrics, explain, flush: observation.observer.flush }),
   })
   const listener = createListener({
@@ -156,7 +155,7 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
 
   /** Looks again after loading: the configuration may have changed meanwhile. */
   function answer(incoming: Incoming, response: ServerResponse): Promise<void> {
-    const loading = dialects.meet(incoming.dialect, house.backends.values())
+    const loading = meetDialects(incoming.dialect, house.backends.values())
     return loading === undefined ? exchange.handle(incoming, response) : loading.then(() => answer(incoming, response))
   }
 

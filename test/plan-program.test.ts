@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { queryObjects } from 'node:v8'
+import { KILL_MS } from '../src/plan/claude.ts'
 import { findProgram, toCommandLine, toEnvironment } from '../src/plan/program.ts'
 import { DarioError } from '../src/errors.ts'
 import { withDeadline } from './helpers/deadline.ts'
@@ -343,6 +344,19 @@ test('plan: a program that ends is over, although something out of reach prints 
   const plan = await startPlan(context)
   context.after(() => until(() => plan.fake.records('heir').every(({ pid }) => !isAlive(pid)))) // nobody reads it any more
   await withDeadline(rejects(plan.ask([user('chatter')]), /exit code 7/), 10_000, 'the end')
+})
+
+test('plan: closing does not wait for a process that SIGKILL does not end, and says which it is', async (context) => {
+  const plan = await startPlan(context)
+  const streaming = await plan.send([user('wait')])
+  const [{ pid } = { pid: 0 }] = plan.fake.records('start')
+  const kill = context.mock.method(process, 'kill', () => true)
+  const told = rejects(readAnswer(streaming), { code: 'upstream_unreachable' })
+  await withDeadline(plan.backend.close(), KILL_MS + 3_000, 'the close')
+  await told
+  kill.mock.restore() // without its pipes the stand-in ends by itself
+  strictEqual(plan.logs.filter((line) => line.includes(`process ${pid} has not ended`)).length, 1)
+  deepStrictEqual(plan.folders(), [])
 })
 
 test('L10: of a program that prints more than a text can hold the beginning is read', async (context) => {

@@ -75,8 +75,7 @@ export function createAnswer(stop: readonly string[], names: ReadonlyMap<string,
       block['name'] = names.get(sent) ?? sent
     }
     inputs.set(index, '')
-    answer.blocks[index] = block
-    return { ...block }
+    return answer.blocks[index] = block
   }
 
   function delta(index: number, event: JsonObject): string {

@@ -27,11 +27,8 @@ export interface Bridge {
   close(): Promise<void>
 }
 
-interface Session {
-  tools: readonly PlanTool[]
-  results: Map<string, JsonObject>
-  parked: Map<string, (result: JsonObject) => void>
-}
+interface Parked { result: Promise<JsonObject>; give(result: JsonObject): void }
+interface Session { tools: readonly PlanTool[]; calls: Map<string, Parked> }
 
 /** Characters; over the first the program saves a result to a file, over the second it cuts an error in the middle. */
 const MAX_RESULT = 490_000
@@ -64,19 +61,13 @@ export function createBridge(version: string): Bridge {
       server ??= await listen() // when that fails the next run tries again
       const { port } = server.address() as AddressInfo
       const [path, bearer] = [`/${randomBytes(24).toString('base64url')}`, randomBytes(24).toString('base64url')]
-      const session: Session = { tools, results: new Map(), parked: new Map() }
-      const { results, parked } = session
+      const session: Session = { tools, calls: new Map() }
       const name = digest(path, `Bearer ${bearer}`)
       sessions.set(name, session)
       return {
         url: `http://127.0.0.1:${port}${path}`,
         bearer,
-        deliver(id, result) {
-          const waiting = parked.get(id)
-          parked.delete(id)
-          if (waiting === undefined) results.set(id, result)
-          else waiting(result)
-        },
+        deliver: (id, result) => callOf(session, id).give(result),
         close: () => { sessions.delete(name) },
       }
     },
@@ -113,24 +104,26 @@ async function answer(
     } })
     case 'ping': return send({ result: {} })
     case 'tools/list': return send({ result: { tools: session.tools.map(toMcpTool) } })
-    case 'tools/call': return park(session, params, response, send)
+    case 'tools/call': {
+      const id = toFields(params['_meta'])['claudecode/toolUseId']
+      if (typeof id !== 'string') return send({ error: { code: -32602, message: 'the call has no tool use id' } })
+      const result = await callOf(session, id).result
+      if (!response.destroyed) session.calls.delete(id) // else it is asked again
+      return send({ result })
+    }
     default: return send({ error: { code: -32601, message: 'method not found' } })
   }
 }
 
-function park(session: Session, params: JsonObject, response: ServerResponse, send: (body: JsonObject) => void): void {
-  const id = toFields(params['_meta'])['claudecode/toolUseId']
-  if (typeof id !== 'string') return send({ error: { code: -32602, message: 'the call has no tool use id' } })
-  const result = session.results.get(id)
-  if (result !== undefined) {
-    session.results.delete(id)
-    return send({ result })
-  }
-  const give = (brought: JsonObject): void => send({ result: brought })
-  session.parked.set(id, give)
-  response.on('close', () => {
-    if (session.parked.get(id) === give) session.parked.delete(id) // else it was asked again meanwhile
-  })
+/** The call or its result: either may come first. */
+function callOf({ calls }: Session, id: string): Parked {
+  const known = calls.get(id)
+  if (known !== undefined) return known
+  let give = (_result: JsonObject): void => {}
+  const result = new Promise<JsonObject>((resolve) => { give = resolve })
+  const call = { result, give }
+  calls.set(id, call)
+  return call
 }
 
 async function readMessage(request: IncomingMessage): Promise<JsonObject | undefined> {

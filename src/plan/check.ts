@@ -4,6 +4,7 @@
  */
 import { parseObject } from '../hub/json.ts'
 import { askClaude } from './claude.ts'
+import type { PlanOptions } from './plan.ts'
 import { findProgram } from './program.ts'
 import type { Environment } from './program.ts'
 
@@ -25,13 +26,8 @@ export interface PlanStatus {
 const LOWEST_VERSION = '2.1.330'
 const CACHE_MS = 60_000
 
-interface CheckOptions {
-  command: string | undefined
-  environment: Environment
-  /** What the program gets of it. */
-  env: Environment
-  now: () => number
-}
+/** `env`: what the program gets of `environment`. */
+type CheckOptions = Pick<PlanOptions, 'command' | 'environment' | 'now'> & { env: Environment }
 
 /** Answers from the last result for a minute, so that neither doctor nor a list spawns a process each time (L10). */
 export function createCheck(options: CheckOptions): () => Promise<PlanStatus> {
@@ -43,8 +39,8 @@ export function createCheck(options: CheckOptions): () => Promise<PlanStatus> {
 }
 
 async function look({ command, environment, env }: CheckOptions): Promise<PlanStatus> {
-  const none = { program: undefined, version: undefined, loggedIn: undefined, login: undefined, ok: false }
   const program = findProgram(command, environment)
+  const none = { program, version: undefined, loggedIn: undefined, login: undefined, ok: false }
   if (program === undefined) {
     return { ...none, hint: `${command ?? 'claude'} was not found; install Claude Code or set the backend's "command"` }
   }
@@ -53,7 +49,7 @@ async function look({ command, environment, env }: CheckOptions): Promise<PlanSt
   ])
   const version = /\d+\.\d+\.\d+/.exec(versionText)?.[0]
   if (version === undefined) {
-    return { ...none, program, hint: `${program} --version did not answer with a version; reinstall Claude Code` }
+    return { ...none, hint: `${program} --version did not answer with a version; reinstall Claude Code` }
   }
   // Nothing of an older program: the first request will tell.
   const { loggedIn, authMethod } = parseObject(loginText) ?? {}

@@ -5,6 +5,7 @@
  */
 import { ChildProcess, spawn } from 'node:child_process'
 import type { SpawnOptions } from 'node:child_process'
+import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import { parseObject } from '../hub/json.ts'
 import type { JsonObject } from '../hub/types.ts'
@@ -20,7 +21,10 @@ export interface Claude {
   hold(holds: boolean): void
   /** SIGKILL to the process and all it started. */
   kill(): void
-  /** Resolves when it has ended, also when it could not be started. `words`: its last ones on stderr, redacted. */
+  /**
+   * Resolves when it has ended, also when it could not be started, and at most `KILL_MS` after a `kill` that did not end
+   * it. `words`: its last ones on stderr, redacted.
+   */
   readonly over: Promise<{ reason: string; words: string }>
 }
 
@@ -32,8 +36,11 @@ export interface Start {
   folder: string
   /** Never to be seen in its last words. */
   secrets: string[]
+  log(line: string): void
 }
 
+/** Milliseconds after SIGKILL until a process is given up: a hung file system or a stopped tracer may hold it for ever. */
+export const KILL_MS = 3_000
 /** Milliseconds without output after which a program that ended has none left, and how often others may fill them. */
 const SILENCE = 500, MOST_CHATTER = 6
 /** Characters that are kept of stderr and of a short call's output. */
@@ -48,10 +55,15 @@ export function startClaude(start: Start, take: (line: JsonObject) => void): Cla
   const pipes = [child.stdin, child.stdout, child.stderr] as unknown as (Socket | undefined)[]
   const hold = (holds: boolean): void => { for (const handle of [child, ...pipes]) handle?.[holds ? 'ref' : 'unref']() }
   let words = ''
+  let late: NodeJS.Timeout | undefined
+  let giveUp = (_reason: string): void => {}
   const ended = new Promise<string>((resolve) => {
-    child.on('error', (error) => resolve(`could not be started: ${error.message}`)) // L3: unheard, it would end dario
+    giveUp = resolve
+    child.on('error', (error) => resolve(`could not be started: ${error.message}`))
     child.on('close', (code, signal) => resolve(signal === null ? `exit code ${code ?? '?'}` : `signal ${signal}`))
   })
+  child.on('exit', () => clearTimeout(late))
+  child.on('close', () => guard?.kill('SIGKILL'))
   child.stdin?.on('error', () => {}) // it closed its end: `close` follows and says why
   child.stderr?.setEncoding('utf8').on('data', (text: string) => { words = (words + text).slice(-MAX_WORDS) })
   child.stdout?.setEncoding('utf8').on('data', createLineReader(take))
@@ -61,33 +73,34 @@ export function startClaude(start: Start, take: (line: JsonObject) => void): Cla
     resume: () => { child.stdout?.resume() },
     hold,
     kill() {
-      if (child.exitCode === null && child.signalCode === null) killGroup(child)
+      if (child.pid !== undefined && child.exitCode === null && child.signalCode === null) {
+        killGroup(child)
+        late ??= setTimeout(() => {
+          const sentence = `process ${child.pid} has not ended ${KILL_MS} ms after SIGKILL and is left behind`
+          start.log(`${sentence}; look for what holds it, such as a debugger or a network folder that hangs`)
+          abandon(child)
+          giveUp(sentence)
+        }, KILL_MS)
+      }
       hold(true)
       child.stdout?.resume() // `close` waits for the end of output, paused or not
     },
-    over: ended.then((reason) => {
-      guard?.kill('SIGKILL')
-      return { reason, words: toLastWords(words, start.secrets) }
-    }),
+    over: ended.then((reason) => ({ reason, words: toLastWords(words, start.secrets) })),
   }
 }
 
 /** What one short call (`--version`, `auth status`) prints within 10 s; '' when it could not be started. */
 export async function askClaude(file: string, args: string[], env: Environment): Promise<string> {
-  return await new Promise((resolve) => {
-    const child = launch(file, args, env, undefined)
-    let text = ''
-    const late = setTimeout(() => killGroup(child), 10_000)
-    const end = (): void => {
-      clearTimeout(late)
-      resolve(text)
-    }
-    child.stdout?.setEncoding('utf8').on('data', (part: string) => { text = (text + part).slice(0, MAX_WORDS) })
-    child.stderr?.resume()
-    child.stdin?.on('error', () => {}).end()
-    child.on('error', end)
-    child.on('close', end)
+  const child = launch(file, args, env, undefined)
+  let text = ''
+  child.stdout?.setEncoding('utf8').on('data', (part: string) => { text = (text + part).slice(0, MAX_WORDS) })
+  child.stderr?.resume()
+  child.stdin?.on('error', () => {}).end()
+  await once(child, 'close', { signal: AbortSignal.timeout(10_000) }).catch(() => {
+    killGroup(child)
+    abandon(child)
   })
+  return text
 }
 
 function launch(file: string, args: string[], env: Environment, cwd: string | undefined): ChildProcess {
@@ -97,6 +110,7 @@ function launch(file: string, args: string[], env: Environment, cwd: string | un
   const child = /\.(cmd|bat)$/i.test(file)
     ? start(shell, ['/d', '/s', '/c', toCommandLine(file, args)], { ...options, windowsVerbatimArguments: true })
     : start(file, args, options)
+  child.on('error', () => {}) // L3: unheard, it would end dario
   child.on('exit', () => {
     killGroup(child) // what it started may hold its output, and `close` waits for that
     letGo(child)
@@ -133,15 +147,21 @@ function startGuard(pid: number, folder: string): ChildProcess {
 
 /** What left the group may hold the output of a program that is over, for ever: silence is its end then, or chatter. */
 function letGo(child: ChildProcess): void {
-  const { stdout, stderr } = child
+  const { stdout } = child
   let isQuiet = false, chatter = 0
   stdout?.on('data', () => { isQuiet = false })
   const timer = setInterval(() => {
-    if (isQuiet || chatter > MOST_CHATTER) for (const output of [stdout, stderr]) output?.destroy()
+    if (isQuiet || chatter > MOST_CHATTER) abandon(child)
     isQuiet = stdout?.isPaused() !== true // a slow client has its answer still in there
     if (isQuiet) chatter++
   }, SILENCE).unref()
   child.on('close', () => clearInterval(timer))
+}
+
+/** Nothing waits for it any more. */
+function abandon(child: ChildProcess): void {
+  for (const pipe of [child.stdin, child.stdout, child.stderr]) pipe?.destroy()
+  child.unref()
 }
 
 function killGroup(child: ChildProcess): void {

@@ -7,6 +7,7 @@ import { randomUUID } from 'node:crypto'
 import { tmpdir } from 'node:os'
 import type { Backend, Call, Signal, Upstream } from '../backends/backend.ts'
 import { createBody } from '../backends/source.ts'
+import type { BackendConfig } from '../config/types.ts'
 import { DarioError, toDarioError } from '../errors.ts'
 import type { JsonObject } from '../hub/types.ts'
 import { encodeFailure } from './answer.ts'
@@ -16,7 +17,7 @@ import type { PlanStatus } from './check.ts'
 import { EMPTY_CHAIN, hashTurns } from './history.ts'
 import { encodeLimits } from './limits.ts'
 import type { PlanLimits } from './limits.ts'
-import { createPlace, findProgram, missingProgram, toEnvironment } from './program.ts'
+import { createPlace, findProgram, toEnvironment } from './program.ts'
 import type { Environment } from './program.ts'
 import { createQueue } from './queue.ts'
 import { readRequest } from './request.ts'
@@ -26,25 +27,17 @@ import type { Input, Run, RunContext, Told } from './run.ts'
 import { encodeTranscript, isResult, quoteHistory } from './transcript.ts'
 import type { Ask } from './turn.ts'
 
-export interface PlanOptions {
+/** `warm` keeps one process ready for the last used system prompt and tools. */
+type Configured = Pick<BackendConfig, 'command' | 'configDir' | 'env' | 'maxProcesses' | 'maxQueue' | 'warm'>
+
+export interface PlanOptions extends Configured {
   id: string
-  /** Program, by name or path; default `claude` on PATH. */
-  command?: string | undefined
-  /** Configuration folder of a second login, chosen by the user (`CLAUDE_CONFIG_DIR`). */
-  configDir?: string | undefined
-  /** Extra variables for the program; they win over all others. */
-  env: Record<string, string>
   /** A process without a request ends after this many ms; a parked call lives as long. */
   idleMs: number
-  maxProcesses: number
-  /** Requests that may wait for a free process. */
-  maxQueue: number
-  /** Keep one process ready for the last used system prompt and tools. */
-  warm: boolean
   /** dario's own environment, of which an allow-list is passed on. */
   environment: Environment
   /** Milliseconds until the program must have printed its first line of a turn; default 30,000. */
-  startMs?: number | undefined
+  startMs?: number
   now: () => number
   newId: (prefix: string) => string
   log: (line: string) => void
@@ -72,18 +65,22 @@ export function createPlanBackend(options: PlanOptions): PlanBackend {
   const queue = createQueue(runs, maxProcesses, options.maxQueue)
   const env = toEnvironment(environment, options.configDir, options.env)
   const told: Told = { limits: undefined, models: new Map() }
+  const shared = {
+    startMs: 30_000, ...options, env, bridge, told, changed: queue.pump,
+    secrets: Object.values(options.env), temp: environment['TMPDIR'] || tmpdir(),
+  }
   let warming = Promise.resolve()
   let starting: Promise<unknown> = Promise.resolve()
   let closed = false
 
   async function createContext(): Promise<RunContext> {
     const file = findProgram(command, environment)
-    if (file === undefined) throw missingProgram(command)
-    return {
-      file, env, bridge, now, log, told, changed: queue.pump, secrets: Object.values(options.env),
-      cwd: await createPlace(environment, options.id), temp: environment['TMPDIR'] || tmpdir(),
-      idleMs: options.idleMs, startMs: options.startMs ?? 30_000,
+    if (file === undefined) {
+      const what = command === undefined ? 'the claude program is not on PATH' : `${command} is not a program`
+      const remedy = 'install Claude Code or set the backend\'s "command" to its full path'
+      throw new DarioError('upstream_unreachable', `${what}; ${remedy}`)
     }
+    return { ...shared, file, cwd: await createPlace(environment, options.id) }
   }
 
   /** A busy run, in `runs` for as long as its process lives. */
@@ -104,7 +101,7 @@ export function createPlanBackend(options: PlanOptions): PlanBackend {
       return run
     } catch (cause) {
       if (cause instanceof DarioError) throw cause
-      const sentence = `the files of a run could not be written: ${(cause as Error).message}; check TMPDIR and ~/.dario`
+      const sentence = `a run could not be prepared: ${(cause as Error).message}; check TMPDIR and ~/.dario`
       throw new DarioError('upstream_unreachable', sentence, { cause })
     } finally {
       leave()

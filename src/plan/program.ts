@@ -8,7 +8,6 @@ import { accessSync, constants, statSync } from 'node:fs'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { delimiter, join, resolve } from 'node:path'
-import { DarioError } from '../errors.ts'
 import type { Settings } from './request.ts'
 
 export type Environment = Readonly<Record<string, string | undefined>>
@@ -147,10 +146,4 @@ export function toCommandLine(file: string, args: readonly string[]): string {
   const quote = (text: string): string => `"${text.replace(/(\\*)"/g, '$1$1\\"').replace(/(\\*)$/, '$1$1')}"`
   const escape = (text: string): string => text.replace(/[()[\]%!^"`<>&|;, *?]/g, '^$&')
   return `"${[escape(quote(file)), ...args.map((arg) => escape(escape(quote(arg))))].join(' ')}"`
-}
-
-export function missingProgram(command: string | undefined): DarioError {
-  const what = command === undefined ? 'the claude program is not on PATH' : `${command} is not a program`
-  const remedy = 'install Claude Code or set the backend\'s "command" to its full path'
-  return new DarioError('upstream_unreachable', `${what}; ${remedy}`)
 }

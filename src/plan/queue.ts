@@ -28,9 +28,8 @@ export function createQueue(runs: ReadonlySet<Run>, max: number, maxWaiting: num
 
   /** Idle runs before parked ones, the longest unused first. */
   function findResting(): Run | undefined {
-    const resting = [...runs].filter(({ state }) => state === 'idle' || state === 'parked')
-    const rank = (run: Run): number => run.state === 'parked' ? 1 : 0
-    return resting.sort((a, b) => rank(a) - rank(b) || a.usedAt - b.usedAt)[0]
+    const byAge = [...runs].sort((a, b) => a.usedAt - b.usedAt)
+    return byAge.find(({ state }) => state === 'idle') ?? byAge.find(({ state }) => state === 'parked')
   }
 
   function pump(): void {
@@ -49,13 +48,12 @@ export function createQueue(runs: ReadonlySet<Run>, max: number, maxWaiting: num
       throw new DarioError('overloaded', `all ${max} claude processes are busy and the queue is full; ${remedy}`)
     }
     await new Promise<void>((resolve, reject) => {
-      const late = setTimeout(() => {
+      const sentence = `all ${max} claude processes were busy for ${MAX_WAIT_MS} ms; try again`
+      const late = setTimeout(() => fail(new DarioError('overloaded', sentence)), MAX_WAIT_MS).unref()
+      const gone = (): void => fail(signal.reason)
+      function fail(reason: unknown): void {
         leave()
-        reject(new DarioError('overloaded', `all ${max} claude processes were busy for ${MAX_WAIT_MS} ms; try again`))
-      }, MAX_WAIT_MS).unref()
-      function gone(): void {
-        leave()
-        reject(signal.reason)
+        reject(reason)
       }
       function admit(): void {
         leave()

@@ -11,6 +11,7 @@ import { startClaude } from './claude.ts'
 import { EMPTY_CHAIN, callsOf, chainTurn } from './history.ts'
 import { readLimits } from './limits.ts'
 import type { PlanLimits } from './limits.ts'
+import type { PlanOptions } from './plan.ts'
 import { removeFiles, toArguments, toRunEnvironment, writeFiles } from './program.ts'
 import type { Environment } from './program.ts'
 import type { PlanRequest } from './request.ts'
@@ -22,17 +23,14 @@ import type { Ask, Asked, Turn } from './turn.ts'
 const SETTLE_MS = 5_000
 
 /** What all runs of a backend share. */
-export interface RunContext {
+export interface RunContext extends Pick<PlanOptions, 'idleMs' | 'log' | 'now'> {
   file: string
   env: Environment
   cwd: string
   temp: string
   secrets: string[]
   bridge: Bridge
-  idleMs: number
   startMs: number
-  now: () => number
-  log(line: string): void
   told: Told
   /** The run's state changed: a place may be free. */
   changed(): void
@@ -46,7 +44,7 @@ export interface Told {
 }
 
 /** A user turn for stdin, the results of the parked calls, or nothing where a transcript says it all. */
-export type Input = { blocks: JsonObject[] } | { results: Map<string, JsonObject> } | undefined
+export type Input = { blocks?: JsonObject[]; results?: Map<string, JsonObject> } | undefined
 
 export interface Run {
   readonly key: string
@@ -86,7 +84,7 @@ export async function createRun(
   const claude = startClaude({
     file: context.file, args: toArguments(settings, folder, resumes), cwd: context.cwd, folder,
     env: { ...toRunEnvironment(settings, folder, resumes), ...context.env },
-    secrets: [...context.secrets, door?.bearer ?? ''],
+    secrets: [...context.secrets, door?.bearer ?? ''], log: context.log,
   }, line)
   const over = claude.over.then(exit)
   const run: Run = {
@@ -119,28 +117,22 @@ export async function createRun(
     const { answer } = turn
     if (message['type'] === 'result' && Array.isArray(message['errors']) && !answer.started) {
       turn.breakOff(message['errors'].join('; ')) // a transcript that it refuses, before any request
-      return void finish('it refused its start')
+      return void end('it refused its start')
     }
     if (!turn.push(message)) claude.pause()
-    if (answer.end?.type === 'failed') void finish('the turn failed')
-    if (answer.end?.type === 'whole') conclude(turn, answer.end.over)
+    if (answer.end?.type === 'failed') void end('the turn failed') // it would stay in the program's conversation
+    if (answer.end?.type === 'whole') conclude(answer.blocks, answer.end.over)
   }
 
-  function conclude({ chain, answer: { blocks } }: Turn, ends: boolean): void {
-    run.chain = chainTurn(chain, { role: 'assistant', blocks })
+  function conclude(blocks: JsonObject[], ends: boolean): void {
+    run.chain = chainTurn(run.before, { role: 'assistant', blocks })
     run.calls = callsOf(blocks)
-    if (ends || spoiled) return void finish('the program would go on by itself')
+    if (ends || spoiled) return void end('the program would go on by itself')
     open = undefined
     claude.resume()
     if (run.calls.length > 0) return rest('parked')
     settled = new Promise((resolve) => { settle = resolve })
     rest('idle')
-  }
-
-  /** A failed turn would stay in the program's conversation: the run ends, its answer still goes out. */
-  function finish(reason: string): Promise<void> {
-    open = undefined
-    return end(reason)
   }
 
   function rest(state: 'idle' | 'parked'): void {
@@ -164,24 +156,24 @@ export async function createRun(
       void end('the client left')
       throw given.signal.reason
     }
-    open = createTurn(given, names, context, claude.resume, () => void finish('the client left'))
+    open = createTurn(given, names, context, claude.resume, () => void end('the client left'))
     const { asked } = open
     send(input)
     return await asked
   }
 
   function send(input: Input): void {
-    if (input !== undefined && 'blocks' in input) {
+    if (input?.blocks !== undefined) {
       claude.write({ type: 'user', message: { role: 'user', content: encodeContent(input.blocks) } })
     }
-    for (const [id, result] of input !== undefined && 'results' in input ? input.results : []) {
+    for (const [id, result] of input?.results ?? []) {
       delivered.add(id)
       door?.deliver(id, result)
     }
     timer = setTimeout(() => {
       const silence = `the claude program printed nothing for ${context.startMs} ms; run "dario doctor"`
       open?.fail(new DarioError('upstream_timeout', silence))
-      void finish('silent')
+      void end('silent')
     }, context.startMs).unref()
   }
 
@@ -194,9 +186,7 @@ export async function createRun(
   async function exit({ reason, words }: { reason: string; words: string }): Promise<void> {
     leave(`ended by itself: ${reason}`)
     door?.close()
-    const turn = open
-    open = undefined
-    turn?.breakOff(words === '' ? reason : `${reason}: ${words}`)
+    open?.breakOff(words === '' ? reason : `${reason}: ${words}`)
     await removeFiles(folder)
   }
 

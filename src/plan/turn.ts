@@ -9,7 +9,7 @@ import type { JsonObject } from '../hub/types.ts'
 import { createAnswer, encodeMessage } from './answer.ts'
 import type { Answer, AnswerEnd } from './answer.ts'
 import { encodeLimits, encodeRetryAfter } from './limits.ts'
-import type { PlanLimits } from './limits.ts'
+import type { RunContext } from './run.ts'
 
 export interface Ask {
   /** Hash of the conversation with the user turn that is to be answered. */
@@ -24,7 +24,6 @@ export interface Ask {
 export type Asked = { upstream: Upstream } | { gone: string }
 
 export interface Turn {
-  readonly chain: string
   readonly answer: Answer
   /** The first that settles it counts: the answer's head, `breakOff`, `fail`, the client that left. */
   readonly asked: Promise<Asked>
@@ -32,7 +31,7 @@ export interface Turn {
   push(line: JsonObject): boolean
   /** The program ended. */
   breakOff(why: string): void
-  fail(reason: unknown): void
+  fail(error: Error): void
 }
 
 /**
@@ -41,22 +40,18 @@ export interface Turn {
  * @param left the reader went before the answer had come to its end
  */
 export function createTurn(
-  { chain, stop, stream, headers, signal }: Ask, names: ReadonlyMap<string, string>,
-  { told, now }: { told: { limits: PlanLimits | undefined }; now: () => number }, resume: () => void, left: () => void,
+  { stop, stream, headers, signal }: Ask, names: ReadonlyMap<string, string>,
+  { told, now }: Pick<RunContext, 'told' | 'now'>, resume: () => void, left: () => void,
 ): Turn {
   const answer = createAnswer(stop, names)
   const body = createSource(resume, () => {
     if (answer.end === undefined) left()
   })
   let resolve = (_asked: Asked): void => {}
-  let fail = (_reason: unknown): void => {}
-  const asked = new Promise<Asked>((settled, failed) => { [resolve, fail] = [settled, failed] })
+  let reject = (_error: Error): void => {}
+  const asked = new Promise<Asked>((settled, failed) => { [resolve, reject] = [settled, failed] })
   signal.addEventListener('abort', () => {
-    if (answer.end !== undefined) return
-    const { reason } = signal
-    fail(reason)
-    if (reason instanceof Error) body.fail(reason, true)
-    else body.destroy()
+    if (answer.end === undefined) fail(signal.reason as Error, true)
   }, { once: true })
 
   function reply(status: number, type: string): void {
@@ -71,13 +66,13 @@ export function createTurn(
     reply(failed ? end.status : 200, 'application/json')
   }
 
-  function failAll(error: DarioError): void {
-    fail(error)
-    body.fail(error)
+  function fail(error: Error, atOnce = false): void {
+    reject(error)
+    body.fail(error, atOnce)
   }
 
   return {
-    chain, answer, asked, fail,
+    answer, asked, fail,
     push(line) {
       try {
         const isFirst = !answer.started
@@ -91,14 +86,14 @@ export function createTurn(
         return goesOn
       } catch (cause) {
         const sentence = 'the answer is nested too deep to be written; send the request again'
-        failAll(new DarioError('upstream_protocol', sentence, { cause }))
+        fail(new DarioError('upstream_protocol', sentence, { cause }))
         return true
       }
     },
     breakOff(why) {
       if (!answer.started) return resolve({ gone: why })
       const sentence = `the claude program ended in mid-answer (${why}); send the request again`
-      failAll(new DarioError('upstream_unreachable', sentence))
+      fail(new DarioError('upstream_unreachable', sentence))
     },
   }
 }
