@@ -107,9 +107,9 @@ export async function encodeModels(entries: readonly ModelEntry[], query: ModelQ
 export function createLatePages(options: PagesOptions): Record<PagePath, Page> {
   const pages = createLate(async () => (await import('./observe/dashboard.ts')).createPages(options))
   const toPage = (path: PagePath): Page => ({
-    async serve(request, response) {
+    async serve(request, response, isAuthorised) {
       const serve = (await pages.load())[path]
-      if (!response.destroyed) await serve(request, response) // its 'close' would not be told a second time
+      if (!response.destroyed) await serve(request, response, isAuthorised) // its 'close' would not be told a second time
     },
   })
   return {

@@ -100,7 +100,7 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
   const now = Date.now
   const newId = createIds()
   const pool = createPool(now)
-  const running: LiveOptions['running'] = () => observation.running()
+  const running: LiveOptions['running'] = () => observation.observer.running()
   const metrics = createMetrics(version, readBackends, running)
   const extras = createExtras(captureFolder === undefined ? undefined
     : { folder: captureFolder, redact: createRedactor(() => listSecrets(house.config)), now, complain: log },
@@ -140,7 +140,7 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
     models: async (query) => encodeModels(await listModels(), query),
     health: (authorised) => ({ status: 'ok', name: 'dario', version, ...(authorised && { backends: readBackends() }) }),
     dialectOf: loadDialect,
-    pages: createLatePages({ live, metrics, explain, flush: observation.flush }),
+    pages: createLatePages({ live, metrics, explain, flush: observation.observer.flush }),
   })
   const listener = createListener({
     handler, exchange, host: config.host, port: config.port, isGuarded: boundToLoopback || config.accessKeys.length > 0,

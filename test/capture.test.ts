@@ -1,10 +1,11 @@
 import { deepStrictEqual, doesNotMatch, match, ok, strictEqual } from 'node:assert/strict'
 import { once } from 'node:events'
-import { readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import type { Proxy } from '../src/index.ts'
 import { createHome, startDario } from './helpers/command.ts'
+import { withDeadline } from './helpers/deadline.ts'
 import { backendsAt, startProxy } from './helpers/proxy.ts'
 import { startVendors } from './helpers/vendors.ts'
 import { startUpstream } from './helpers/upstream.ts'
@@ -96,6 +97,23 @@ test('capture: a folder that cannot be written costs one line and no request', a
   strictEqual(lines.length, 1)
   match(lines[0]!, /the capture has gaps/)
 })
+
+if (existsSync('/proc/self')) {
+  test('capture: a folder where none can be made, such as below /proc, costs one line and neither a request nor time', async (t) => {
+    const lines: string[] = []
+    const { url, proxy } = await startProxy(t, { captureFolder: '/proc/self/none/capture', usageFolder: '/proc/self/none/usage', log: (line) => lines.push(line) })
+    for (let index = 0; index < 3; index++) {
+      const response = await fetch(`${url}/v1/messages`, { method: 'POST', body: '{"model":"echo","max_tokens":9,"messages":[{"role":"user","content":"x"}]}' })
+      strictEqual(response.status, 200)
+      await response.text()
+    }
+    const before = process.cpuUsage()
+    await withDeadline(proxy.close(1000), 10_000, 'the close')
+    const { user, system } = process.cpuUsage(before)
+    ok(user + system < 500_000, `${user + system} µs`)
+    deepStrictEqual(lines.map((line) => /the capture has gaps|make room/.exec(line)?.[0]).sort(), ['make room', 'the capture has gaps'])
+  })
+}
 
 test('capture: the banner warns of it', async (t) => {
   const home = createHome(t)

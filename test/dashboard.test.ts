@@ -8,6 +8,7 @@ import { appendFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { parseConfig } from '../src/config/parse.ts'
 import { readHistory } from '../src/observe/history.ts'
 import { createLive } from '../src/observe/live.ts'
 import type { LiveState } from '../src/observe/live.ts'
@@ -18,6 +19,8 @@ import { startUpstream } from './helpers/upstream.ts'
 
 const NOON = new Date(2026, 4, 17, 12, 30).getTime()
 const ASK = { method: 'POST', body: JSON.stringify({ model: 'echo', max_tokens: 9, messages: [{ role: 'user', content: 'hi' }] }) }
+
+const KEYS = ['one', 'two'].map((name) => ({ name, key: `the-access-key-${name}` }))
 
 /** States of a feed until one is as wanted. */
 async function readUntil(response: Response, wanted: (state: LiveState) => boolean): Promise<LiveState> {
@@ -101,6 +104,17 @@ test('dashboard: open feeds neither outlive their readers nor keep dario from cl
   const open = await fetch(`${url}/events`)
   await withDeadline(proxy.close(5_000), 4_000, 'close')
   await open.text().catch(() => '')
+})
+
+test('dashboard: an open feed ends when its access key is taken away, and no other does', async (context) => {
+  const { proxy, url } = await startProxy(context, { accessKeys: KEYS })
+  const read = async (key: string): Promise<Response> => await fetch(`${url}/events`, { headers: { authorization: `Bearer ${key}` } })
+  const [first, second] = await Promise.all(KEYS.map(({ key }) => read(key)))
+  proxy.update(parseConfig({ port: 0, accessKeys: KEYS.slice(1) }, {}).config)
+  const after = Date.now()
+  const seen = await withDeadline(first!.text(), 10_000, 'the end of the feed')
+  for (const [, time] of seen.matchAll(/^data: \{"time":(\d+)/gm)) ok(Number(time) <= after, 'no state is told behind the update')
+  await readUntil(second!, ({ time }) => time > after)
 })
 
 test('dashboard: a model that leads nowhere is explained as well', async (context) => {

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { createLedger } from '../src/observe/ledger.ts'
 import type { LedgerRow } from '../src/observe/ledger.ts'
+import { createLog } from '../src/observe/log.ts'
 import { readUsage } from '../src/observe/usage.ts'
 import { createHome, startDario } from './helpers/command.ts'
 import { withDeadline } from './helpers/deadline.ts'
@@ -95,6 +96,44 @@ test('ledger: U6: a chat stream is asked for its usage, and a client that did no
   deepStrictEqual(rows.map(({ output }) => output !== undefined), [true, true, false, false])
   strictEqual(rows[0]!.output! + rows[1]!.output!, vendors.told.output)
 })
+
+for (const left of [false, true]) {
+  test(`ledger: of ${left ? 'a cancelled' : 'an'} answer whose usage nobody told, nobody counts tokens, not even none`, async (t) => {
+    const folder = join(createHome(t), 'usage')
+    const lines: string[] = []
+    const log = createLog({ format: 'pretty', level: 'info', write: (line) => lines.push(line), redact: String, clean: String, now: Date.now })
+    const upstream = await startUpstream(t, async ({ method, body }, response) => {
+      if (method === 'GET') return sendJson(response, 404, {})
+      const { stream = false } = JSON.parse(body.toString()) as { stream?: boolean }
+      const words = { index: 0, finish_reason: null, delta: { role: 'assistant', content: 'half' } }
+      if (!stream) return sendJson(response, 200, { id: 'c', model: 'm', choices: [{ index: 0, finish_reason: 'stop', message: { role: 'assistant', content: 'whole' } }] })
+      response.writeHead(200, { 'content-type': 'text/event-stream' }).write(`data: ${JSON.stringify({ id: 'c', model: 'm', choices: [words] })}\n\n`)
+      if (left) await once(response, 'close')
+      else response.end(`data: ${JSON.stringify({ id: 'c', model: 'm', choices: [{ index: 0, finish_reason: 'stop', delta: {} }] })}\n\ndata: [DONE]\n\n`)
+    })
+    const { url, proxy, records, nextRecord } = await startProxy(t, { backends: backendsAt(upstream.url), usageFolder: folder, observer: log.observer })
+    for (const client of Object.keys(PATHS) as Client[]) {
+      for (const stream of left ? [true] : [true, false]) {
+        const record = nextRecord()
+        const leave = new AbortController()
+        const response = await fetch(url + PATHS[client], { method: 'POST', body: toBody(client, 'chat', stream, 'hello'), signal: leave.signal })
+        if (left) await response.body!.getReader().read().then(() => leave.abort())
+        else await response.text()
+        await record
+      }
+    }
+    const metrics = await (await fetch(`${url}/metrics`)).text()
+    await proxy.close(1000)
+    ok(records.every(({ end, usage, cost }) => end === (left ? 'cancelled' : 'complete') && usage === undefined && cost === undefined), JSON.stringify(records))
+    const rows = readRows(folder)
+    strictEqual(rows.length, left ? 3 : 6)
+    for (const row of rows) deepStrictEqual(Object.keys(row).filter((name) => /input|output|cache|reasoning|dollars/.test(name)), [])
+    strictEqual(lines.length, rows.length)
+    doesNotMatch(lines.join(''), / in,| out/)
+    match(metrics, new RegExp(`dario_requests_total\\{.*end="${left ? 'cancelled' : 'complete'}"\\} `))
+    doesNotMatch(metrics, /dario_tokens_total|dario_request_tokens|dario_cost/)
+  })
+}
 
 test('ledger: a row has names, counts and times, and nothing of prompt, answer or key', async (t) => {
   const folder = join(createHome(t), 'usage')

@@ -122,7 +122,8 @@ export function createTranslation(options: TranslationOptions, dialect: (name: D
       from: dialect(sent.from.name), to: dialect(job.client.name), encoded, stream: job.stream, upstreamStreams, context,
       watch(event) {
         remember(event)
-        if (event.type === 'start' || event.type === 'end') job.record.usage = event.usage ?? job.record.usage
+        // Zeros are a decoder's word for what nobody told: such tokens are unknown, not none.
+        if ((event.type === 'start' || event.type === 'end') && Object.values(event.usage ?? {}).some(Boolean)) job.record.usage = event.usage
         if (event.type === 'end') job.record.stop = event.rawStop ?? event.stop
       },
     })

@@ -33,7 +33,9 @@ export function createFold(maxChars = 67_108_864): Fold {
         size += event.text.length
         if (size > maxChars)
           throw new DarioError('upstream_protocol', `the answer has over ${maxChars} characters; ask for a stream`)
-        appendText(blocks.get(event.index), event.text)
+        const block = blocks.get(event.index)
+        if (block?.type === 'tool_use') block.input += event.text
+        else if (block !== undefined && 'text' in block) block.text += event.text // others come whole
         break
       }
       case 'seal': {
@@ -63,20 +65,6 @@ export function createFold(maxChars = 67_108_864): Fold {
   }
 
   return { push, result }
-}
-
-function appendText(block: Block | undefined, text: string): void {
-  switch (block?.type) {
-    case 'text':
-    case 'refusal':
-    case 'thinking':
-      block.text += text
-      break
-    case 'tool_use':
-      block.input += text
-      break
-    default: // other blocks come whole
-  }
 }
 
 /** A call without arguments streams no input at all; as JSON that is the empty object (pitfall K8). */

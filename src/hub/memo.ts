@@ -8,7 +8,7 @@ export function createMemo<Found>(find: (name: string) => Found, most = 1000): (
   const known = new Map<string, Found>()
   return (name) => {
     const kept = known.get(name)
-    if (kept !== undefined) return kept
+    if (kept !== undefined || known.has(name)) return kept as Found
     if (known.size >= most) known.clear()
     const found = find(name)
     known.set(name, found)

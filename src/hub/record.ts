@@ -25,10 +25,6 @@ export interface Cost {
   source: string
 }
 
-export interface Reservation {
-  release(): void
-}
-
 export interface RequestRecord {
   id: string
   /** Unix time in ms. */
@@ -65,7 +61,7 @@ export interface RequestRecord {
   /** A budget that is nearly used up, in one sentence; the client gets it as `dario-budget-warning`. */
   budgetWarning?: string | undefined
   /** What the budgets keep free for it while it runs. */
-  reserved?: Reservation | undefined
+  reserved?: { release(): void } | undefined
   /** Milliseconds from arrival to the first byte of content, and to the end. */
   firstByteMs: number | undefined
   totalMs: number

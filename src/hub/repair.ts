@@ -17,8 +17,8 @@ interface Call {
 /** Run once on a decoded request. Turns that were left empty are gone; other blocks keep their order. */
 export function repairToolTurns(turns: readonly Turn[]): { turns: Turn[]; warnings: Warning[] } {
   const warnings: Warning[] = []
+  if (!turns.some(hasCallOrResult)) return { turns: [...turns], warnings } // most conversations, and they are long
   const { calls, kept } = matchCalls(turns, warnings)
-  if (calls.size === 0 && kept.every((turn, index) => turn === turns[index])) return { turns: kept, warnings }
   const repaired: Turn[] = []
   let group: Call[] = []
   for (const turn of kept) {
@@ -41,7 +41,7 @@ function matchCalls(turns: readonly Turn[], warnings: Warning[]): { calls: Map<B
   const latest = new Map<string, Call>()
   const skipped = new Set<string>() // ids of nameless calls
   const kept = turns.map((turn): Turn => {
-    if (!turn.blocks.some(isCallOrResult)) return turn // most of them, and conversations are long
+    if (!hasCallOrResult(turn)) return turn
     const blocks = turn.blocks.flatMap((block): Block[] => {
       const path = turn.path ?? 'messages'
       if (block.type === 'tool_use') {
@@ -66,13 +66,14 @@ function matchCalls(turns: readonly Turn[], warnings: Warning[]): { calls: Map<B
       warnings.push({ path, reason: 'a tool result without its call is sent as text' })
       return [{ type: 'text', text: 'Result of an earlier tool call:' }, ...block.content]
     })
-    const same = blocks.length === turn.blocks.length && blocks.every((block, index) => block === turn.blocks[index])
-    return same ? turn : { ...turn, blocks }
+    return { ...turn, blocks }
   })
   return { calls, kept }
 }
 
-const isCallOrResult = ({ type }: Block): boolean => type === 'tool_use' || type === 'tool_result'
+function hasCallOrResult({ blocks }: Turn): boolean {
+  return blocks.some(({ type }) => type === 'tool_use' || type === 'tool_result')
+}
 
 function takeCall(
   block: BlockOf<'tool_use'>, latest: Map<string, Call>, path: string, warnings: Warning[],
@@ -82,24 +83,18 @@ function takeCall(
     return undefined
   }
   const before = latest.get(block.id)
-  if (before !== undefined && (before.result === undefined || isSameCall(before.block, block))) {
+  const isSame = before?.block.name === block.name && before.block.input === block.input
+  if (before !== undefined && (before.result === undefined || isSame)) {
     warnings.push({ path, reason: `a second call ${block.id} is left out` })
     return undefined
   }
   const id = block.id === '' ? 'call_without_id' : block.id // vendors refuse an empty one
   // Some local servers count their ids anew in every answer; each vendor wants them unique.
-  const uses = before === undefined ? id : nextId(before.block.id, id)
+  const last = before?.block.id
+  const uses = last === undefined ? id : `${id}_${last === id ? 2 : Number(last.slice(id.length + 1)) + 1}`
   const call: Call = { block: uses === block.id ? block : { ...block, id: uses }, wireId: block.id }
   latest.set(block.id, call)
   return call
-}
-
-function nextId(last: string, id: string): string {
-  return `${id}_${last === id ? 2 : Number(last.slice(id.length + 1)) + 1}`
-}
-
-function isSameCall(a: BlockOf<'tool_use'>, b: BlockOf<'tool_use'>): boolean {
-  return a.name === b.name && a.input === b.input
 }
 
 function toResultTurns(calls: Call[], warnings: Warning[]): Turn[] {

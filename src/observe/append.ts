@@ -3,9 +3,8 @@
  * full or read-only costs one complaint per minute and at worst the oldest lines, never a request.
  * @module
  */
-import { appendFileSync, mkdirSync } from 'node:fs'
-import { mkdir, open } from 'node:fs/promises'
-import type { FileHandle } from 'node:fs/promises'
+import { appendFileSync, existsSync, mkdirSync } from 'node:fs'
+import { open } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
 export interface Appender {
@@ -30,7 +29,6 @@ export interface Waiting {
   putBack(bytes: readonly Buffer[]): void
 }
 
-const NONE = Buffer.alloc(0)
 const MOST_SPARE = 64 // chunks
 
 /**
@@ -55,7 +53,7 @@ export function reuse(taken: readonly Buffer[]): void {
 /** Of more than `most` bytes the oldest are dropped, by whole texts. */
 export function createWaiting(most: number): Waiting {
   let chunks: Buffer[] = []
-  let chunk: Buffer = NONE // is filled up to `used`
+  let chunk: Buffer = Buffer.alloc(0) // is filled up to `used`
   let used = 0
   let size = 0
   let text = '' // a little of it may wait as it is: to turn each line into bytes takes longer
@@ -76,7 +74,7 @@ export function createWaiting(most: number): Waiting {
 
   function cut(): void {
     if (used > 0) chunks.push(chunk.subarray(0, used))
-    chunk = NONE
+    chunk = Buffer.alloc(0)
     used = 0
   }
 
@@ -145,6 +143,13 @@ export function createComplaint(complain: (message: string) => void, now: () => 
   }
 }
 
+/** With those above it. Node's own `recursive` never returns where the system says ENOENT of every attempt, as below /proc. */
+export function makeFolder(folder: string): void {
+  if (existsSync(folder)) return
+  if (dirname(folder) !== folder) makeFolder(dirname(folder))
+  mkdirSync(folder, { mode: 0o700 })
+}
+
 function behind(chunks: readonly Buffer[], written: number): Buffer[] {
   return chunks.flatMap((chunk) => {
     const rest = chunk.subarray(Math.max(0, written))
@@ -163,17 +168,13 @@ export function createAppender(complain: (message: string) => void, before?: (fi
   let running: Promise<void> | undefined
   let checked = ''
 
-  function openFile(file: string): Promise<FileHandle> {
-    return open(file, 'a+', 0o600).catch(async () => {
-      await mkdir(dirname(file), { recursive: true, mode: 0o700 })
-      return await open(file, 'a+', 0o600)
-    })
-  }
-
   /** Returns what did not fit: a full disk may take half a line, and no line may be doubled. */
   async function write(file: string, chunks: readonly Buffer[]): Promise<Buffer[]> {
     await before?.(file)
-    const handle = await openFile(file)
+    const handle = await open(file, 'a+', 0o600).catch(() => {
+      makeFolder(dirname(file))
+      return open(file, 'a+', 0o600)
+    })
     try {
       const { size } = await handle.stat()
       // What a power cut left of a line must not swallow the next one.
@@ -208,7 +209,7 @@ export function createAppender(complain: (message: string) => void, before?: (fi
   function writeRest(): void {
     try {
       for (const [file, lines] of waiting) {
-        mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
+        makeFolder(dirname(file))
         appendFileSync(file, Buffer.concat(lines.take()), { mode: 0o600 })
       }
     } catch { /* nobody is left to hear it */ }
@@ -222,10 +223,9 @@ export function createAppender(complain: (message: string) => void, before?: (fi
 
   function flush(): Promise<void> {
     stop()
-    running ??= drain().finally(() => {
+    return running ??= drain().finally(() => {
       running = undefined
     })
-    return running
   }
 
   function stop(): void {

@@ -5,7 +5,8 @@
  */
 import type { BudgetConfig } from '../config/types.ts'
 import { DarioError } from '../errors.ts'
-import type { RequestRecord, Reservation } from '../hub/record.ts'
+import { createMemo } from '../hub/memo.ts'
+import type { RequestRecord } from '../hub/record.ts'
 import type { Price } from './prices.ts'
 import { toLocalDay } from './usage.ts'
 import type { UsageGroup } from './usage.ts'
@@ -57,7 +58,7 @@ const MAX_GUESS = 200_000
 const FIRST_OUTPUT = 500
 
 export function createBudgets({ budgets, priceOf, used, now, warn }: BudgetOptions): Budgets {
-  const accounts = new Map<string, Account>()
+  const toAccount = createMemo((): Account => ({ date: '', day: createSum(), month: createSum(), held: createSum(), holds: 0 }), Infinity)
   /** All names are the configuration's, so these are few, and comparing them costs less than a joined name's hash. */
   const known: { backend: string; route: string; accessKey: string; accounts: readonly Account[] }[] = []
   const warned = new Set<string>()
@@ -74,12 +75,6 @@ export function createBudgets({ budgets, priceOf, used, now, warn }: BudgetOptio
     for (const { day, backend, route, accessKey, dollars, ...group } of used(`${toLocalDay(now()).slice(0, 7)}-01`, born)) {
       count(toAccounts(backend, route, accessKey), day, dollars, group.input + group.cacheRead + group.cacheWrite + group.output)
     }
-  }
-
-  function toAccount(scope: string): Account {
-    let account = accounts.get(scope)
-    if (account === undefined) accounts.set(scope, account = { date: '', day: createSum(), month: createSum(), held: createSum(), holds: 0 })
-    return account
   }
 
   function toAccounts(backend = '', route = '', accessKey = ''): readonly Account[] {
@@ -106,20 +101,13 @@ export function createBudgets({ budgets, priceOf, used, now, warn }: BudgetOptio
     }
   }
 
-  function reserve(accounts: readonly Account[], { dollars, tokens }: Sum): Reservation {
+  /** `requests`: 1 when one begins, -1 when it is over. */
+  function hold(accounts: readonly Account[], { dollars, tokens }: Sum, requests: 1 | -1): void {
     for (const account of accounts) {
-      account.holds++
-      change(account.held, dollars, tokens)
-    }
-    return {
-      release() {
-        for (const account of accounts) {
-          account.holds--
-          change(account.held, -dollars, -tokens)
-          // Anew when nothing is under way: what sums of fractions lose must not add up for months.
-          if (account.holds === 0) account.held.dollars = account.held.tokens = 0
-        }
-      },
+      account.holds += requests
+      change(account.held, requests * dollars, requests * tokens)
+      // Anew when nothing is under way: what sums of fractions lose must not add up for months.
+      if (account.holds === 0) account.held.dollars = account.held.tokens = 0
     }
   }
 
@@ -191,8 +179,11 @@ export function createBudgets({ budgets, priceOf, used, now, warn }: BudgetOptio
         first ??= { accounts, whole }
         return true
       })
-      if (first !== undefined) record.reserved = reserve(first.accounts, first.whole)
-      else if (refusal !== undefined) throw refusal
+      if (first !== undefined) {
+        const { accounts, whole } = first
+        hold(accounts, whole, 1)
+        record.reserved = { release: () => hold(accounts, whole, -1) }
+      } else if (refusal !== undefined) throw refusal
       return allowed
     },
     settle({ time, backend, route, accessKey, usage, cost, reserved }) {

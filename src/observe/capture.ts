@@ -3,11 +3,11 @@
  * at 1 MiB each. Prompts and answers are in there: never on by default.
  * @module
  */
-import { mkdir, writeFile } from 'node:fs/promises'
+import { writeFile } from 'node:fs/promises'
 import type { IncomingHttpHeaders, OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import { join } from 'node:path'
 import type { Backend, Body, Call, Signal } from '../backends/backend.ts'
-import { createComplaint } from './append.ts'
+import { createComplaint, makeFolder } from './append.ts'
 import { renderHeaders } from './redact.ts'
 import type { Redact } from './redact.ts'
 
@@ -27,11 +27,6 @@ export interface Capture {
   close(): Promise<void>
 }
 
-interface Taken {
-  take(chunk: Uint8Array | string): void
-  text(encoding: unknown): string
-}
-
 const MAX_BODY = 1_048_576 // bytes
 const LONGEST_KEY = 4096 // characters
 
@@ -39,18 +34,15 @@ export function createCapture({ folder, redact, now, complain }: CaptureOptions)
   const report = createComplaint(complain, now)
   /** Of running requests: their folder, and how many upstream attempts there were. */
   const open = new Map<string, { folder: string; attempts: number }>()
-
-  const saving = new Set<Promise<void>>()
+  let saved: Promise<unknown> | undefined
 
   function save(place: string, name: string, head: string, body: string): void {
-    const work = write(place, name, `${head}\n${body}`)
-    saving.add(work)
-    void work.then(() => saving.delete(work))
+    saved = Promise.all([saved, write(place, name, `${head}\n${body}`)])
   }
 
   async function write(place: string, name: string, text: string): Promise<void> {
     try {
-      await mkdir(place, { recursive: true, mode: 0o700 })
+      makeFolder(place)
       await writeFile(join(place, name), redact(text), { mode: 0o600 })
     } catch (error) {
       report(`${place} cannot be written (${(error as NodeJS.ErrnoException).code}); the capture has gaps`)
@@ -119,25 +111,25 @@ export function createCapture({ folder, redact, now, complain }: CaptureOptions)
       })
     },
     backend: (backend) => ({ ...backend, send: (call, key, signal) => send(backend, call, key, signal) }),
-    close: async () => void await Promise.all(saving),
+    close: async () => void await saved,
   }
 }
 
-function createTaken(): Taken {
+function createTaken() {
   const kept: Uint8Array[] = []
   let size = 0
   return {
-    take(chunk) {
+    take(chunk: Uint8Array | string): void {
       const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : chunk
       if (size < MAX_BODY) kept.push(Uint8Array.from(bytes.subarray(0, MAX_BODY - size)))
       size += bytes.length
     },
-    text: (encoding) => (encoding === undefined ? toText(Buffer.concat(kept), size) : `[${size} bytes, ${String(encoding)}]`),
+    text: (encoding: unknown): string => (encoding === undefined ? toText(Buffer.concat(kept), size) : `[${size} bytes, ${String(encoding)}]`),
   }
 }
 
-function toText(body: Buffer | undefined, size: number = body?.length ?? 0): string {
-  const text = body?.toString('utf8', 0, MAX_BODY) ?? ''
+function toText(body: Buffer, size: number = body.length): string {
+  const text = body.toString('utf8', 0, MAX_BODY)
   // A key that the cut goes through would not be known as one.
   return size > MAX_BODY ? `${text.slice(0, -LONGEST_KEY)}\n[cut: ${size} bytes in all]` : text
 }

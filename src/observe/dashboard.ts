@@ -13,7 +13,8 @@ import type { Metrics } from './metrics.ts'
 /** `open`: needs no access key. */
 export interface Page {
   open?: boolean
-  serve(request: IncomingMessage, response: ServerResponse): void | Promise<void>
+  /** @param isAuthorised by the configuration of the moment: a key may be taken away while its answer is open */
+  serve(request: IncomingMessage, response: ServerResponse, isAuthorised: () => boolean): void | Promise<void>
 }
 
 export type PagePath = '/' | '/events' | '/explain' | '/metrics'
@@ -33,11 +34,12 @@ const QUIET = 2_000 // ms
 export function createPages({ live, metrics, flush, explain }: PagesOptions): Record<PagePath, Page['serve']> {
   let page: { html: string; headers: Record<string, string> } | undefined
 
-  function serveFeed(request: IncomingMessage, response: ServerResponse): void {
+  function serveFeed(request: IncomingMessage, response: ServerResponse, isAuthorised: () => boolean): void {
     response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store', 'x-accel-buffering': 'no' })
     if (request.method === 'HEAD') return void response.end()
     // A reader that is behind is spared the states in between: the next one has it all.
     const send = (): void => {
+      if (!isAuthorised()) return void response.end()
       if (response.writableNeedDrain) return
       flush()
       response.write(`data: ${JSON.stringify(live.read())}\n\n`)
@@ -59,21 +61,18 @@ export function createPages({ live, metrics, flush, explain }: PagesOptions): Re
     '/events': serveFeed,
     '/explain'(request, response) {
       const model = new URLSearchParams(request.url?.split('?', 2)[1]).get('model') ?? ''
-      response.writeHead(200, { 'content-type': 'application/json', 'cache-control': 'no-store' }).end(JSON.stringify({ lines: answer(model) }))
+      let lines: string[]
+      try {
+        lines = explain(model).lines
+      } catch (error) {
+        lines = [toDarioError(error).message] // that a model leads nowhere is an answer too
+      }
+      response.writeHead(200, { 'content-type': 'application/json', 'cache-control': 'no-store' }).end(JSON.stringify({ lines }))
     },
     '/metrics'(_request, response) {
       flush()
       response.writeHead(200, { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' }).end(encodePrometheus(metrics.families()))
     },
-  }
-
-  /** That a model leads nowhere is an answer too. */
-  function answer(model: string): string[] {
-    try {
-      return explain(model).lines
-    } catch (error) {
-      return [toDarioError(error).message]
-    }
   }
 }
 

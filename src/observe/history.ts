@@ -2,10 +2,13 @@
  * What the ledger has of the dashboard's 24 hours and 30 days from before this process.
  * @module
  */
+import { promisify } from 'node:util'
 import { DAYS, HOUR, HOURS, createTotals, startOfDay, startOfHour } from './live.ts'
 import type { Past, Totals } from './live.ts'
-import { addCounts, addRow, listDays, readDay, readRows, toGroup, toLocalDay } from './usage.ts'
+import { addCounts, addRow, countRow, listDays, readDay, readRows, toLocalDay } from './usage.ts'
 import type { UsageGroup } from './usage.ts'
+
+const nextTurn = promisify(setImmediate)
 
 /** The last 24 hours and 30 local days as the ledger has them, in pieces of some milliseconds: requests go on meanwhile. */
 export async function readHistory(folder: string, time: number, until: number): Promise<Past> {
@@ -22,7 +25,7 @@ export async function readHistory(folder: string, time: number, until: number): 
       for (const row of rows) {
         const at = Date.parse(row.time)
         if (at < until && day === last) addRow(sums, row)
-        if (at < until && at >= firstHour) addTo(hours, startOfHour(at), toGroup(row))
+        if (at < until && at >= firstHour) countRow(sumAt(hours, startOfHour(at)), row)
       }
       await nextTurn()
     }
@@ -32,16 +35,12 @@ export async function readHistory(folder: string, time: number, until: number): 
   for (const day of listDays(folder, firstDay)) if (day <= last) await read(day).catch(() => {}) // `dario usage` tells of it
   const counted = groups.filter(({ day }) => day >= toLocalDay(firstDay))
   const sources = [...new Set(counted.map(({ price }) => price))].filter((price) => price !== '' && price !== 'plan')
-  for (const group of counted) addTo(days, new Date(`${group.day}T00:00`).getTime(), group)
+  for (const group of counted) addCounts(sumAt(days, new Date(`${group.day}T00:00`).getTime()), group)
   return { hours: [...hours.values()], days: [...days.values()], sources }
 }
 
-function addTo(sums: Map<number, Totals>, time: number, group: UsageGroup): void {
+function sumAt(sums: Map<number, Totals>, time: number): Totals {
   const sum = sums.get(time) ?? createTotals(time)
   sums.set(time, sum)
-  addCounts(sum, group)
-}
-
-function nextTurn(): Promise<void> {
-  return new Promise((resolve) => void setImmediate(resolve))
+  return sum
 }

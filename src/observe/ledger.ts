@@ -6,12 +6,16 @@
 import { chmodSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Observer, RequestRecord } from '../hub/record.ts'
+import type { Usage } from '../hub/types.ts'
 import { createAppender, createComplaint } from './append.ts'
-import { createMemo, encodeTokens, member, toIso } from './text.ts'
+import { createClock, createMemo, encodeTokens, member, toIso } from './text.ts'
 import { DAY_FILE, SUMMARY_FILE, readDay } from './usage.ts'
 
-/** One line. Members without a value are left out. Tokens are in one normal form: `input` excludes what was cached. */
-export interface LedgerRow {
+/**
+ * One line. Members without a value are left out; those of tokens, when the upstream told nothing. What a cancelled
+ * request had used is what was told until then.
+ */
+export interface LedgerRow extends Partial<Omit<Usage, 'cacheWriteHour'>> {
   /** Arrival, ISO 8601 in UTC; it decides the file. */
   time: string
   id: string
@@ -31,12 +35,6 @@ export interface LedgerRow {
   error?: string | undefined
   stop?: string | undefined
   attempts: number
-  /** Tokens; absent when the upstream told nothing. What a cancelled request had used is what was told until then. */
-  input?: number | undefined
-  cacheRead?: number | undefined
-  cacheWrite?: number | undefined
-  output?: number | undefined
-  reasoning?: number | undefined
   /** US dollars, estimated by the price that `price` names; absent when no price is known. `price: plan` has none. */
   dollars?: number | undefined
   price?: string | undefined
@@ -67,10 +65,9 @@ const MAX_DROPPED = 20
 export function createLedger({ folder, keepDays, now, complain }: LedgerOptions): Ledger {
   const report = createComplaint(complain, now)
   const appender = createAppender(report)
+  const toDay = createClock(86_400_000, (time) => toIso(time).slice(0, 10))
+  const toFile = createClock(86_400_000, (time) => join(folder, `${toDay(time)}.jsonl`))
   let today = ''
-  let dayNumber = NaN // since 1970, of `day` and `file`
-  let day = ''
-  let file = ''
 
   /** Once a day: deletes what is old, and sums up what is past, so that `dario usage` need not read it. */
   function tidy(day: string): void {
@@ -106,13 +103,8 @@ export function createLedger({ folder, keepDays, now, complain }: LedgerOptions)
   return {
     isPatient: true,
     end(record) {
-      const number = Math.floor(record.time / 86_400_000)
-      if (number !== dayNumber) {
-        dayNumber = number
-        day = toIso(record.time).slice(0, 10)
-        file = join(folder, `${day}.jsonl`)
-      }
-      appender.add(file, encodeRow(record, toIso(record.time)))
+      const day = toDay(record.time)
+      appender.add(toFile(record.time), encodeRow(record, toIso(record.time)))
       if (day <= today) return
       today = day
       later(() => tidy(today))
@@ -124,7 +116,7 @@ export function createLedger({ folder, keepDays, now, complain }: LedgerOptions)
 /** A LedgerRow as a line; `time` is the record's in ISO 8601. */
 export function encodeRow(record: Readonly<RequestRecord>, time: string): string {
   const { cost, dropped, firstByteMs, usage } = record
-  return `{"time":"${time}","id":"${record.id}"${encodeNames(record)},"attempts":${record.attempts.length}${usage === undefined ? '' : encodeTokens(usage, ',')}`
+  return `{"time":"${time}","id":"${record.id}"${encodeNames(record)},"attempts":${record.attempts.length}${usage === undefined ? '' : encodeTokens(usage)}`
     + (cost === 'plan' ? member('price', cost) : cost === undefined ? '' : member('dollars', cost.dollars) + member('price', cost.source))
     + `${member('firstByteMs', firstByteMs)},"totalMs":${record.totalMs}`
     + (dropped.length === 0 ? '}\n' : `,"dropped":${JSON.stringify(dropped.slice(0, MAX_DROPPED))}}\n`)

@@ -7,7 +7,8 @@ import type { KeyState } from '../backends/pool.ts'
 import type { Observer, RequestRecord } from '../hub/record.ts'
 import { toTool } from './ledger.ts'
 import { foldSources } from './prices.ts'
-import { addCounts, createCounts } from './usage.ts'
+import { createClock } from './text.ts'
+import { addCounts, count, createCounts } from './usage.ts'
 import type { Counts } from './usage.ts'
 
 /** Sums over a stretch of time that begins at `time` (Unix ms). */
@@ -81,9 +82,9 @@ export function createLive({ now, version, backends, running, history }: LiveOpt
   const born = now()
   const own: Past = { hours: [], days: [], sources: [] }
   let past: Past | undefined
-  let minute = NaN
-  let hour = createTotals(0) // of `minute`
-  let day = hour
+  // By arrival, as the ledger counts. No zone is apart from UTC by parts of a minute.
+  const toHour = createClock(60_000, (time) => current(own.hours, startOfHour(time), HOURS))
+  const toDay = createClock(60_000, (time) => current(own.days, startOfDay(time), DAYS))
   const listeners = new Set<() => void>()
   let timer: NodeJS.Timeout | undefined
 
@@ -106,20 +107,6 @@ export function createLive({ now, version, backends, running, history }: LiveOpt
     return past
   }
 
-  /** By its arrival, as the ledger does. */
-  function count(record: Readonly<RequestRecord>): void {
-    const { time } = record
-    if (Math.floor(time / 60_000) !== minute) {
-      minute = Math.floor(time / 60_000)
-      hour = current(own.hours, startOfHour(time), HOURS)
-      day = current(own.days, startOfDay(time), DAYS)
-    }
-    add(hour, record)
-    add(day, record)
-    const source = typeof record.cost === 'object' ? record.cost.source : undefined
-    if (source !== undefined && !own.sources.includes(source)) keep(own.sources, source, MOST_SOURCES)
-  }
-
   return {
     isPatient: true,
     start: touch,
@@ -129,7 +116,10 @@ export function createLive({ now, version, backends, running, history }: LiveOpt
       if (isCount(record)) return
       keep(finished, record, MOST_REQUESTS)
       if (record.end === 'failed' || record.end === 'broken') keep(errors, record, MOST_ERRORS)
-      count(record)
+      count(toHour(record.time), record)
+      count(toDay(record.time), record)
+      const source = typeof record.cost === 'object' ? record.cost.source : undefined
+      if (source !== undefined && !own.sources.includes(source)) keep(own.sources, source, MOST_SOURCES)
       touch()
     },
     read() {
@@ -147,12 +137,7 @@ export function createLive({ now, version, backends, running, history }: LiveOpt
     },
     subscribe(changed) {
       listeners.add(changed)
-      return () => {
-        listeners.delete(changed)
-        if (listeners.size > 0) return
-        clearTimeout(timer)
-        timer = undefined
-      }
+      return () => void listeners.delete(changed)
     },
   }
 }
@@ -175,20 +160,6 @@ function current(list: Totals[], time: number, most: number): Totals {
   const known = list.findLast((one) => one.time === time)
   if (known === undefined) keep(list, createTotals(time), most + 1) // what ends late may have come before the one in front
   return known ?? list.at(-1)!
-}
-
-function add(sum: Totals, { end, usage, cost }: Readonly<RequestRecord>): void {
-  sum.requests++
-  if (end === 'failed' || end === 'broken') sum.failed++
-  if (end === 'cancelled') sum.cancelled++
-  sum.input += usage?.input ?? 0
-  sum.cacheRead += usage?.cacheRead ?? 0
-  sum.cacheWrite += usage?.cacheWrite ?? 0
-  sum.output += usage?.output ?? 0
-  sum.reasoning += usage?.reasoning ?? 0
-  if (cost === 'plan') sum.plan++
-  else if (cost !== undefined) sum.dollars += cost.dollars
-  else if (usage !== undefined) sum.unpriced++
 }
 
 /** The totals of these times; several of one time are summed. */

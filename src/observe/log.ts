@@ -46,16 +46,14 @@ export function createLog({ format, level, write, file, redact, clean, paint = (
   const appender = createAppender(createComplaint((message) => write(`${message}\n`), now), rotate)
   let arePlain: ((record: Readonly<RequestRecord>) => boolean) | undefined
 
-  /** `members` are encoded, each with a comma in front. */
-  function tell(level: Level, message: string, members: string): void {
+  /** `members` are encoded, each with a comma in front. `isPlain`: nothing in all that is to be taken out or escaped. */
+  function tell(level: Level, message: string, members: string, isPlain = false): void {
     if (LEVELS.indexOf(level) < least) return
     const time = now()
-    const text = clean(redact(message))
-    const json = isJsonWanted ? redact(escapeControls(`{"time":"${toIso(time)}","level":"${level}"${member('message', text)}${members}}\n`)) : ''
-    put(level, time, text, json)
-  }
-
-  function put(level: Level, time: number, text: string, json: string): void {
+    const text = isPlain ? message : clean(redact(message))
+    const quoted = isPlain ? `"${text}"` : JSON.stringify(text)
+    const line = isJsonWanted ? `{"time":"${toIso(time)}","level":"${level}","message":${quoted}${members}}\n` : ''
+    const json = isPlain ? line : redact(escapeControls(line))
     if (file !== undefined) appender.add(file, json)
     write(format === 'json' ? json : `${paint(level, `${toClock(time)} ${text}`)}\n`)
   }
@@ -91,14 +89,8 @@ export function createLog({ format, level, write, file, redact, clean, paint = (
       end(record) {
         const names = toNames(record)
         if (LEVELS.indexOf(names.level) < least) return
-        const text = describeEnd(record, names)
-        const members = isJsonWanted ? encodeEnd(record, names) : ''
-        if (isPlain(record)) {
-          const time = now()
-          return put(names.level, time, text, isJsonWanted ? `{"time":"${toIso(time)}","level":"${names.level}","message":"${text}"${members}}\n` : '')
-        }
-        const cause = record.cause instanceof Error ? record.cause.stack : undefined
-        tell(names.level, cause === undefined ? text : `${text} ${cause}`, members)
+        const cause = record.cause instanceof Error && record.cause.stack !== undefined ? ` ${record.cause.stack}` : ''
+        tell(names.level, describeEnd(record, names) + cause, isJsonWanted ? encodeEnd(record, names) : '', isPlain(record))
       },
     },
     close: () => appender.flush(),
@@ -147,7 +139,7 @@ function describeEnd({ id, usage, cost, firstByteMs, totalMs, error }: Readonly<
 }
 
 function encodeEnd({ id, usage, cost, totalMs, firstByteMs }: Readonly<RequestRecord>, { members }: Names): string {
-  return `,"id":"${id}"${members}${usage === undefined ? '' : `,"usage":{${encodeTokens(usage, '')}}`}${cost === undefined ? '' : `,"cost":${JSON.stringify(cost)}`}`
+  return `,"id":"${id}"${members}${usage === undefined ? '' : `,"usage":{${encodeTokens(usage).slice(1)}}`}${cost === undefined ? '' : `,"cost":${JSON.stringify(cost)}`}`
     + `,"totalMs":${totalMs}${member('firstByteMs', firstByteMs)}`
 }
 

@@ -140,14 +140,12 @@ function createGauge(name: string, help: string, labels: readonly string[], valu
 function find({ series, bounds }: Family, labels: readonly string[]): Series {
   const key = labels.join('\n')
   let one = series.get(key)
-  if (one === undefined) series.set(key, one = { labels, value: 0, counts: bounds.length === 0 ? [] : Array(bounds.length + 1).fill(0) })
+  if (one === undefined) series.set(key, one = { labels, value: 0, counts: Array(bounds.length + 1).fill(0) })
   return one
 }
 
 function add(family: Family, value: number, ...labels: string[]): void {
-  const one = find(family, labels)
-  if (family.bounds.length === 0) one.value += value
-  else observe(one, family.bounds, value)
+  observe(find(family, labels), family.bounds, value)
 }
 
 function observe(one: Series, bounds: readonly number[], value: number): void {

@@ -30,13 +30,11 @@ export interface ObservationOptions {
   now: () => number
 }
 
-export interface Observation extends Pick<Budgets, 'admit'>, Pick<Fan, 'running'> {
-  observer: Observer
+export interface Observation extends Pick<Budgets, 'admit'> {
+  observer: Fan
   costOf: (record: RequestRecord) => RequestRecord['cost']
   /** There is a ledger or a budget. */
   countsUsage: () => boolean
-  /** Everybody knows of all requests that are over. */
-  flush(): void
   close(): Promise<void>
 }
 
@@ -85,8 +83,6 @@ export function createObservation({ folder, config, backendOf, modelOf, ask, obs
   const observer = fanOut([{ end: budgets.settle }, ...(ledger === undefined ? [] : [ledger]), ...observers], log)
   return {
     observer,
-    flush: observer.flush,
-    running: observer.running,
     admit: budgets.admit,
     countsUsage,
     costOf({ backend, servedModel = '', usage }) {

@@ -180,7 +180,7 @@ function encodeUsage({ input = 0, cacheRead, cacheWrite, output }: Partial<Usage
 }
 
 const toNames = createMemo((record) => {
-  const path = toUrlPath(record.path)
+  const path = record.path.split('?', 1)[0]!.slice(0, MAX_TEXT)
   const attributes = encodeAttribute('gen_ai.operation.name', path === '/v1/embeddings' ? 'embeddings' : 'chat').slice(1)
     + encodeAttribute('http.request.method', record.method) + encodeAttribute('url.path', path)
     + encodeAttribute('http.response.status_code', record.status) + encodeAttribute('user_agent.original', record.tool?.slice(0, MAX_TEXT))
@@ -191,10 +191,6 @@ const toNames = createMemo((record) => {
     + encodeAttribute('dario.route', record.route) + encodeAttribute('dario.key', record.key)
   return { name: JSON.stringify(`${record.method} ${path}`), attributes }
 })
-
-function toUrlPath(path: string): string {
-  return path.split('?', 1)[0]!.slice(0, MAX_TEXT)
-}
 
 function encodeAttempt({ backend, model, outcome, status, ms, error, key }: Readonly<AttemptRecord>, time: number, trace: Trace, spanId: string): string {
   const problem = outcome === 'ok' ? undefined : (error ?? outcome).slice(0, MAX_TEXT)

@@ -11,7 +11,6 @@ import { DarioError } from '../errors.ts'
 /** What may stand in a head: a line break would begin a header of somebody else's making. */
 const NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
 const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/
-const MAX_STATUS_LINE = 1024
 const STATUS = /^HTTP\/1\.[01] (\d{3})/
 
 async function open({ protocol, hostname, port }: URL): Promise<Socket> {
@@ -39,31 +38,25 @@ function toHead({ pathname, search, host, username, password }: URL, headers: Re
 export async function post(url: URL, headers: Readonly<Record<string, string>>, body: readonly Buffer[], patience: number): Promise<number> {
   const head = toHead(url, headers, body.reduce((sum, { length }) => sum + length, 0))
   const socket = await open(url)
-  return await new Promise((resolve, reject) => {
-    const timer = setTimeout(() => socket.destroy(new DarioError('upstream_timeout', `it does not answer within ${patience} ms`)), patience)
+  const timer = setTimeout(() => socket.destroy(new DarioError('upstream_timeout', `it does not answer within ${patience} ms`)), patience)
+  socket.cork()
+  socket.write(head, 'latin1')
+  for (const bytes of body) socket.write(bytes)
+  const sent = new Promise((resolve) => socket.write('', resolve))
+  socket.uncork()
+  try {
     let said = ''
-    let isSent = false
-    const settle = (isOver: boolean): void => {
+    for await (const bytes of socket as AsyncIterable<Buffer>) {
+      said += bytes.toString('latin1')
       const status = STATUS.exec(said)?.[1]
-      if (status !== undefined && (isSent || isOver)) resolve(Number(status))
-      else if (isOver) reject(new DarioError('upstream_protocol', 'it hangs up without an answer'))
+      if (status === undefined && said.length >= 'HTTP/1.1 200'.length) throw new DarioError('upstream_protocol', 'it does not speak HTTP')
+      if (status === undefined) continue
+      await sent
+      return Number(status)
     }
-    socket.on('data', (bytes: Buffer) => {
-      if (said.length < MAX_STATUS_LINE) said += bytes.toString('latin1')
-      if (said.length > 12 && !STATUS.test(said)) socket.destroy(new DarioError('upstream_protocol', 'it does not speak HTTP'))
-      settle(false)
-    })
-    socket.on('error', reject).on('close', () => {
-      clearTimeout(timer)
-      settle(true)
-    })
-    socket.cork()
-    socket.write(head, 'latin1')
-    for (const bytes of body) socket.write(bytes)
-    socket.write('', () => {
-      isSent = true
-      settle(false)
-    })
-    socket.uncork()
-  })
+  } finally {
+    clearTimeout(timer)
+    socket.destroy()
+  }
+  throw new DarioError('upstream_protocol', 'it hangs up without an answer')
 }

@@ -7,6 +7,7 @@
  * @see https://api-docs.deepseek.com/quick_start/pricing
  * @module
  */
+import { createMemo } from '../hub/memo.ts'
 import type { Cost } from '../hub/record.ts'
 import type { Usage } from '../hub/types.ts'
 
@@ -62,19 +63,11 @@ const TABLE: Readonly<Record<string, readonly Row[]>> = {
 /** What may follow a name at the same price: `gpt-5-pro` is no `gpt-5`, and `gpt-5.1-codex-mini` no `gpt-5.1`. */
 const SAME_PRICE = /^\d*(?:-(?:\d[\d-]*|latest|preview|exp|chat|codex|max|customtools))*$/
 
-const found = new Map<string, Price | undefined>()
+const PRICES = new Map(Object.entries(TABLE).map(([host, rows]) => [host, createMemo((model) => readPrice(rows, model), 200)]))
 
 /** The table's price of a model at its vendor's own host; a longer beginning wins over a shorter one. */
 export function findPrice(host = '', model: string): Price | undefined {
-  const rows = TABLE[host]
-  if (rows === undefined || model.length > 100) return undefined
-  const name = `${host} ${model}`
-  const known = found.get(name)
-  if (known !== undefined || found.has(name)) return known
-  if (found.size >= 200) found.clear() // clients may ask for any name
-  const price = readPrice(rows, model)
-  found.set(name, price)
-  return price
+  return model.length > 100 ? undefined : PRICES.get(host)?.(model)
 }
 
 function readPrice(rows: readonly Row[], model: string): Price | undefined {

@@ -48,15 +48,13 @@ export function createMemo<Made>(make: (record: Readonly<RequestRecord>) => Made
   }
 }
 
-/** What `format` makes of a time in ms, made once for times in a row that share their `unit` (ms). */
-export function createClock(unit: number, format: (time: number) => string): (time: number) => string {
-  let last = NaN
-  let text = ''
+/** What belongs to a time in ms, made once for times in a row that share their `unit` (ms). */
+export function createClock<Made>(unit: number, make: (time: number) => Made): (time: number) => Made {
+  let last: { count: number; made: Made } | undefined
   return (time) => {
     const count = Math.floor(time / unit)
-    if (count === last) return text
-    last = count
-    return text = format(time)
+    if (last?.count !== count) last = { count, made: make(time) }
+    return last.made
   }
 }
 
@@ -73,20 +71,13 @@ export function toIso(time: number): string {
   return `${toSecond(time)}${toRest(time)}Z`
 }
 
-const toSeconds = createClock(1000, (time) => String(Math.floor(time / 1000)))
-
 /** Nanoseconds, as digits. */
 export function toNano(time: number): string {
-  return `${toSeconds(time)}${toRest(time)}000000`
+  return `${Math.floor(time / 1000)}${toRest(time)}000000`
 }
 
-/** Tokens as members; `before` stands in front of the first one. */
-export function encodeTokens({ input, cacheRead, cacheWrite, output, reasoning }: Partial<Usage>, before: '' | ','): string {
-  let text = ''
-  if (input !== undefined) text = `${before}"input":${input}`
-  if (cacheRead !== undefined) text += `${text === '' ? before : ','}"cacheRead":${cacheRead}`
-  if (cacheWrite !== undefined) text += `${text === '' ? before : ','}"cacheWrite":${cacheWrite}`
-  if (output !== undefined) text += `${text === '' ? before : ','}"output":${output}`
-  if (reasoning !== undefined) text += `${text === '' ? before : ','}"reasoning":${reasoning}`
-  return text
+/** Tokens as members. */
+export function encodeTokens({ input, cacheRead, cacheWrite, output, reasoning }: Partial<Usage>): string {
+  return member('input', input) + member('cacheRead', cacheRead) + member('cacheWrite', cacheWrite)
+    + member('output', output) + member('reasoning', reasoning)
 }

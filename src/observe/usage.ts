@@ -5,6 +5,7 @@
  */
 import { closeSync, openSync, readFileSync, readSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import type { RequestRecord } from '../hub/record.ts'
 import type { LedgerRow } from './ledger.ts'
 import { createClock } from './text.ts'
 
@@ -165,21 +166,32 @@ function parseRows(lines: readonly string[]): LedgerRow[] {
 }
 
 export function addRow(groups: Map<string, UsageGroup>, row: LedgerRow): void {
-  const group = toGroup(row)
-  const known = groups.get(toKey(group))
-  if (known === undefined) groups.set(toKey(group), group)
-  else addCounts(known, group)
+  const { time, model, servedModel = model, backend = '', tool = '', accessKey = '', route = '', price = '' } = row
+  const names = { day: toLocalDay(Date.parse(time)), model: servedModel, backend, tool: tool.split('/', 1)[0]!, accessKey, route, price }
+  let group = groups.get(toKey(names))
+  if (group === undefined) groups.set(toKey(names), group = { ...names, ...createCounts() })
+  countRow(group, row)
 }
 
-export function toGroup(row: LedgerRow): UsageGroup {
-  const { model, servedModel, backend = '', tool = '', accessKey = '', route = '', price = '', end } = row
-  return {
-    day: toLocalDay(Date.parse(row.time)), model: servedModel ?? model, backend, tool: tool.split('/', 1)[0]!, accessKey, route, price,
-    requests: 1, failed: end === 'failed' || end === 'broken' ? 1 : 0, cancelled: end === 'cancelled' ? 1 : 0,
-    input: row.input ?? 0, cacheRead: row.cacheRead ?? 0, cacheWrite: row.cacheWrite ?? 0, output: row.output ?? 0,
-    reasoning: row.reasoning ?? 0, dollars: row.dollars ?? 0,
-    unpriced: price === '' && (row.input ?? row.output) !== undefined ? 1 : 0, plan: price === 'plan' ? 1 : 0,
-  }
+export function countRow(sum: Counts, row: LedgerRow): void {
+  const { input, output, dollars = 0, price } = row
+  const cost = price === undefined || price === 'plan' ? price : { dollars, source: price }
+  count(sum, { end: row.end, usage: (input ?? output) === undefined ? undefined : row, cost })
+}
+
+/** One request more. */
+export function count(sum: Counts, { end, usage, cost }: Readonly<Pick<RequestRecord, 'end' | 'usage' | 'cost'>>): void {
+  sum.requests++
+  if (end === 'failed' || end === 'broken') sum.failed++
+  if (end === 'cancelled') sum.cancelled++
+  sum.input += usage?.input ?? 0
+  sum.cacheRead += usage?.cacheRead ?? 0
+  sum.cacheWrite += usage?.cacheWrite ?? 0
+  sum.output += usage?.output ?? 0
+  sum.reasoning += usage?.reasoning ?? 0
+  if (cost === 'plan') sum.plan++
+  else if (cost !== undefined) sum.dollars += cost.dollars
+  else if (usage !== undefined) sum.unpriced++
 }
 
 export function createCounts(): Counts {
@@ -190,7 +202,7 @@ export function addCounts(sum: Counts, counts: Counts): void {
   for (const count of COUNTS) sum[count] += counts[count]
 }
 
-function toKey({ day, model, backend, tool, accessKey, route, price }: UsageGroup): string {
+function toKey({ day, model, backend, tool, accessKey, route, price }: Omit<UsageGroup, keyof Counts>): string {
   return JSON.stringify([day, model, backend, tool, accessKey, route, price])
 }
 

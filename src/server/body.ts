@@ -64,7 +64,16 @@ export function respond(request: IncomingMessage, response: ServerResponse, stat
   })
   if (!unread) return void response.end(text)
   response.write(text)
-  drain(request, () => response.end())
+  let room = DRAIN_BYTES
+  const end = (): void => {
+    clearTimeout(timer)
+    response.end()
+  }
+  const timer = setTimeout(end, DRAIN_MS)
+  request.on('data', (chunk: Buffer) => {
+    room -= chunk.length
+    if (room < 0) end()
+  }).on('end', end).on('close', end).resume()
 }
 
 function hasBody({ headers }: IncomingMessage): boolean {
@@ -99,10 +108,9 @@ function collect(request: IncomingMessage, limitBytes: number, stallMs: number):
       chunks.push(chunk)
       deadline.until = performance.now() + stallMs
     }
-    function onClose(): void {
+    request.on('data', onData).on('end', () => settle(undefined)).on('close', () => {
       if (!settled) settle(new DarioError('client_closed', 'The client left before its request was complete'))
-    }
-    request.on('data', onData).on('end', () => settle(undefined)).on('close', onClose)
+    })
   })
 }
 
@@ -131,19 +139,4 @@ async function expand(body: Buffer, name: string, limitBytes: number): Promise<B
 function tooLarge(limitBytes: number): DarioError {
   return new DarioError('request_too_large',
     `The request body is over ${limitBytes} bytes; shorten it, or raise "maxBodyBytes" in the configuration`)
-}
-
-function drain(request: IncomingMessage, done: () => void): void {
-  let size = 0
-  const timer = setTimeout(settle, DRAIN_MS)
-  function settle(): void {
-    clearTimeout(timer)
-    request.off('data', onData).off('end', settle).off('close', settle)
-    done()
-  }
-  function onData(chunk: Buffer): void {
-    size += chunk.length
-    if (size > DRAIN_BYTES) settle()
-  }
-  request.on('data', onData).on('end', settle).on('close', settle).resume()
 }

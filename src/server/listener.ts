@@ -197,21 +197,17 @@ async function describeHolder(port: number, host: string): Promise<DarioError> {
     : `dario ${version} already runs on port ${port}: use that one, stop it, or ${other}`)
 }
 
-function readVersion(port: number, host: string): Promise<string | undefined> {
-  return new Promise((resolve) => {
-    const signal = AbortSignal.timeout(1_000)
-    const headers = { host: 'localhost' }
-    const probe = get({ host, port, path: '/health', headers, agent: false, signal }, (response) => {
-      let text = ''
-      response.setEncoding('utf8').on('data', (chunk: string) => {
-        text += chunk
-        if (text.length > 65_536) probe.destroy()
-      })
-      response.on('close', () => {
-        const { name, version } = parseObject(text) ?? {}
-        resolve(name !== 'dario' ? undefined : typeof version === 'string' ? toPrintable(version) : '(unknown version)')
-      })
-    })
-    probe.on('error', () => resolve(undefined))
-  })
+async function readVersion(port: number, host: string): Promise<string | undefined> {
+  const headers = { host: 'localhost' }
+  const probe = get({ host, port, path: '/health', headers, agent: false, signal: AbortSignal.timeout(1_000) }).on('error', () => {})
+  let text = ''
+  try {
+    const [response] = await once(probe, 'response') as [IncomingMessage]
+    for await (const chunk of response.setEncoding('utf8')) {
+      text += chunk
+      if (text.length > 65_536) break
+    }
+  } catch { /* it says nothing, or not all of it */ }
+  const { name, version } = parseObject(text) ?? {}
+  return name !== 'dario' ? undefined : typeof version === 'string' ? toPrintable(version) : '(unknown version)'
 }

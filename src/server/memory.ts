@@ -58,26 +58,16 @@ function toResponse(request: Request, message: IncomingMessage): Response {
 
 /** By hand: `Readable.toWeb` may enqueue after a cancel on Node 20, which throws outside of every try. */
 function toWebStream(message: IncomingMessage, signal: AbortSignal): ReadableStream<Uint8Array> {
-  let open = true
-  function close(finish: () => void): void {
-    if (open) finish()
-    open = false
-  }
+  const chunks: AsyncIterator<Buffer> = message[Symbol.asyncIterator]()
   return new ReadableStream<Uint8Array>({
-    start(controller) {
-      message.on('data', (chunk: Buffer) => {
-        if (open) controller.enqueue(new Uint8Array(chunk))
-        if ((controller.desiredSize ?? 0) <= 0) message.pause()
-      })
-      message.on('end', () => close(() => controller.close()))
-      message.on('error', (error) => close(() => controller.error(signal.aborted ? signal.reason : error)))
-      message.pause()
+    // At once: the message goes on with what came before.
+    start: (controller) => signal.addEventListener('abort', () => controller.error(signal.reason)),
+    async pull(controller) {
+      const { value, done } = await chunks.next()
+      if (done === true) controller.close()
+      else controller.enqueue(new Uint8Array(value))
     },
-    pull: () => void message.resume(),
-    cancel() {
-      open = false
-      message.destroy()
-    },
+    cancel: () => void message.destroy(),
   })
 }
 

@@ -30,33 +30,30 @@ const MAX_PAGE = 1_000
 
 /** One model, or without an `id` a page of them. @throws DarioError `model_not_found`, `invalid_request`. */
 export function encodeModels(entries: readonly ModelEntry[], { id, query, anthropic }: ModelQuery): JsonObject {
-  return id === '' ? encodeModelList(entries, new URLSearchParams(query), anthropic) : encodeModel(entries, id, anthropic)
-}
-
-/** @throws DarioError `invalid_request` for a page that does not exist. */
-function encodeModelList(entries: readonly ModelEntry[], query: URLSearchParams, anthropic: boolean): JsonObject {
+  const encode = anthropic ? encodeForAnthropic : encodeForOpenAi
+  if (id !== '') return encode(findModel(entries, id))
   // The same model behind two backends is one model to the client; the first one is where routing would go.
   const ids = new Set<string>()
   const unique = entries.filter(({ id }) => ids.size < ids.add(id).size)
-  if (!anthropic) return { object: 'list', data: unique.map(encodeForOpenAi) }
-  const { page, hasMore } = cutPage(unique, query)
+  if (!anthropic) return { object: 'list', data: unique.map(encode) }
+  const { page, hasMore } = cutPage(unique, new URLSearchParams(query))
   return {
-    data: page.map(encodeForAnthropic),
+    data: page.map(encode),
     has_more: hasMore,
     first_id: page[0]?.id ?? null,
     last_id: page.at(-1)?.id ?? null,
   }
 }
 
-/** `backend/model` and `backend:model` are found too, as in requests. @throws DarioError `model_not_found`. */
-function encodeModel(entries: readonly ModelEntry[], id: string, anthropic: boolean): JsonObject {
+/** `backend/model` and `backend:model` are found too, as in requests; the caller sees the name that it asked for. */
+function findModel(entries: readonly ModelEntry[], id: string): ModelEntry {
   const entry = entries.find((candidate) => candidate.id === id)
     ?? entries.find(({ backend, id: name, info }) => ['/', ':'].some((mark) => id === `${backend}${mark}${info?.id ?? name}`))
   if (entry === undefined) {
     throw new DarioError('model_not_found',
       `There is no model "${toPrintable(id)}" here; GET /v1/models lists those that are`)
   }
-  return anthropic ? encodeForAnthropic({ ...entry, id }) : encodeForOpenAi({ ...entry, id })
+  return { ...entry, id }
 }
 
 function encodeForAnthropic({ id, info }: ModelEntry): JsonObject {

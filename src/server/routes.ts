@@ -80,17 +80,11 @@ async function serve(
   const { guard, exchange } = options
   const { loopback, origin, preflight } = guard.checkSource(request)
   if (origin !== undefined) allowOrigin(request, response, origin)
-  // The exchange names its answers itself: a header set apart makes Node take the slow way through all of them.
-  const name = (): unknown => response.setHeader(ID_HEADER, id)
   if (preflight) return void response.writeHead(204, { [ID_HEADER]: id }).end()
   const { path, query } = parseTarget(request.url ?? '')
   const method = request.method ?? ''
-  if (path === '/health' && GET.includes(method)) {
-    name()
-    return respond(request, response, 200, options.health(isAuthorised(guard, request)))
-  }
   const page = options.pages[path]
-  const accessKey = page?.open === true ? undefined : guard.checkKey(request)
+  const accessKey = page?.open === true || path === '/health' ? undefined : guard.checkKey(request)
   const route = page === undefined ? findRoute(path) : PAGE
   if (route === undefined) throw unknownPath(method, path, Object.keys(options.pages))
   if (/\bwebsocket\b/i.test(request.headers.upgrade ?? '')) {
@@ -102,9 +96,15 @@ async function serve(
     throw new DarioError('method_not_allowed', `${toPrintable(path)} takes ${allow}, not ${toPrintable(method)}`)
   }
   const { operation, dialect = readDialect(request) } = route
-  if (operation === 'own') name()
-  if (page !== undefined) return page.serve(request, response)
-  if (operation === 'own') return respond(request, response, 200, await options.models({ id: decode(path.slice('/models/'.length)), query, anthropic: 'anthropic-version' in request.headers }))
+  if (operation === 'own') {
+    // The exchange names its answers itself: a header set apart makes Node take the slow way through all of them.
+    response.setHeader(ID_HEADER, id)
+    const knowsKey = (): boolean => isAuthorised(guard, request)
+    if (page !== undefined) return page.serve(request, response, knowsKey)
+    if (path === '/health') return respond(request, response, 200, options.health(knowsKey()))
+    const anthropic = 'anthropic-version' in request.headers
+    return respond(request, response, 200, await options.models({ id: decode(path.slice('/models/'.length)), query, anthropic }))
+  }
   const body = await readBody(request, options.settings().maxBodyBytes)
   const { headers } = request
   delete headers['content-encoding'] // the body is plain now
@@ -123,16 +123,12 @@ export function parseTarget(target: string): { path: string; query: string } {
   if (mark === -1 && PLAIN_PATH.test(target)) return { path: target.slice(3), query: '' }
   const segments = raw.includes('%') ? decode(raw).split(/[/\\]/) : raw.split('/')
   // An absolute form (`http://other/v1/...`) names a host that the guard has not seen.
-  if (!raw.startsWith('/') || /[^\x21-\x7e]|[#\\]/.test(target) || segments.some(isUnsafe)) {
+  if (!raw.startsWith('/') || /[^\x21-\x7e]|[#\\]/.test(target) || segments.some((segment) => /^\.{1,2}$|[\x00-\x1f\x7f]/.test(segment))) {
     throw new DarioError('invalid_request', 'The path must begin with / and have no "..", no control characters and no '
       + 'fragment; check the base URL of your tool')
   }
   const path = raw.replace(/\/{2,}/g, '/').replace(/^(?:\/v1)+(?=\/|$)/, '').replace(/\/$/, '')
   return { path: path === '' ? '/' : path, query: mark === -1 ? '' : target.slice(mark) }
-}
-
-function isUnsafe(segment: string): boolean {
-  return segment === '.' || segment === '..' || /[\x00-\x1f\x7f]/.test(segment)
 }
 
 function decode(text: string): string {
