@@ -36,6 +36,7 @@ export const FILES: Readonly<Record<string, FileRule>> = {
   'src/hub/*': {},
   'src/config/*': {},
   'src/config/file.ts': { effects: ['reads files', 'writes files'] },
+  'src/config/folder.ts': { effects: ['reads files', 'writes files'] },
   'src/config/values.ts': { effects: ['reads files'] },
   'src/version.ts': { effects: ['reads files'] },
   'src/server/*': {},
@@ -122,7 +123,7 @@ export const LAYERS: Readonly<Record<string, LayerRule>> = {
   },
   plan: {
     files: ['src/plan/*'],
-    may: [...HUB, 'src/sse.ts', 'src/config/types.ts', 'src/backends/backend.ts', 'src/backends/source.ts'],
+    may: [...HUB, 'src/sse.ts', 'src/config/types.ts', 'src/config/folder.ts', 'src/backends/backend.ts', 'src/backends/source.ts'],
     own: true,
     node: ['child_process', 'crypto', 'events', 'fs', 'fs/promises', 'http', 'os', 'path'],
   },
@@ -133,7 +134,7 @@ export const LAYERS: Readonly<Record<string, LayerRule>> = {
   observe: {
     files: ['src/observe/*'],
     // What a backend is: capture stands in front of one, prices ask what kind it is.
-    may: [...HUB, 'src/config/types.ts', 'src/backends/backend.ts', 'src/backends/pool.ts'],
+    may: [...HUB, 'src/config/types.ts', 'src/config/folder.ts', 'src/backends/backend.ts', 'src/backends/pool.ts'],
     own: true,
     node: ['diagnostics_channel', 'querystring', 'stream', 'fs', 'fs/promises', 'path', 'crypto', 'http', 'net', 'tls', 'util', 'os', 'url'],
   },

@@ -6,9 +6,10 @@
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { constants, tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
+import { makeFolder } from '../config/folder.ts'
 import { hashKey } from '../config/parse.ts'
 import type { Environment } from '../config/values.ts'
 import { PLACEHOLDER_KEY } from '../config/discovery.ts'
@@ -61,7 +62,7 @@ function writeFiles(tool: Tool | undefined, values: Required<Values>): void {
   for (const [name, template] of Object.entries(tool?.files ?? {})) {
     const file = join(values.dir, name)
     const content = fill(template, values)
-    mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
+    makeFolder(dirname(file))
     writeFileSync(file, typeof content === 'string' ? content : JSON.stringify(content), { mode: 0o600, flag: 'wx' })
   }
 }

@@ -3,11 +3,12 @@
  * brings exactly that copy back.
  * @module
  */
-import { chmodSync, constants, copyFileSync, existsSync, lstatSync, mkdirSync, readFileSync, realpathSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, constants, copyFileSync, existsSync, lstatSync, readFileSync, realpathSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { createInterface } from 'node:readline'
 import { remedyFor, replaceFile } from '../config/file.ts'
 import { PLACEHOLDER_KEY } from '../config/discovery.ts'
+import { makeFolder } from '../config/folder.ts'
 import { DarioError } from '../errors.ts'
 import { suggest } from '../config/nearest.ts'
 import { createProxy } from '../proxy.ts'
@@ -148,7 +149,7 @@ function write(change: Change, how: (change: Change) => void): void {
 }
 
 function apply({ file, before, after = '' }: Change): void {
-  mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
+  makeFolder(dirname(file))
   // The oldest copy is the one before dario; a second setup must not replace it with our own work.
   if (before === undefined) writeFileSync(file + NONE, '', { mode: 0o600 })
   else if (!existsSync(file + COPY) && !existsSync(file + NONE)) {

@@ -3,12 +3,13 @@
  * @module
  */
 import {
-  chmodSync, chownSync, closeSync, existsSync, fsyncSync, lstatSync, mkdirSync, openSync, readFileSync, realpathSync, renameSync, rmSync, statSync, watch,
+  chmodSync, chownSync, closeSync, existsSync, fsyncSync, lstatSync, openSync, readFileSync, realpathSync, renameSync, rmSync, statSync, watch,
   writeFileSync,
 } from 'node:fs'
 import { basename, dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseConfig } from './parse.ts'
+import { makeFolder } from './folder.ts'
 import type { ConfigFlags, ParsedConfig } from './types.ts'
 import type { Environment } from './values.ts'
 import { DarioError } from '../errors.ts'
@@ -95,7 +96,7 @@ export async function editConfig(source: ConfigSource, edit: (json: JsonObject) 
     if (lstatSync(file, { throwIfNoEntry: false })?.isSymbolicLink()) {
       throw new DarioError('config_invalid', `${file} is a link that leads nowhere; make the file that it names, or delete it`)
     }
-    mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
+    makeFolder(dirname(file))
     release = await lock(`${file}.lock`)
     const text = readText(file)
     const json = text === undefined ? {} : parseJsonText(text, file)

@@ -3,9 +3,10 @@
  * full or read-only costs one complaint per minute and at worst the oldest lines, never a request.
  * @module
  */
-import { appendFileSync, existsSync, mkdirSync } from 'node:fs'
+import { appendFileSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { makeFolder } from '../config/folder.ts'
 
 export interface Appender {
   /** `line` ends with a line feed. */
@@ -141,13 +142,6 @@ export function createComplaint(complain: (message: string) => void, now: () => 
     silentUntil = now() + 60_000
     complain(message)
   }
-}
-
-/** With those above it. Node's own `recursive` never returns where the system says ENOENT of every attempt, as below /proc. */
-export function makeFolder(folder: string): void {
-  if (existsSync(folder)) return
-  if (dirname(folder) !== folder) makeFolder(dirname(folder))
-  mkdirSync(folder, { mode: 0o700 })
 }
 
 function behind(chunks: readonly Buffer[], written: number): Buffer[] {

@@ -80,7 +80,7 @@ export function createPlanBackend(options: PlanOptions): PlanBackend {
       const remedy = 'install Claude Code or set the backend\'s "command" to its full path'
       throw new DarioError('upstream_unreachable', `${what}; ${remedy}`)
     }
-    return { ...shared, file, cwd: await createPlace(environment, options.id) }
+    return { ...shared, file, cwd: createPlace(environment, options.id) }
   }
 
   /** A busy run, in `runs` for as long as its process lives. */

@@ -8,6 +8,7 @@ import { accessSync, constants, statSync } from 'node:fs'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { delimiter, join, resolve } from 'node:path'
+import { makeFolder } from '../config/folder.ts'
 import type { Settings } from './request.ts'
 
 export type Environment = Readonly<Record<string, string | undefined>>
@@ -135,9 +136,9 @@ export async function removeFiles(folder: string): Promise<void> {
 }
 
 /** One fixed, empty, private folder per backend: its path is in the prompt, a changing one would spoil the cache. */
-export async function createPlace(environment: Environment, id: string): Promise<string> {
+export function createPlace(environment: Environment, id: string): string {
   const folder = toPath(`~/.dario/plan/${id.replace(/[^\w-]/g, '_')}`, environment)
-  await mkdir(folder, { recursive: true, mode: 0o700 })
+  makeFolder(folder)
   return folder
 }
 
