@@ -139,7 +139,7 @@ export function createHttpBackend(options: HttpBackendOptions): Backend {
       return answer
     },
     async close() {
-      connections.close()
+      connector.close()
     },
   }
 }
