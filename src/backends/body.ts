@@ -11,6 +11,9 @@ import { fromReadable, toReadable } from './source.ts'
 
 type Zlib = typeof import('node:zlib')
 
+/** Layers of compression; each costs its own memory, and a header has room for thousands (CVE-2022-32206). */
+const MAX_LAYERS = 5
+
 function createDecoder(zlib: Zlib & { createZstdDecompress?: () => Transform }, encoding: string): Transform | undefined {
   switch (encoding) {
     case 'gzip':
@@ -25,12 +28,14 @@ function createDecoder(zlib: Zlib & { createZstdDecompress?: () => Transform }, 
 /**
  * The body as plain bytes; the body itself when it is not compressed. dario asks for `identity`, but not every server
  * listens. Encodings are undone in reverse order of their list (pitfall X2). The reader sets the limit on its size.
- * @throws DarioError `upstream_protocol` for an encoding that this Node cannot undo.
+ * @throws DarioError `upstream_protocol` for an encoding that this Node cannot undo, or too many.
  */
 export function decodeBody({ headers, body }: Upstream): Body | Promise<Body> {
   const encodings = (headers['content-encoding'] ?? '').toLowerCase().split(',').map((name) => name.trim())
     .filter((name) => name !== '' && name !== 'identity').reverse()
-  return encodings.length === 0 ? body : unpack(body, encodings)
+  if (encodings.length <= MAX_LAYERS) return encodings.length === 0 ? body : unpack(body, encodings)
+  body.destroy()
+  throw new DarioError('upstream_protocol', `the upstream compressed its answer ${encodings.length} times; ask its operator why`)
 }
 
 async function unpack(body: Body, encodings: readonly string[]): Promise<Body> {
@@ -78,7 +83,7 @@ export async function readText(upstream: Upstream, limit = 8_388_608): Promise<s
 /** An error body that is not JSON as one short sentence: nobody wants to read a page of markup (pitfall E8). */
 export function toErrorSentence(status: number, text: string): string {
   const page = /^\s*</.test(text)
-  const found = page ? /<title[^>]*>([^<]*)</i.exec(text)?.[1] ?? '' : text
+  const found = page ? /<title[^<>]*>([^<]*)</i.exec(text)?.[1] ?? '' : text
   const words = found.replace(/[\s\p{Cc}]+/gu, ' ').trim().slice(0, 200)
   const what = page ? 'a page of HTML instead of JSON' : 'no JSON'
   return `the upstream answered ${status} with ${what}${words === '' ? '' : `: ${words}`}`
