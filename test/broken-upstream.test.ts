@@ -252,3 +252,13 @@ test('broken: S23: a long last piece of an answer ends it too, though its upstre
   const answer = await ask(url, 'anthropic', 'chat/m', { stream: true })
   match(await withDeadline(answer.text(), 5_000, 'the end of the answer'), END_MARKS.anthropic)
 })
+
+for (const dialect of DIALECTS) {
+  test(`broken: a stream with a length has room for the error behind it (${dialect})`, async (context) => {
+    const cut = STREAMS[dialect].preamble + STREAMS[dialect].content.join('')
+    const { url } = await start(context, (response) => response.writeHead(200, { ...SSE, 'content-length': cut.length }).end(cut))
+    const response = await ask(url, dialect, `${dialect}/m`, { stream: true })
+    match(await response.text(), STREAM_ERRORS[dialect])
+    strictEqual(response.headers.get('content-length'), null)
+  })
+}

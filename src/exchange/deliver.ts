@@ -39,20 +39,22 @@ export async function deliver(
   const type = upstream.headers['content-type'] ?? ''
   const streams = isStream(upstream)
   const isAnswer = job.incoming.operation === 'generate'
+  const isRelayedStream = streams && isAnswer
   if (isAnswer && type.startsWith('text/html')) return refusePage(candidate, upstream)
   if (from !== job.client || (isAnswer && streams !== job.stream)) {
     return (await translation(job.client.name, from.name)).deliver(job, candidate, sent, served)
   }
   // Not every server heeds `identity`. Events must be seen to be relayed whole, and not every client can unpack.
   const encoding = upstream.headers['content-encoding']
-  const packed = encoding !== undefined && ((streams && isAnswer) || !job.incoming.headers['accept-encoding']?.includes(encoding))
+  const packed = encoding !== undefined && (isRelayedStream || !job.incoming.headers['accept-encoding']?.includes(encoding))
   const plain = packed ? { ...upstream, body: await decodeBody(upstream) } : upstream
   const commit = (): void => {
     served()
-    const headers = Object.assign(toClientHeaders(upstream.headers, !packed), describe(job, candidate))
+    // A length would cut off what stands behind or between the upstream's events: keep-alives, an error.
+    const headers = Object.assign(toClientHeaders(upstream.headers, !packed && !isRelayedStream), describe(job, candidate))
     job.reply.head(upstream.status, streams ? Object.assign(headers, UNBUFFERED) : headers)
   }
-  return streams && isAnswer ? relayStream(job, plain, commit, holdErrors) : relayBody(job, plain, commit)
+  return isRelayedStream ? relayStream(job, plain, commit, holdErrors) : relayBody(job, plain, commit)
 }
 
 /** By its word, whatever was asked for. */
