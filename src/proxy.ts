@@ -130,7 +130,7 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
     dialect: dialects.get,
     gate: (backend) => house.gates.get(backend),
     translation,
-    ...observation, newId, now, estimateTokens, keepAlive, stalledReader,
+    ...observation, now, estimateTokens, keepAlive, stalledReader,
   })
   const boundToLoopback = isLoopbackHost(config.host)
   const handler = createHandler({

@@ -14,14 +14,24 @@ import { createPreparer } from './prepare.ts'
 import { collect } from './pump.ts'
 import type { Upstream } from '../backends/backend.ts'
 import type { ErrorCode } from '../errors.ts'
-import type { Candidate } from '../backends/pool.ts'
+import type { Gate } from '../backends/gate.ts'
+import type { Candidate, Pool } from '../backends/pool.ts'
 import type { RelayDialect } from '../dialects/dialect.ts'
-import type { AttemptRecord } from '../hub/record.ts'
+import type { AttemptRecord, Observer } from '../hub/record.ts'
 import type { DialectName } from '../hub/types.ts'
-import type { Sent } from './deliver.ts'
-import type { ExchangeTools } from './exchange.ts'
-import type { Failure, Job } from './job.ts'
+import type { Failure, Job, Sent } from './job.ts'
+import type { PreparerTools } from './prepare.ts'
 import type { Relayed } from './relay.ts'
+
+export interface AttemptTools extends PreparerTools {
+  pool: Pool
+  dialect: (name: DialectName) => RelayDialect
+  /** undefined: no cap on concurrent requests. */
+  gate: (backend: string) => Gate | undefined
+  observer: Observer
+  /** Unix time in ms. */
+  now: () => number
+}
 
 /** Resolves with undefined when the client has its answer, good or bad. Rejects with what ended the request itself. */
 export type Attempt = (job: Job, candidate: Candidate, isOnly: boolean) => Promise<Failure | undefined>
@@ -40,7 +50,7 @@ const PATHS: Record<DialectName, string> = {
   responses: '/v1/responses',
 }
 
-export function createAttempt(tools: ExchangeTools): Attempt {
+export function createAttempt(tools: AttemptTools): Attempt {
   const { pool, observer, now } = tools
   const preparer = createPreparer(tools)
 

@@ -6,27 +6,15 @@ import { decodeBody } from '../backends/body.ts'
 import { toClientHeaders } from '../backends/headers.ts'
 import { DarioError } from '../errors.ts'
 import { describe } from './describe.ts'
-import { relayBody, relayStream } from './relay.ts'
+import { isStream, relayBody, relayStream } from './relay.ts'
 import type { Upstream } from '../backends/backend.ts'
 import type { Candidate } from '../backends/pool.ts'
-import type { RelayDialect, Repair } from '../dialects/dialect.ts'
-import type { Encoded, LoadTranslation } from './translation.ts'
-import type { Job } from './job.ts'
+import type { Job, Sent } from './job.ts'
 import type { Relayed } from './relay.ts'
+import type { LoadTranslation } from './translation.ts'
 import type { OutgoingHttpHeaders } from 'node:http'
 
 const UNBUFFERED: OutgoingHttpHeaders = { 'cache-control': 'no-cache', 'x-accel-buffering': 'no' }
-
-export interface Sent {
-  upstream: Upstream
-  /** The dialect of the upstream's answer. */
-  from: RelayDialect
-  /** undefined when the client's own bytes were sent. */
-  encoded: Encoded | undefined
-  headers: Readonly<Record<string, string>>
-  /** What was left out of the request, as the backend was seen to refuse it. */
-  repairs: ReadonlySet<Repair>
-}
 
 /**
  * @param served the first byte of content is about to reach the client.
@@ -55,11 +43,6 @@ export async function deliver(
     job.reply.head(upstream.status, streams ? Object.assign(headers, UNBUFFERED) : headers)
   }
   return isRelayedStream ? relayStream(job, plain, commit, holdErrors) : relayBody(job, plain, commit)
-}
-
-/** By its word, whatever was asked for. */
-export function isStream({ headers }: Upstream): boolean {
-  return headers['content-type']?.startsWith('text/event-stream') === true
 }
 
 /** A login page or a firewall's notice with status 200 (pitfall E8). */

@@ -8,20 +8,18 @@ import { createCancel } from './cancel.ts'
 import { describe } from './describe.ts'
 import { answerFailure, pickFailure } from './failure.ts'
 import { open } from './open.ts'
-import { parseBody } from './prepare.ts'
+import { parseBody } from './peek.ts'
 import { createDeadlines } from '../hub/deadlines.ts'
 import { createInFlight } from '../hub/in-flight.ts'
 import type { Backend } from '../backends/backend.ts'
-import type { Gate } from '../backends/gate.ts'
-import type { Pool } from '../backends/pool.ts'
 import type { Config } from '../config/types.ts'
-import type { RelayDialect } from '../dialects/dialect.ts'
-import type { Observer, RequestRecord } from '../hub/record.ts'
-import type { DialectName, JsonObject } from '../hub/types.ts'
+import type { RequestRecord } from '../hub/record.ts'
+import type { JsonObject } from '../hub/types.ts'
+import type { AttemptTools } from './attempt.ts'
 import type { Cancel } from './cancel.ts'
-import type { LoadTranslation } from './translation.ts'
 import type { Incoming } from './incoming.ts'
 import type { Failure, Job } from './job.ts'
+import type { OpenTools } from './open.ts'
 import type { Resolution, Router } from './router.ts'
 import type { ServerResponse } from 'node:http'
 
@@ -39,27 +37,13 @@ export interface ExchangeSettings {
   config: Pick<Config, 'deadline' | 'attempts'>
 }
 
-export interface ExchangeTools {
+export interface ExchangeTools extends AttemptTools, OpenTools {
   settings: () => ExchangeSettings
-  pool: Pool
-  dialect: (name: DialectName) => RelayDialect
-  /** undefined: no cap on concurrent requests. */
-  gate: (backend: string) => Gate | undefined
-  /** Somebody counts tokens. */
-  countsUsage: () => boolean
-  translation: LoadTranslation
-  observer: Observer
-  newId: (prefix: string) => string
-  /** Unix time in ms. */
-  now: () => number
   /** The part of a chain that the budgets allow. @throws DarioError `rate_limited` when none of it. */
   admit: <Hop extends { backend: Backend; model: string }>(record: RequestRecord, chain: readonly Hop[]) => readonly Hop[]
   costOf: (record: RequestRecord) => RequestRecord['cost']
   /** Tokens of an Anthropic request, where no backend counts them. */
   estimateTokens: (body: JsonObject) => Promise<number>
-  /** As in ReplyOptions. */
-  keepAlive: number
-  stalledReader: number
 }
 
 const DEADLINE_STEP = 100 // ms by which one may be noticed too late

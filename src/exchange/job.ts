@@ -2,9 +2,9 @@
  * One client request while it is being answered: what it asked, how to reply, and what is known so far.
  * @module
  */
-import type { Signal } from '../backends/backend.ts'
+import type { Signal, Upstream } from '../backends/backend.ts'
 import type { Candidate } from '../backends/pool.ts'
-import type { RelayDialect } from '../dialects/dialect.ts'
+import type { EncodedRequest, RelayDialect, Repair, ReplyContext } from '../dialects/dialect.ts'
 import type { DarioError } from '../errors.ts'
 import type { RequestRecord } from '../hub/record.ts'
 import type { HubRequest, JsonObject, Warning } from '../hub/types.ts'
@@ -44,6 +44,24 @@ export interface Decoded {
   warnings: readonly Warning[]
   /** The body that it was decoded from, earlier responses included. */
   body: JsonObject
+}
+
+/** A translated request as it is sent, and what its answer is read and told by. */
+export interface Encoded extends Pick<EncodedRequest, 'warnings' | 'toolNames'> {
+  body: string
+  request: ReplyContext['request']
+}
+
+/** One attempt's request as it went out, and the answer. */
+export interface Sent {
+  upstream: Upstream
+  /** The dialect of the upstream's answer. */
+  from: RelayDialect
+  /** undefined when the client's own bytes were sent. */
+  encoded: Encoded | undefined
+  headers: Readonly<Record<string, string>>
+  /** What was left out of the request, as the backend was seen to refuse it. */
+  repairs: ReadonlySet<Repair>
 }
 
 /** A candidate that did not answer; nothing of it was sent to the client. */

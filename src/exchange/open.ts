@@ -8,16 +8,18 @@ import { peek } from './peek.ts'
 import { createReply } from './reply.ts'
 import type { Signal } from '../backends/backend.ts'
 import type { RequestRecord } from '../hub/record.ts'
-import type { ExchangeTools } from './exchange.ts'
+import type { AttemptTools } from './attempt.ts'
 import type { Incoming } from './incoming.ts'
 import type { Job } from './job.ts'
 import type { Peek } from './peek.ts'
+import type { ReplyOptions } from './reply.ts'
 import type { ServerResponse } from 'node:http'
+
+export type OpenTools = Pick<AttemptTools, 'dialect' | 'observer'> & Pick<ReplyOptions, 'keepAlive' | 'stalledReader'>
 
 /** `fault`: why the body cannot be read; such a request still gets an answer in its dialect and a line in the log. */
 export function open(
-  tools: Pick<ExchangeTools, 'dialect' | 'observer' | 'keepAlive' | 'stalledReader'>,
-  incoming: Incoming, response: ServerResponse, signal: Signal,
+  tools: OpenTools, incoming: Incoming, response: ServerResponse, signal: Signal,
 ): { job: Job; fault: unknown } {
   const { id, operation, dialect, method, path, headers, accessKey, received, body } = incoming
   const client = tools.dialect(dialect)

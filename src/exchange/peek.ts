@@ -4,6 +4,7 @@
  * @module
  */
 import { DarioError } from '../errors.ts'
+import type { JsonObject } from '../hub/types.ts'
 
 /** Byte offsets of a JSON value: from its first byte up to, not including, `end`. */
 export interface Range {
@@ -70,6 +71,15 @@ export function peek(body: Buffer): Peek {
       }
       return Buffer.concat([...pieces, body.subarray(from)])
     },
+  }
+}
+
+/** The whole of a body that `peek` has seen. @throws DarioError `invalid_json`. */
+export function parseBody(body: Buffer): JsonObject {
+  try {
+    return JSON.parse(body.toString()) as JsonObject
+  } catch (cause) {
+    throw new DarioError('invalid_json', `the request body is not valid JSON: ${(cause as Error).message}`, { cause })
   }
 }
 

@@ -3,14 +3,19 @@
  * @module
  */
 import { mergeBetas } from '../backends/headers.ts'
-import { DarioError } from '../errors.ts'
+import { parseBody } from './peek.ts'
 import { createRepairs } from './repairs.ts'
 import type { Candidate } from '../backends/pool.ts'
 import type { Repair } from '../dialects/dialect.ts'
-import type { JsonObject } from '../hub/types.ts'
-import type { Sent } from './deliver.ts'
-import type { ExchangeTools } from './exchange.ts'
-import type { Job } from './job.ts'
+import type { DarioError } from '../errors.ts'
+import type { Job, Sent } from './job.ts'
+import type { LoadTranslation } from './translation.ts'
+
+export interface PreparerTools {
+  /** Somebody counts tokens. */
+  countsUsage: () => boolean
+  translation: LoadTranslation
+}
 
 export interface Preparer {
   /** What the backend was seen to refuse of such a request, as known now. */
@@ -29,7 +34,7 @@ const OF_RELAY: ReadonlySet<Repair> = new Set<Repair>(['no_thinking_history', 'm
 /** Long context is a beta at Anthropic's API; the `[1m]` in the model's name asks for it (pitfall M1). */
 const LONG_CONTEXT_BETA = 'context-1m-2025-08-07'
 
-export function createPreparer({ countsUsage, translation }: Pick<ExchangeTools, 'countsUsage' | 'translation'>): Preparer {
+export function createPreparer({ countsUsage, translation }: PreparerTools): Preparer {
   const repairs = createRepairs()
 
   function relay(job: Job, { backend, model }: Candidate, known: ReadonlySet<Repair>): Buffer | undefined | Promise<Buffer> {
@@ -70,15 +75,6 @@ export function createPreparer({ countsUsage, translation }: Pick<ExchangeTools,
       repairs.learn(backend.id, model, job.affinity, found)
       return found.length > 0
     },
-  }
-}
-
-/** @throws DarioError `invalid_json`. */
-export function parseBody(body: Buffer): JsonObject {
-  try {
-    return JSON.parse(body.toString()) as JsonObject
-  } catch (cause) {
-    throw new DarioError('invalid_json', `the request body is not valid JSON: ${(cause as Error).message}`, { cause })
   }
 }
 

@@ -29,6 +29,11 @@ export interface Relayed {
   committed: boolean
 }
 
+/** By its word, whatever was asked for. */
+export function isStream({ headers }: Upstream): boolean {
+  return headers['content-type']?.startsWith('text/event-stream') === true
+}
+
 /**
  * @param commit writes the head; called once, before the first byte.
  * @param holdErrors an error event before content is kept from the client (there is another candidate).
