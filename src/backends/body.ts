@@ -65,11 +65,15 @@ function explainingGarbage(decoder: Transform): Transform {
   return decoder
 }
 
+export async function readText(upstream: Upstream, limit?: number): Promise<string> {
+  return (await readBytes(upstream, limit)).toString()
+}
+
 /**
- * The whole body as text, at most `limit` bytes of it; what is longer is cut and the connection closed.
- * @throws DarioError when the upstream breaks.
+ * The whole body, at most `limit` bytes of it; what is longer is cut and the connection closed.
+ * @throws DarioError when the upstream breaks; the signal's reason when the request was aborted.
  */
-export async function readText(upstream: Upstream, limit = 8_388_608): Promise<string> {
+export async function readBytes(upstream: Upstream, limit = 8_388_608): Promise<Buffer> {
   const chunks: Buffer[] = []
   let size = 0
   for await (const chunk of toReadable(await decodeBody(upstream)) as AsyncIterable<Buffer>) {
@@ -77,7 +81,7 @@ export async function readText(upstream: Upstream, limit = 8_388_608): Promise<s
     size += chunk.length
     if (size > limit) break
   }
-  return Buffer.concat(chunks).subarray(0, limit).toString('utf8')
+  return Buffer.concat(chunks).subarray(0, limit)
 }
 
 /** An error body that is not JSON as one short sentence: nobody wants to read a page of markup (pitfall E8). */

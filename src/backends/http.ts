@@ -39,11 +39,12 @@ export function createHttpBackend(options: HttpBackendOptions): Backend {
   const toHead = createHeadRule(options, base, secure ? undefined : proxy)
   const deadlines = createDeadlines(Math.min(timeouts.firstByte, timeouts.silence) / STEPS)
 
-  /** One request up to the answer's head. 'stale': a kept-alive socket was already dead. */
-  function attempt(call: Call, head: string, signal: Signal, kept: Connection | undefined): Promise<Upstream | 'stale'> {
+  /** One request up to the answer's head; twice when a kept-alive socket was already dead. */
+  function ask(call: Call, head: string, signal: Signal): Promise<Upstream> {
     return new Promise((resolve, reject) => {
       const started = performance.now()
-      let connection = kept
+      const kept = connections.take()
+      let connection: Connection | undefined
       let body: Source | undefined
       let isWhole = false
       let isOver = false
@@ -67,6 +68,13 @@ export function createHttpBackend(options: HttpBackendOptions): Backend {
       function use(open: Connection): void {
         connection = open
         connection.send(call.method, head, call.body, request)
+      }
+      function connect(): void {
+        connection = undefined
+        connections.open().then((open) => {
+          if (isOver) open.release() // for the next request
+          else use(open)
+        }, (cause: unknown) => stop(explain(cause, id, base.host)))
       }
 
       const deadline: Deadline = {
@@ -102,19 +110,14 @@ export function createHttpBackend(options: HttpBackendOptions): Backend {
           body?.end()
         },
         fail(cause, wasHeard) {
-          if (!wasHeard && kept !== undefined && isStale(cause, started)) {
-            finish()
-            resolve('stale')
-          } else stop((body === undefined ? explain : explainBreak)(cause, id, base.host))
+          if (!wasHeard && connection === kept && isStale(cause, started)) connect()
+          else stop((body === undefined ? explain : explainBreak)(cause, id, base.host))
         },
       }
       signal.addEventListener('abort', abort)
       deadlines.add(deadline)
-      if (kept !== undefined) return use(kept)
-      connections.open().then((open) => {
-        if (isOver) open.release() // for the next request
-        else use(open)
-      }, (cause: unknown) => stop(explain(cause, id, base.host)))
+      if (kept === undefined) connect()
+      else use(kept)
     })
   }
 
@@ -127,10 +130,8 @@ export function createHttpBackend(options: HttpBackendOptions): Backend {
     async send(call, key, signal): Promise<Upstream> {
       const head = toHead(call, key)
       signal.throwIfAborted()
-      let answer = await attempt(call, head, signal, connections.take())
+      const answer = await ask(call, head, signal)
       signal.throwIfAborted()
-      if (answer === 'stale') answer = await attempt(call, head, signal, undefined)
-      if (answer === 'stale') throw new DarioError('internal', 'a new socket cannot be stale')
       const { status, headers, body } = answer
       if (status >= 300 && status < 400 && status !== 304) {
         body.destroy()

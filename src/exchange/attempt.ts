@@ -3,7 +3,7 @@
  * reached it and another candidate may try.
  * @module
  */
-import { decodeBody, toErrorSentence } from '../backends/body.ts'
+import { readBytes, toErrorSentence } from '../backends/body.ts'
 import { toClientHeaders, toUpstreamHeaders } from '../backends/headers.ts'
 import { judge, judgeError } from '../backends/outcome.ts'
 import { DarioError } from '../errors.ts'
@@ -11,7 +11,6 @@ import { deliver } from './deliver.ts'
 import { readNotes } from './describe.ts'
 import { answerFailure, withRetryAfter } from './failure.ts'
 import { createPreparer } from './prepare.ts'
-import { collect } from './pump.ts'
 import type { Upstream } from '../backends/backend.ts'
 import type { ErrorCode } from '../errors.ts'
 import type { Gate } from '../backends/gate.ts'
@@ -202,7 +201,7 @@ export function createAttempt(tools: AttemptTools): Attempt {
 
 async function readError(job: Job, upstream: Upstream): Promise<Buffer> {
   try {
-    return await collect(await decodeBody(upstream), job.signal, MAX_ERROR_BYTES)
+    return await readBytes(upstream, MAX_ERROR_BYTES)
   } catch (error) {
     if (job.signal.aborted) throw error
     return Buffer.alloc(0) // the status alone still says what happened
