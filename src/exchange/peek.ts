@@ -7,7 +7,7 @@ import { DarioError } from '../errors.ts'
 import type { JsonObject } from '../hub/types.ts'
 
 /** Byte offsets of a JSON value: from its first byte up to, not including, `end`. */
-export interface Range {
+interface Range {
   start: number
   end: number
 }
@@ -99,7 +99,8 @@ function readMembers(body: Buffer): (Range & { name: string })[] {
   if (body[at] !== CLOSE_OBJECT) {
     for (;;) {
       const nameEnd = skipString(body, at)
-      const name = readName(body.toString('utf8', at, nameEnd), at)
+      const quoted = body.toString('utf8', at, nameEnd)
+      const name = quoted.includes('\\') ? parseSlice(body, at, nameEnd) as string : quoted.slice(1, -1)
       at = skipBlank(body, nameEnd)
       if (body[at] !== COLON) throw notJson(at, 'a colon is missing')
       const start = skipBlank(body, at + 1)
@@ -114,15 +115,6 @@ function readMembers(body: Buffer): (Range & { name: string })[] {
   at = skipBlank(body, at + 1)
   if (at !== body.length) throw notJson(at, 'something follows the JSON object')
   return members
-}
-
-function readName(quoted: string, at: number): string {
-  if (!quoted.includes('\\')) return quoted.slice(1, -1)
-  try {
-    return JSON.parse(quoted) as string
-  } catch {
-    throw notJson(at, 'this name is not a valid string')
-  }
 }
 
 function readElements(body: Buffer, arrayStart: number, most: number): Range[] {

@@ -4,7 +4,6 @@
  */
 import { mergeBetas } from '../backends/headers.ts'
 import { parseBody } from './peek.ts'
-import { createRepairs } from './repairs.ts'
 import type { Candidate } from '../backends/pool.ts'
 import type { Repair } from '../dialects/dialect.ts'
 import type { DarioError } from '../errors.ts'
@@ -31,11 +30,19 @@ export interface Preparer {
 const BETA = 'anthropic-beta'
 /** A relayed body is the client's own: only what it could not know of this backend is changed in it. */
 const OF_RELAY: ReadonlySet<Repair> = new Set<Repair>(['no_thinking_history', 'max_completion_tokens', 'max_tokens'])
+/** A bad signature says something of one history, not of the model. */
+const OF_CONVERSATION: ReadonlySet<Repair> = new Set<Repair>(['no_thinking_history', 'no_thinking'])
+const NONE: ReadonlySet<never> = new Set()
+/** Of models and conversations that refused something. */
+const MOST_KNOWN = 1000
 /** Long context is a beta at Anthropic's API; the `[1m]` in the model's name asks for it (pitfall M1). */
 const LONG_CONTEXT_BETA = 'context-1m-2025-08-07'
 
 export function createPreparer({ countsUsage, translation }: PreparerTools): Preparer {
-  const repairs = createRepairs()
+  /** What backends were seen to refuse, so that the next request is right at once: per model, or per conversation with it. */
+  const refusals = new Map<string, Set<Repair>>()
+  /** Per backend, `anthropic-beta` tokens (pitfall H4). */
+  const refusedBetas = new Map<string, ReadonlySet<string>>()
 
   function relay(job: Job, { backend, model }: Candidate, known: ReadonlySet<Repair>): Buffer | undefined | Promise<Buffer> {
     const { incoming, peeked, client } = job
@@ -50,6 +57,14 @@ export function createPreparer({ countsUsage, translation }: PreparerTools): Pre
     return rewrite(job, asked, known, refers)
   }
 
+  function remember(name: string, repair: Repair): void {
+    const set = refusals.get(name) ?? new Set()
+    refusals.delete(name)
+    refusals.set(name, set.add(repair))
+    const [oldest] = refusals.keys()
+    if (refusals.size > MOST_KNOWN && oldest !== undefined) refusals.delete(oldest)
+  }
+
   /** With what is kept of earlier answers in its place, and without what was refused. */
   async function rewrite({ client, incoming }: Job, asked: Buffer, known: ReadonlySet<Repair>, refers: boolean): Promise<Buffer> {
     const sent = parseBody(asked)
@@ -59,20 +74,29 @@ export function createPreparer({ countsUsage, translation }: PreparerTools): Pre
   }
 
   return {
-    known: (job, { backend, model }) => repairs.of(backend.id, model, job.affinity),
+    known(job, { backend, model }) {
+      if (refusals.size === 0) return NONE
+      const ofModel = refusals.get(`${backend.id}:${model}`)
+      const ofConversation = refusals.get(`${backend.id}:${model} ${job.affinity()}`)
+      return new Set([...ofModel ?? NONE, ...ofConversation ?? NONE]) // a copy: parallel requests learn meanwhile
+    },
     relay,
     trimBetas(job, { backend }, headers) {
       const wanted = backend.type === 'anthropic' && job.suffix.toLowerCase() === '[1m]' ? LONG_CONTEXT_BETA : undefined
-      const left = mergeBetas(headers[BETA], wanted, [...repairs.betas(backend.id)])
+      const left = mergeBetas(headers[BETA], wanted, [...refusedBetas.get(backend.id) ?? NONE])
       if (left === undefined) delete headers[BETA]
       else headers[BETA] = left
     },
-    learn(job, { backend, model }, { from, encoded, headers, repairs: applied }, error) {
-      if (repairs.learnBeta(backend.id, error, headers[BETA])) return true
-      const possible = from.readRepairs(error, model).filter((repair) => !applied.has(repair))
+    learn(job, { backend, model }, { from, encoded, headers, repairs }, error) {
+      const named = /beta/i.test(error.message) ? headers[BETA]?.split(',').filter((token) => error.message.includes(token)) ?? [] : []
+      if (named.length > 0) {
+        refusedBetas.set(backend.id, new Set([...refusedBetas.get(backend.id) ?? NONE, ...named]))
+        return true
+      }
+      const possible = from.readRepairs(error, model).filter((repair) => !repairs.has(repair))
       const found = encoded !== undefined ? possible : possible.filter((repair) => repair === 'no_stream_options'
         ? job.hidesUsage : from.repairBody !== undefined && OF_RELAY.has(repair))
-      repairs.learn(backend.id, model, job.affinity, found)
+      for (const repair of found) remember(`${backend.id}:${model}${OF_CONVERSATION.has(repair) ? ` ${job.affinity()}` : ''}`, repair)
       return found.length > 0
     },
   }

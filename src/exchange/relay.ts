@@ -135,18 +135,13 @@ function withoutUsage(events: Buffer): Buffer {
 }
 
 /** Keeps what is not content yet, and looks for the first event that is. */
-function createPreamble({ client }: Job): {
-  look(events: Buffer): 'preamble' | 'content' | 'error'
-  take(): Buffer
-  size: number
-  error: DarioError | undefined
-} {
+function createPreamble({ client }: Job) {
   const decoder = createSseDecoder()
   let held: Buffer[] = []
-  const preamble: ReturnType<typeof createPreamble> = {
+  const preamble = {
     size: 0,
-    error: undefined,
-    look(events) {
+    error: undefined as DarioError | undefined,
+    look(events: Buffer): 'preamble' | 'content' | 'error' {
       held.push(events)
       preamble.size += events.length
       // In small steps: once content is found the rest of a burst need not be decoded.
