@@ -19,7 +19,9 @@ export function explain(cause: unknown, id: string, host: string): DarioError {
     const message = `${host} sent ${words} (${code}); check backends.${id}.baseUrl`
     return new DarioError('upstream_protocol', message, { cause })
   }
-  return new DarioError('upstream_unreachable', `${toSentence(code, id, host)} (${code})`, { cause })
+  const [, sentence = ''] = SENTENCES.find(([pattern]) => pattern.test(code)) ?? []
+  const words = sentence.replace('HOST', () => host).replace('SETTING', () => `backends.${id}.baseUrl`)
+  return new DarioError('upstream_unreachable', `${words} (${code})`, { cause })
 }
 
 /** The same for an answer that had begun. */
@@ -43,8 +45,3 @@ const SENTENCES: readonly [RegExp, string][] = [
   [/^(ECONNRESET|EPIPE)$/, 'HOST closed the connection; try again, and see its log if it happens often'],
   [/^/, 'HOST cannot be reached; check SETTING and the network'],
 ]
-
-function toSentence(code: string, id: string, host: string): string {
-  const [, sentence = ''] = SENTENCES.find(([pattern]) => pattern.test(code)) ?? []
-  return sentence.replace('HOST', () => host).replace('SETTING', () => `backends.${id}.baseUrl`)
-}

@@ -80,10 +80,10 @@ export function createHttpBackend(options: HttpBackendOptions): Backend {
       const deadline: Deadline = {
         until: started + timeouts.firstByte,
         late() {
-          if (body === undefined) stop(lateError(id, base.host, 'firstByte', timeouts))
+          if (body === undefined) stop(lateError('firstByte'))
           // Time in which the reader leaves data lying is not the upstream's silence: backpressure keeps the rest away.
           else if (body.held > 0) progress()
-          else stop(lateError(id, base.host, 'silence', timeouts))
+          else stop(lateError('silence'))
         },
       }
       function progress(): void {
@@ -121,6 +121,12 @@ export function createHttpBackend(options: HttpBackendOptions): Backend {
     })
   }
 
+  function lateError(setting: 'firstByte' | 'silence'): DarioError {
+    const what = setting === 'firstByte' ? 'did not begin to answer' : 'fell silent in the middle of its answer'
+    const limit = `backends.${id}.timeouts.${setting}`
+    return new DarioError('upstream_timeout', `${base.host} ${what} for ${timeouts[setting]} ms; raise ${limit} if it needs longer`)
+  }
+
   return {
     id,
     type: options.type,
@@ -153,15 +159,6 @@ export function createHttpBackend(options: HttpBackendOptions): Backend {
 function isStale(cause: unknown, started: number): boolean {
   const { code } = cause as NodeJS.ErrnoException
   return (code === 'ECONNRESET' || code === 'EPIPE') && performance.now() - started < STALE_WITHIN
-}
-
-function lateError(
-  id: string, host: string, setting: 'firstByte' | 'silence', timeouts: HttpBackendOptions['timeouts'],
-): DarioError {
-  const what = setting === 'firstByte' ? 'did not begin to answer' : 'fell silent in the middle of its answer'
-  const limit = `backends.${id}.timeouts.${setting}`
-  const message = `${host} ${what} for ${timeouts[setting]} ms; raise ${limit} if it needs longer`
-  return new DarioError('upstream_timeout', message)
 }
 
 /** An API does not redirect; following one could carry the key to another host (pitfall Z10). */

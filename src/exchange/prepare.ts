@@ -4,6 +4,7 @@
  */
 import { mergeBetas } from '../backends/headers.ts'
 import { parseBody } from './peek.ts'
+import { remember } from '../hub/memo.ts'
 import type { Candidate } from '../backends/pool.ts'
 import type { Repair } from '../dialects/dialect.ts'
 import type { DarioError } from '../errors.ts'
@@ -57,14 +58,6 @@ export function createPreparer({ countsUsage, translation }: PreparerTools): Pre
     return rewrite(job, asked, known, refers)
   }
 
-  function remember(name: string, repair: Repair): void {
-    const set = refusals.get(name) ?? new Set()
-    refusals.delete(name)
-    refusals.set(name, set.add(repair))
-    const [oldest] = refusals.keys()
-    if (refusals.size > MOST_KNOWN && oldest !== undefined) refusals.delete(oldest)
-  }
-
   /** With what is kept of earlier answers in its place, and without what was refused. */
   async function rewrite({ client, incoming }: Job, asked: Buffer, known: ReadonlySet<Repair>, refers: boolean): Promise<Buffer> {
     const sent = parseBody(asked)
@@ -96,7 +89,10 @@ export function createPreparer({ countsUsage, translation }: PreparerTools): Pre
       const possible = from.readRepairs(error, model).filter((repair) => !repairs.has(repair))
       const found = encoded !== undefined ? possible : possible.filter((repair) => repair === 'no_stream_options'
         ? job.hidesUsage : from.repairBody !== undefined && OF_RELAY.has(repair))
-      for (const repair of found) remember(`${backend.id}:${model}${OF_CONVERSATION.has(repair) ? ` ${job.affinity()}` : ''}`, repair)
+      for (const repair of found) {
+        const name = `${backend.id}:${model}${OF_CONVERSATION.has(repair) ? ` ${job.affinity()}` : ''}`
+        remember(refusals, name, new Set(refusals.get(name)).add(repair), MOST_KNOWN)
+      }
       return found.length > 0
     },
   }

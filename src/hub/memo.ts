@@ -1,5 +1,5 @@
 /**
- * What was once found out for a name, kept in memory.
+ * What was found out for a name, kept in memory, in bounds.
  * @module
  */
 
@@ -14,4 +14,12 @@ export function createMemo<Found>(find: (name: string) => Found, most = 1000): (
     known.set(name, found)
     return found
   }
+}
+
+/** Set again at the end: a Map keeps insertion order, so the first entry is the one set longest ago, which goes when there are more than `most`. */
+export function remember<Value>(map: Map<string, Value>, name: string, value: Value, most: number): void {
+  map.delete(name)
+  map.set(name, value)
+  const [oldest] = map.keys()
+  if (map.size > most && oldest !== undefined) map.delete(oldest)
 }
