@@ -35,6 +35,9 @@ export interface AttemptTools extends PreparerTools {
 /** Resolves with undefined when the client has its answer, good or bad. Rejects with what ended the request itself. */
 export type Attempt = (job: Job, candidate: Candidate, isOnly: boolean) => Promise<Failure | undefined>
 
+/** Ends the attempt's record, and hands on why it failed. */
+type Close = <Given extends Failure | undefined>(outcome: string, status: number | undefined, failure: Given) => Given
+
 /** An error body is a few hundred bytes; a page of markup is not worth more. */
 const MAX_ERROR_BYTES = 1_048_576
 /** A backend may refuse one field after another. */
@@ -60,7 +63,7 @@ export function createAttempt(tools: AttemptTools): Attempt {
       if (gate !== undefined) leave = await gate.enter(job.signal)
     } catch (error) {
       if (job.signal.aborted || !(error instanceof DarioError)) throw error
-      return close(open(job, candidate), 'queue_full', undefined, { error, candidate })
+      return open(job, candidate)('queue_full', undefined, { error, candidate })
     }
     try {
       for (let repairs = 0; ; repairs++) {
@@ -73,19 +76,19 @@ export function createAttempt(tools: AttemptTools): Attempt {
   }
 
   async function once(job: Job, candidate: Candidate, isOnly: boolean, mayRepair: boolean): Promise<Failure | 'repair' | undefined> {
-    const attempt = open(job, candidate)
+    const close = open(job, candidate)
     let sent: Sent
     try {
       sent = await send(job, candidate)
     } catch (error) {
       if (job.signal.aborted || !(error instanceof DarioError)) throw error
-      if (OWN_FAULTS.has(error.code)) return close(attempt, 'client_error', undefined, { error, candidate })
+      if (OWN_FAULTS.has(error.code)) return close('client_error', undefined, { error, candidate })
       const verdict = judgeError(error)
       if (verdict.outcome === 'client_error') throw error
       pool.report(candidate, verdict)
-      return close(attempt, verdict.outcome, undefined, { error, candidate })
+      return close(verdict.outcome, undefined, { error, candidate })
     }
-    if (sent.upstream.status >= 300) return refuse(job, candidate, sent, attempt, mayRepair)
+    if (sent.upstream.status >= 300) return refuse(job, candidate, sent, close, mayRepair)
     const served = (): void => {
       pool.served(candidate, sent.upstream.headers, job.incoming.operation === 'generate')
       job.record.firstByteMs = now() - job.incoming.received
@@ -93,7 +96,7 @@ export function createAttempt(tools: AttemptTools): Attempt {
     }
     try {
       const relayed = await deliver(job, candidate, sent, tools.translation, served, !isOnly)
-      return conclude(job, candidate, relayed, sent.upstream.status, attempt)
+      return conclude(job, candidate, relayed, sent.upstream.status, close)
     } catch (error) {
       sent.upstream.body.destroy() // where nobody came to read it, it would keep its connection for ever
       throw error
@@ -129,7 +132,7 @@ export function createAttempt(tools: AttemptTools): Attempt {
   }
 
   /** An error status: the client's own mistake is answered as it is, everything else is a failure of the candidate. */
-  async function refuse(job: Job, candidate: Candidate, sent: Sent, attempt: OpenAttempt, mayRepair: boolean): Promise<Failure | 'repair' | undefined> {
+  async function refuse(job: Job, candidate: Candidate, sent: Sent, close: Close, mayRepair: boolean): Promise<Failure | 'repair' | undefined> {
     const { upstream, from, encoded } = sent
     const { status, headers } = upstream
     const body = withoutKey(await readError(job, upstream), candidate.key?.value)
@@ -144,12 +147,12 @@ export function createAttempt(tools: AttemptTools): Attempt {
       candidate,
     }
     if (verdict.outcome === 'client_error' && mayRepair && preparer.learn(job, candidate, sent, error)) {
-      close(attempt, 'repaired', status, failure)
+      close('repaired', status, failure)
       return 'repair'
     }
     // Vendors count the counting of tokens apart, so its limit says nothing of the others.
     if (job.incoming.operation !== 'count_tokens' || verdict.outcome === 'auth') pool.report(candidate, verdict)
-    close(attempt, verdict.outcome, status, failure)
+    close(verdict.outcome, status, failure)
     const isMissing = job.incoming.operation === 'count_tokens' && (status === 404 || status === 405)
     if (verdict.outcome !== 'client_error' || isMissing) return failure // a count that nobody makes is estimated
     answerFailure(job, failure)
@@ -157,10 +160,10 @@ export function createAttempt(tools: AttemptTools): Attempt {
   }
 
   /** Ends the reply, or hands the failure on when nothing of it was sent. */
-  function conclude(job: Job, candidate: Candidate, relayed: Relayed, status: number, attempt: OpenAttempt): Failure | undefined {
+  function conclude(job: Job, candidate: Candidate, relayed: Relayed, status: number, close: Close): Failure | undefined {
     const { error, told, committed } = relayed
     if (error === undefined) {
-      close(attempt, 'ok', status, undefined)
+      close('ok', status, undefined)
       job.record.status = status
       job.record.end = 'complete'
       job.reply.end()
@@ -168,34 +171,25 @@ export function createAttempt(tools: AttemptTools): Attempt {
     }
     const verdict = judgeError(error)
     pool.report(candidate, verdict)
-    const failure = close(attempt, verdict.outcome, status, { error, candidate })
+    const failure = close(verdict.outcome, status, { error, candidate })
     if (!committed && verdict.outcome !== 'client_error') return failure
     if (told) job.reply.end()
     answerFailure(job, failure)
     return undefined
   }
 
-  interface OpenAttempt {
-    job: Job
-    record: AttemptRecord
-    started: number
-  }
-
   /** Counted from the start, so that `dario-attempts` in a head includes the attempt that answers. */
-  function open(job: Job, { backend, key, model }: Candidate): OpenAttempt {
+  function open(job: Job, { backend, key, model }: Candidate): Close {
+    const started = now()
     const record: AttemptRecord = {
       backend: backend.id, key: key?.label, model, outcome: 'cancelled', status: undefined, ms: 0, error: undefined,
     }
     job.record.attempts.push(record)
-    return { job, record, started: now() }
-  }
-
-  function close<Given extends Failure | undefined>(
-    { job, record, started }: OpenAttempt, outcome: string, status: number | undefined, failure: Given,
-  ): Given {
-    Object.assign(record, { outcome, status, ms: now() - started, error: failure?.error.message })
-    observer.attempt?.(job.record, record)
-    return failure
+    return (outcome, status, failure) => {
+      Object.assign(record, { outcome, status, ms: now() - started, error: failure?.error.message })
+      observer.attempt?.(job.record, record)
+      return failure
+    }
   }
 }
 

@@ -198,17 +198,16 @@ function createEventCutter(): { push(bytes: Buffer): Buffer | undefined; rest():
 function findBlankLine(bytes: Buffer, before: string): number {
   const last = bytes.length - 1
   if (last >= 1 && bytes[last] === 10 && bytes[last - 1] === 10) return bytes.length // the usual case
-  const at = Math.max(endOf(bytes, '\n\n'), endOf(bytes, '\r\n\r\n'), endOf(bytes, '\r\r'))
+  const at = findLast(bytes)
   if (at > 0 || before === '') return at
-  const seam = before + bytes.toString('latin1', 0, 3)
-  for (const blank of ['\n\n', '\r\n\r\n', '\r\r']) {
-    const found = seam.lastIndexOf(blank)
-    if (found !== -1 && found + blank.length > before.length) return found + blank.length - before.length
-  }
-  return 0
+  return Math.max(0, findLast(before + bytes.toString('latin1', 0, 3)) - before.length)
 }
 
-function endOf(bytes: Buffer, blank: string): number {
+function findLast(bytes: Buffer | string): number {
+  return Math.max(endOf(bytes, '\n\n'), endOf(bytes, '\r\n\r\n'), endOf(bytes, '\r\r'))
+}
+
+function endOf(bytes: Buffer | string, blank: string): number {
   const at = bytes.lastIndexOf(blank)
   return at === -1 ? 0 : at + blank.length
 }

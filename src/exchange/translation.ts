@@ -158,12 +158,10 @@ async function read(job: Job, upstream: Upstream, answer: Answer, sink: Sink, up
     await last
     return undefined
   } catch (error) {
-    if (job.signal.aborted) {
-      // The client still listens when it is the deadline or a shutdown that ends this: close its open block first (S18).
-      if (sink.committed && error instanceof DarioError) job.reply.end(answer.fail(error))
-      throw error
-    }
-    if (error instanceof DarioError) return error
+    if (!(error instanceof DarioError)) throw error
+    if (!job.signal.aborted) return error
+    // The client still listens when it is the deadline or a shutdown that ends this: close its open block first (S18).
+    if (sink.committed) job.reply.end(answer.fail(error))
     throw error
   }
 }
