@@ -88,7 +88,9 @@ export function createAttempt(tools: AttemptTools): Attempt {
       pool.report(candidate, verdict)
       return close(verdict.outcome, undefined, { error, candidate })
     }
-    if (sent.upstream.status >= 300) return refuse(job, candidate, sent, close, mayRepair)
+    const { status } = sent.upstream
+    // "Not modified" is what the client's own `if-none-match` asked for; to a prompt it is no answer.
+    if (status >= 300 && !(status === 304 && job.incoming.operation === 'passthrough')) return refuse(job, candidate, sent, close, mayRepair)
     const served = (): void => {
       pool.served(candidate, sent.upstream.headers, job.incoming.operation === 'generate')
       job.record.firstByteMs = now() - job.incoming.received
@@ -96,7 +98,7 @@ export function createAttempt(tools: AttemptTools): Attempt {
     }
     try {
       const relayed = await deliver(job, candidate, sent, tools.translation, served, !isOnly)
-      return conclude(job, candidate, relayed, sent.upstream.status, close)
+      return conclude(job, candidate, relayed, status, close)
     } catch (error) {
       sent.upstream.body.destroy() // where nobody came to read it, it would keep its connection for ever
       throw error
