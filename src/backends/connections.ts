@@ -73,14 +73,8 @@ export function createConnections(connector: Connector, idle: number): Connectio
 
     function fail(cause: unknown): void {
       const told = waiting
-      waiting = undefined
-      forget()
-      socket.destroy()
+      connection.destroy()
       told?.fail(cause, isHeard)
-    }
-    function forget(): void {
-      const at = kept.indexOf(connection)
-      if (at !== -1) kept.splice(at, 1)
     }
     function hungUp(): void {
       if (waiting === undefined || !parser.finish()) fail(Object.assign(new Error('closed'), { code: 'ECONNRESET' }))
@@ -123,7 +117,8 @@ export function createConnections(connector: Connector, idle: number): Connectio
       },
       destroy() {
         waiting = undefined
-        forget()
+        const at = kept.indexOf(connection)
+        if (at !== -1) kept.splice(at, 1)
         socket.destroy()
       },
       release() {

@@ -28,7 +28,7 @@ export interface BackendConfig {
   keys: KeyConfig[]
   speaks: DialectName[]
   timeouts: Timeouts
-  /** Extra request headers for this backend. */
+  /** Extra request headers for this backend; they win over the client's. */
   headers: Record<string, string>
   /** `anthropic-beta` tokens never sent to this backend. */
   dropBetas: string[]
