@@ -34,7 +34,7 @@ export function createHttpBackend(options: HttpBackendOptions): Backend {
   const base = new URL(options.baseUrl)
   const secure = base.protocol === 'https:'
   const proxy = selectProxy(base, options.environment)
-  const connector = createConnector({ target: base, proxy, timeout: timeouts.connect, id })
+  const connector = createConnector(base, proxy, timeouts.connect, id)
   const connections = createConnections(connector, secure ? IDLE_HTTPS : IDLE_HTTP)
   const toHead = createHeadRule(options, base, secure ? undefined : proxy)
   const deadlines = createDeadlines(Math.min(timeouts.firstByte, timeouts.silence) / STEPS)

@@ -35,16 +35,11 @@ export interface Connector {
   close(): void
 }
 
-export interface ConnectorOptions {
-  target: URL
-  proxy: URL | undefined
-  /** Milliseconds for TCP, CONNECT and TLS together. */
-  timeout: number
-  /** Name of the backend, for messages. */
-  id: string
-}
-
-export function createConnector({ target, proxy, timeout, id }: ConnectorOptions): Connector {
+/**
+ * @param timeout milliseconds for TCP, CONNECT and TLS together
+ * @param id name of the backend, for messages
+ */
+export function createConnector(target: URL, proxy: URL | undefined, timeout: number, id: string): Connector {
   const secure = target.protocol === 'https:'
   const address = { ...toAddress(target), ...SOCKET }
   const sockets = new Set<Socket>()

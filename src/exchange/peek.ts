@@ -43,10 +43,10 @@ export function peek(body: Buffer): Peek {
   const members = readMembers(body)
   const models = members.filter(({ name }) => name === 'model')
   const find = (name: string): Range | undefined => members.findLast((member) => member.name === name)
-  const parse = ({ start, end }: Range): unknown => parseSlice(body, start, end)
+  const parse = (range: Range): unknown => parseSlice(body, range)
   const readMember = (name: string): unknown => {
     const range = find(name)
-    return range === undefined ? undefined : parse(range)
+    return range && parse(range)
   }
   const model = readMember('model') ?? ''
   if (typeof model !== 'string') {
@@ -58,9 +58,7 @@ export function peek(body: Buffer): Peek {
     read: readMember,
     readHead(name, most) {
       const range = find(name)
-      return range === undefined || body[range.start] !== OPEN_ARRAY
-        ? []
-        : readElements(body, range.start, most).map(parse)
+      return range === undefined || body[range.start] !== OPEN_ARRAY ? [] : readElements(body, range.start, most).map(parse)
     },
     withModel(other) {
       const pieces: Buffer[] = []
@@ -83,7 +81,7 @@ export function parseBody(body: Buffer): JsonObject {
   }
 }
 
-function parseSlice(body: Buffer, start: number, end: number): unknown {
+function parseSlice(body: Buffer, { start, end }: Range): unknown {
   try {
     return JSON.parse(body.toString('utf8', start, end))
   } catch {
@@ -100,7 +98,7 @@ function readMembers(body: Buffer): (Range & { name: string })[] {
     for (;;) {
       const nameEnd = skipString(body, at)
       const quoted = body.toString('utf8', at, nameEnd)
-      const name = quoted.includes('\\') ? parseSlice(body, at, nameEnd) as string : quoted.slice(1, -1)
+      const name = quoted.includes('\\') ? parseSlice(body, { start: at, end: nameEnd }) as string : quoted.slice(1, -1)
       at = skipBlank(body, nameEnd)
       if (body[at] !== COLON) throw notJson(at, 'a colon is missing')
       const start = skipBlank(body, at + 1)
