@@ -33,20 +33,18 @@ function createDecoder(zlib: Zlib & { createZstdDecompress?: () => Transform }, 
 export function decodeBody({ headers, body }: Upstream): Body | Promise<Body> {
   const encodings = (headers['content-encoding'] ?? '').toLowerCase().split(',').map((name) => name.trim())
     .filter((name) => name !== '' && name !== 'identity').reverse()
-  if (encodings.length <= MAX_LAYERS) return encodings.length === 0 ? body : unpack(body, encodings)
-  body.destroy()
-  throw new DarioError('upstream_protocol', `the upstream compressed its answer ${encodings.length} times; ask its operator why`)
+  return encodings.length === 0 ? body : unpack(body, encodings)
 }
 
 async function unpack(body: Body, encodings: readonly string[]): Promise<Body> {
+  function refuse(how: string): never {
+    body.destroy()
+    throw new DarioError('upstream_protocol', `the upstream compressed its answer ${how}`)
+  }
+  if (encodings.length > MAX_LAYERS) refuse(`${encodings.length} times; ask its operator why`)
   const zlib = await import('node:zlib')
   const decoders = encodings.map((name) => {
-    const decoder = createDecoder(zlib, name)
-    if (decoder === undefined) {
-      body.destroy()
-      const message = 'the upstream compressed its answer in a way that this version of Node cannot read'
-      throw new DarioError('upstream_protocol', message)
-    }
+    const decoder = createDecoder(zlib, name) ?? refuse('in a way that this version of Node cannot read')
     return explainingGarbage(decoder)
   })
   const last = decoders.at(-1)!

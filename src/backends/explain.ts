@@ -5,15 +5,10 @@
  */
 import { DarioError } from '../errors.ts'
 
-function readCode(cause: unknown): string {
-  const code = typeof cause === 'object' && cause !== null && 'code' in cause ? cause.code : undefined
-  return typeof code === 'string' ? code : 'unknown error'
-}
-
 /** `host` is `name:port`. A DarioError passes as it is; Node's own message never does, since it may quote a URL. */
 export function explain(cause: unknown, id: string, host: string): DarioError {
   if (cause instanceof DarioError) return cause
-  const code = readCode(cause)
+  const { code = 'unknown error' } = cause as NodeJS.ErrnoException
   if (code.startsWith('HTTP_')) {
     const words = code === 'HTTP_HEADER_OVERFLOW' ? 'too many headers' : 'something that is not HTTP'
     const message = `${host} sent ${words} (${code}); check backends.${id}.baseUrl`
@@ -26,7 +21,7 @@ export function explain(cause: unknown, id: string, host: string): DarioError {
 
 /** The same for an answer that had begun. */
 export function explainBreak(cause: unknown, id: string, host: string): DarioError {
-  if (readCode(cause) !== 'ECONNRESET') return explain(cause, id, host)
+  if ((cause as NodeJS.ErrnoException).code !== 'ECONNRESET') return explain(cause, id, host)
   return new DarioError('upstream_unreachable', `${host} broke off in the middle of its answer; ask again`, { cause })
 }
 

@@ -7,14 +7,12 @@ import { toClientHeaders } from '../backends/headers.ts'
 import { DarioError } from '../errors.ts'
 import { describe } from './describe.ts'
 import { isStream, relayBody, relayStream } from './relay.ts'
+import { UNBUFFERED } from './reply.ts'
 import type { Upstream } from '../backends/backend.ts'
 import type { Candidate } from '../backends/pool.ts'
 import type { Job, Sent } from './job.ts'
 import type { Relayed } from './relay.ts'
 import type { LoadTranslation } from './translation.ts'
-import type { OutgoingHttpHeaders } from 'node:http'
-
-const UNBUFFERED: OutgoingHttpHeaders = { 'cache-control': 'no-cache', 'x-accel-buffering': 'no' }
 
 /**
  * @param served the first byte of content is about to reach the client.
