@@ -262,3 +262,18 @@ for (const dialect of DIALECTS) {
     strictEqual(response.headers.get('content-length'), null)
   })
 }
+
+test('broken: an error whose words never come is the next candidate\'s turn within seconds', async (context) => {
+  const { url: up } = await startUpstream(context, (request, response) => {
+    if (request.headers['x-first'] === undefined) return sendJson(response, 200, WHOLES.chat)
+    response.writeHead(503, { 'content-type': 'application/json', 'content-length': 100 }).write('{"error":')
+  })
+  const chat = backendsAt(up)['chat']!
+  const { url, records } = await startProxy(context, {
+    backends: { one: { ...chat, headers: { 'x-first': '1' } }, two: chat }, routes: [{ model: '*', to: ['one', 'two'] }],
+  })
+  const response = await withDeadline(ask(url, 'chat', 'm', {}), 8_000, 'answer') // it was five minutes: the limit for silence
+  deepStrictEqual([response.status, response.headers.get('dario-backend')], [200, 'two'])
+  await response.text()
+  deepStrictEqual(records[0]?.attempts.map(({ outcome, status }) => [outcome, status]), [['overloaded', 503], ['ok', 200]])
+})

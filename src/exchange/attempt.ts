@@ -39,6 +39,8 @@ type Close = <Given extends Failure | undefined>(outcome: string, status: number
 
 /** An error body is a few hundred bytes; a page of markup is not worth more. */
 const MAX_ERROR_BYTES = 1_048_576
+/** It comes with its status; on a network that loses the rest, another candidate need not wait as long as for a model. */
+const MAX_ERROR_MS = 5_000
 /** A backend may refuse one field after another. */
 const MAX_REPAIRS = 3
 /** This candidate cannot even be asked; another one may take the request as it is. */
@@ -195,11 +197,19 @@ export function createAttempt(tools: AttemptTools): Attempt {
 }
 
 async function readError(job: Job, upstream: Upstream): Promise<Buffer> {
+  const nothing = Buffer.alloc(0) // the status alone still says what happened
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<Buffer>((resolve) => {
+    timer = setTimeout(resolve, MAX_ERROR_MS, nothing)
+  })
   try {
-    return await readBytes(upstream, MAX_ERROR_BYTES)
+    return await Promise.race([readBytes(upstream, MAX_ERROR_BYTES), late])
   } catch (error) {
     if (job.signal.aborted) throw error
-    return Buffer.alloc(0) // the status alone still says what happened
+    return nothing
+  } finally {
+    clearTimeout(timer)
+    upstream.body.destroy()
   }
 }
 
