@@ -9,7 +9,6 @@ import type { Deadline } from '../hub/deadlines.ts'
 import type { Backend, Call, Signal, Upstream } from './backend.ts'
 import { createConnections } from './connections.ts'
 import type { Connection, Waiting } from './connections.ts'
-import { explain, explainBreak } from './explain.ts'
 import { createHeadRule } from './outgoing.ts'
 import type { HttpBackendOptions } from './outgoing.ts'
 import { BRACKETS, selectProxy } from './proxies.ts'
@@ -111,7 +110,7 @@ export function createHttpBackend(options: HttpBackendOptions): Backend {
         },
         fail(cause, wasHeard) {
           if (!wasHeard && connection === kept && isStale(cause, started)) connect()
-          else stop((body === undefined ? explain : explainBreak)(cause, id, base.host))
+          else stop(explain(cause, id, base.host, body !== undefined))
         },
       }
       signal.addEventListener('abort', abort)
@@ -124,7 +123,8 @@ export function createHttpBackend(options: HttpBackendOptions): Backend {
   function lateError(setting: 'firstByte' | 'silence'): DarioError {
     const what = setting === 'firstByte' ? 'did not begin to answer' : 'fell silent in the middle of its answer'
     const limit = `backends.${id}.timeouts.${setting}`
-    return new DarioError('upstream_timeout', `${base.host} ${what} for ${timeouts[setting]} ms; raise ${limit} if it needs longer`)
+    const message = `${base.host} ${what} for ${timeouts[setting]} ms; raise ${limit} if it needs longer`
+    return new DarioError('upstream_timeout', message)
   }
 
   return {
@@ -168,3 +168,39 @@ function redirectError(id: string, base: URL, status: number, location: string |
   const message = `${base.host} redirects to ${to} (${status}), which is not followed; correct backends.${id}.baseUrl`
   return new DarioError('upstream_error', message)
 }
+
+/**
+ * What a failed connection means and what to do about it. https://nodejs.org/api/errors.html#nodejs-error-codes
+ * `host` is `name:port`. A DarioError passes as it is; Node's own message never does, since it may quote a URL.
+ */
+function explain(cause: unknown, id: string, host: string, hasBegun = false): DarioError {
+  if (cause instanceof DarioError) return cause
+  const { code = 'unknown error' } = cause as NodeJS.ErrnoException
+  if (code.startsWith('HTTP_')) {
+    const words = code === 'HTTP_HEADER_OVERFLOW' ? 'too many headers' : 'something that is not HTTP'
+    const message = `${host} sent ${words} (${code}); check backends.${id}.baseUrl`
+    return new DarioError('upstream_protocol', message, { cause })
+  }
+  if (hasBegun && code === 'ECONNRESET') {
+    return new DarioError('upstream_unreachable', `${host} broke off in the middle of its answer; ask again`, { cause })
+  }
+  const [, sentence = ''] = SENTENCES.find(([pattern]) => pattern.test(code)) ?? []
+  const words = sentence.replace('HOST', () => host).replace('SETTING', () => `backends.${id}.baseUrl`)
+  return new DarioError('upstream_unreachable', `${words} (${code})`, { cause })
+}
+
+/** By Node's error code, the first that matches. HOST is the upstream's, SETTING where its URL is configured. */
+const SENTENCES: readonly [RegExp, string][] = [
+  [
+    /^(UNABLE_TO_(VERIFY_LEAF_SIGNATURE|GET_ISSUER_CERT(_LOCALLY)?)|SELF_SIGNED_CERT_IN_CHAIN|DEPTH_ZERO_SELF_SIGNED_CERT)$/,
+    'the certificate of HOST is signed by an authority that Node does not know; if it is your company\'s, '
+      + 'start dario with NODE_EXTRA_CA_CERTS=its-certificate.pem',
+  ],
+  [/^CERT_/, 'the certificate of HOST is not valid; have it renewed, or see NODE_EXTRA_CA_CERTS'],
+  [/^ERR_TLS_CERT_ALTNAME_INVALID$/, 'the certificate of HOST is for another name; correct SETTING'],
+  [/^(EPROTO$|ERR_SSL_)/, 'HOST does not speak TLS; correct the scheme or port in SETTING'],
+  [/^(ENOTFOUND|EAI_AGAIN)$/, 'the name of HOST cannot be resolved; check SETTING and the network'],
+  [/^ECONNREFUSED$/, 'nothing listens at HOST; start that server or correct SETTING'],
+  [/^(ECONNRESET|EPIPE)$/, 'HOST closed the connection; try again, and see its log if it happens often'],
+  [/^/, 'HOST cannot be reached; check SETTING and the network'],
+]

@@ -168,7 +168,8 @@ export function createPool(now: () => number, random: () => number = Math.random
     if (bounds === undefined) return // `ok` and the client's own mistakes never cool a key (pitfall F4)
     const time = now()
     const { nodeId, backend } = candidate
-    if (Math.abs(time - (retries.get(nodeId)?.time ?? 0)) >= RETRY_WINDOW) remember(retries, nodeId, { left: Math.max(0, retriesLeft(nodeId) - 1), time }, MOST)
+    const isApart = Math.abs(time - (retries.get(nodeId)?.time ?? 0)) >= RETRY_WINDOW
+    if (isApart) remember(retries, nodeId, { left: Math.max(0, retriesLeft(nodeId) - 1), time }, MOST)
     const name = outcome === 'unreachable' ? backend.id : outcome === 'rate_limited' && !wholeKey ? candidate.limitId : nodeId
     const last = rests.get(name)
     const again = last?.reason === outcome ? last : undefined

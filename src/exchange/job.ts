@@ -7,11 +7,32 @@ import type { Candidate } from '../backends/pool.ts'
 import type { EncodedRequest, RelayDialect, Repair, ReplyContext } from '../dialects/dialect.ts'
 import type { DarioError } from '../errors.ts'
 import type { RequestRecord } from '../hub/record.ts'
-import type { HubRequest, JsonObject, Warning } from '../hub/types.ts'
-import type { Incoming } from './incoming.ts'
+import type { DialectName, HubRequest, JsonObject, Warning } from '../hub/types.ts'
 import type { Peek } from './peek.ts'
 import type { Reply } from './reply.ts'
-import type { OutgoingHttpHeaders } from 'node:http'
+import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http'
+
+/** `generate`: an answer in a dialect. `count_tokens`: Anthropic's count. `passthrough`: relayed untouched. */
+export type Operation = 'generate' | 'count_tokens' | 'passthrough'
+
+/** A request that passed the guard, its body read and decompressed. */
+export interface Incoming {
+  id: string
+  operation: Operation
+  dialect: DialectName
+  /** Upper case. */
+  method: string
+  /** Normalised: begins with `/v1/`, no trailing slash, query string kept. */
+  path: string
+  headers: IncomingHttpHeaders
+  body: Buffer
+  /** From the socket's address, never from a header. */
+  loopback: boolean
+  /** Name of the access key, when the request came with one; `routes` limits it. */
+  accessKey: { name: string; routes?: readonly string[] | undefined } | undefined
+  /** Unix time in ms of arrival. */
+  received: number
+}
 
 export interface Job {
   incoming: Incoming

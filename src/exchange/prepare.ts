@@ -81,8 +81,8 @@ export function createPreparer({ countsUsage, translation }: PreparerTools): Pre
       else headers[BETA] = left
     },
     learn(job, { backend, model }, { from, encoded, headers, repairs }, error) {
-      const named = /beta/i.test(error.message) ? headers[BETA]?.split(',').filter((token) => error.message.includes(token)) ?? [] : []
-      if (named.length > 0) {
+      const named = (headers[BETA] ?? '').split(',').filter((token) => token !== '' && error.message.includes(token))
+      if (named.length > 0 && /beta/i.test(error.message)) {
         refusedBetas.set(backend.id, new Set([...refusedBetas.get(backend.id) ?? NONE, ...named]))
         return true
       }

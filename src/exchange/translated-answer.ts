@@ -105,7 +105,8 @@ export function createAnswer(options: AnswerOptions): Answer {
       const rest = text.end()
       if (options.upstreamStreams) return guard(() => decodeEvents([...sse.push(rest), ...sse.end()]) + take(decoder.end()))
       const body = parseObject(json.join('') + rest)
-      return body === undefined ? refuse('something that is no JSON answer') : guard(() => take(from.decodeReply(body, names)))
+      if (body === undefined) return refuse('something that is no JSON answer')
+      return guard(() => take(from.decodeReply(body, names)))
     },
     fail: (error) => encode?.({ type: 'error', error }) ?? '',
     reply: () => fold!.result(),

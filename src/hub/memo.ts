@@ -16,7 +16,7 @@ export function createMemo<Found>(find: (name: string) => Found, most = 1000): (
   }
 }
 
-/** Set again at the end: a Map keeps insertion order, so the first entry is the one set longest ago, which goes when there are more than `most`. */
+/** Set again at the end: a Map keeps insertion order, so of more than `most` the first one goes, set longest ago. */
 export function remember<Value>(map: Map<string, Value>, name: string, value: Value, most: number): void {
   map.delete(name)
   map.set(name, value)
