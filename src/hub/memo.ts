@@ -20,6 +20,7 @@ export function createMemo<Found>(find: (name: string) => Found, most = 1000): (
 export function remember<Value>(map: Map<string, Value>, name: string, value: Value, most: number): void {
   map.delete(name)
   map.set(name, value)
+  if (map.size <= most) return
   const [oldest] = map.keys()
-  if (map.size > most && oldest !== undefined) map.delete(oldest)
+  if (oldest !== undefined) map.delete(oldest)
 }
