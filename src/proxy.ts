@@ -17,7 +17,7 @@ import type { KeyState } from './backends/pool.ts'
 import { isLoopbackHost, listSecrets, parseConfig } from './config/parse.ts'
 import type { Config, ConfigInput } from './config/types.ts'
 import { readVersion } from './version.ts'
-import type { Incoming } from './exchange/incoming.ts'
+import type { Incoming } from './exchange/job.ts'
 import { findHop, reaches } from './exchange/router.ts'
 import type { Hop } from './exchange/router.ts'
 import { createIds } from './hub/ids.ts'
@@ -125,11 +125,9 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
   })
   const exchange = createExchange({
     settings: () => house,
-    pool,
     dialect: dialectOf,
     gate: (backend) => house.gates.get(backend),
-    translation,
-    ...observation, newId, now, estimateTokens, keepAlive, stalledReader,
+    ...observation, pool, translation, now, estimateTokens, keepAlive, stalledReader,
   })
   const boundToLoopback = isLoopbackHost(config.host)
   const handler = createHandler({
@@ -146,27 +144,21 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
     handler, exchange, host: config.host, port: config.port, isGuarded: boundToLoopback || config.accessKeys.length > 0,
   })
 
+  /** Looks again after loading: the configuration may have changed meanwhile. */
   function enter(incoming: Incoming, response: ServerResponse): Promise<void> {
-    const loading = extras.loading()
+    const loading = extras.loading() ?? meetDialects(incoming.dialect, house.backends.values())
     if (loading !== undefined) return loading.then(() => enter(incoming, response))
     extras.enter(incoming, response)
-    return answer(incoming, response)
-  }
-
-  /** Looks again after loading: the configuration may have changed meanwhile. */
-  function answer(incoming: Incoming, response: ServerResponse): Promise<void> {
-    const loading = meetDialects(incoming.dialect, house.backends.values())
-    return loading === undefined ? exchange.handle(incoming, response) : loading.then(() => answer(incoming, response))
+    return exchange.handle(incoming, response)
   }
 
   /** What the backends' lists say is known from then on: limits and prices. */
   async function readCatalog(): Promise<{ listed: Map<string, readonly ModelInfo[]>; failures: Map<string, string> }> {
-    const { catalog, config, backends, known } = house
+    const { catalog, config, known } = house
     const { models, failures } = await catalog.read()
     const listed = new Map<string, readonly ModelInfo[]>()
-    for (const id of backends.keys()) {
-      const configured = config.backends[id]?.models.map((model) => known.get(`${id}:${model.id}`)!) ?? []
-      const infos = configured.length > 0 ? configured : models.get(id) ?? []
+    for (const [id, { models: configured }] of Object.entries(config.backends)) {
+      const infos = models.get(id) ?? configured.map((model) => known.get(`${id}:${model.id}`)!)
       for (const info of infos) known.set(`${id}:${info.id}`, info)
       listed.set(id, infos)
     }
@@ -180,15 +172,12 @@ export function createProxy(options: ProxyOptions = {}): Proxy {
     const entries = [...listed].flatMap(([backend, infos]) => infos.map((info): ModelEntry => (
       { id: reaches(router, info.id, backend) ? info.id : `${backend}:${info.id}`, backend, info })))
     const names = new Set(entries.map(({ id }) => id))
-    for (const [id, target] of Object.entries(config.aliases)) add(id, target)
-    for (const { model } of config.routes) if (!/[*?]/.test(model)) add(model, model)
-    return entries
-
-    function add(id: string, target: string): void {
-      if (names.has(id)) return
-      const hop = findHop(router, target)
+    const exact = config.routes.flatMap(({ model }) => /[*?]/.test(model) ? [] : [[model, model] as const])
+    for (const [id, target] of [...Object.entries(config.aliases), ...exact]) {
+      const hop = names.has(id) ? undefined : findHop(router, target)
       if (hop !== undefined) entries.push({ id, backend: hop.backend, info: known.get(`${hop.backend}:${hop.model}`) })
     }
+    return entries
   }
 
   return {

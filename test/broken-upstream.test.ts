@@ -252,3 +252,28 @@ test('broken: S23: a long last piece of an answer ends it too, though its upstre
   const answer = await ask(url, 'anthropic', 'chat/m', { stream: true })
   match(await withDeadline(answer.text(), 5_000, 'the end of the answer'), END_MARKS.anthropic)
 })
+
+for (const dialect of DIALECTS) {
+  test(`broken: a stream with a length has room for the error behind it (${dialect})`, async (context) => {
+    const cut = STREAMS[dialect].preamble + STREAMS[dialect].content.join('')
+    const { url } = await start(context, (response) => response.writeHead(200, { ...SSE, 'content-length': cut.length }).end(cut))
+    const response = await ask(url, dialect, `${dialect}/m`, { stream: true })
+    match(await response.text(), STREAM_ERRORS[dialect])
+    strictEqual(response.headers.get('content-length'), null)
+  })
+}
+
+test('broken: an error whose words never come is the next candidate\'s turn within seconds', async (context) => {
+  const { url: up } = await startUpstream(context, (request, response) => {
+    if (request.headers['x-first'] === undefined) return sendJson(response, 200, WHOLES.chat)
+    response.writeHead(503, { 'content-type': 'application/json', 'content-length': 100 }).write('{"error":')
+  })
+  const chat = backendsAt(up)['chat']!
+  const { url, records } = await startProxy(context, {
+    backends: { one: { ...chat, headers: { 'x-first': '1' } }, two: chat }, routes: [{ model: '*', to: ['one', 'two'] }],
+  })
+  const response = await withDeadline(ask(url, 'chat', 'm', {}), 8_000, 'answer') // it was five minutes: the limit for silence
+  deepStrictEqual([response.status, response.headers.get('dario-backend')], [200, 'two'])
+  await response.text()
+  deepStrictEqual(records[0]?.attempts.map(({ outcome, status }) => [outcome, status]), [['overloaded', 503], ['ok', 200]])
+})

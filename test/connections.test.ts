@@ -2,6 +2,7 @@ import { deepStrictEqual, equal, match, rejects } from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { test } from 'node:test'
+import { setImmediate } from 'node:timers/promises'
 import { readText } from '../src/backends/body.ts'
 import { withDeadline } from './helpers/deadline.ts'
 import { KEY, makeCall, never, startBackend, startRaw } from './helpers/http-backend.ts'
@@ -104,4 +105,30 @@ test('connections: a kept one that breaks inside the head of an answer is an err
   await readText(await backend.send(makeCall(), KEY, never()))
   await rejects(backend.send(makeCall(), KEY, never()), { name: 'DarioError', code: 'upstream_unreachable' })
   equal(raw.sockets.length, 1)
+})
+
+for (const hour of [3_600_000, -3_600_000]) {
+  test(`connections: none is used again when the clock went ${hour} ms on: the machine slept, or the clock was set`, async (t) => {
+    const raw = await startRaw(t, (socket) => socket.write(FINE))
+    const backend = startBackend(t, raw.url)
+    await readText(await backend.send(makeCall(), KEY, never()))
+    const { now } = Date
+    t.mock.method(Date, 'now', () => now() + hour)
+    await readText(await withDeadline(backend.send(makeCall(), KEY, never()), 2_000, 'answer'))
+    equal(raw.sockets.length, 2)
+  })
+}
+
+test('connections: close ends the requests under way, before their answers and within', async (t) => {
+  const raw = await startRaw(t, (socket, connection) => {
+    if (connection === 1) socket.write('HTTP/1.1 200 OK\r\n\r\nhalf')
+  })
+  const backend = startBackend(t, raw.url)
+  const begun = readText(await backend.send(makeCall(), KEY, never()))
+  const waits = backend.send(makeCall(), KEY, never())
+  while (raw.sockets[1] === undefined) await setImmediate()
+  await backend.close()
+  for (const one of [begun, waits]) {
+    await rejects(withDeadline<unknown>(one, 2_000, 'end'), { code: 'upstream_unreachable', message: 'backend up was closed' })
+  }
 })

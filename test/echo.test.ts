@@ -112,3 +112,9 @@ test('S27: a reader that does not read holds the answer back', async () => {
   ok(body.readableLength < 200_000, `${body.readableLength} bytes are buffered`)
   body.destroy()
 })
+
+test('echo: a long text that only begins as a call is echoed at once', async () => {
+  const started = performance.now()
+  for (const text of [`call ${'{'.repeat(60_000)} x`, `call a${' '.repeat(60_000)}b`]) strictEqual((await ask(text)).reply.blocks.length, 1)
+  ok(performance.now() - started < 1_500) // four seconds for each, and four times that for one twice as long
+})

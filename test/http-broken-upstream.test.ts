@@ -1,4 +1,4 @@
-import { doesNotMatch, equal, match, rejects } from 'node:assert/strict'
+import { doesNotMatch, equal, match, ok, rejects } from 'node:assert/strict'
 import { once } from 'node:events'
 import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
@@ -135,4 +135,18 @@ test('E8: a page of HTML becomes one sentence with its status', () => {
   const sentence = toErrorSentence(502, '<!doctype html><html><head><title>Bad\n gateway</title></head><body><p>x</p></body></html>')
   equal(sentence, 'the upstream answered 502 with a page of HTML instead of JSON: Bad gateway')
   doesNotMatch(toErrorSentence(500, `line\n\x1b[31m${'x'.repeat(5_000)}`), /[\n\x1b]|x{201}/)
+})
+
+test('E8: a megabyte of titles that never end is one sentence too, at once', () => {
+  const started = performance.now()
+  match(toErrorSentence(502, '<title'.repeat(100_000)), /a page of HTML/)
+  ok(performance.now() - started < 1_000) // it held everybody up for a minute
+})
+
+test('X2: an answer in more layers than anybody packs it in is refused', async (t) => {
+  const upstream = await startUpstream(t, (_, response) => {
+    response.writeHead(200, { 'content-encoding': Array.from({ length: 1_000 }, () => 'gzip').join() }).end('x')
+  })
+  const answer = await startBackend(t, upstream.url).send(makeCall(), KEY, never())
+  await rejects(async () => decodeBody(answer), { code: 'upstream_protocol', message: /1000 times/ })
 })

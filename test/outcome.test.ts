@@ -1,4 +1,4 @@
-import { deepStrictEqual, strictEqual } from 'node:assert/strict'
+import { deepStrictEqual, ok, strictEqual } from 'node:assert/strict'
 import { test } from 'node:test'
 import { judge, judgeError, readLimits, readRetryAfter, readTime } from '../src/backends/outcome.ts'
 import { DarioError } from '../src/errors.ts'
@@ -122,3 +122,10 @@ for (const [error, outcome] of INSIDE) {
     strictEqual(judgeError(error).outcome, outcome)
   })
 }
+
+test('outcome: digits without end are no time, and found out at once', () => {
+  const started = performance.now()
+  strictEqual(readTime(`${'1'.repeat(32_000)}x`, NOW), undefined)
+  strictEqual(judge(503, {}, `try again in ${'1'.repeat(1_000_000)}.s`, NOW).retryAfterMs, undefined)
+  ok(performance.now() - started < 300) // a second for a header, minutes for a body
+})

@@ -93,6 +93,23 @@ test('passthrough: X1: a client that did not ask for compression gets none', asy
   deepStrictEqual(JSON.parse(Buffer.concat(await response.toArray()).toString()), WHOLES.chat)
 })
 
+test('passthrough: an answer without a body is an answer, and its connection and its backend stay good', async (context) => {
+  const up = await startUpstream(context, ({ method }, response) => {
+    if (method === 'DELETE') response.writeHead(204).end()
+    else if (method === 'HEAD') response.writeHead(200, { 'content-length': 5 }).end()
+    else response.writeHead(304, { etag: '"v1"' }).end()
+  })
+  let sockets = 0
+  up.server.on('connection', () => sockets++)
+  const { url, records } = await startProxy(context, { backends: { chat: backendsAt(up.url)['chat']! } })
+  for (const [method, status] of [['GET', 304], ['HEAD', 200], ['DELETE', 204], ['GET', 304]] as const) {
+    const response = await fetch(`${url}/v1/files/f_1`, { method, headers: { 'if-none-match': '"v1"' } })
+    deepStrictEqual([response.status, await response.text(), response.headers.get('dario-attempts')], [status, '', '1'])
+  }
+  deepStrictEqual(records.map(({ end, attempts }) => [end, attempts[0]?.outcome]), records.map(() => ['complete', 'ok']))
+  strictEqual(sockets, 1)
+})
+
 test('passthrough: a refusal of the upstream is passed on as it is', async (context) => {
   const { url: up } = await startUpstream(context, (_, response) => sendJson(response, 404, { error: { message: 'no such file', odd: 1 } }))
   const { url } = await startProxy(context, { backends: backendsAt(up) })

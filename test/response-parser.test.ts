@@ -119,3 +119,12 @@ test('response parser: headers are joined as Node joins them', () => {
   const { headers } = parse([`HTTP/1.1 200 OK\r\n${lines}\r\n`])
   deepStrictEqual(headers, { 'x-many': '1, 2', 'set-cookie': ['a=1', 'b=2'], 'content-type': 'a', 'x-raw': '\xe9\xa0', 'x-empty': '' })
 })
+
+test('response parser: a header of many spaces is refused without a pause', () => {
+  const spaces = ' '.repeat(15_000)
+  for (const value of [spaces + spaces, `a${spaces}${spaces}`, `${spaces}a${spaces}`, 'a '.repeat(15_000)]) {
+    const started = performance.now()
+    throws(() => parse([`HTTP/1.1 200 OK\r\nx:${value}\0\r\n\r\n`]), { code: 'HTTP_INVALID' })
+    ok(performance.now() - started < 300) // 1 ms; a second where each space is tried as the value's first character
+  }
+})

@@ -22,8 +22,6 @@ export interface Waiting {
 }
 
 export interface Connection {
-  /** It carried a request before, so its other side may have hung up meanwhile. */
-  readonly isReused: boolean
   /** `head` ends with its blank line. */
   send(method: string, head: string, body: Buffer | string | undefined, waiting: Waiting): void
   resume(): void
@@ -38,7 +36,6 @@ export interface Connections {
   take(): Connection | undefined
   /** Rejects with why there is no connection. */
   open(): Promise<Connection>
-  close(): void
 }
 
 /** Up to this size head and body are copied into one buffer: a second one costs a system call's worth. */
@@ -50,51 +47,34 @@ const LONGEST_IDLE = 60_000
 const HINT_MARGIN = 1000
 
 interface Kept extends Connection {
-  /** `performance.now()` after which it is not used again. */
-  until: number
+  /** Unix time in ms at which its last request was over. A machine that slept must see that time has passed. */
+  since: number
+  /** Milliseconds that it is kept from then on. */
+  keepFor: number
 }
 
 /** @param idle milliseconds that a connection is kept without a request, where the other side does not say */
 export function createConnections(connector: Connector, idle: number): Connections {
   const kept: Kept[] = []
-  const all = new Set<Connection>()
   let sweeper: NodeJS.Timeout | undefined
-  let isClosed = false
 
   function sweep(): void {
-    const time = performance.now()
-    for (const connection of [...kept]) if (connection.until <= time) connection.destroy()
+    for (const connection of [...kept]) if (!isFresh(connection)) connection.destroy()
     if (kept.length > 0) return
     clearInterval(sweeper)
     sweeper = undefined
   }
 
-  function keep(connection: Kept, ms: number): void {
-    if (isClosed || ms <= 0) return connection.destroy()
-    connection.until = performance.now() + ms
-    kept.push(connection)
-    if (kept.length > MOST_KEPT) kept.shift()!.destroy()
-    sweeper ??= setInterval(sweep, idle / 4).unref()
-  }
-
   function create(socket: Socket): Kept {
     const parser = createResponseParser()
     let waiting: Waiting | undefined
-    let keepFor = idle
     let isPaused = false
     let isHeard = false
 
     function fail(cause: unknown): void {
       const told = waiting
-      waiting = undefined
-      forget()
-      socket.destroy()
+      connection.destroy()
       told?.fail(cause, isHeard)
-    }
-    function forget(): void {
-      all.delete(connection)
-      const at = kept.indexOf(connection)
-      if (at !== -1) kept.splice(at, 1)
     }
     function hungUp(): void {
       if (waiting === undefined || !parser.finish()) fail(Object.assign(new Error('closed'), { code: 'ECONNRESET' }))
@@ -103,7 +83,7 @@ export function createConnections(connector: Connector, idle: number): Connectio
     const reader = {
       head(status: number, headers: IncomingHttpHeaders): void {
         const [, seconds] = /timeout=(\d{1,5})/i.exec(String(headers['keep-alive'] ?? '')) ?? []
-        keepFor = seconds === undefined ? idle : Math.min(LONGEST_IDLE, Number(seconds) * 1000 - HINT_MARGIN)
+        connection.keepFor = seconds === undefined ? idle : Math.min(LONGEST_IDLE, Number(seconds) * 1000 - HINT_MARGIN)
         waiting?.head(status, headers)
       },
       body(bytes: Buffer): void {
@@ -115,7 +95,6 @@ export function createConnections(connector: Connector, idle: number): Connectio
         const told = waiting
         waiting = undefined
         connection.resume() // to see when the other side hangs up
-        connection.isReused = true
         // An answer before the whole request is told, but what is left of that cannot be taken back.
         if (persists && socket.writableLength === 0 && !socket.destroyed) connection.release()
         else connection.destroy()
@@ -123,9 +102,9 @@ export function createConnections(connector: Connector, idle: number): Connectio
       },
     }
 
-    const connection: Kept & { isReused: boolean } = {
-      isReused: false,
-      until: 0,
+    const connection: Kept = {
+      since: 0,
+      keepFor: idle,
       send(method, head, body, told) {
         waiting = told
         isHeard = false
@@ -138,14 +117,18 @@ export function createConnections(connector: Connector, idle: number): Connectio
       },
       destroy() {
         waiting = undefined
-        forget()
+        const at = kept.indexOf(connection)
+        if (at !== -1) kept.splice(at, 1)
         socket.destroy()
       },
       release() {
-        keep(connection, keepFor)
+        if (connection.keepFor <= 0) return connection.destroy()
+        connection.since = Date.now()
+        kept.push(connection)
+        if (kept.length > MOST_KEPT) kept.shift()!.destroy()
+        sweeper ??= setInterval(sweep, idle / 4).unref()
       },
     }
-    all.add(connection)
     socket.unref() // it is the requests that keep a process alive
     socket.on('data', (bytes: Buffer) => {
       isHeard = true
@@ -161,22 +144,20 @@ export function createConnections(connector: Connector, idle: number): Connectio
 
   return {
     take() {
-      const time = performance.now()
       // The last one first: the others may then rest until they are closed.
       for (let last = kept.pop(); last !== undefined; last = kept.pop()) {
-        if (last.until > time) return last
+        if (isFresh(last)) return last
         last.destroy()
       }
       return undefined
     },
     open: async () => create(await connector.connect()),
-    close() {
-      isClosed = true
-      connector.close()
-      clearInterval(sweeper)
-      for (const connection of all) connection.destroy()
-    },
   }
+}
+
+/** Not of the future either: the clock may be set back. */
+function isFresh({ since, keepFor }: Kept): boolean {
+  return Math.abs(Date.now() - since) < keepFor
 }
 
 function copy(bytes: Buffer): Buffer {

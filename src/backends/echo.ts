@@ -86,7 +86,7 @@ function toAnswer(body: JsonObject): Answer {
   if (results.length > 0)
     return { text: results.map((result) => toText(result['content'])).join('\n') || 'The tool returned no text.' }
   const asked = blocks.findLast((block) => block['type'] === 'text')?.['text']
-  const [, tool, json] = /^\s*call (\S+)\s*(\{.*\})?\s*$/s.exec(String(asked)) ?? []
+  const [, tool, json] = /^call (\S{1,200})\s*(\{.*\})?$/s.exec(String(asked).trim()) ?? []
   if (tool === undefined) return { text: typeof asked === 'string' && asked !== '' ? asked : 'There was no text to echo.' }
   const names = toObjects(body['tools']).map((entry) => entry['name'])
   if (!names.includes(tool)) return { text: `There is no tool ${tool}. The tools are: ${names.join(', ') || 'none'}.` }

@@ -9,7 +9,6 @@ import type { Deadline } from '../hub/deadlines.ts'
 import type { Backend, Call, Signal, Upstream } from './backend.ts'
 import { createConnections } from './connections.ts'
 import type { Connection, Waiting } from './connections.ts'
-import { explain, explainBreak } from './explain.ts'
 import { createHeadRule } from './outgoing.ts'
 import type { HttpBackendOptions } from './outgoing.ts'
 import { BRACKETS, selectProxy } from './proxies.ts'
@@ -34,16 +33,17 @@ export function createHttpBackend(options: HttpBackendOptions): Backend {
   const base = new URL(options.baseUrl)
   const secure = base.protocol === 'https:'
   const proxy = selectProxy(base, options.environment)
-  const connector = createConnector({ target: base, proxy, timeout: timeouts.connect, id })
+  const connector = createConnector(base, proxy, timeouts.connect, id)
   const connections = createConnections(connector, secure ? IDLE_HTTPS : IDLE_HTTP)
   const toHead = createHeadRule(options, base, secure ? undefined : proxy)
   const deadlines = createDeadlines(Math.min(timeouts.firstByte, timeouts.silence) / STEPS)
 
-  /** One request up to the answer's head. 'stale': a kept-alive socket was already dead. */
-  function attempt(call: Call, head: string, signal: Signal, kept: Connection | undefined): Promise<Upstream | 'stale'> {
+  /** One request up to the answer's head; twice when a kept-alive socket was already dead. */
+  function ask(call: Call, head: string, signal: Signal): Promise<Upstream> {
     return new Promise((resolve, reject) => {
       const started = performance.now()
-      let connection = kept
+      const kept = connections.take()
+      let connection: Connection | undefined
       let body: Source | undefined
       let isWhole = false
       let isOver = false
@@ -68,14 +68,21 @@ export function createHttpBackend(options: HttpBackendOptions): Backend {
         connection = open
         connection.send(call.method, head, call.body, request)
       }
+      function connect(): void {
+        connection = undefined
+        connections.open().then((open) => {
+          if (isOver) open.release() // for the next request
+          else use(open)
+        }, (cause: unknown) => stop(explain(cause, id, base.host)))
+      }
 
       const deadline: Deadline = {
         until: started + timeouts.firstByte,
         late() {
-          if (body === undefined) stop(lateError(id, base.host, 'firstByte', timeouts))
+          if (body === undefined) stop(lateError('firstByte'))
           // Time in which the reader leaves data lying is not the upstream's silence: backpressure keeps the rest away.
           else if (body.held > 0) progress()
-          else stop(lateError(id, base.host, 'silence', timeouts))
+          else stop(lateError('silence'))
         },
       }
       function progress(): void {
@@ -102,20 +109,22 @@ export function createHttpBackend(options: HttpBackendOptions): Backend {
           body?.end()
         },
         fail(cause, wasHeard) {
-          if (!wasHeard && kept !== undefined && isStale(cause, started)) {
-            finish()
-            resolve('stale')
-          } else stop((body === undefined ? explain : explainBreak)(cause, id, base.host))
+          if (!wasHeard && connection === kept && isStale(cause, started)) connect()
+          else stop(explain(cause, id, base.host, body !== undefined))
         },
       }
       signal.addEventListener('abort', abort)
       deadlines.add(deadline)
-      if (kept !== undefined) return use(kept)
-      connections.open().then((open) => {
-        if (isOver) open.release() // for the next request
-        else use(open)
-      }, (cause: unknown) => stop(explain(cause, id, base.host)))
+      if (kept === undefined) connect()
+      else use(kept)
     })
+  }
+
+  function lateError(setting: 'firstByte' | 'silence'): DarioError {
+    const what = setting === 'firstByte' ? 'did not begin to answer' : 'fell silent in the middle of its answer'
+    const limit = `backends.${id}.timeouts.${setting}`
+    const message = `${base.host} ${what} for ${timeouts[setting]} ms; raise ${limit} if it needs longer`
+    return new DarioError('upstream_timeout', message)
   }
 
   return {
@@ -127,10 +136,8 @@ export function createHttpBackend(options: HttpBackendOptions): Backend {
     async send(call, key, signal): Promise<Upstream> {
       const head = toHead(call, key)
       signal.throwIfAborted()
-      let answer = await attempt(call, head, signal, connections.take())
+      const answer = await ask(call, head, signal)
       signal.throwIfAborted()
-      if (answer === 'stale') answer = await attempt(call, head, signal, undefined)
-      if (answer === 'stale') throw new DarioError('internal', 'a new socket cannot be stale')
       const { status, headers, body } = answer
       if (status >= 300 && status < 400 && status !== 304) {
         body.destroy()
@@ -139,7 +146,7 @@ export function createHttpBackend(options: HttpBackendOptions): Backend {
       return answer
     },
     async close() {
-      connections.close()
+      connector.close()
     },
   }
 }
@@ -154,15 +161,6 @@ function isStale(cause: unknown, started: number): boolean {
   return (code === 'ECONNRESET' || code === 'EPIPE') && performance.now() - started < STALE_WITHIN
 }
 
-function lateError(
-  id: string, host: string, setting: 'firstByte' | 'silence', timeouts: HttpBackendOptions['timeouts'],
-): DarioError {
-  const what = setting === 'firstByte' ? 'did not begin to answer' : 'fell silent in the middle of its answer'
-  const limit = `backends.${id}.timeouts.${setting}`
-  const message = `${host} ${what} for ${timeouts[setting]} ms; raise ${limit} if it needs longer`
-  return new DarioError('upstream_timeout', message)
-}
-
 /** An API does not redirect; following one could carry the key to another host (pitfall Z10). */
 function redirectError(id: string, base: URL, status: number, location: string | undefined): DarioError {
   const known = location !== undefined && URL.canParse(location, base.href)
@@ -170,3 +168,39 @@ function redirectError(id: string, base: URL, status: number, location: string |
   const message = `${base.host} redirects to ${to} (${status}), which is not followed; correct backends.${id}.baseUrl`
   return new DarioError('upstream_error', message)
 }
+
+/**
+ * What a failed connection means and what to do about it. https://nodejs.org/api/errors.html#nodejs-error-codes
+ * `host` is `name:port`. A DarioError passes as it is; Node's own message never does, since it may quote a URL.
+ */
+function explain(cause: unknown, id: string, host: string, hasBegun = false): DarioError {
+  if (cause instanceof DarioError) return cause
+  const { code = 'unknown error' } = cause as NodeJS.ErrnoException
+  if (code.startsWith('HTTP_')) {
+    const words = code === 'HTTP_HEADER_OVERFLOW' ? 'too many headers' : 'something that is not HTTP'
+    const message = `${host} sent ${words} (${code}); check backends.${id}.baseUrl`
+    return new DarioError('upstream_protocol', message, { cause })
+  }
+  if (hasBegun && code === 'ECONNRESET') {
+    return new DarioError('upstream_unreachable', `${host} broke off in the middle of its answer; ask again`, { cause })
+  }
+  const [, sentence = ''] = SENTENCES.find(([pattern]) => pattern.test(code)) ?? []
+  const words = sentence.replace('HOST', () => host).replace('SETTING', () => `backends.${id}.baseUrl`)
+  return new DarioError('upstream_unreachable', `${words} (${code})`, { cause })
+}
+
+/** By Node's error code, the first that matches. HOST is the upstream's, SETTING where its URL is configured. */
+const SENTENCES: readonly [RegExp, string][] = [
+  [
+    /^(UNABLE_TO_(VERIFY_LEAF_SIGNATURE|GET_ISSUER_CERT(_LOCALLY)?)|SELF_SIGNED_CERT_IN_CHAIN|DEPTH_ZERO_SELF_SIGNED_CERT)$/,
+    'the certificate of HOST is signed by an authority that Node does not know; if it is your company\'s, '
+      + 'start dario with NODE_EXTRA_CA_CERTS=its-certificate.pem',
+  ],
+  [/^CERT_/, 'the certificate of HOST is not valid; have it renewed, or see NODE_EXTRA_CA_CERTS'],
+  [/^ERR_TLS_CERT_ALTNAME_INVALID$/, 'the certificate of HOST is for another name; correct SETTING'],
+  [/^(EPROTO$|ERR_SSL_)/, 'HOST does not speak TLS; correct the scheme or port in SETTING'],
+  [/^(ENOTFOUND|EAI_AGAIN)$/, 'the name of HOST cannot be resolved; check SETTING and the network'],
+  [/^ECONNREFUSED$/, 'nothing listens at HOST; start that server or correct SETTING'],
+  [/^(ECONNRESET|EPIPE)$/, 'HOST closed the connection; try again, and see its log if it happens often'],
+  [/^/, 'HOST cannot be reached; check SETTING and the network'],
+]

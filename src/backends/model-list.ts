@@ -107,6 +107,9 @@ function readDollars(value: unknown): number | undefined {
   return typeof dollars === 'number' && Number.isFinite(dollars) && dollars >= 0 ? dollars : undefined
 }
 
+/** In ms. */
+const KEEP_LIST = 600_000, KEEP_FAILURE = 30_000
+
 export interface ModelCatalog {
   /** Never rejects: a backend that does not answer is in `failures`, with one sentence, and not in `models`. */
   read(): Promise<{ models: Map<string, ModelInfo[]>; failures: Map<string, string> }>
@@ -114,12 +117,10 @@ export interface ModelCatalog {
 
 /**
  * Calls that come while a list is on its way share it.
- * @param keep milliseconds that a list is kept; a failure is kept for a twentieth of it
  * @param limit milliseconds for one backend's answer
  */
 export function createModelCatalog(
-  backends: readonly Backend[], now: () => number,
-  { keep = 600_000, limit = 5_000 }: { keep?: number; limit?: number } = {},
+  backends: readonly Backend[], now: () => number, { limit = 5_000 }: { limit?: number } = {},
 ): ModelCatalog {
   const entries = new Map<string, { at: number; keep: number; result: Promise<ModelInfo[] | string> }>()
 
@@ -130,7 +131,7 @@ export function createModelCatalog(
     entries.set(backend.id, entry)
     void entry.result.then((result) => {
       entry.at = now()
-      entry.keep = typeof result === 'string' ? keep / 20 : keep
+      entry.keep = typeof result === 'string' ? KEEP_FAILURE : KEEP_LIST
     })
     return entry.result
   }

@@ -102,9 +102,13 @@ const toLimitNames = createMemo((name) => name.includes('ratelimit-') && name.in
 
 const UNIT = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const
 
+/** No time is longer, and a search for units in a megabyte of digits would last for minutes. */
+const MAX_TIME_CHARS = 64
+
 /** Seconds (`20`, `0.5`), Unix time in s or ms, `1m30.5s` / `6ms` (OpenAI), an RFC 3339 or HTTP date. In ms from now. */
 export function readTime(text: string, now: number): number | undefined {
   const value = text.trim()
+  if (value.length > MAX_TIME_CHARS) return undefined
   if (/^\d+(\.\d+)?$/.test(value)) {
     const number = Number(value)
     if (number > 1e11) return Math.max(0, number - now)

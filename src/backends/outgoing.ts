@@ -3,26 +3,18 @@
  * https://docs.anthropic.com/en/api/versioning, https://platform.openai.com/docs/api-reference/authentication
  * @module
  */
+import type { BackendConfig } from '../config/types.ts'
 import { DarioError } from '../errors.ts'
-import type { DialectName } from '../hub/types.ts'
 import type { Call, Key } from './backend.ts'
 import { WRITABLE, mergeBetas, toHeaderValue } from './headers.ts'
 import { toProxyAuthorization } from './proxies.ts'
 import type { Environment } from './proxies.ts'
 
-export interface HttpBackendOptions {
+export interface HttpBackendOptions extends Pick<BackendConfig, 'speaks' | 'keys' | 'timeouts' | 'headers' | 'dropBetas'> {
   id: string
   type: 'anthropic' | 'openai'
   /** Root of the API, with or without `/v1` and a trailing slash. */
   baseUrl: string
-  speaks: readonly DialectName[]
-  keys: readonly Key[]
-  /** Milliseconds, as the configuration bounds them. */
-  timeouts: { connect: number; firstByte: number; silence: number }
-  /** Extra request headers; they win over the client's. */
-  headers: Readonly<Record<string, string>>
-  /** `anthropic-beta` tokens that are never sent. */
-  dropBetas: readonly string[]
   /** dario's own version. */
   version: string
   /** Where the proxy variables are. */

@@ -4,6 +4,7 @@
  * @module
  */
 import { createHash } from 'node:crypto'
+import { remember } from '../hub/memo.ts'
 import { readLimits, readTime } from './outcome.ts'
 import { createRanking } from './rendezvous.ts'
 import type { Node } from './rendezvous.ts'
@@ -167,7 +168,8 @@ export function createPool(now: () => number, random: () => number = Math.random
     if (bounds === undefined) return // `ok` and the client's own mistakes never cool a key (pitfall F4)
     const time = now()
     const { nodeId, backend } = candidate
-    if (Math.abs(time - (retries.get(nodeId)?.time ?? 0)) >= RETRY_WINDOW) remember(retries, nodeId, { left: Math.max(0, retriesLeft(nodeId) - 1), time })
+    const isApart = Math.abs(time - (retries.get(nodeId)?.time ?? 0)) >= RETRY_WINDOW
+    if (isApart) remember(retries, nodeId, { left: Math.max(0, retriesLeft(nodeId) - 1), time }, MOST)
     const name = outcome === 'unreachable' ? backend.id : outcome === 'rate_limited' && !wholeKey ? candidate.limitId : nodeId
     const last = rests.get(name)
     const again = last?.reason === outcome ? last : undefined
@@ -177,7 +179,7 @@ export function createPool(now: () => number, random: () => number = Math.random
     const step = again === undefined || time - again.until > bounds[1] ? 0 : again.step + (inWindow ? 0 : 1)
     const doubled = Math.min(bounds[1], bounds[0] * 2 ** step) * (outcome === 'auth' ? 1 : 1 - random() / 4)
     const until = time + (retryAfterMs ? Math.min(retryAfterMs, DAY) : doubled)
-    if (until > endOf(last, time)) remember(rests, name, { since: time, until, step, reason: outcome })
+    if (until > endOf(last, time)) remember(rests, name, { since: time, until, step, reason: outcome }, MOST)
   }
 
   function served(candidate: Candidate, headers: IncomingHttpHeaders, stays: boolean): void {
@@ -190,14 +192,14 @@ export function createPool(now: () => number, random: () => number = Math.random
     if (!stays || conversation === undefined) return
     // The new key is the pin for as long as it is in use, else the next turn goes cold again (pitfalls G4, G7).
     if (isHome) moved.delete(conversation)
-    else remember(moved, conversation, { nodeId, used: now() })
+    else remember(moved, conversation, { nodeId, used: now() }, MOST)
   }
 
   function noteHeadroom(candidate: Candidate, headers: IncomingHttpHeaders): void {
     const [least] = readLimits(headers).map(({ limit, remaining, reset }) => (
       { share: limit ? remaining / limit : Math.min(remaining, 1), reset })).sort((a, b) => a.share - b.share)
     if (least === undefined) return
-    remember(headrooms, candidate.limitId, { share: least.share, until: now() + (readTime(least.reset, now()) ?? MINUTE) })
+    remember(headrooms, candidate.limitId, { share: least.share, until: now() + (readTime(least.reset, now()) ?? MINUTE) }, MOST)
   }
 
   function stateOf(backend: Backend, key: Key): KeyState {
@@ -229,15 +231,6 @@ export function createPool(now: () => number, random: () => number = Math.random
 /** Unix time in ms; 0 when it is over. */
 function endOf(rest: Rest | undefined, time: number): number {
   return rest !== undefined && rest.since <= time && rest.until > time ? rest.until : 0
-}
-
-/** Set again at the end: a Map keeps insertion order, so the first entry is the least recently used. */
-function remember<Value>(map: Map<string, Value>, name: string, value: Value): void {
-  map.delete(name)
-  map.set(name, value)
-  if (map.size <= MOST) return
-  const [oldest] = map.keys()
-  if (oldest !== undefined) map.delete(oldest)
 }
 
 /**

@@ -4,7 +4,7 @@
  */
 import { DarioError } from '../errors.ts'
 import type { DialectName } from '../hub/types.ts'
-import type { Backend, Call, Key } from './backend.ts'
+import type { Backend, Call, Key, Upstream } from './backend.ts'
 import { readText } from './body.ts'
 
 /** In the order in which they are preferred when nothing else is known: Chat is what compatible servers do best. */
@@ -23,18 +23,16 @@ const NO_SUCH_PATH = [405, 501, 502, 503, 504]
  * @throws DarioError `authentication` when every path refuses the key: then nothing is known. What `send` throws.
  */
 export async function probeDialects(backend: Pick<Backend, 'send'>, key: Key | undefined, signal: AbortSignal): Promise<DialectName[]> {
-  const answers = await Promise.all(PATHS.map(([dialect, path]) => ask(backend, dialect, path, key, signal)))
+  const answers = await Promise.all(PATHS.map(([dialect, path]) => (
+    ask((call) => backend.send(call, key, signal), toPlainCall('POST', path, dialect)))))
   if (answers.every((answer) => answer === 'refused')) {
     throw new DarioError('authentication', 'the server refuses the key, so what it speaks is unknown; check the key')
   }
   return PATHS.filter((_, index) => answers[index] === 'spoken').map(([dialect]) => dialect)
 }
 
-async function ask(
-  backend: Pick<Backend, 'send'>, dialect: DialectName, path: string, key: Key | undefined, signal: AbortSignal,
-): Promise<'spoken' | 'unknown' | 'refused'> {
-  const body = { headers: { 'content-type': 'application/json' }, body: Buffer.from('{}') }
-  const upstream = await backend.send({ ...toPlainCall('POST', path, dialect), ...body }, key, signal)
+async function ask(send: (call: Call) => Promise<Upstream>, call: Call): Promise<'spoken' | 'unknown' | 'refused'> {
+  const upstream = await send({ ...call, headers: { 'content-type': 'application/json' }, body: '{}' })
   const text = await readText(upstream, 65_536)
   const { status } = upstream
   if (status === 401 || status === 403) return 'refused'

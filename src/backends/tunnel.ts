@@ -31,23 +31,18 @@ export interface Connector {
    * Rejects with Node's own error, or a DarioError `upstream_timeout`, `upstream_unreachable`.
    */
   connect(): Promise<Socket>
-  /** Ends the attempts under way. */
+  /** Ends every socket that was made or is being made, with an error that says so. */
   close(): void
 }
 
-export interface ConnectorOptions {
-  target: URL
-  proxy: URL | undefined
-  /** Milliseconds for TCP, CONNECT and TLS together. */
-  timeout: number
-  /** Name of the backend, for messages. */
-  id: string
-}
-
-export function createConnector({ target, proxy, timeout, id }: ConnectorOptions): Connector {
+/**
+ * @param timeout milliseconds for TCP, CONNECT and TLS together
+ * @param id name of the backend, for messages
+ */
+export function createConnector(target: URL, proxy: URL | undefined, timeout: number, id: string): Connector {
   const secure = target.protocol === 'https:'
   const address = { ...toAddress(target), ...SOCKET }
-  const opening = new Set<Socket>()
+  const sockets = new Set<Socket>()
   let connectTls: ConnectTls | undefined
   let session: Buffer | undefined
   let isClosed = false
@@ -92,9 +87,9 @@ export function createConnector({ target, proxy, timeout, id }: ConnectorOptions
         current?.destroy(new DarioError('upstream_timeout', message))
       }, timeout)
       const track = (socket: Socket): Socket => {
-        if (current !== undefined) opening.delete(current)
-        opening.add(socket)
+        sockets.add(socket)
         current = socket
+        socket.on('close', () => sockets.delete(socket))
         return socket.on('error', () => {}) // one that comes late has no one to tell
       }
       try {
@@ -104,12 +99,11 @@ export function createConnector({ target, proxy, timeout, id }: ConnectorOptions
         throw error
       } finally {
         clearTimeout(timer)
-        if (current !== undefined) opening.delete(current)
       }
     },
     close() {
       isClosed = true
-      for (const socket of opening) socket.destroy(closedError(id))
+      for (const socket of sockets) socket.destroy(closedError(id))
     },
   }
 }

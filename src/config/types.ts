@@ -20,7 +20,7 @@ export interface BackendConfig {
     /** Between two chunks of an answer; default 300,000. */
     silence: number
   }
-  /** Extra request headers for this backend. */
+  /** Extra request headers for this backend; they win over the client's. */
   headers: Record<string, string>
   /** `anthropic-beta` tokens never sent to this backend. */
   dropBetas: string[]

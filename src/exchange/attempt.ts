@@ -3,31 +3,44 @@
  * reached it and another candidate may try.
  * @module
  */
-import { decodeBody, toErrorSentence } from '../backends/body.ts'
+import { readBytes, toErrorSentence } from '../backends/body.ts'
 import { toClientHeaders, toUpstreamHeaders } from '../backends/headers.ts'
 import { judge, judgeError } from '../backends/outcome.ts'
 import { DarioError } from '../errors.ts'
 import { deliver } from './deliver.ts'
-import { readNotes } from './describe.ts'
-import { answerFailure, withRetryAfter } from './failure.ts'
+import { answerFailure, readNotes, withRetryAfter } from './describe.ts'
 import { createPreparer } from './prepare.ts'
-import { collect } from './pump.ts'
 import type { Upstream } from '../backends/backend.ts'
 import type { ErrorCode } from '../errors.ts'
-import type { Candidate } from '../backends/pool.ts'
+import type { Gate } from '../backends/gate.ts'
+import type { Candidate, Pool } from '../backends/pool.ts'
 import type { RelayDialect } from '../dialects/dialect.ts'
-import type { AttemptRecord } from '../hub/record.ts'
+import type { AttemptRecord, Observer } from '../hub/record.ts'
 import type { DialectName } from '../hub/types.ts'
-import type { Sent } from './deliver.ts'
-import type { ExchangeTools } from './exchange.ts'
-import type { Failure, Job } from './job.ts'
+import type { Failure, Job, Sent } from './job.ts'
+import type { PreparerTools } from './prepare.ts'
 import type { Relayed } from './relay.ts'
+
+export interface AttemptTools extends PreparerTools {
+  pool: Pool
+  dialect: (name: DialectName) => RelayDialect
+  /** undefined: no cap on concurrent requests. */
+  gate: (backend: string) => Gate | undefined
+  observer: Observer
+  /** Unix time in ms. */
+  now: () => number
+}
 
 /** Resolves with undefined when the client has its answer, good or bad. Rejects with what ended the request itself. */
 export type Attempt = (job: Job, candidate: Candidate, isOnly: boolean) => Promise<Failure | undefined>
 
+/** Ends the attempt's record, and hands on why it failed. */
+type Close = <Given extends Failure | undefined>(outcome: string, status: number | undefined, failure: Given) => Given
+
 /** An error body is a few hundred bytes; a page of markup is not worth more. */
 const MAX_ERROR_BYTES = 1_048_576
+/** It comes with its status; on a network that loses the rest, another candidate need not wait as long as for a model. */
+const MAX_ERROR_MS = 5_000
 /** A backend may refuse one field after another. */
 const MAX_REPAIRS = 3
 /** This candidate cannot even be asked; another one may take the request as it is. */
@@ -40,7 +53,7 @@ const PATHS: Record<DialectName, string> = {
   responses: '/v1/responses',
 }
 
-export function createAttempt(tools: ExchangeTools): Attempt {
+export function createAttempt(tools: AttemptTools): Attempt {
   const { pool, observer, now } = tools
   const preparer = createPreparer(tools)
 
@@ -51,7 +64,7 @@ export function createAttempt(tools: ExchangeTools): Attempt {
       if (gate !== undefined) leave = await gate.enter(job.signal)
     } catch (error) {
       if (job.signal.aborted || !(error instanceof DarioError)) throw error
-      return close(open(job, candidate), 'queue_full', undefined, { error, candidate })
+      return open(job, candidate)('queue_full', undefined, { error, candidate })
     }
     try {
       for (let repairs = 0; ; repairs++) {
@@ -64,19 +77,21 @@ export function createAttempt(tools: ExchangeTools): Attempt {
   }
 
   async function once(job: Job, candidate: Candidate, isOnly: boolean, mayRepair: boolean): Promise<Failure | 'repair' | undefined> {
-    const attempt = open(job, candidate)
+    const close = open(job, candidate)
     let sent: Sent
     try {
       sent = await send(job, candidate)
     } catch (error) {
       if (job.signal.aborted || !(error instanceof DarioError)) throw error
-      if (OWN_FAULTS.has(error.code)) return close(attempt, 'client_error', undefined, { error, candidate })
+      if (OWN_FAULTS.has(error.code)) return close('client_error', undefined, { error, candidate })
       const verdict = judgeError(error)
       if (verdict.outcome === 'client_error') throw error
       pool.report(candidate, verdict)
-      return close(attempt, verdict.outcome, undefined, { error, candidate })
+      return close(verdict.outcome, undefined, { error, candidate })
     }
-    if (sent.upstream.status >= 300) return refuse(job, candidate, sent, attempt, mayRepair)
+    const { status } = sent.upstream
+    // "Not modified" is what the client's own `if-none-match` asked for; to a prompt it is no answer.
+    if (status >= 300 && !(status === 304 && job.incoming.operation === 'passthrough')) return refuse(job, candidate, sent, close, mayRepair)
     const served = (): void => {
       pool.served(candidate, sent.upstream.headers, job.incoming.operation === 'generate')
       job.record.firstByteMs = now() - job.incoming.received
@@ -84,7 +99,7 @@ export function createAttempt(tools: ExchangeTools): Attempt {
     }
     try {
       const relayed = await deliver(job, candidate, sent, tools.translation, served, !isOnly)
-      return conclude(job, candidate, relayed, sent.upstream.status, attempt)
+      return conclude(job, candidate, relayed, status, close)
     } catch (error) {
       sent.upstream.body.destroy() // where nobody came to read it, it would keep its connection for ever
       throw error
@@ -120,7 +135,7 @@ export function createAttempt(tools: ExchangeTools): Attempt {
   }
 
   /** An error status: the client's own mistake is answered as it is, everything else is a failure of the candidate. */
-  async function refuse(job: Job, candidate: Candidate, sent: Sent, attempt: OpenAttempt, mayRepair: boolean): Promise<Failure | 'repair' | undefined> {
+  async function refuse(job: Job, candidate: Candidate, sent: Sent, close: Close, mayRepair: boolean): Promise<Failure | 'repair' | undefined> {
     const { upstream, from, encoded } = sent
     const { status, headers } = upstream
     const body = withoutKey(await readError(job, upstream), candidate.key?.value)
@@ -135,12 +150,12 @@ export function createAttempt(tools: ExchangeTools): Attempt {
       candidate,
     }
     if (verdict.outcome === 'client_error' && mayRepair && preparer.learn(job, candidate, sent, error)) {
-      close(attempt, 'repaired', status, failure)
+      close('repaired', status, failure)
       return 'repair'
     }
     // Vendors count the counting of tokens apart, so its limit says nothing of the others.
     if (job.incoming.operation !== 'count_tokens' || verdict.outcome === 'auth') pool.report(candidate, verdict)
-    close(attempt, verdict.outcome, status, failure)
+    close(verdict.outcome, status, failure)
     const isMissing = job.incoming.operation === 'count_tokens' && (status === 404 || status === 405)
     if (verdict.outcome !== 'client_error' || isMissing) return failure // a count that nobody makes is estimated
     answerFailure(job, failure)
@@ -148,10 +163,10 @@ export function createAttempt(tools: ExchangeTools): Attempt {
   }
 
   /** Ends the reply, or hands the failure on when nothing of it was sent. */
-  function conclude(job: Job, candidate: Candidate, relayed: Relayed, status: number, attempt: OpenAttempt): Failure | undefined {
+  function conclude(job: Job, candidate: Candidate, relayed: Relayed, status: number, close: Close): Failure | undefined {
     const { error, told, committed } = relayed
     if (error === undefined) {
-      close(attempt, 'ok', status, undefined)
+      close('ok', status, undefined)
       job.record.status = status
       job.record.end = 'complete'
       job.reply.end()
@@ -159,43 +174,42 @@ export function createAttempt(tools: ExchangeTools): Attempt {
     }
     const verdict = judgeError(error)
     pool.report(candidate, verdict)
-    const failure = close(attempt, verdict.outcome, status, { error, candidate })
+    const failure = close(verdict.outcome, status, { error, candidate })
     if (!committed && verdict.outcome !== 'client_error') return failure
     if (told) job.reply.end()
     answerFailure(job, failure)
     return undefined
   }
 
-  interface OpenAttempt {
-    job: Job
-    record: AttemptRecord
-    started: number
-  }
-
   /** Counted from the start, so that `dario-attempts` in a head includes the attempt that answers. */
-  function open(job: Job, { backend, key, model }: Candidate): OpenAttempt {
+  function open(job: Job, { backend, key, model }: Candidate): Close {
+    const started = now()
     const record: AttemptRecord = {
       backend: backend.id, key: key?.label, model, outcome: 'cancelled', status: undefined, ms: 0, error: undefined,
     }
     job.record.attempts.push(record)
-    return { job, record, started: now() }
-  }
-
-  function close<Given extends Failure | undefined>(
-    { job, record, started }: OpenAttempt, outcome: string, status: number | undefined, failure: Given,
-  ): Given {
-    Object.assign(record, { outcome, status, ms: now() - started, error: failure?.error.message })
-    observer.attempt?.(job.record, record)
-    return failure
+    return (outcome, status, failure) => {
+      Object.assign(record, { outcome, status, ms: now() - started, error: failure?.error.message })
+      observer.attempt?.(job.record, record)
+      return failure
+    }
   }
 }
 
 async function readError(job: Job, upstream: Upstream): Promise<Buffer> {
+  const nothing = Buffer.alloc(0) // the status alone still says what happened
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<Buffer>((resolve) => {
+    timer = setTimeout(resolve, MAX_ERROR_MS, nothing)
+  })
   try {
-    return await collect(await decodeBody(upstream), job.signal, MAX_ERROR_BYTES)
+    return await Promise.race([readBytes(upstream, MAX_ERROR_BYTES), late])
   } catch (error) {
     if (job.signal.aborted) throw error
-    return Buffer.alloc(0) // the status alone still says what happened
+    return nothing
+  } finally {
+    clearTimeout(timer)
+    upstream.body.destroy()
   }
 }
 

@@ -6,27 +6,13 @@ import { decodeBody } from '../backends/body.ts'
 import { toClientHeaders } from '../backends/headers.ts'
 import { DarioError } from '../errors.ts'
 import { describe } from './describe.ts'
-import { relayBody, relayStream } from './relay.ts'
+import { isStream, relayBody, relayStream } from './relay.ts'
+import { UNBUFFERED } from './reply.ts'
 import type { Upstream } from '../backends/backend.ts'
 import type { Candidate } from '../backends/pool.ts'
-import type { RelayDialect, Repair } from '../dialects/dialect.ts'
-import type { Encoded, LoadTranslation } from './translation.ts'
-import type { Job } from './job.ts'
+import type { Job, Sent } from './job.ts'
 import type { Relayed } from './relay.ts'
-import type { OutgoingHttpHeaders } from 'node:http'
-
-const UNBUFFERED: OutgoingHttpHeaders = { 'cache-control': 'no-cache', 'x-accel-buffering': 'no' }
-
-export interface Sent {
-  upstream: Upstream
-  /** The dialect of the upstream's answer. */
-  from: RelayDialect
-  /** undefined when the client's own bytes were sent. */
-  encoded: Encoded | undefined
-  headers: Readonly<Record<string, string>>
-  /** What was left out of the request, as the backend was seen to refuse it. */
-  repairs: ReadonlySet<Repair>
-}
+import type { LoadTranslation } from './translation.ts'
 
 /**
  * @param served the first byte of content is about to reach the client.
@@ -39,25 +25,22 @@ export async function deliver(
   const type = upstream.headers['content-type'] ?? ''
   const streams = isStream(upstream)
   const isAnswer = job.incoming.operation === 'generate'
+  const isRelayedStream = streams && isAnswer
   if (isAnswer && type.startsWith('text/html')) return refusePage(candidate, upstream)
   if (from !== job.client || (isAnswer && streams !== job.stream)) {
     return (await translation(job.client.name, from.name)).deliver(job, candidate, sent, served)
   }
   // Not every server heeds `identity`. Events must be seen to be relayed whole, and not every client can unpack.
   const encoding = upstream.headers['content-encoding']
-  const packed = encoding !== undefined && ((streams && isAnswer) || !job.incoming.headers['accept-encoding']?.includes(encoding))
+  const packed = encoding !== undefined && (isRelayedStream || !job.incoming.headers['accept-encoding']?.includes(encoding))
   const plain = packed ? { ...upstream, body: await decodeBody(upstream) } : upstream
   const commit = (): void => {
     served()
-    const headers = Object.assign(toClientHeaders(upstream.headers, !packed), describe(job, candidate))
+    // A length would cut off what stands behind or between the upstream's events: keep-alives, an error.
+    const headers = Object.assign(toClientHeaders(upstream.headers, !packed && !isRelayedStream), describe(job, candidate))
     job.reply.head(upstream.status, streams ? Object.assign(headers, UNBUFFERED) : headers)
   }
-  return streams && isAnswer ? relayStream(job, plain, commit, holdErrors) : relayBody(job, plain, commit)
-}
-
-/** By its word, whatever was asked for. */
-export function isStream({ headers }: Upstream): boolean {
-  return headers['content-type']?.startsWith('text/event-stream') === true
+  return isRelayedStream ? relayStream(job, plain, commit, holdErrors) : relayBody(job, plain, commit)
 }
 
 /** A login page or a firewall's notice with status 200 (pitfall E8). */

@@ -3,25 +3,24 @@
  * @module
  */
 import { DarioError, toDarioError } from '../errors.ts'
+import { readAffinity, readSession } from './affinity.ts'
 import { createAttempt } from './attempt.ts'
 import { createCancel } from './cancel.ts'
-import { describe } from './describe.ts'
-import { answerFailure, pickFailure } from './failure.ts'
-import { open } from './open.ts'
-import { parseBody } from './prepare.ts'
+import { answerFailure, describe, pickFailure } from './describe.ts'
+import { peekForm } from './form.ts'
+import { parseBody, peek } from './peek.ts'
+import { createReply } from './reply.ts'
 import { createDeadlines } from '../hub/deadlines.ts'
 import { createInFlight } from '../hub/in-flight.ts'
 import type { Backend } from '../backends/backend.ts'
-import type { Gate } from '../backends/gate.ts'
-import type { Pool } from '../backends/pool.ts'
 import type { Config } from '../config/types.ts'
-import type { RelayDialect } from '../dialects/dialect.ts'
-import type { Observer, RequestRecord } from '../hub/record.ts'
-import type { DialectName, JsonObject } from '../hub/types.ts'
+import type { RequestRecord } from '../hub/record.ts'
+import type { JsonObject } from '../hub/types.ts'
+import type { AttemptTools } from './attempt.ts'
 import type { Cancel } from './cancel.ts'
-import type { LoadTranslation } from './translation.ts'
-import type { Incoming } from './incoming.ts'
-import type { Failure, Job } from './job.ts'
+import type { Failure, Incoming, Job } from './job.ts'
+import type { Peek } from './peek.ts'
+import type { ReplyOptions } from './reply.ts'
 import type { Resolution, Router } from './router.ts'
 import type { ServerResponse } from 'node:http'
 
@@ -39,27 +38,13 @@ export interface ExchangeSettings {
   config: Pick<Config, 'deadline' | 'attempts'>
 }
 
-export interface ExchangeTools {
+export interface ExchangeTools extends AttemptTools, Pick<ReplyOptions, 'keepAlive' | 'stalledReader'> {
   settings: () => ExchangeSettings
-  pool: Pool
-  dialect: (name: DialectName) => RelayDialect
-  /** undefined: no cap on concurrent requests. */
-  gate: (backend: string) => Gate | undefined
-  /** Somebody counts tokens. */
-  countsUsage: () => boolean
-  translation: LoadTranslation
-  observer: Observer
-  newId: (prefix: string) => string
-  /** Unix time in ms. */
-  now: () => number
   /** The part of a chain that the budgets allow. @throws DarioError `rate_limited` when none of it. */
   admit: <Hop extends { backend: Backend; model: string }>(record: RequestRecord, chain: readonly Hop[]) => readonly Hop[]
   costOf: (record: RequestRecord) => RequestRecord['cost']
   /** Tokens of an Anthropic request, where no backend counts them. */
   estimateTokens: (body: JsonObject) => Promise<number>
-  /** As in ReplyOptions. */
-  keepAlive: number
-  stalledReader: number
 }
 
 const DEADLINE_STEP = 100 // ms by which one may be noticed too late
@@ -87,7 +72,7 @@ export function createExchange(tools: ExchangeTools): Exchange {
     running.add(cancel)
     response.on('close', leave)
     if (response.destroyed) leave() // it left while its body was unpacked: that event is over
-    const { job, fault } = open(tools, incoming, response, cancel)
+    const { job, fault } = open(incoming, response, cancel)
     try {
       if (fault !== undefined) throw fault
       await answer(job, settings)
@@ -101,6 +86,37 @@ export function createExchange(tools: ExchangeTools): Exchange {
     job.record.totalMs = now() - incoming.received
     job.record.cost = tools.costOf(job.record)
     observer.end?.(job.record)
+  }
+
+  /** `fault`: why the body cannot be read; such a request still gets an answer in its dialect and a line in the log. */
+  function open(incoming: Incoming, response: ServerResponse, signal: Cancel): { job: Job; fault: unknown } {
+    const { id, operation, dialect, method, path, headers, accessKey, received, body } = incoming
+    const client = tools.dialect(dialect)
+    let peeked: Peek | undefined
+    let session: string | undefined
+    let fault: unknown
+    try {
+      peeked = look(incoming)
+      session = readSession(headers, peeked)
+    } catch (thrown) {
+      fault = thrown
+    }
+    const stream = operation === 'generate' && peeked?.stream === true
+    const record: RequestRecord = {
+      id, time: received, method, path, dialect, tool: headers['user-agent'], accessKey: accessKey?.name,
+      model: peeked?.model ?? '', stream, route: undefined, attempts: [], backend: undefined, key: undefined,
+      servedModel: undefined, status: 0, end: 'cancelled', error: undefined, stop: undefined, usage: undefined,
+      firstByteMs: undefined, totalMs: 0, requestBytes: body.length, responseBytes: 0, dropped: [],
+      cost: undefined, budgetWarning: undefined, reserved: undefined, // not later: an object that grows is made twice
+    }
+    observer.start?.(record)
+    const reply = createReply(response, { dialect: client, record, keepAlive: tools.keepAlive, stalledReader: tools.stalledReader })
+    let affinity: string | undefined
+    const job: Job = {
+      incoming, client, reply, peeked, stream, signal, record, session, suffix: '', notes: {}, decoded: undefined,
+      affinity: () => affinity ??= readAffinity(headers, peeked),
+    }
+    return { job, fault }
   }
 
   async function answer(job: Job, settings: ExchangeSettings): Promise<void> {
@@ -179,6 +195,14 @@ export function createExchange(tools: ExchangeTools): Exchange {
       for (const cancel of running.list()) cancel.abort(error)
     },
   }
+}
+
+/** As far into the body as routing needs it. @throws DarioError `invalid_json`, `invalid_request`. */
+function look({ operation, headers, body }: Incoming): Peek | undefined {
+  if (operation !== 'passthrough') return peek(body)
+  const type = headers['content-type'] ?? ''
+  if (type.startsWith('multipart/form-data')) return peekForm(body)
+  return body.length > 0 && (type.includes('json') || body[0] === 123) ? peek(body) : undefined // 123: an opening brace
 }
 
 /** A key that is limited to routes reaches nothing outside of them: no prefix, no family, no files. */

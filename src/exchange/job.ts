@@ -2,16 +2,37 @@
  * One client request while it is being answered: what it asked, how to reply, and what is known so far.
  * @module
  */
-import type { Signal } from '../backends/backend.ts'
+import type { Signal, Upstream } from '../backends/backend.ts'
 import type { Candidate } from '../backends/pool.ts'
-import type { RelayDialect } from '../dialects/dialect.ts'
+import type { EncodedRequest, RelayDialect, Repair, ReplyContext } from '../dialects/dialect.ts'
 import type { DarioError } from '../errors.ts'
 import type { RequestRecord } from '../hub/record.ts'
-import type { HubRequest, JsonObject, Warning } from '../hub/types.ts'
-import type { Incoming } from './incoming.ts'
+import type { DialectName, HubRequest, JsonObject, Warning } from '../hub/types.ts'
 import type { Peek } from './peek.ts'
 import type { Reply } from './reply.ts'
-import type { OutgoingHttpHeaders } from 'node:http'
+import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http'
+
+/** `generate`: an answer in a dialect. `count_tokens`: Anthropic's count. `passthrough`: relayed untouched. */
+export type Operation = 'generate' | 'count_tokens' | 'passthrough'
+
+/** A request that passed the guard, its body read and decompressed. */
+export interface Incoming {
+  id: string
+  operation: Operation
+  dialect: DialectName
+  /** Upper case. */
+  method: string
+  /** Normalised: begins with `/v1/`, no trailing slash, query string kept. */
+  path: string
+  headers: IncomingHttpHeaders
+  body: Buffer
+  /** From the socket's address, never from a header. */
+  loopback: boolean
+  /** Name of the access key, when the request came with one; `routes` limits it. */
+  accessKey: { name: string; routes?: readonly string[] | undefined } | undefined
+  /** Unix time in ms of arrival. */
+  received: number
+}
 
 export interface Job {
   incoming: Incoming
@@ -44,6 +65,24 @@ export interface Decoded {
   warnings: readonly Warning[]
   /** The body that it was decoded from, earlier responses included. */
   body: JsonObject
+}
+
+/** A translated request as it is sent, and what its answer is read and told by. */
+export interface Encoded extends Pick<EncodedRequest, 'warnings' | 'toolNames'> {
+  body: string
+  request: ReplyContext['request']
+}
+
+/** One attempt's request as it went out, and the answer. */
+export interface Sent {
+  upstream: Upstream
+  /** The dialect of the upstream's answer. */
+  from: RelayDialect
+  /** undefined when the client's own bytes were sent. */
+  encoded: Encoded | undefined
+  headers: Readonly<Record<string, string>>
+  /** What was left out of the request, as the backend was seen to refuse it. */
+  repairs: ReadonlySet<Repair>
 }
 
 /** A candidate that did not answer; nothing of it was sent to the client. */

@@ -4,9 +4,10 @@
  * @module
  */
 import { DarioError } from '../errors.ts'
+import type { JsonObject } from '../hub/types.ts'
 
 /** Byte offsets of a JSON value: from its first byte up to, not including, `end`. */
-export interface Range {
+interface Range {
   start: number
   end: number
 }
@@ -42,10 +43,10 @@ export function peek(body: Buffer): Peek {
   const members = readMembers(body)
   const models = members.filter(({ name }) => name === 'model')
   const find = (name: string): Range | undefined => members.findLast((member) => member.name === name)
-  const parse = ({ start, end }: Range): unknown => parseSlice(body, start, end)
+  const parse = (range: Range): unknown => parseSlice(body, range)
   const readMember = (name: string): unknown => {
     const range = find(name)
-    return range === undefined ? undefined : parse(range)
+    return range && parse(range)
   }
   const model = readMember('model') ?? ''
   if (typeof model !== 'string') {
@@ -57,9 +58,7 @@ export function peek(body: Buffer): Peek {
     read: readMember,
     readHead(name, most) {
       const range = find(name)
-      return range === undefined || body[range.start] !== OPEN_ARRAY
-        ? []
-        : readElements(body, range.start, most).map(parse)
+      return range === undefined || body[range.start] !== OPEN_ARRAY ? [] : readElements(body, range.start, most).map(parse)
     },
     withModel(other) {
       const pieces: Buffer[] = []
@@ -73,7 +72,16 @@ export function peek(body: Buffer): Peek {
   }
 }
 
-function parseSlice(body: Buffer, start: number, end: number): unknown {
+/** The whole of a body that `peek` has seen. @throws DarioError `invalid_json`. */
+export function parseBody(body: Buffer): JsonObject {
+  try {
+    return JSON.parse(body.toString()) as JsonObject
+  } catch (cause) {
+    throw new DarioError('invalid_json', `the request body is not valid JSON: ${(cause as Error).message}`, { cause })
+  }
+}
+
+function parseSlice(body: Buffer, { start, end }: Range): unknown {
   try {
     return JSON.parse(body.toString('utf8', start, end))
   } catch {
@@ -89,7 +97,8 @@ function readMembers(body: Buffer): (Range & { name: string })[] {
   if (body[at] !== CLOSE_OBJECT) {
     for (;;) {
       const nameEnd = skipString(body, at)
-      const name = readName(body.toString('utf8', at, nameEnd), at)
+      const quoted = body.toString('utf8', at, nameEnd)
+      const name = quoted.includes('\\') ? parseSlice(body, { start: at, end: nameEnd }) as string : quoted.slice(1, -1)
       at = skipBlank(body, nameEnd)
       if (body[at] !== COLON) throw notJson(at, 'a colon is missing')
       const start = skipBlank(body, at + 1)
@@ -104,15 +113,6 @@ function readMembers(body: Buffer): (Range & { name: string })[] {
   at = skipBlank(body, at + 1)
   if (at !== body.length) throw notJson(at, 'something follows the JSON object')
   return members
-}
-
-function readName(quoted: string, at: number): string {
-  if (!quoted.includes('\\')) return quoted.slice(1, -1)
-  try {
-    return JSON.parse(quoted) as string
-  } catch {
-    throw notJson(at, 'this name is not a valid string')
-  }
 }
 
 function readElements(body: Buffer, arrayStart: number, most: number): Range[] {

@@ -3,14 +3,19 @@
  * @module
  */
 import { mergeBetas } from '../backends/headers.ts'
-import { DarioError } from '../errors.ts'
-import { createRepairs } from './repairs.ts'
+import { parseBody } from './peek.ts'
+import { remember } from '../hub/memo.ts'
 import type { Candidate } from '../backends/pool.ts'
 import type { Repair } from '../dialects/dialect.ts'
-import type { JsonObject } from '../hub/types.ts'
-import type { Sent } from './deliver.ts'
-import type { ExchangeTools } from './exchange.ts'
-import type { Job } from './job.ts'
+import type { DarioError } from '../errors.ts'
+import type { Job, Sent } from './job.ts'
+import type { LoadTranslation } from './translation.ts'
+
+export interface PreparerTools {
+  /** Somebody counts tokens. */
+  countsUsage: () => boolean
+  translation: LoadTranslation
+}
 
 export interface Preparer {
   /** What the backend was seen to refuse of such a request, as known now. */
@@ -26,11 +31,19 @@ export interface Preparer {
 const BETA = 'anthropic-beta'
 /** A relayed body is the client's own: only what it could not know of this backend is changed in it. */
 const OF_RELAY: ReadonlySet<Repair> = new Set<Repair>(['no_thinking_history', 'max_completion_tokens', 'max_tokens'])
+/** A bad signature says something of one history, not of the model. */
+const OF_CONVERSATION: ReadonlySet<Repair> = new Set<Repair>(['no_thinking_history', 'no_thinking'])
+const NONE: ReadonlySet<never> = new Set()
+/** Of models and conversations that refused something. */
+const MOST_KNOWN = 1000
 /** Long context is a beta at Anthropic's API; the `[1m]` in the model's name asks for it (pitfall M1). */
 const LONG_CONTEXT_BETA = 'context-1m-2025-08-07'
 
-export function createPreparer({ countsUsage, translation }: Pick<ExchangeTools, 'countsUsage' | 'translation'>): Preparer {
-  const repairs = createRepairs()
+export function createPreparer({ countsUsage, translation }: PreparerTools): Preparer {
+  /** What backends were seen to refuse, so that the next request is right at once: per model, or per conversation with it. */
+  const refusals = new Map<string, Set<Repair>>()
+  /** Per backend, `anthropic-beta` tokens (pitfall H4). */
+  const refusedBetas = new Map<string, ReadonlySet<string>>()
 
   function relay(job: Job, { backend, model }: Candidate, known: ReadonlySet<Repair>): Buffer | undefined | Promise<Buffer> {
     const { incoming, peeked, client } = job
@@ -54,31 +67,34 @@ export function createPreparer({ countsUsage, translation }: Pick<ExchangeTools,
   }
 
   return {
-    known: (job, { backend, model }) => repairs.of(backend.id, model, job.affinity),
+    known(job, { backend, model }) {
+      if (refusals.size === 0) return NONE
+      const ofModel = refusals.get(`${backend.id}:${model}`)
+      const ofConversation = refusals.get(`${backend.id}:${model} ${job.affinity()}`)
+      return new Set([...ofModel ?? NONE, ...ofConversation ?? NONE]) // a copy: parallel requests learn meanwhile
+    },
     relay,
     trimBetas(job, { backend }, headers) {
       const wanted = backend.type === 'anthropic' && job.suffix.toLowerCase() === '[1m]' ? LONG_CONTEXT_BETA : undefined
-      const left = mergeBetas(headers[BETA], wanted, [...repairs.betas(backend.id)])
+      const left = mergeBetas(headers[BETA], wanted, [...refusedBetas.get(backend.id) ?? NONE])
       if (left === undefined) delete headers[BETA]
       else headers[BETA] = left
     },
-    learn(job, { backend, model }, { from, encoded, headers, repairs: applied }, error) {
-      if (repairs.learnBeta(backend.id, error, headers[BETA])) return true
-      const possible = from.readRepairs(error, model).filter((repair) => !applied.has(repair))
+    learn(job, { backend, model }, { from, encoded, headers, repairs }, error) {
+      const named = (headers[BETA] ?? '').split(',').filter((token) => token !== '' && error.message.includes(token))
+      if (named.length > 0 && /beta/i.test(error.message)) {
+        refusedBetas.set(backend.id, new Set([...refusedBetas.get(backend.id) ?? NONE, ...named]))
+        return true
+      }
+      const possible = from.readRepairs(error, model).filter((repair) => !repairs.has(repair))
       const found = encoded !== undefined ? possible : possible.filter((repair) => repair === 'no_stream_options'
         ? job.hidesUsage : from.repairBody !== undefined && OF_RELAY.has(repair))
-      repairs.learn(backend.id, model, job.affinity, found)
+      for (const repair of found) {
+        const name = `${backend.id}:${model}${OF_CONVERSATION.has(repair) ? ` ${job.affinity()}` : ''}`
+        remember(refusals, name, new Set(refusals.get(name)).add(repair), MOST_KNOWN)
+      }
       return found.length > 0
     },
-  }
-}
-
-/** @throws DarioError `invalid_json`. */
-export function parseBody(body: Buffer): JsonObject {
-  try {
-    return JSON.parse(body.toString()) as JsonObject
-  } catch (cause) {
-    throw new DarioError('invalid_json', `the request body is not valid JSON: ${(cause as Error).message}`, { cause })
   }
 }
 

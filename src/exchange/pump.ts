@@ -2,7 +2,7 @@
  * Moves an upstream's bytes on, as fast as they are taken.
  * @module
  */
-import { DarioError, toDarioError } from '../errors.ts'
+import { DarioError } from '../errors.ts'
 import type { Body, Signal } from '../backends/backend.ts'
 
 /** Milliseconds in which an answer that is over may end by itself: cutting it off would cost the next request a handshake. */
@@ -60,22 +60,7 @@ export function pump(
   })
 }
 
-function toBroken(error: Error): DarioError {
-  if (error instanceof DarioError) return error
-  const { code } = toDarioError(error)
-  return code === 'internal'
-    ? new DarioError('upstream_protocol', 'the upstream broke the connection inside its answer; try again', { cause: error })
-    : toDarioError(error)
-}
-
-/** Reads a body whole, at most `limit` bytes; the rest of a longer one is dropped. */
-export async function collect(body: Body, signal: Signal, limit: number): Promise<Buffer> {
-  const chunks: Buffer[] = []
-  let size = 0
-  await pump(body, signal, (bytes) => {
-    size += bytes.length
-    chunks.push(bytes)
-    return size > limit ? false : undefined
-  })
-  return Buffer.concat(chunks).subarray(0, limit)
+function toBroken(cause: Error): DarioError {
+  if (cause instanceof DarioError) return cause
+  return new DarioError('upstream_protocol', 'the upstream broke the connection inside its answer; try again', { cause })
 }

@@ -29,6 +29,11 @@ export interface Relayed {
   committed: boolean
 }
 
+/** By its word, whatever was asked for. */
+export function isStream({ headers }: Upstream): boolean {
+  return headers['content-type']?.startsWith('text/event-stream') === true
+}
+
 /**
  * @param commit writes the head; called once, before the first byte.
  * @param holdErrors an error event before content is kept from the client (there is another candidate).
@@ -130,18 +135,13 @@ function withoutUsage(events: Buffer): Buffer {
 }
 
 /** Keeps what is not content yet, and looks for the first event that is. */
-function createPreamble({ client }: Job): {
-  look(events: Buffer): 'preamble' | 'content' | 'error'
-  take(): Buffer
-  size: number
-  error: DarioError | undefined
-} {
+function createPreamble({ client }: Job) {
   const decoder = createSseDecoder()
   let held: Buffer[] = []
-  const preamble: ReturnType<typeof createPreamble> = {
+  const preamble = {
     size: 0,
-    error: undefined,
-    look(events) {
+    error: undefined as DarioError | undefined,
+    look(events: Buffer): 'preamble' | 'content' | 'error' {
       held.push(events)
       preamble.size += events.length
       // In small steps: once content is found the rest of a burst need not be decoded.
@@ -198,17 +198,16 @@ function createEventCutter(): { push(bytes: Buffer): Buffer | undefined; rest():
 function findBlankLine(bytes: Buffer, before: string): number {
   const last = bytes.length - 1
   if (last >= 1 && bytes[last] === 10 && bytes[last - 1] === 10) return bytes.length // the usual case
-  const at = Math.max(endOf(bytes, '\n\n'), endOf(bytes, '\r\n\r\n'), endOf(bytes, '\r\r'))
+  const at = findLast(bytes)
   if (at > 0 || before === '') return at
-  const seam = before + bytes.toString('latin1', 0, 3)
-  for (const blank of ['\n\n', '\r\n\r\n', '\r\r']) {
-    const found = seam.lastIndexOf(blank)
-    if (found !== -1 && found + blank.length > before.length) return found + blank.length - before.length
-  }
-  return 0
+  return Math.max(0, findLast(before + bytes.toString('latin1', 0, 3)) - before.length)
 }
 
-function endOf(bytes: Buffer, blank: string): number {
+function findLast(bytes: Buffer | string): number {
+  return Math.max(endOf(bytes, '\n\n'), endOf(bytes, '\r\n\r\n'), endOf(bytes, '\r\r'))
+}
+
+function endOf(bytes: Buffer | string, blank: string): number {
   const at = bytes.lastIndexOf(blank)
   return at === -1 ? 0 : at + blank.length
 }

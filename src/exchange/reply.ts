@@ -30,11 +30,8 @@ export interface Reply {
   close(): void
 }
 
-export const SSE_HEADERS: OutgoingHttpHeaders = {
-  'content-type': 'text/event-stream; charset=utf-8',
-  'cache-control': 'no-cache',
-  'x-accel-buffering': 'no',
-}
+export const UNBUFFERED: OutgoingHttpHeaders = { 'cache-control': 'no-cache', 'x-accel-buffering': 'no' }
+export const SSE_HEADERS: OutgoingHttpHeaders = { 'content-type': 'text/event-stream; charset=utf-8', ...UNBUFFERED }
 
 /** Copying a chunk into its frame pays up to here. */
 const SMALL_CHUNK = 16_384

@@ -77,10 +77,6 @@ export function createAnswer(options: AnswerOptions): Answer {
     for (const event of events) out += take(decoder.push(event))
     return out
   }
-  function decodeJson(): string {
-    const body = parseObject(json.join(''))
-    return body === undefined ? refuse('something that is no JSON answer') : guard(() => take(from.decodeReply(body, names)))
-  }
   function guard(decode: () => string): string {
     try {
       return decode()
@@ -108,8 +104,9 @@ export function createAnswer(options: AnswerOptions): Answer {
     finish() {
       const rest = text.end()
       if (options.upstreamStreams) return guard(() => decodeEvents([...sse.push(rest), ...sse.end()]) + take(decoder.end()))
-      json.push(rest)
-      return decodeJson()
+      const body = parseObject(json.join('') + rest)
+      if (body === undefined) return refuse('something that is no JSON answer')
+      return guard(() => take(from.decodeReply(body, names)))
     },
     fail: (error) => encode?.({ type: 'error', error }) ?? '',
     reply: () => fold!.result(),

@@ -9,21 +9,19 @@ import { expandInput } from '../dialects/responses/items.ts'
 import { DarioError } from '../errors.ts'
 import { toFields } from '../hub/json.ts'
 import { repairToolTurns } from '../hub/repair.ts'
-import { isStream } from './deliver.ts'
 import { describe } from './describe.ts'
-import { parseBody } from './prepare.ts'
+import { parseBody } from './peek.ts'
 import { pump } from './pump.ts'
 import { createReasoningStore } from './reasoning-store.ts'
-import { MAX_PREAMBLE_BYTES } from './relay.ts'
+import { MAX_PREAMBLE_BYTES, isStream } from './relay.ts'
 import { SSE_HEADERS } from './reply.ts'
 import { createResponseStore } from './response-store.ts'
 import { createAnswer } from './translated-answer.ts'
 import type { Upstream } from '../backends/backend.ts'
 import type { Candidate } from '../backends/pool.ts'
-import type { Dialect, EncodedRequest, Repair, ReplyContext } from '../dialects/dialect.ts'
+import type { Dialect, Repair, ReplyContext } from '../dialects/dialect.ts'
 import type { DialectName, JsonObject } from '../hub/types.ts'
-import type { Sent } from './deliver.ts'
-import type { Decoded, Job } from './job.ts'
+import type { Decoded, Encoded, Job, Sent } from './job.ts'
 import type { Relayed } from './relay.ts'
 import type { Answer } from './translated-answer.ts'
 import type { OutgoingHttpHeaders } from 'node:http'
@@ -39,12 +37,6 @@ export interface Translation {
 
 /** Brings the whole dialects of these names with it. */
 export type LoadTranslation = (...names: DialectName[]) => Translation | Promise<Translation>
-
-/** A translated request as it is sent, and what its answer is read and told by. */
-export interface Encoded extends Pick<EncodedRequest, 'warnings' | 'toolNames'> {
-  body: string
-  request: ReplyContext['request']
-}
 
 export interface TranslationOptions {
   /** Of what is kept for `previous_response_id`. */
@@ -167,12 +159,10 @@ async function read(job: Job, upstream: Upstream, answer: Answer, sink: Sink, up
     await last
     return undefined
   } catch (error) {
-    if (job.signal.aborted) {
-      // The client still listens when it is the deadline or a shutdown that ends this: close its open block first (S18).
-      if (sink.committed && error instanceof DarioError) job.reply.end(answer.fail(error))
-      throw error
-    }
-    if (error instanceof DarioError) return error
+    if (!(error instanceof DarioError)) throw error
+    if (!job.signal.aborted) return error
+    // The client still listens when it is the deadline or a shutdown that ends this: close its open block first (S18).
+    if (sink.committed) job.reply.end(answer.fail(error))
     throw error
   }
 }

@@ -1,5 +1,5 @@
 /**
- * What was once found out for a name, kept in memory.
+ * What was found out for a name, kept in memory, in bounds.
  * @module
  */
 
@@ -14,4 +14,13 @@ export function createMemo<Found>(find: (name: string) => Found, most = 1000): (
     known.set(name, found)
     return found
   }
+}
+
+/** Set again at the end: a Map keeps insertion order, so of more than `most` the first one goes, set longest ago. */
+export function remember<Value>(map: Map<string, Value>, name: string, value: Value, most: number): void {
+  map.delete(name)
+  map.set(name, value)
+  if (map.size <= most) return
+  const [oldest] = map.keys()
+  if (oldest !== undefined) map.delete(oldest)
 }
