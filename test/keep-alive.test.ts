@@ -16,17 +16,18 @@ interface Upstream { url: string; go: () => void }
 
 /** Answers in steps: the next one goes out when the test says `go`. */
 async function startSteps(context: TestContext, ...steps: string[]): Promise<Upstream> {
-  let go = (): void => {}
+  let allowed = 0 // a ping may come before the upstream was asked
+  let wake = (): void => {}
   const { url } = await startUpstream(context, async (_, response) => {
     for (const [index, step] of steps.entries()) {
-      if (index > 0) await new Promise<void>((resolve) => { go = resolve })
+      while (allowed < index) await new Promise<void>((resolve) => { wake = resolve })
       if (step === '') continue // not even headers
       if (!response.headersSent) response.writeHead(200, { 'content-type': 'text/event-stream' })
       response.write(step)
     }
     response.end()
   })
-  return { url, go: () => go() }
+  return { url, go: () => void (allowed++, wake()) }
 }
 
 /** Reads until `done` is content; returns all text so far. */
@@ -91,8 +92,9 @@ for (const client of DIALECTS) {
 
   test(`keep-alive: S20: after the first ping an error comes in the stream for ${client} clients`, async (context) => {
     let go = (): void => {}
+    const told = new Promise<void>((resolve) => { go = resolve }) // a ping may come before the upstream was asked
     const upstream = await startUpstream(context, async (_, response) => {
-      await new Promise<void>((resolve) => { go = resolve })
+      await told
       sendJson(response, 429, makeError('anthropic', 'rate_limit_error', 'slow down'))
     })
     const { url, nextRecord } = await startProxy(context, { backends: backendsAt(upstream.url), keepAlive: GRACE })
