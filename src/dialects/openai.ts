@@ -5,7 +5,8 @@
  * @module
  */
 import type { Block, JsonObject, OutputFormat, Thinking, Usage } from '../hub/types.ts'
-import type { Target } from './dialect.ts'
+import { encodeStrict } from './encoding.ts'
+import type { Encoding } from './encoding.ts'
 import { defined, optionalBool, optionalNum, optionalObj, optionalStr } from './read.ts'
 import { repairSchema } from './schema.ts'
 
@@ -54,6 +55,11 @@ export function decodeUsage(value: unknown): Usage | undefined {
   return defined({ input, cacheRead, cacheWrite, output, reasoning })
 }
 
+/** The details of the input. */
+export function encodeCached({ cacheRead, cacheWrite }: Usage): JsonObject {
+  return { cached_tokens: cacheRead, ...(cacheWrite > 0 ? { cache_write_tokens: cacheWrite } : {}) }
+}
+
 /** `xhigh` exists; else `high` is the most. */
 export function hasXhigh(model: string): boolean {
   return /^gpt-(?:5\.(?:[2-9]|\d\d)|[6-9])|codex-max/.test(model)
@@ -82,12 +88,12 @@ export function decodeFormat(
   }
 }
 
-export function encodeSchema(format: Extract<OutputFormat, { type: 'json_schema' }>, { repairs }: Target): JsonObject {
+export function encodeSchema(format: Extract<OutputFormat, { type: 'json_schema' }>, encoding: Encoding): JsonObject {
   return defined({
     name: (format.name ?? 'response').replace(/[^A-Za-z0-9_-]/g, '_').slice(0, 64),
     description: format.description,
     schema: repairSchema(format.schema),
-    strict: repairs.has('no_strict') ? undefined : format.strict,
+    strict: encodeStrict(format.strict, 'format', encoding),
   })
 }
 

@@ -143,26 +143,27 @@ function decodeTools(body: JsonObject): Tool[] {
   const read = (item: Json, path: string): Tool => decodeTool(obj(item, path), path)
   const tools = (given(body['tools'], 'tools', arr) ?? []).map((item, index) => read(item, `tools[${index}]`))
   for (const [index, item] of (given(body['functions'], 'functions', arr) ?? []).entries()) { // the form before `tools`
-    tools.push(read({ type: 'function', function: item }, `functions[${index}]`))
+    tools.push(read(obj(item, `functions[${index}]`), `functions[${index}]`))
   }
   const search = optionalObj(body['web_search_options'])
-  if (search !== undefined) tools.push({ type: 'web_search', origin: 'chat', value: search })
+  if (search !== undefined) tools.push({ type: 'web_search', origin: 'chat', value: search, path: 'web_search_options' })
   return tools
 }
 
 function decodeTool(tool: JsonObject, path: string): Tool {
   const type = optionalStr(tool['type']) ?? 'function'
   const part = optionalObj(tool[type]) ?? tool // a flat tool is Responses' form: clients mix them up
+  const at = part === tool ? path : `${path}.${type}`
   const name = optionalStr(part['name']) ?? ''
   const description = optionalStr(part['description'])
   const asked = optionalObj(part['format']), grammar = optionalObj(asked?.['grammar'])
   const format = grammar === undefined ? asked : { type: 'grammar', ...grammar } // as Responses has it
-  if (type === 'custom' && name !== '') return { ...defined({ type, name, description }), format }
-  if (type.startsWith('web_search')) return { type: 'web_search', origin: 'chat', value: tool }
-  if (type !== 'function') return { type: 'opaque', origin: 'chat', value: tool }
-  filled(part['name'], `${path}.${part === tool ? '' : `${type}.`}name`)
+  if (type === 'custom' && name !== '') return { ...defined({ type, name, description, path: at }), format }
+  if (type.startsWith('web_search')) return { type: 'web_search', origin: 'chat', value: tool, path }
+  if (type !== 'function') return { type: 'opaque', origin: 'chat', value: tool, path }
+  filled(part['name'], `${at}.name`)
   return defined({
-    type, name, description,
+    type, name, description, path: at,
     inputSchema: optionalObj(part['parameters']) ?? { type: 'object', properties: {} },
     strict: optionalBool(part['strict']),
     cache: readCache(tool) ?? readCache(part),

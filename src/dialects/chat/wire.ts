@@ -4,7 +4,7 @@
  * @module
  */
 import type { JsonObject, StopReason, Usage } from '../../hub/types.ts'
-import { decodeUsage } from '../openai.ts'
+import { decodeUsage, encodeCached } from '../openai.ts'
 import { isObject, optionalArr, optionalObj } from '../read.ts'
 
 // Type aliases, not interfaces: only an alias is assignable to JsonObject.
@@ -71,10 +71,7 @@ export function encodeUsage(usage: Usage): JsonObject {
     prompt_tokens: prompt,
     completion_tokens: usage.output,
     total_tokens: prompt + usage.output,
-    prompt_tokens_details: {
-      cached_tokens: usage.cacheRead,
-      ...(usage.cacheWrite > 0 ? { cache_write_tokens: usage.cacheWrite } : {}), // OpenRouter's name
-    },
+    prompt_tokens_details: encodeCached(usage),
     completion_tokens_details: { reasoning_tokens: usage.reasoning ?? 0 },
   }
 }

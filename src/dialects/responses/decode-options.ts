@@ -5,15 +5,23 @@
  */
 import type { HubRequest, JsonObject, Thinking, Tool, ToolChoice, Warning } from '../../hub/types.ts'
 import {
-  arr, defined, filled, isObject, obj, objectsIn, optionalArr, optionalBool, optionalObj, optionalStr, readEffort, str,
+  arr, defined, filled, given, isObject, obj, objectsIn, optionalArr, optionalBool, optionalObj, optionalStr, readEffort, str,
 } from '../read.ts'
 
 /** Codex offers its newest models every tool in the conversation itself; the later of two with one name holds. */
 export function decodeTools(body: JsonObject): Tool[] {
-  const added = (optionalArr(body['input']) ?? []).filter((item) => isObject(item) && item['type'] === 'additional_tools') as JsonObject[]
-  const tools = [body, ...added].flatMap(({ tools }) => (tools == null ? [] : arr(tools, 'tools')))
-    .flatMap((tool, index) => decodeTool(obj(tool, `tools[${index}]`), `tools[${index}]`))
+  const tools = readTools(body['tools'], 'tools')
+  for (const [index, item] of (optionalArr(body['input']) ?? []).entries()) {
+    if (isObject(item) && item['type'] === 'additional_tools') tools.push(...readTools(item['tools'], `input[${index}].tools`))
+  }
   return [...new Map(tools.map((tool) => [JSON.stringify('name' in tool ? [tool.namespace, tool.name] : tool.value), tool])).values()]
+}
+
+function readTools(list: unknown, path: string, namespace?: string): Tool[] {
+  return (given(list, path, arr) ?? []).flatMap((tool, index) => {
+    const at = `${path}[${index}]`
+    return decodeTool(obj(tool, at), at, namespace)
+  })
 }
 
 function decodeTool(tool: JsonObject, path: string, namespace?: string): Tool[] {
@@ -23,22 +31,19 @@ function decodeTool(tool: JsonObject, path: string, namespace?: string): Tool[] 
     case 'function': {
       const inputSchema = optionalObj(tool['parameters']) ?? { type: 'object', properties: {} }
       const name = filled(tool['name'], `${path}.name`)
-      return [defined({ type, name, description, namespace, inputSchema, strict: optionalBool(tool['strict']) })]
+      return [defined({ type, name, description, namespace, inputSchema, strict: optionalBool(tool['strict']), path })]
     }
     case 'custom': {
       const grammar = optionalObj(tool['format'])
       const format = grammar?.['type'] === 'text' ? undefined : grammar
-      return [defined({ type, name: filled(tool['name'], `${path}.name`), description, namespace, format })]
+      return [defined({ type, name: filled(tool['name'], `${path}.name`), description, namespace, format, path })]
     }
     case 'namespace': { // R6: lossy: the namespace's own description has no place in a flat list
       const name = str(tool['name'], `${path}.name`)
-      return arr(tool['tools'], `${path}.tools`).flatMap((inner, index) => {
-        const innerPath = `${path}.tools[${index}]`
-        return decodeTool(obj(inner, innerPath), innerPath, name)
-      })
+      return readTools(arr(tool['tools'], `${path}.tools`), `${path}.tools`, name)
     }
     default:
-      return [{ type: /^web_search(_|$)/.test(type) ? 'web_search' : 'opaque', origin: 'responses', value: tool }]
+      return [{ type: /^web_search(_|$)/.test(type) ? 'web_search' : 'opaque', origin: 'responses', value: tool, path }]
   }
 }
 

@@ -9,6 +9,7 @@ import { packSeal, unpackSeal } from '../../hub/seal.ts'
 import type { BlockOf, Json, JsonObject, Seal, StopReason, Usage } from '../../hub/types.ts'
 import { encodeSse } from '../../sse.ts'
 import type { ReplyContext } from '../dialect.ts'
+import { encodeCached } from '../openai.ts'
 import { defined, given, joinTexts, optionalObj, optionalStr, toText } from '../read.ts'
 
 /** Items that the client's side puts into the input; every other item of a server tool is part of an answer. */
@@ -23,7 +24,7 @@ export function encodeUsage(usage: Usage): JsonObject {
   const input = usage.input + usage.cacheRead + usage.cacheWrite
   return {
     input_tokens: input,
-    input_tokens_details: { cached_tokens: usage.cacheRead },
+    input_tokens_details: encodeCached(usage),
     output_tokens: usage.output,
     output_tokens_details: { reasoning_tokens: usage.reasoning ?? 0 },
     total_tokens: input + usage.output,
