@@ -4,6 +4,7 @@
  * https://platform.openai.com/docs/api-reference
  * @module
  */
+import type { DarioError, ErrorCode } from '../errors.ts'
 import type { Block, JsonObject, OutputFormat, Thinking, Usage } from '../hub/types.ts'
 import { encodeStrict } from './encoding.ts'
 import type { Encoding } from './encoding.ts'
@@ -23,6 +24,17 @@ export function readErrorPrefix(content: Block[]): { content: Block[]; isError: 
   const [first, ...rest] = content
   if (first?.type !== 'text' || !first.text.startsWith(ERROR_PREFIX)) return { content, isError: false }
   return { content: [{ ...first, text: first.text.slice(ERROR_PREFIX.length) }, ...rest], isError: true }
+}
+
+const ERROR_TYPES: Partial<Record<ErrorCode, string>> = {
+  permission: 'permission_error', payment_required: 'insufficient_quota', rate_limited: 'rate_limit_error',
+}
+
+export function encodeEnvelope(error: DarioError, code: string | null): { status: number; body: JsonObject } {
+  const status = error.status === 529 ? 503 : error.status // 529 is Anthropic's alone (pitfall E4)
+  const type = ERROR_TYPES[error.code] ?? (status < 500 ? 'invalid_request_error' : 'server_error')
+  const details = error.details as JsonObject | undefined
+  return { status, body: { error: { message: error.message, type, param: error.path ?? null, code, ...details } } }
 }
 
 /** A call's input as JSON text: none is the empty object (pitfall K8). */

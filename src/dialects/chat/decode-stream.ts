@@ -9,7 +9,7 @@ import type { SseEvent } from '../../sse.ts'
 import type { DecodeContext, StreamDecoder } from '../dialect.ts'
 import { joinTexts, objectsIn, optionalArr, optionalNum, optionalObj, optionalStr, parseObject } from '../read.ts'
 import { createCallDecoder } from './decode-calls.ts'
-import { decodeErrorObject, isErrorObject } from './error.ts'
+import { decodeError, isErrorObject } from './error.ts'
 import { createDetailCollector, createThinkSplitter } from './reasoning.ts'
 import { decodeFinishReason, readUsage } from './wire.ts'
 
@@ -29,7 +29,7 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder {
       if (event.data.trim() === '[DONE]') return answer.close(true)
       const data = parseObject(event.data)
       if (data !== undefined) return answer.push(data, event.event === 'error')
-      if (event.event === 'error') return answer.fail(decodeErrorObject({ message: event.data }))
+      if (event.event === 'error') return answer.fail(decodeError(200, event.data))
       malformed++ // S24: one bad event must not end a good stream
       return []
     },
@@ -139,7 +139,7 @@ function createAnswerDecoder(context: DecodeContext) {
   function read(data: JsonObject, isError: boolean): void {
     usage = readUsage(data) ?? usage // snapshots, not increments
     const choices = objectsIn(data['choices'])
-    if (isError || isErrorObject(data)) return fail(decodeErrorObject(data))
+    if (isError || isErrorObject(data)) return fail(decodeError(200, JSON.stringify(data)))
     if (choices.some(isBroken)) return fail(new DarioError('upstream_error', 'the upstream gave up in mid-answer; try again'))
     if (choices.length === 0) return // usage, prompt filter results, a bare id (S2, O2)
     start(data)
@@ -164,14 +164,13 @@ function createAnswerDecoder(context: DecodeContext) {
     events.push({ type: 'end', stop, ...rawStop, usage: { ...NO_USAGE, ...usage } })
   }
 
-  /** S23: nothing counts after the end. Gives the events of the step. */
-  function play<Args extends unknown[]>(step: (...args: Args) => void): (...args: Args) => HubEvent[] {
-    return (...args) => {
-      if (!over) step(...args)
-      return events.splice(0)
-    }
+  /** The events of a step; S23: nothing counts after the end. */
+  const take = (_step: void): HubEvent[] => events.splice(0)
+  return {
+    push: (data: JsonObject, isError: boolean) => over ? [] : take(read(data, isError)),
+    fail: (error: DarioError) => over ? [] : take(fail(error)),
+    close: (marked: boolean, malformed?: number) => over ? [] : take(close(marked, malformed)),
   }
-  return { push: play(read), fail: play(fail), close: play(close) }
 }
 
 /** Whether nothing of this event is content yet: role only, usage only, empty strings, comments, unreadable. */
