@@ -7,12 +7,12 @@ import type {
   Block, HubRequest, Json, JsonObject, OutputFormat, Thinking, Tool, ToolChoice, Turn, Warning,
 } from '../../hub/types.ts'
 import { decodeFormat } from '../openai.ts'
+import { decodeContent, decodeToolContent } from '../parts.ts'
 import {
   arr, defined, filled, given, isObject, num, obj, objectsIn, oneOf, optionalArr, optionalBool, optionalNum,
   optionalObj, optionalStr, readCache, readEffort, readStops, str, unsupported,
 } from '../read.ts'
 import { toInput } from './decode-calls.ts'
-import { decodeContent, decodeToolContent } from './decode-parts.ts'
 import { decodeThoughts } from './reasoning.ts'
 
 /** Fields that have a place in the hub; all others travel as `extra.chat`. */
@@ -93,7 +93,7 @@ function decodeMessage(message: JsonObject, path: string, legacyIds: Map<string,
   if (message['audio']) drop('audio', 'only the vendor that spoke it has this answer')
   if (role === 'assistant') return { role, path, blocks: decodeAssistant(message, path, legacyIds) }
   if (!isResult) {
-    const blocks = decodeContent(message['content'], `${path}.content`)
+    const blocks = decodeContent(message['content'], `${path}.content`, 'chat')
     return { role: role === 'user' ? role : 'system', path, blocks }
   }
   const id = role === 'tool' ? optionalStr(message['tool_call_id']) : legacyIds.get(name ?? '')
@@ -104,7 +104,7 @@ function decodeAssistant(message: JsonObject, path: string, legacyIds: Map<strin
   const refusal = optionalStr(message['refusal'])
   const blocks: Block[] = [
     ...decodeThoughts(message),
-    ...decodeContent(message['content'], `${path}.content`),
+    ...decodeContent(message['content'], `${path}.content`, 'chat'),
     ...(refusal ? [{ type: 'refusal', text: refusal } as const] : []),
   ]
   for (const item of objectsIn(message['tool_calls'])) blocks.push(decodeCall(item, optionalStr(item['id']) ?? ''))
@@ -128,7 +128,7 @@ function decodeCall(call: JsonObject, id: string): Block {
 
 /** R7: a result that names no call becomes plain text, never an invented id. */
 function decodeResult(message: JsonObject, id: string, path: string): Block[] {
-  const { content, isError } = decodeToolContent(message['content'], `${path}.content`)
+  const { content, isError } = decodeToolContent(message['content'], `${path}.content`, 'chat')
   return id === '' ? content : [{ type: 'tool_result', toolUseId: id, content, isError }]
 }
 

@@ -4,12 +4,12 @@
  * @module
  */
 import { DarioError } from '../../errors.ts'
-import type { Block, BlockOf, HubRequest, Json, JsonObject, Turn, Warning } from '../../hub/types.ts'
+import type { Block, HubRequest, Json, JsonObject, Turn, Warning } from '../../hub/types.ts'
 import type { Repair } from '../dialect.ts'
-import { decodeAudio, decodeFile } from '../media.ts'
-import { decodeFormat, readErrorPrefix } from '../openai.ts'
+import { decodeFormat } from '../openai.ts'
+import { decodeContent, decodeToolContent, toBlocks } from '../parts.ts'
 import {
-  arr, defined, filled, given, num, obj, objectsIn, oneOf, optionalArr, optionalBool, optionalObj, optionalStr, str, toText,
+  arr, defined, given, num, obj, objectsIn, oneOf, optionalArr, optionalBool, optionalObj, optionalStr, str, toText,
   unsupported,
 } from '../read.ts'
 import { decodeThinking, decodeToolChoice, decodeTools } from './decode-options.ts'
@@ -100,8 +100,6 @@ function decodeTurns(body: JsonObject): Turn[] {
   return turns
 }
 
-const toBlocks = (text: string): Block[] => text === '' ? [] : [{ type: 'text', text }]
-
 type Push = (role: Turn['role'], blocks: Block[], path: string) => void
 
 function decodeItem(item: JsonObject, path: string, push: Push): void {
@@ -109,7 +107,7 @@ function decodeItem(item: JsonObject, path: string, push: Push): void {
   switch (type) {
     case 'message': {
       const role = item['role'] === 'developer' ? 'system' : oneOf(item['role'], `${path}.role`, ['user', 'assistant', 'system'])
-      return push(role, decodeContent(item['content'], `${path}.content`), path)
+      return push(role, decodeContent(item['content'], `${path}.content`, 'responses'), path)
     }
     case 'reasoning': return push('assistant', decodeReasoning(item), path)
     case 'function_call':
@@ -134,63 +132,15 @@ function decodeCall(item: JsonObject, path: string): Block[] {
 }
 
 function decodeOutput(item: JsonObject, path: string): Block[] {
-  const output = item['output']
-  const content = typeof output === 'string' || Array.isArray(output) || output == null
-    ? decodeContent(output, `${path}.output`)
-    : toBlocks(JSON.stringify(output)) // K11
+  const output = decodeToolContent(item['output'], `${path}.output`, 'responses')
   const toolUseId = optionalStr(item['call_id']) ?? ''
-  if (toolUseId === '') return content // R7: an invented id would poison every later turn
-  return [{ type: 'tool_result', toolUseId, ...readErrorPrefix(content) }]
+  if (toolUseId === '') return output.content // R7: an invented id would poison every later turn
+  return [{ type: 'tool_result', toolUseId, ...output }]
 }
 
 function decodeReasoning(item: JsonObject): Block[] {
   const text = readThought(item), proof = readProof(item)
   return text === '' && proof === undefined ? [] : [{ type: 'thinking', text, ...proof }]
-}
-
-function decodeContent(content: unknown, path: string): Block[] {
-  if (content == null) return []
-  if (typeof content === 'string') return toBlocks(content)
-  return arr(content, path).flatMap((part, index) => {
-    if (typeof part === 'string') return toBlocks(part)
-    return decodePart(obj(part, `${path}[${index}]`), `${path}[${index}]`)
-  })
-}
-
-/** Kept as an unknown part, one of these would come out again as half an item. */
-const ITEM_TYPE = /^(?:message|reasoning|(?:function_call|custom_tool_call)(?:_output)?)$/
-
-function decodePart(part: JsonObject, path: string): Block[] {
-  switch (part['type']) {
-    case 'input_text':
-    case 'output_text':
-    case 'text':
-    case 'summary_text': return toBlocks(str(part['text'], `${path}.text`))
-    case 'refusal': return [{ type: 'refusal', text: str(part['refusal'], `${path}.refusal`) }]
-    case 'input_image': {
-      const media = readMedia(part['image_url'], part['file_id'], `${path}.image_url`, 'image')
-      return [defined({ ...media, detail: optionalStr(part['detail']) })]
-    }
-    case 'input_file': {
-      const media = readMedia(part['file_data'] ?? part['file_url'], part['file_id'], `${path}.file_data`, 'document')
-      return [defined({ ...media, name: optionalStr(part['filename']) })]
-    }
-    case 'input_audio': return [decodeAudio(part, path)]
-    default: {
-      const type = str(part['type'], `${path}.type`)
-      if (ITEM_TYPE.test(type)) {
-        const message = `${path}.type: ${type} is an item of the input, not a part of a message`
-        throw new DarioError('invalid_request', message, { path: `${path}.type` })
-      }
-      return [{ type: 'opaque', origin: 'responses', value: { ...part, type } }]
-    }
-  }
-}
-
-function readMedia(value: unknown, fileId: unknown, path: string, kind: 'image' | 'document'): BlockOf<'media'> {
-  const id = optionalStr(fileId)
-  if (value == null && id !== undefined) return { type: 'media', kind, source: { type: 'file', origin: 'responses', id } }
-  return decodeFile(filled(value, path), kind)
 }
 
 /** As `hub/ids.ts` makes them, for backends that give their thoughts no id: no vendor keeps such an item. */
