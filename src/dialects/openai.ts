@@ -5,10 +5,12 @@
  * @module
  */
 import type { DarioError, ErrorCode } from '../errors.ts'
-import type { Block, JsonObject, OutputFormat, Thinking, Usage } from '../hub/types.ts'
+import type { Block, HubRequest, JsonObject, OutputFormat, Thinking, Tool, Usage } from '../hub/types.ts'
 import { encodeStrict } from './encoding.ts'
 import type { Encoding } from './encoding.ts'
-import { defined, optionalBool, optionalNum, optionalObj, optionalStr } from './read.ts'
+import {
+  arr, defined, filled, given, num, obj, optionalBool, optionalNum, optionalObj, optionalStr, readCache, str,
+} from './read.ts'
 import { repairSchema } from './schema.ts'
 
 /** A comment line: no event reaches the client's parser (pitfalls S19, S21). */
@@ -83,6 +85,52 @@ export function toEffort({ effort, budget }: Thinking, xhigh: boolean): string |
   if (effort === 'minimal') return 'low' // lossy: newer models refuse the word
   if (effort !== undefined || budget === undefined) return effort
   return budget <= 2048 ? 'low' : budget <= 8192 ? 'medium' : 'high'
+}
+
+type Common = 'model' | 'parallelTools' | 'temperature' | 'topP' | 'user' | 'cacheKey' | 'serviceTier' | 'stream'
+
+/** What both requests say alike. */
+export function readCommon(body: JsonObject): Pick<HubRequest, Common> {
+  return {
+    model: str(body['model'], 'model'),
+    parallelTools: optionalBool(body['parallel_tool_calls']),
+    temperature: given(body['temperature'], 'temperature', num),
+    topP: given(body['top_p'], 'top_p', num),
+    user: optionalStr(body['safety_identifier']) ?? optionalStr(body['user']),
+    cacheKey: optionalStr(body['prompt_cache_key']),
+    serviceTier: optionalStr(body['service_tier']),
+    stream: body['stream'] === true,
+  }
+}
+
+export function readTools(list: unknown, path: string, origin: 'chat' | 'responses', namespace?: string): Tool[] {
+  return (given(list, path, arr) ?? []).flatMap((entry, index) => {
+    const at = `${path}[${index}]`
+    return readTool(obj(entry, at), at, origin, namespace)
+  })
+}
+
+/** Chat nests a tool in a member that is called like its type, Responses does not, and clients mix them up. */
+function readTool(tool: JsonObject, path: string, origin: 'chat' | 'responses', namespace?: string): Tool[] {
+  const type = optionalStr(tool['type']) ?? 'function'
+  const part = optionalObj(tool[type]) ?? tool, at = part === tool ? path : `${path}.${type}`
+  const shared = { description: optionalStr(part['description']), namespace, path: at }
+  switch (type) {
+    case 'function': {
+      const name = filled(part['name'], `${at}.name`)
+      const inputSchema = optionalObj(part['parameters']) ?? { type: 'object', properties: {} }
+      const cache = readCache(tool) ?? readCache(part)
+      return [defined({ type, name, ...shared, inputSchema, strict: optionalBool(part['strict']), cache })]
+    }
+    case 'custom': {
+      const asked = optionalObj(part['format']), grammar = optionalObj(asked?.['grammar'])
+      const format = grammar === undefined ? asked : { type: 'grammar', ...grammar } // Chat has it in a member of its own
+      return [defined({ type, name: filled(part['name'], `${at}.name`), ...shared, format })]
+    }
+    case 'namespace': // R6: lossy: the namespace's own description has no place in a flat list
+      return readTools(arr(tool['tools'], `${path}.tools`), `${path}.tools`, origin, str(tool['name'], `${path}.name`))
+    default: return [{ type: /^web_search(_|$)/.test(type) ? 'web_search' : 'opaque', origin, value: tool, path }]
+  }
 }
 
 /** `part` holds the schema and its name: a member of `format` in Chat Completions, `format` itself in Responses. */

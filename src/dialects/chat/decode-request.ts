@@ -6,11 +6,11 @@
 import type {
   Block, HubRequest, Json, JsonObject, OutputFormat, Thinking, Tool, ToolChoice, Turn, Warning,
 } from '../../hub/types.ts'
-import { decodeFormat } from '../openai.ts'
+import { decodeFormat, readCommon, readTools } from '../openai.ts'
 import { decodeContent, decodeToolContent } from '../parts.ts'
 import {
-  arr, defined, filled, given, isObject, num, obj, objectsIn, oneOf, optionalArr, optionalBool, optionalNum,
-  optionalObj, optionalStr, readCache, readEffort, readStops, str, unsupported,
+  arr, defined, given, isObject, num, obj, objectsIn, oneOf, optionalArr, optionalNum, optionalObj, optionalStr,
+  readCache, readEffort, readStops, unsupported,
 } from '../read.ts'
 import { toInput } from './decode-calls.ts'
 import { decodeThoughts } from './reasoning.ts'
@@ -34,21 +34,14 @@ export function decodeRequest(body: JsonObject): { request: HubRequest; warnings
   // What is off (`logprobs: false`, `store: false`) is off everywhere: nothing to carry, nothing to lose.
   const extra = Object.entries(body).filter(([field, value]) => !KNOWN.has(field) && value != null && value !== false)
   const request: HubRequest = {
-    model: str(body['model'], 'model'),
+    ...readCommon(body),
     turns: decodeMessages(arr(body['messages'], 'messages'), warnings),
     tools,
     toolChoice,
-    parallelTools: optionalBool(body['parallel_tool_calls']),
     maxTokens: given(body['max_completion_tokens'], 'max_completion_tokens', num) ?? given(body['max_tokens'], 'max_tokens', num),
-    temperature: given(body['temperature'], 'temperature', num),
-    topP: given(body['top_p'], 'top_p', num),
     stop: readStops(body['stop']),
     thinking: decodeThinking(body),
     format: readFormat(optionalObj(body['response_format']), warnings),
-    user: optionalStr(body['safety_identifier']) ?? optionalStr(body['user']),
-    cacheKey: optionalStr(body['prompt_cache_key']),
-    serviceTier: optionalStr(body['service_tier']),
-    stream: body['stream'] === true,
     streamUsage: optionalObj(body['stream_options'])?.['include_usage'] === true,
     extra: extra.length === 0 ? {} : { chat: Object.fromEntries(extra) },
   }
@@ -140,34 +133,11 @@ function markLast(blocks: Block[], message: JsonObject): void {
 }
 
 function decodeTools(body: JsonObject): Tool[] {
-  const read = (item: Json, path: string): Tool => decodeTool(obj(item, path), path)
-  const tools = (given(body['tools'], 'tools', arr) ?? []).map((item, index) => read(item, `tools[${index}]`))
-  for (const [index, item] of (given(body['functions'], 'functions', arr) ?? []).entries()) { // the form before `tools`
-    tools.push(read(obj(item, `functions[${index}]`), `functions[${index}]`))
-  }
+  const tools = readTools(body['tools'], 'tools', 'chat')
+  for (const tool of readTools(body['functions'], 'functions', 'chat')) tools.push(tool) // the form before `tools`
   const search = optionalObj(body['web_search_options'])
   if (search !== undefined) tools.push({ type: 'web_search', origin: 'chat', value: search, path: 'web_search_options' })
   return tools
-}
-
-function decodeTool(tool: JsonObject, path: string): Tool {
-  const type = optionalStr(tool['type']) ?? 'function'
-  const part = optionalObj(tool[type]) ?? tool // a flat tool is Responses' form: clients mix them up
-  const at = part === tool ? path : `${path}.${type}`
-  const name = optionalStr(part['name']) ?? ''
-  const description = optionalStr(part['description'])
-  const asked = optionalObj(part['format']), grammar = optionalObj(asked?.['grammar'])
-  const format = grammar === undefined ? asked : { type: 'grammar', ...grammar } // as Responses has it
-  if (type === 'custom' && name !== '') return { ...defined({ type, name, description, path: at }), format }
-  if (type.startsWith('web_search')) return { type: 'web_search', origin: 'chat', value: tool, path }
-  if (type !== 'function') return { type: 'opaque', origin: 'chat', value: tool, path }
-  filled(part['name'], `${at}.name`)
-  return defined({
-    type, name, description, path: at,
-    inputSchema: optionalObj(part['parameters']) ?? { type: 'object', properties: {} },
-    strict: optionalBool(part['strict']),
-    cache: readCache(tool) ?? readCache(part),
-  })
 }
 
 /** The choice, and the tools that it leaves: the hub has no list of allowed tools, so the others are left out. */

@@ -4,15 +4,16 @@
  * @module
  */
 import { DarioError } from '../../errors.ts'
-import type { Block, HubRequest, Json, JsonObject, Turn, Warning } from '../../hub/types.ts'
+import type {
+  Block, HubRequest, Json, JsonObject, Thinking, Tool, ToolChoice, Turn, Warning,
+} from '../../hub/types.ts'
 import type { Repair } from '../dialect.ts'
-import { decodeFormat } from '../openai.ts'
+import { decodeFormat, readCommon, readTools } from '../openai.ts'
 import { decodeContent, decodeToolContent, toBlocks } from '../parts.ts'
 import {
-  arr, defined, given, num, obj, objectsIn, oneOf, optionalArr, optionalBool, optionalObj, optionalStr, str, toText,
-  unsupported,
+  arr, defined, given, isObject, num, obj, objectsIn, oneOf, optionalArr, optionalObj, optionalStr, readEffort, str,
+  toText, unsupported,
 } from '../read.ts'
-import { decodeThinking, decodeToolChoice, decodeTools } from './decode-options.ts'
 import { isClientItem, readInput, readProof, readThought } from './wire.ts'
 
 /** Fields that have a place in the hub, are answered here, or say nothing to another server; others are lost. */
@@ -38,21 +39,14 @@ export function decodeRequest(body: JsonObject): { request: HubRequest; warnings
   const asked = optionalObj(text?.['format'])
   const format = decodeFormat(asked, asked, (schema) => obj(schema, 'text.format.schema'))
   const request: HubRequest = {
-    model: str(body['model'], 'model'),
+    ...readCommon(body),
     turns: decodeTurns(body),
     tools: choice.tools,
     toolChoice: choice.toolChoice,
-    parallelTools: optionalBool(body['parallel_tool_calls']),
     maxTokens: given(body['max_output_tokens'], 'max_output_tokens', num),
-    temperature: given(body['temperature'], 'temperature', num),
-    topP: given(body['top_p'], 'top_p', num),
     stop: [],
     thinking: decodeThinking(optionalObj(body['reasoning'])),
     format: format && defined(format),
-    user: optionalStr(body['safety_identifier']) ?? optionalStr(body['user']),
-    cacheKey: optionalStr(body['prompt_cache_key']),
-    serviceTier: optionalStr(body['service_tier']),
-    stream: body['stream'] === true,
     streamUsage: true,
     extra: { responses: extra, ...readShared(body, text) },
   }
@@ -141,6 +135,51 @@ function decodeOutput(item: JsonObject, path: string): Block[] {
 function decodeReasoning(item: JsonObject): Block[] {
   const text = readThought(item), proof = readProof(item)
   return text === '' && proof === undefined ? [] : [{ type: 'thinking', text, ...proof }]
+}
+
+/** Codex offers its newest models every tool in the conversation itself; the later of two with one name holds. */
+function decodeTools(body: JsonObject): Tool[] {
+  const tools = readTools(body['tools'], 'tools', 'responses')
+  for (const [index, item] of (optionalArr(body['input']) ?? []).entries()) {
+    if (!isObject(item) || item['type'] !== 'additional_tools') continue
+    for (const tool of readTools(item['tools'], `input[${index}].tools`, 'responses')) tools.push(tool)
+  }
+  return [...new Map(tools.map((tool) => [JSON.stringify('name' in tool ? [tool.namespace, tool.name] : tool.value), tool])).values()]
+}
+
+/** The choice, and the tools that `allowed_tools` leaves. */
+function decodeToolChoice(value: unknown, tools: Tool[], warnings: Warning[]): Pick<HubRequest, 'tools' | 'toolChoice'> {
+  if (value === 'auto' || value === 'none' || value === 'required') return { tools, toolChoice: { type: value } }
+  if (!isObject(value)) return { tools, toolChoice: undefined }
+  switch (value['type']) {
+    case 'function':
+    case 'custom': return { tools, toolChoice: { type: 'tool', name: str(value['name'], 'tool_choice.name') } }
+    case 'allowed_tools': {
+      const allowed = objectsIn(value['tools'])
+      const toolChoice: ToolChoice = { type: value['mode'] === 'required' ? 'required' : 'auto' }
+      return { tools: tools.filter((tool) => allowed.some((wanted) => isSameTool(tool, wanted))), toolChoice }
+    }
+    default: // lossy: other APIs cannot force a server tool
+      warnings.push({ path: 'tool_choice', reason: `only OpenAI can force the tool ${optionalStr(value['type'])}` })
+      return { tools, toolChoice: { type: 'auto' } }
+  }
+}
+
+function isSameTool(tool: Tool, wanted: JsonObject): boolean {
+  if (tool.type === 'function' || tool.type === 'custom') {
+    if (wanted['type'] === 'namespace') return tool.namespace === wanted['name']
+    return wanted['type'] === tool.type && wanted['name'] === tool.name
+  }
+  return tool.value['type'] === wanted['type'] && (wanted['server_label'] ?? null) === (tool.value['server_label'] ?? null)
+}
+
+/** A wish for summaries alone is no wish for reasoning: Codex sends it to models that have none (Q4, T10). */
+function decodeThinking(reasoning: JsonObject | undefined): Thinking | undefined {
+  const effort = optionalStr(reasoning?.['effort'])
+  if (effort === undefined) return undefined
+  if (effort === 'none') return { mode: 'off' }
+  const visible = (reasoning?.['summary'] ?? reasoning?.['generate_summary']) != null
+  return defined<Thinking>({ mode: 'on', effort: readEffort(effort), visible })
 }
 
 /** As `hub/ids.ts` makes them, for backends that give their thoughts no id: no vendor keeps such an item. */
