@@ -6,8 +6,11 @@
  */
 import type { DarioError, ErrorCode } from '../errors.ts'
 import type { Block, HubRequest, JsonObject, OutputFormat, Thinking, Tool, Usage } from '../hub/types.ts'
+import type { Repair } from './dialect.ts'
 import { encodeStrict } from './encoding.ts'
 import type { Encoding } from './encoding.ts'
+import { findRepair } from './error.ts'
+import type { Lessons } from './error.ts'
 import {
   arr, defined, filled, given, num, obj, optionalBool, optionalNum, optionalObj, optionalStr, readCache, str,
 } from './read.ts'
@@ -37,6 +40,41 @@ export function encodeEnvelope(error: DarioError, code: string | null): { status
   const type = ERROR_TYPES[error.code] ?? (status < 500 ? 'invalid_request_error' : 'server_error')
   const details = error.details as JsonObject | undefined
   return { status, body: { error: { message: error.message, type, param: error.path ?? null, code, ...details } } }
+}
+
+/** What a refusal of a field looks like: not of its value, which would be the client's own mistake. */
+const REFUSES = new RegExp([
+  'unsupported', 'not (?:supported|permitted|allowed)', 'n[o\']t support', 'unknown', 'unrecogni[sz]ed', 'unexpected',
+  'extra', 'could not be (?:verified|decrypted|parsed)', 'must be verified', 'without its required',
+  'item with id .* not found',
+].join('|'), 'i')
+
+/** What each refused parameter teaches; the first pattern that fits the error's `param`, code and message. */
+const LESSONS: Lessons = [
+  [/\bmax_completion_tokens\b.*\binstead\b|\bmax_tokens\b.*\bmax_completion_tokens\b/i, 'max_completion_tokens'],
+  [/\bmax_completion_tokens\b/i, 'max_tokens'],
+  [/\bmax_tokens\b/i, 'max_completion_tokens'],
+  [/\b(?:temperature|top_p|presence_penalty|frequency_penalty)\b/i, 'no_sampling'],
+  [/encrypted[_ ]content.*(?:verif|decrypt|parse|invalid)|invalid_encrypted_content/i, 'no_thinking_history'],
+  [/input\[\d+\].*reasoning|reasoning.*without its required|'rs_\S* not found/i, 'no_thinking_history'],
+  [/['"`.]stop['"`:]|\bstop(?: sequences?)? (?:is|are) not\b/i, 'no_stop'],
+  [/\bstream_options\b/i, 'no_stream_options'],
+  [/\bparallel_tool_calls\b/i, 'no_parallel_tools'],
+  [/\btext\.format\b|\bresponse_format\b|\bjson_schema\b/i, 'no_format'],
+  [/\bstrict\b/i, 'no_strict'],
+  [/\bcache_control\b.*\bttl\b/i, 'no_cache_ttl'],
+  [/\bcache_control\b/i, 'no_cache_marks'],
+  [/\breasoning_(?:content|details)\b/i, 'no_thinking_history'],
+  [/^'include|encrypted[_ ]content|\breasoning(?:_effort)?\b/i, 'no_thinking'],
+  [/\benable_thinking\b|['"`.]thinking['"`:]|\bthinking (?:is|are) not\b/i, 'no_thinking'],
+]
+
+export function readRepairs({ status, code, path = '', upstreamType = '', message }: DarioError): Repair[] {
+  // 404: an item that another server, or nobody, kept
+  if (![400, 404, 422].includes(status) || code === 'model_not_found' || code === 'context_length_exceeded') return []
+  const wantsReasoning = /reasoning_content\b.*(?:passed back|missing|required|must be)/i
+  if (wantsReasoning.test(message)) return ['replay_reasoning'] // T4
+  return REFUSES.test(`${upstreamType} ${message}`) ? findRepair(LESSONS, `'${path}' ${upstreamType} ${message}`) : []
 }
 
 /** A call's input as JSON text: none is the empty object (pitfall K8). */

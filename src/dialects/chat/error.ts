@@ -5,9 +5,7 @@
  */
 import type { DarioError, ErrorCode } from '../../errors.ts'
 import type { JsonObject } from '../../hub/types.ts'
-import type { Repair } from '../dialect.ts'
-import { decodeVendorError, findChoiceError, findRepair } from '../error.ts'
-import type { Lessons } from '../error.ts'
+import { decodeVendorError, findChoiceError } from '../error.ts'
 import { encodeEnvelope } from '../openai.ts'
 
 /** `error.code` as OpenAI spells it; clients branch on these words. */
@@ -38,33 +36,4 @@ export function decodeError(status: number, text: string): DarioError {
 /** Whether this is an error that a vendor puts into a stream or a 200 (pitfall O7). */
 export function isErrorObject(data: JsonObject): boolean {
   return Boolean(data['error']) || data['object'] === 'error' || findChoiceError(data) !== undefined
-}
-
-/** What a refusal of a field looks like: not of its value, which would be the client's own mistake. */
-const REFUSES =
-  /unsupported|not (?:supported|permitted|allowed)|n[o']t support|unknown|unrecogni[sz]ed|unexpected|extra/i
-
-const REPAIRS: Lessons = [
-  [/\bmax_completion_tokens\b.*\binstead\b|\bmax_tokens\b.*\bmax_completion_tokens\b/i, 'max_completion_tokens'],
-  [/\bmax_completion_tokens\b/i, 'max_tokens'],
-  [/\bmax_tokens\b/i, 'max_completion_tokens'],
-  [/\b(?:temperature|top_p|presence_penalty|frequency_penalty)\b/i, 'no_sampling'],
-  [/['"`.]stop['"`:]|\bstop(?: sequences?)? (?:is|are) not\b/i, 'no_stop'],
-  [/\bstream_options\b/i, 'no_stream_options'],
-  [/\bparallel_tool_calls\b/i, 'no_parallel_tools'],
-  [/\bresponse_format\b|\bjson_schema\b/i, 'no_format'],
-  [/\bstrict\b/i, 'no_strict'],
-  [/\bcache_control\b.*\bttl\b/i, 'no_cache_ttl'],
-  [/\bcache_control\b/i, 'no_cache_marks'],
-  [/\breasoning_(?:content|details)\b/i, 'no_thinking_history'],
-  [/\breasoning(?:_effort)?\b|\benable_thinking\b|['"`.]thinking['"`:]|\bthinking (?:is|are) not\b/i, 'no_thinking'],
-]
-
-export function readRepairs(error: DarioError): Repair[] {
-  if (error.status !== 400 && error.status !== 422) return []
-  const wantsReasoning = /reasoning_content\b.*(?:passed back|missing|required|must be)/i
-  if (wantsReasoning.test(error.message)) return ['replay_reasoning'] // T4
-  const text = `'${error.path ?? ''}' ${error.message}`
-  if (!REFUSES.test(`${error.upstreamType ?? ''} ${error.message}`)) return []
-  return findRepair(REPAIRS, text)
 }

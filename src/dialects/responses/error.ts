@@ -5,9 +5,7 @@
  */
 import type { DarioError, ErrorCode } from '../../errors.ts'
 import type { JsonObject } from '../../hub/types.ts'
-import type { Repair } from '../dialect.ts'
-import { decodeVendorError, findRepair } from '../error.ts'
-import type { Lessons } from '../error.ts'
+import { decodeVendorError } from '../error.ts'
 import { encodeEnvelope } from '../openai.ts'
 import { encodeEvent, encodeFailure } from './wire.ts'
 
@@ -36,27 +34,4 @@ export function decodeError(status: number, text: string): DarioError {
   const nothing = (status: number): string => status === 200 ? 'the upstream could not finish its answer; try again'
     : `the upstream answered ${status} without a message`
   return decodeVendorError(status, text, { words: ['code', 'type'], page: nothing, nothing })
-}
-
-/** What each refused parameter teaches; the first pattern that fits the error's `param`, code and message. */
-const LESSONS: Lessons = [
-  [/temperature|top_p/i, 'no_sampling'],
-  [/encrypted[_ ]content.*(?:verif|decrypt|parse|invalid)|invalid_encrypted_content/i, 'no_thinking_history'],
-  [/input\[\d+\].*reasoning|reasoning.*without its required|'rs_\S* not found/i, 'no_thinking_history'],
-  [/^include|encrypted[_ ]content|reasoning(?:[_.](?:effort|summary))?\b/i, 'no_thinking'],
-  [/text\.format|json_schema|response_format/i, 'no_format'],
-  [/parallel_tool_calls/i, 'no_parallel_tools'],
-  [/\bstrict\b/i, 'no_strict'],
-]
-
-const REFUSED = new RegExp([
-  'unsupported', 'not support', 'unrecogni[sz]ed', 'unknown (?:parameter|field)', 'not permitted', 'not allowed',
-  'extra inputs', 'unexpected', 'could not be (?:verified|decrypted|parsed)', 'must be verified', 'without its required',
-  'item with id .* not found',
-].join('|'), 'i')
-
-export function readRepairs(error: DarioError): Repair[] {
-  if (![400, 404, 422].includes(error.status)) return [] // 404: an item that another server, or nobody, kept
-  if (error.code === 'context_length_exceeded' || !REFUSED.test(error.message)) return []
-  return findRepair(LESSONS, `${error.path ?? ''} ${error.upstreamType ?? ''} ${error.message}`)
 }
