@@ -35,6 +35,12 @@ const ERROR_TYPES: Partial<Record<ErrorCode, string>> = {
   permission: 'permission_error', payment_required: 'insufficient_quota', rate_limited: 'rate_limit_error',
 }
 
+/** Names for `code` that OpenAI's clients act upon. */
+export const CODES: Partial<Record<ErrorCode, string>> = {
+  context_length_exceeded: 'context_length_exceeded', authentication: 'invalid_api_key',
+  payment_required: 'insufficient_quota', model_not_found: 'model_not_found', rate_limited: 'rate_limit_exceeded',
+}
+
 export function encodeEnvelope(error: DarioError, code: string | null): { status: number; body: JsonObject } {
   const status = error.status === 529 ? 503 : error.status // 529 is Anthropic's alone (pitfall E4)
   const type = ERROR_TYPES[error.code] ?? (status < 500 ? 'invalid_request_error' : 'server_error')

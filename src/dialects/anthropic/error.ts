@@ -11,22 +11,19 @@ import { decodeVendorError, findRepair, readOverflow } from '../error.ts'
 import type { Lessons } from '../error.ts'
 import { defined, isObject, objectsIn, optionalArr, optionalObj, optionalStr } from '../read.ts'
 
-const TYPES = {
-  invalid_request: 'invalid_request_error', invalid_json: 'invalid_request_error', conflict: 'invalid_request_error',
-  unsupported_across_dialects: 'invalid_request_error', context_length_exceeded: 'invalid_request_error',
-  method_not_allowed: 'invalid_request_error', unsupported_media_type: 'invalid_request_error',
-  client_closed: 'invalid_request_error', authentication: 'authentication_error', payment_required: 'billing_error',
-  permission: 'permission_error', not_found: 'not_found_error', model_not_found: 'not_found_error',
-  request_too_large: 'request_too_large', rate_limited: 'rate_limit_error', timeout: 'timeout_error',
-  upstream_timeout: 'timeout_error', overloaded: 'overloaded_error', internal: 'api_error', upstream_error: 'api_error',
-  upstream_unreachable: 'api_error', upstream_protocol: 'api_error', config_invalid: 'api_error',
-} as const satisfies Record<ErrorCode, string>
+const TYPES: Partial<Record<ErrorCode, string>> = {
+  authentication: 'authentication_error', payment_required: 'billing_error', permission: 'permission_error',
+  not_found: 'not_found_error', model_not_found: 'not_found_error', request_too_large: 'request_too_large',
+  rate_limited: 'rate_limit_error', timeout: 'timeout_error', upstream_timeout: 'timeout_error',
+  overloaded: 'overloaded_error',
+}
 
 export function encodeError(error: DarioError, requestId: string): { status: number; body: JsonObject } {
   // pitfall E4
   const status = error.code === 'overloaded' ? 529 : error.code === 'context_length_exceeded' ? 400 : error.status
   const details = error.details as JsonObject | undefined
-  const inner = defined({ type: TYPES[error.code], message: toMessage(error), details })
+  const type = TYPES[error.code] ?? (status < 500 ? 'invalid_request_error' : 'api_error')
+  const inner = defined({ type, message: toMessage(error), details })
   return { status, body: defined({ type: 'error', error: inner, request_id: requestId || undefined }) }
 }
 

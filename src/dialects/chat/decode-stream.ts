@@ -21,32 +21,14 @@ const isBroken = (choice: JsonObject): boolean => BROKEN.test(optionalStr(choice
 
 type Kind = 'text' | 'thinking' | 'refusal'
 
-export function createStreamDecoder(context: DecodeContext): StreamDecoder {
-  const answer = createAnswerDecoder(context)
-  let malformed = 0
-  return {
-    push(event) {
-      if (event.data.trim() === '[DONE]') return answer.close(true)
-      const data = parseObject(event.data)
-      if (data !== undefined) return answer.push(data, event.event === 'error')
-      if (event.event === 'error') return answer.fail(decodeError(200, event.data))
-      malformed++ // S24: one bad event must not end a good stream
-      return []
-    },
-    end: () => answer.close(false, malformed),
-  }
-}
-
 /** A whole JSON answer cannot be cut, so it needs no finish reason; it may still be an error inside a 200 (O7). */
 export function decodeReply(body: JsonObject, context: DecodeContext): HubEvent[] {
-  const answer = createAnswerDecoder(context)
-  const events = answer.push(body, false)
-  return [...events, ...answer.close(true)]
+  return createStreamDecoder(context).whole(body)
 }
 
-function createAnswerDecoder(context: DecodeContext) {
+export function createStreamDecoder(context: DecodeContext): StreamDecoder & { whole(body: JsonObject): HubEvent[] } {
   const events: HubEvent[] = []
-  let started = false, over = false, nextIndex = 0
+  let started = false, over = false, nextIndex = 0, malformed = 0
   let usage: Partial<Usage> | undefined, finish: string | undefined
   let open: { kind: Kind; index: number } | undefined
   let refused = false
@@ -148,7 +130,8 @@ function createAnswerDecoder(context: DecodeContext) {
   }
 
   /** @param marked the upstream says that this is the end: what has content needs no finish reason (S16) */
-  function close(marked: boolean, malformed = 0): void {
+  function close(marked: boolean): void {
+    if (over) return
     if (finish === undefined && !(marked && (nextIndex > 0 || calls.any()))) {
       const unread = malformed > 0 ? ` (${malformed} events were not JSON)` : ''
       const message = `the upstream's answer ended before it was complete${unread}; try again`
@@ -164,12 +147,23 @@ function createAnswerDecoder(context: DecodeContext) {
     events.push({ type: 'end', stop, ...rawStop, usage: { ...NO_USAGE, ...usage } })
   }
 
-  /** The events of a step; S23: nothing counts after the end. */
+  function readEvent({ event, data: text }: SseEvent): void {
+    if (text.trim() === '[DONE]') return close(true)
+    const data = parseObject(text)
+    if (data !== undefined) read(data, event === 'error')
+    else if (event === 'error') fail(decodeError(200, text))
+    else malformed++ // S24: one bad event must not end a good stream
+  }
+
+  /** The events that the step before it has made; S23: nothing counts after the end. */
   const take = (_step: void): HubEvent[] => events.splice(0)
   return {
-    push: (data: JsonObject, isError: boolean) => over ? [] : take(read(data, isError)),
-    fail: (error: DarioError) => over ? [] : take(fail(error)),
-    close: (marked: boolean, malformed?: number) => over ? [] : take(close(marked, malformed)),
+    push: (event) => over ? [] : take(readEvent(event)),
+    end: () => take(close(false)),
+    whole(body) {
+      read(body, false)
+      return take(close(true))
+    },
   }
 }
 

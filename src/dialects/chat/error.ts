@@ -3,21 +3,14 @@
  * https://platform.openai.com/docs/guides/error-codes
  * @module
  */
-import type { DarioError, ErrorCode } from '../../errors.ts'
+import type { DarioError } from '../../errors.ts'
 import type { JsonObject } from '../../hub/types.ts'
 import { decodeVendorError, findChoiceError } from '../error.ts'
-import { encodeEnvelope } from '../openai.ts'
-
-/** `error.code` as OpenAI spells it; clients branch on these words. */
-const WIRE_CODES: Partial<Record<ErrorCode, string>> = {
-  context_length_exceeded: 'context_length_exceeded', authentication: 'invalid_api_key',
-  payment_required: 'insufficient_quota', model_not_found: 'model_not_found', rate_limited: 'rate_limit_exceeded',
-  overloaded: 'server_overloaded',
-}
+import { CODES, encodeEnvelope } from '../openai.ts'
 
 export function encodeError(error: DarioError): { status: number; body: JsonObject } {
   // OpenAI's word for 401 and 404 is `invalid_request_error` too: its `code` tells them apart.
-  return encodeEnvelope(error, WIRE_CODES[error.code] ?? null)
+  return encodeEnvelope(error, error.code === 'overloaded' ? 'server_overloaded' : CODES[error.code] ?? null)
 }
 
 /** A data frame with `error` and no `[DONE]`: a broken answer must not look whole (pitfall S17). */

@@ -3,20 +3,15 @@
  * https://platform.openai.com/docs/guides/error-codes
  * @module
  */
-import type { DarioError, ErrorCode } from '../../errors.ts'
+import type { DarioError } from '../../errors.ts'
 import type { JsonObject } from '../../hub/types.ts'
 import { decodeVendorError } from '../error.ts'
-import { encodeEnvelope } from '../openai.ts'
+import { CODES, encodeEnvelope } from '../openai.ts'
 import { encodeEvent, encodeFailure } from './wire.ts'
 
-/** Names for `code` that OpenAI clients act upon; the others keep dario's own. */
-const CODE_ON_WIRE: Partial<Record<ErrorCode, string>> = {
-  authentication: 'invalid_api_key', payment_required: 'insufficient_quota', rate_limited: 'rate_limit_exceeded',
-  overloaded: 'server_is_overloaded',
-}
-
 export function encodeError(error: DarioError, requestId: string): { status: number; body: JsonObject } {
-  const { status, body } = encodeEnvelope(error, CODE_ON_WIRE[error.code] ?? error.code)
+  const code = error.code === 'overloaded' ? 'server_is_overloaded' : CODES[error.code] ?? error.code
+  const { status, body } = encodeEnvelope(error, code)
   return { status, body: { ...body, request_id: requestId } }
 }
 
