@@ -9,9 +9,8 @@ import type { SseEvent } from '../../sse.ts'
 import type { DecodeContext, StreamDecoder } from '../dialect.ts'
 import { joinTexts, objectsIn, optionalArr, optionalNum, optionalObj, optionalStr, parseObject } from '../read.ts'
 import { createCallDecoder } from './decode-calls.ts'
-import { decodeError, isErrorObject } from './error.ts'
 import { createDetailCollector, createThinkSplitter } from './reasoning.ts'
-import { decodeFinishReason, readUsage } from './wire.ts'
+import { decodeError, decodeFinishReason, isErrorObject, readUsage } from './wire.ts'
 
 const NO_USAGE: Usage = { input: 0, cacheRead: 0, cacheWrite: 0, output: 0 }
 /** Vendors' words for "it broke" in the place of a finish reason: OpenRouter, Zhipu, DeepSeek, vLLM, Gemini. */

@@ -7,9 +7,8 @@
 import type { Block, BlockOf, HubEvent, HubReply, JsonObject, Seal, StopReason } from '../../hub/types.ts'
 import type { ReplyContext, StreamEncoder } from '../dialect.ts'
 import { KEEP_ALIVE, toArguments } from '../openai.ts'
-import { encodeStreamError } from './error.ts'
 import { encodeSealEntry } from './reasoning.ts'
-import { encodeFinishReason, encodeUsage } from './wire.ts'
+import { encodeFinishReason, encodeStreamError, encodeUsage } from './wire.ts'
 
 type Open =
   | { type: 'text' | 'refusal' }

@@ -1,10 +1,12 @@
 /**
- * Chat Completions: the shapes that we emit, and the words that both directions share (usage, finish reasons).
+ * Chat Completions: the shapes that we emit, and the words that both directions share: usage, finish reasons, errors.
  * https://platform.openai.com/docs/api-reference/chat
  * @module
  */
+import type { DarioError } from '../../errors.ts'
 import type { JsonObject, StopReason, Usage } from '../../hub/types.ts'
-import { decodeUsage, encodeCached } from '../openai.ts'
+import { decodeVendorError, findChoiceError } from '../error.ts'
+import { CODES, decodeUsage, encodeCached, encodeEnvelope } from '../openai.ts'
 import { isObject, optionalArr, optionalObj } from '../read.ts'
 
 // Type aliases, not interfaces: only an alias is assignable to JsonObject.
@@ -74,4 +76,27 @@ export function encodeUsage(usage: Usage): JsonObject {
     prompt_tokens_details: encodeCached(usage),
     completion_tokens_details: { reasoning_tokens: usage.reasoning ?? 0 },
   }
+}
+
+export function encodeError(error: DarioError): { status: number; body: JsonObject } {
+  // OpenAI's word for 401 and 404 is `invalid_request_error` too: its `code` tells them apart.
+  return encodeEnvelope(error, error.code === 'overloaded' ? 'server_overloaded' : CODES[error.code] ?? null)
+}
+
+/** A data frame with `error` and no `[DONE]`: a broken answer must not look whole (pitfall S17). */
+export function encodeStreamError(error: DarioError): string {
+  return `data: ${JSON.stringify(encodeError(error).body)}\n\n`
+}
+
+export function decodeError(status: number, text: string): DarioError {
+  return decodeVendorError(status, text, {
+    words: ['code', 'type'],
+    page: (status, title) => `the upstream answered ${status} with a web page${title && `: ${title}`}`,
+    nothing: (status) => `the upstream answered ${status} without a message`,
+  })
+}
+
+/** Whether this is an error that a vendor puts into a stream or a 200 (pitfall O7). */
+export function isErrorObject(data: JsonObject): boolean {
+  return Boolean(data['error']) || data['object'] === 'error' || findChoiceError(data) !== undefined
 }

@@ -11,8 +11,7 @@ import type { DecodeContext, StreamDecoder } from '../dialect.ts'
 import { toToolUse } from '../encoding.ts'
 import { decodeUsage } from '../openai.ts'
 import { defined, isObject, objectsIn, optionalArr, optionalNum, optionalObj, optionalStr, parseObject } from '../read.ts'
-import { decodeError } from './error.ts'
-import { decodeStop, isCall, isSameItem, readInput, readProof, readThought } from './wire.ts'
+import { decodeError, decodeStop, isCall, isSameItem, readInput, readProof, readThought } from './wire.ts'
 
 /** A hub block that an item or one of its parts has become. */
 interface Piece {

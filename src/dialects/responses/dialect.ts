@@ -11,7 +11,7 @@ import { decodeRequest, repairBody } from './decode-request.ts'
 import { createStreamDecoder } from './decode-stream.ts'
 import { encodeRequest } from './encode-request.ts'
 import { createStreamEncoder, encodeReply } from './encode-stream.ts'
-import { decodeError, encodeError, encodeStreamError } from './error.ts'
+import { decodeError, encodeError, encodeStreamError } from './wire.ts'
 
 export const responsesDialect: Dialect = {
   name: 'responses',
