@@ -5,14 +5,15 @@
  * @module
  */
 import type { DarioError, ErrorCode } from '../errors.ts'
-import type { Block, HubRequest, JsonObject, OutputFormat, Thinking, Tool, Usage } from '../hub/types.ts'
+import type { Block, HubRequest, JsonObject, OutputFormat, Thinking, Tool, ToolChoice, Usage, Warning } from '../hub/types.ts'
 import type { Repair } from './dialect.ts'
 import { encodeStrict } from './encoding.ts'
 import type { Encoding } from './encoding.ts'
 import { findRepair } from './error.ts'
 import type { Lessons } from './error.ts'
 import {
-  arr, defined, filled, given, num, obj, optionalBool, optionalNum, optionalObj, optionalStr, readCache, str,
+  arr, defined, filled, given, isObject, num, obj, objectsIn, optionalBool, optionalNum, optionalObj, optionalStr,
+  readCache, str,
 } from './read.ts'
 import { repairSchema } from './schema.ts'
 
@@ -175,6 +176,40 @@ function readTool(tool: JsonObject, path: string, origin: 'chat' | 'responses', 
       return readTools(arr(tool['tools'], `${path}.tools`), `${path}.tools`, origin, str(tool['name'], `${path}.name`))
     default: return [{ type: /^web_search(_|$)/.test(type) ? 'web_search' : 'opaque', origin, value: tool, path }]
   }
+}
+
+/** The choice, and the tools that `allowed_tools` leaves: the hub has no such list, so the others are left out. */
+export function readToolChoice(
+  choice: unknown, tools: Tool[], warnings: Warning[],
+): Pick<HubRequest, 'tools' | 'toolChoice'> {
+  if (!isObject(choice) || choice['type'] !== 'allowed_tools') return { tools, toolChoice: readChoice(choice, warnings) }
+  const list = optionalObj(choice['allowed_tools']) ?? choice
+  const allowed = new Set(objectsIn(list['tools']).map(toKey)) // a client may send any number of both
+  const isAllowed = (tool: Tool): boolean => 'name' in tool
+    ? allowed.has(toKey({ type: tool.type, name: tool.name })) || allowed.has(toKey({ type: 'namespace', name: tool.namespace }))
+    : tool.origin === 'chat' || allowed.has(toKey(tool.value)) // Chat's list is of functions only
+  // lossy: a shorter list misses the prompt cache
+  return { tools: tools.filter(isAllowed), toolChoice: readChoice(list['mode'], warnings) }
+}
+
+function readChoice(choice: unknown, warnings: Warning[]): ToolChoice | undefined {
+  if (choice === 'none' || choice === 'auto' || choice === 'required') return { type: choice }
+  if (choice === 'any') return { type: 'required' } // Mistral
+  if (!isObject(choice)) return undefined
+  const name = nameOf(choice)
+  if (name !== undefined && ['function', 'custom', undefined].includes(optionalStr(choice['type']))) return { type: 'tool', name }
+  // lossy: other APIs cannot force a server tool
+  warnings.push({ path: 'tool_choice', reason: `only OpenAI can force the tool ${optionalStr(choice['type'])}` })
+  return { type: 'auto' }
+}
+
+/** The name in `{type, function: {name}}`, `{type, custom: {name}}`, or in the bare `{name}` of older clients. */
+function nameOf(value: JsonObject): string | undefined {
+  return optionalStr((optionalObj(value['function']) ?? optionalObj(value['custom']) ?? value)['name'])
+}
+
+function toKey(value: JsonObject): string {
+  return JSON.stringify([value['type'] ?? 'function', nameOf(value) ?? value['server_label']])
 }
 
 /** `part` holds the schema and its name: a member of `format` in Chat Completions, `format` itself in Responses. */

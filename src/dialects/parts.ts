@@ -1,16 +1,16 @@
 /**
- * Content of a message in OpenAI's two APIs as hub blocks: text, pictures, files, sound, and the shapes that vendors add.
- * Clients mix the two spellings up, so both are read wherever they come.
- * https://platform.openai.com/docs/api-reference
+ * Parts of messages: data URLs, which every API takes, and the content of OpenAI's two as hub blocks: text, pictures,
+ * files, sound, and the shapes that vendors add. Clients mix the two spellings up, so both are read wherever they come.
+ * @see https://www.rfc-editor.org/rfc/rfc2397
  * @module
  */
 import { DarioError } from '../errors.ts'
-import type { Block, BlockOf, Json, JsonObject } from '../hub/types.ts'
-import { decodeAudio, decodeFile, decodeUrl } from './media.ts'
+import type { Block, BlockOf, Json, JsonObject, Source } from '../hub/types.ts'
 import { readErrorPrefix } from './openai.ts'
 import { arr, defined, filled, isObject, joinTexts, obj, optionalObj, optionalStr, readCache, str } from './read.ts'
 
 type Origin = 'chat' | 'responses'
+type Media = BlockOf<'media'>
 
 export function decodeContent(content: Json | undefined, path: string, origin: Origin): Block[] {
   if (content === undefined || content === null) return []
@@ -85,8 +85,53 @@ function decodeObjectPart(part: JsonObject, path: string, origin: Origin): Block
 /** An id of a file that the vendor keeps, or the file itself. */
 function readMedia(
   value: unknown, fileId: unknown, path: string, kind: 'image' | 'document', origin: Origin,
-): BlockOf<'media'> {
+): Media {
   const id = optionalStr(fileId)
   if (value == null && id !== undefined) return { type: 'media', kind, source: { type: 'file', origin, id } }
   return kind === 'image' ? decodeUrl(filled(value, path), kind) : decodeFile(filled(value, path), kind)
+}
+
+/** A data URL is read by its own media type, whatever field it came in: PDFs travel in `image_url` too (pitfall I3). */
+export function decodeUrl(url: string, kind: Media['kind']): Media {
+  const comma = /^data:/i.test(url) ? url.indexOf(',') : -1
+  if (comma === -1) return { type: 'media', kind, source: { type: 'url', url } } // never fetched by us (I5)
+  const [mediaType = '', ...options] = url.slice('data:'.length, comma).toLowerCase().split(';')
+  const data = url.slice(comma + 1)
+  const source: Source = options.includes('base64')
+    ? { type: 'base64', mediaType: mediaType || 'application/octet-stream', data }
+    : { type: 'text', mediaType: mediaType || 'text/plain', text: decodePercent(data) }
+  const real = mediaType.startsWith('image/') ? 'image'
+    : mediaType.startsWith('audio/') ? 'audio'
+    : mediaType === '' ? kind : 'document'
+  return { type: 'media', kind: real, source }
+}
+
+function decodePercent(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return text
+  }
+}
+
+/** Some SDKs send a file as bare base64. */
+function decodeFile(data: string, kind: Media['kind']): Media {
+  return decodeUrl(/^[a-z][a-z0-9+.-]*:/i.test(data) ? data : `data:application/pdf;base64,${data}`, kind)
+}
+
+function decodeAudio(part: JsonObject, path: string): Media {
+  const audio = obj(part['input_audio'], `${path}.input_audio`)
+  const format = optionalStr(audio['format']) ?? 'wav'
+  const mediaType = `audio/${format === 'mp3' ? 'mpeg' : format}`
+  const data = filled(audio['data'], `${path}.input_audio.data`)
+  return { type: 'media', kind: 'audio', source: { type: 'base64', mediaType, data } }
+}
+
+export function encodeAudio({ mediaType, data }: Extract<Source, { type: 'base64' }>): JsonObject {
+  const format = mediaType === 'audio/mpeg' ? 'mp3' : mediaType.replace(/^audio\/(?:x-)?/, '')
+  return { type: 'input_audio', input_audio: { data, format } }
+}
+
+export function toUrl(source: Extract<Source, { type: 'base64' | 'url' }>): string {
+  return source.type === 'url' ? source.url : `data:${source.mediaType};base64,${source.data}` // I1
 }

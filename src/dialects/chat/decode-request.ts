@@ -3,14 +3,12 @@
  * https://platform.openai.com/docs/api-reference/chat/create
  * @module
  */
-import type {
-  Block, HubRequest, Json, JsonObject, OutputFormat, Thinking, Tool, ToolChoice, Turn, Warning,
-} from '../../hub/types.ts'
-import { decodeFormat, readCommon, readTools } from '../openai.ts'
+import type { Block, HubRequest, Json, JsonObject, OutputFormat, Thinking, Tool, Turn, Warning } from '../../hub/types.ts'
+import { decodeFormat, readCommon, readToolChoice, readTools } from '../openai.ts'
 import { decodeContent, decodeToolContent } from '../parts.ts'
 import {
-  arr, defined, given, isObject, num, obj, objectsIn, oneOf, optionalArr, optionalNum, optionalObj, optionalStr,
-  readCache, readEffort, readStops, unsupported,
+  arr, defined, given, num, obj, objectsIn, oneOf, optionalNum, optionalObj, optionalStr, readCache, readEffort,
+  readStops, unsupported,
 } from '../read.ts'
 import { toInput } from './decode-calls.ts'
 import { decodeThoughts } from './reasoning.ts'
@@ -30,14 +28,12 @@ export function decodeRequest(body: JsonObject): { request: HubRequest; warnings
     unsupported('n', `this backend gives one answer per request; send it ${many} times, or route the model to a Chat backend`)
   }
   const warnings: Warning[] = []
-  const { tools, toolChoice } = decodeToolChoice(body, decodeTools(body))
   // What is off (`logprobs: false`, `store: false`) is off everywhere: nothing to carry, nothing to lose.
   const extra = Object.entries(body).filter(([field, value]) => !KNOWN.has(field) && value != null && value !== false)
   const request: HubRequest = {
     ...readCommon(body),
     turns: decodeMessages(arr(body['messages'], 'messages'), warnings),
-    tools,
-    toolChoice,
+    ...readToolChoice(body['tool_choice'] ?? body['function_call'], decodeTools(body), warnings),
     maxTokens: given(body['max_completion_tokens'], 'max_completion_tokens', num) ?? given(body['max_tokens'], 'max_tokens', num),
     stop: readStops(body['stop']),
     thinking: decodeThinking(body),
@@ -138,34 +134,6 @@ function decodeTools(body: JsonObject): Tool[] {
   const search = optionalObj(body['web_search_options'])
   if (search !== undefined) tools.push({ type: 'web_search', origin: 'chat', value: search, path: 'web_search_options' })
   return tools
-}
-
-/** The choice, and the tools that it leaves: the hub has no list of allowed tools, so the others are left out. */
-function decodeToolChoice(body: JsonObject, tools: Tool[]): Pick<HubRequest, 'tools' | 'toolChoice'> {
-  const choice = body['tool_choice'] ?? body['function_call']
-  const allowed = isObject(choice) && choice['type'] === 'allowed_tools'
-    ? optionalObj(choice['allowed_tools']) ?? choice
-    : undefined
-  if (allowed === undefined) return { tools, toolChoice: decodeChoice(choice) }
-  const names = new Set((optionalArr(allowed['tools']) ?? []).map(nameOf))
-  return {
-    // lossy: a shorter list misses the prompt cache
-    tools: tools.filter((tool) => !('name' in tool) || names.has(tool.name)),
-    toolChoice: decodeChoice(allowed['mode']),
-  }
-}
-
-function decodeChoice(choice: Json | undefined): ToolChoice | undefined {
-  if (choice === 'none' || choice === 'auto' || choice === 'required') return { type: choice }
-  if (choice === 'any') return { type: 'required' } // Mistral
-  const name = nameOf(choice)
-  return name === undefined ? undefined : { type: 'tool', name }
-}
-
-/** The name in `{type, function: {name}}`, `{type, custom: {name}}`, or in the bare `{name}` of older clients. */
-function nameOf(value: Json | undefined): string | undefined {
-  if (!isObject(value)) return undefined
-  return optionalStr((optionalObj(value['function']) ?? optionalObj(value['custom']) ?? value)['name'])
 }
 
 /** `reasoning_effort`, OpenRouter's `reasoning`, and the `thinking` switch that many vendors took from Anthropic. */

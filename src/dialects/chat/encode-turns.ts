@@ -6,7 +6,7 @@
 import type { Block, BlockOf, CacheHint, JsonObject, Turn } from '../../hub/types.ts'
 import { encodeCache, shorten } from '../encoding.ts'
 import type { Encoding } from '../encoding.ts'
-import { encodeAudio, toUrl } from '../media.ts'
+import { encodeAudio, toUrl } from '../parts.ts'
 import { ERROR_PREFIX, toArguments } from '../openai.ts'
 import { defined, objectsIn, parseObject } from '../read.ts'
 import type { Family } from './families.ts'

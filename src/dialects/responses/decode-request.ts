@@ -4,11 +4,9 @@
  * @module
  */
 import { DarioError } from '../../errors.ts'
-import type {
-  Block, HubRequest, Json, JsonObject, Thinking, Tool, ToolChoice, Turn, Warning,
-} from '../../hub/types.ts'
+import type { Block, HubRequest, Json, JsonObject, Thinking, Tool, Turn, Warning } from '../../hub/types.ts'
 import type { Repair } from '../dialect.ts'
-import { decodeFormat, readCommon, readTools } from '../openai.ts'
+import { decodeFormat, readCommon, readToolChoice, readTools } from '../openai.ts'
 import { decodeContent, decodeToolContent, toBlocks } from '../parts.ts'
 import {
   arr, defined, given, isObject, num, obj, objectsIn, oneOf, optionalArr, optionalObj, optionalStr, readEffort, str,
@@ -32,8 +30,6 @@ export function decodeRequest(body: JsonObject): { request: HubRequest; warnings
   if (body['truncation'] === 'auto') warnings.push({ path: 'truncation', reason: 'other backends refuse what is too long' })
   const logprobs = optionalArr(body['include'])?.includes('message.output_text.logprobs')
   if (logprobs) warnings.push({ path: 'include', reason: 'answers of other backends come without log probabilities' })
-  const tools = decodeTools(body)
-  const choice = decodeToolChoice(body['tool_choice'], tools, warnings)
   const { input: _, ...extra } = body
   const text = optionalObj(body['text'])
   const asked = optionalObj(text?.['format'])
@@ -41,8 +37,7 @@ export function decodeRequest(body: JsonObject): { request: HubRequest; warnings
   const request: HubRequest = {
     ...readCommon(body),
     turns: decodeTurns(body),
-    tools: choice.tools,
-    toolChoice: choice.toolChoice,
+    ...readToolChoice(body['tool_choice'], decodeTools(body), warnings),
     maxTokens: given(body['max_output_tokens'], 'max_output_tokens', num),
     stop: [],
     thinking: decodeThinking(optionalObj(body['reasoning'])),
@@ -145,32 +140,6 @@ function decodeTools(body: JsonObject): Tool[] {
     for (const tool of readTools(item['tools'], `input[${index}].tools`, 'responses')) tools.push(tool)
   }
   return [...new Map(tools.map((tool) => [JSON.stringify('name' in tool ? [tool.namespace, tool.name] : tool.value), tool])).values()]
-}
-
-/** The choice, and the tools that `allowed_tools` leaves. */
-function decodeToolChoice(value: unknown, tools: Tool[], warnings: Warning[]): Pick<HubRequest, 'tools' | 'toolChoice'> {
-  if (value === 'auto' || value === 'none' || value === 'required') return { tools, toolChoice: { type: value } }
-  if (!isObject(value)) return { tools, toolChoice: undefined }
-  switch (value['type']) {
-    case 'function':
-    case 'custom': return { tools, toolChoice: { type: 'tool', name: str(value['name'], 'tool_choice.name') } }
-    case 'allowed_tools': {
-      const allowed = objectsIn(value['tools'])
-      const toolChoice: ToolChoice = { type: value['mode'] === 'required' ? 'required' : 'auto' }
-      return { tools: tools.filter((tool) => allowed.some((wanted) => isSameTool(tool, wanted))), toolChoice }
-    }
-    default: // lossy: other APIs cannot force a server tool
-      warnings.push({ path: 'tool_choice', reason: `only OpenAI can force the tool ${optionalStr(value['type'])}` })
-      return { tools, toolChoice: { type: 'auto' } }
-  }
-}
-
-function isSameTool(tool: Tool, wanted: JsonObject): boolean {
-  if (tool.type === 'function' || tool.type === 'custom') {
-    if (wanted['type'] === 'namespace') return tool.namespace === wanted['name']
-    return wanted['type'] === tool.type && wanted['name'] === tool.name
-  }
-  return tool.value['type'] === wanted['type'] && (wanted['server_label'] ?? null) === (tool.value['server_label'] ?? null)
 }
 
 /** A wish for summaries alone is no wish for reasoning: Codex sends it to models that have none (Q4, T10). */

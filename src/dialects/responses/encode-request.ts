@@ -8,7 +8,7 @@ import type { Block, BlockOf, HubRequest, JsonObject, Turn } from '../../hub/typ
 import type { EncodedRequest, Target } from '../dialect.ts'
 import { createEncoding, shorten, tellFormat } from '../encoding.ts'
 import type { Encoding } from '../encoding.ts'
-import { encodeAudio, toUrl } from '../media.ts'
+import { encodeAudio, toUrl } from '../parts.ts'
 import { ERROR_PREFIX, toArguments } from '../openai.ts'
 import { toText, unsupported } from '../read.ts'
 import { encodeOptions, encodeToolFields, isPlainModel } from './encode-options.ts'
