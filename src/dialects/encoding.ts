@@ -50,7 +50,9 @@ export function encodeStrict(
 }
 
 /** Whether calls may come several at once; undefined: not said. */
-export function encodeParallel({ parallelTools, toolChoice }: HubRequest, { target, drop }: Encoding): boolean | undefined {
+export function encodeParallel(
+  { parallelTools, toolChoice }: HubRequest, { target, drop }: Encoding,
+): boolean | undefined {
   if (!target.repairs.has('no_parallel_tools')) return parallelTools
   const isLost = parallelTools === false && toolChoice?.type !== 'none'
   return isLost ? drop('parallel_tool_calls', 'this backend cannot be held to one call at a time') : undefined
@@ -70,8 +72,9 @@ export function wrapCustomTool(
   const isFree = format === undefined || format['type'] === 'text'
   if (!isFree) drop(`${path}.format`, 'this backend does not hold a model to a grammar')
   const grammar = isFree ? '' : `\nThe input must match this format: ${JSON.stringify(format)}`
-  const input = { type: 'string', description: 'The whole input as raw text' }
-  return { description: `${description}${grammar}`.trim(), schema: { type: 'object', properties: { input }, required: ['input'] } }
+  const properties = { input: { type: 'string', description: 'The whole input as raw text' } }
+  const schema = { type: 'object', properties, required: ['input'] }
+  return { description: `${description}${grammar}`.trim(), schema }
 }
 
 /** The name that is sent for a tool which the client knows by this one; undefined when it offers none. */

@@ -5,7 +5,9 @@
  * @module
  */
 import type { DarioError, ErrorCode } from '../errors.ts'
-import type { Block, HubRequest, JsonObject, OutputFormat, Thinking, Tool, ToolChoice, Usage, Warning } from '../hub/types.ts'
+import type {
+  Block, HubRequest, JsonObject, OutputFormat, Thinking, Tool, ToolChoice, Usage, Warning,
+} from '../hub/types.ts'
 import type { Repair } from './dialect.ts'
 import { encodeStrict } from './encoding.ts'
 import type { Encoding } from './encoding.ts'
@@ -168,8 +170,8 @@ function readTool(tool: JsonObject, path: string, origin: 'chat' | 'responses', 
       return [defined({ type, name, ...shared, inputSchema, strict: optionalBool(part['strict']), cache })]
     }
     case 'custom': {
-      const asked = optionalObj(part['format']), grammar = optionalObj(asked?.['grammar'])
-      const format = grammar === undefined ? asked : { type: 'grammar', ...grammar } // Chat has it in a member of its own
+      const asked = optionalObj(part['format']), grammar = optionalObj(asked?.['grammar']) // Chat's own nesting
+      const format = grammar === undefined ? asked : { type: 'grammar', ...grammar }
       return [defined({ type, name: filled(part['name'], `${at}.name`), ...shared, format })]
     }
     case 'namespace': // R6: lossy: the namespace's own description has no place in a flat list
@@ -182,12 +184,15 @@ function readTool(tool: JsonObject, path: string, origin: 'chat' | 'responses', 
 export function readToolChoice(
   choice: unknown, tools: Tool[], warnings: Warning[],
 ): Pick<HubRequest, 'tools' | 'toolChoice'> {
-  if (!isObject(choice) || choice['type'] !== 'allowed_tools') return { tools, toolChoice: readChoice(choice, warnings) }
+  if (!isObject(choice) || choice['type'] !== 'allowed_tools')
+    return { tools, toolChoice: readChoice(choice, warnings) }
   const list = optionalObj(choice['allowed_tools']) ?? choice
   const allowed = new Set(objectsIn(list['tools']).map(toKey)) // a client may send any number of both
-  const isAllowed = (tool: Tool): boolean => 'name' in tool
-    ? allowed.has(toKey({ type: tool.type, name: tool.name })) || allowed.has(toKey({ type: 'namespace', name: tool.namespace }))
-    : tool.origin === 'chat' || allowed.has(toKey(tool.value)) // Chat's list is of functions only
+  const isAllowed = (tool: Tool): boolean => {
+    if (!('name' in tool)) return tool.origin === 'chat' || allowed.has(toKey(tool.value)) // Chat lists functions only
+    const { type, name, namespace } = tool
+    return allowed.has(toKey({ type, name })) || allowed.has(toKey({ type: 'namespace', name: namespace }))
+  }
   // lossy: a shorter list misses the prompt cache
   return { tools: tools.filter(isAllowed), toolChoice: readChoice(list['mode'], warnings) }
 }
@@ -196,10 +201,10 @@ function readChoice(choice: unknown, warnings: Warning[]): ToolChoice | undefine
   if (choice === 'none' || choice === 'auto' || choice === 'required') return { type: choice }
   if (choice === 'any') return { type: 'required' } // Mistral
   if (!isObject(choice)) return undefined
-  const name = nameOf(choice)
-  if (name !== undefined && ['function', 'custom', undefined].includes(optionalStr(choice['type']))) return { type: 'tool', name }
+  const name = nameOf(choice), type = optionalStr(choice['type']) ?? 'function'
+  if (name !== undefined && (type === 'function' || type === 'custom')) return { type: 'tool', name }
   // lossy: other APIs cannot force a server tool
-  warnings.push({ path: 'tool_choice', reason: `only OpenAI can force the tool ${optionalStr(choice['type'])}` })
+  warnings.push({ path: 'tool_choice', reason: `only OpenAI can force the tool ${type}` })
   return { type: 'auto' }
 }
 
@@ -212,18 +217,17 @@ function toKey(value: JsonObject): string {
   return JSON.stringify([value['type'] ?? 'function', nameOf(value) ?? value['server_label']])
 }
 
-/** `part` holds the schema and its name: a member of `format` in Chat Completions, `format` itself in Responses. */
-export function decodeFormat(
-  format: JsonObject | undefined, part: JsonObject | undefined, readSchema: (schema: unknown) => JsonObject,
-): OutputFormat | undefined {
+/** Chat has the schema and its name in a member of their own. */
+export function decodeFormat(format: JsonObject | undefined): OutputFormat | undefined {
   if (format?.['type'] === 'json_object') return { type: 'json_object' }
   if (format?.['type'] !== 'json_schema') return undefined
+  const part = optionalObj(format['json_schema']) ?? format
   return {
     type: 'json_schema',
-    schema: readSchema(part?.['schema']),
-    name: optionalStr(part?.['name']),
-    description: optionalStr(part?.['description']),
-    strict: optionalBool(part?.['strict']),
+    schema: optionalObj(part['schema']) ?? { type: 'object' },
+    name: optionalStr(part['name']),
+    description: optionalStr(part['description']),
+    strict: optionalBool(part['strict']),
   }
 }
 

@@ -69,7 +69,8 @@ function decodeObjectPart(part: JsonObject, path: string, origin: Origin): Block
     case 'file':
     case 'input_file': {
       const file = optionalObj(part['file']) ?? part, at = part['type'] === 'file' ? `${path}.file` : path
-      const media = readMedia(file['file_data'] ?? file['file_url'], file['file_id'], `${at}.file_data`, 'document', origin)
+      const data = file['file_data'] ?? file['file_url']
+      const media = readMedia(data, file['file_id'], `${at}.file_data`, 'document', origin)
       return defined({ ...media, name: optionalStr(file['filename']) })
     }
     case 'input_audio': return decodeAudio(part, path)

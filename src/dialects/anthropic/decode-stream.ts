@@ -190,7 +190,7 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder {
     push(event) {
       const data = done ? undefined : parseObject(event.data)
       if (data !== undefined) read(data, optionalStr(data['type']) ?? event.event ?? '')
-      else if (event.event === 'error' && !done) fail(decodeError(200, event.data)) // another bad line spoils nothing (S24)
+      else if (event.event === 'error' && !done) fail(decodeError(200, event.data)) // other bad lines spoil nothing: S24
       return events.splice(0)
     },
     end() {

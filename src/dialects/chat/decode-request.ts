@@ -45,8 +45,7 @@ export function decodeRequest(body: JsonObject): { request: HubRequest; warnings
 }
 
 function readFormat(format: JsonObject | undefined, warnings: Warning[]): OutputFormat | undefined {
-  const part = optionalObj(format?.['json_schema']) ?? format
-  const found = decodeFormat(format, part, (schema) => optionalObj(schema) ?? { type: 'object' })
+  const found = decodeFormat(format)
   if (found === undefined && (format?.['type'] ?? 'text') !== 'text')
     warnings.push({ path: 'response_format', reason: 'only some Chat backends know such a format' })
   return found

@@ -109,7 +109,8 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder & { w
     if (started) return
     started = true
     const id = optionalStr(data['id']) || context.newId('chatcmpl-')
-    events.push({ type: 'start', id, model: optionalStr(data['model']) ?? '', ...(usage === undefined ? {} : { usage }) })
+    const model = optionalStr(data['model']) ?? ''
+    events.push({ type: 'start', id, model, ...(usage === undefined ? {} : { usage }) })
   }
 
   function fail(error: DarioError): void {
@@ -121,7 +122,8 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder & { w
     usage = readUsage(data) ?? usage // snapshots, not increments
     const choices = objectsIn(data['choices'])
     if (isError || isErrorObject(data)) return fail(decodeError(200, JSON.stringify(data)))
-    if (choices.some(isBroken)) return fail(new DarioError('upstream_error', 'the upstream gave up in mid-answer; try again'))
+    if (choices.some(isBroken))
+      return fail(new DarioError('upstream_error', 'the upstream gave up in mid-answer; try again'))
     if (choices.length === 0) return // usage, prompt filter results, a bare id (S2, O2)
     start(data)
     // S34: several choices are one turn; clients of the other dialects know only one answer.

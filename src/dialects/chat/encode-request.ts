@@ -155,7 +155,10 @@ function encodeIdentity(request: HubRequest, { family, target, drop }: EncodeCon
 
 function encodeExtra(request: HubRequest, { family, target, drop }: EncodeContext): JsonObject {
   const { metadata, frequency_penalty, presence_penalty, ...extra } = request.extra.chat ?? {}
-  if (!family.openFields) return extra['verbosity'] === undefined ? {} : drop('verbosity', 'this vendor has no such field') ?? {}
+  if (!family.openFields) {
+    if (extra['verbosity'] !== undefined) drop('verbosity', 'this vendor has no such field')
+    return {}
+  }
   if (family.sampling && !target.repairs.has('no_sampling')) {
     if (frequency_penalty !== undefined) extra['frequency_penalty'] = frequency_penalty
     if (presence_penalty !== undefined) extra['presence_penalty'] = presence_penalty

@@ -12,21 +12,16 @@ import { isObject, optionalArr, optionalObj } from '../read.ts'
 // Type aliases, not interfaces: only an alias is assignable to JsonObject.
 export type ChatPart = { type: string; [field: string]: string | JsonObject | undefined }
 
-export type ChatToolCall = { id: string; type: 'function'; function: { name: string; arguments: string } }
-
 export type ChatMessage = {
   role: 'system' | 'user' | 'assistant' | 'tool'
   content: string | ChatPart[] | null
-  refusal?: string
   reasoning_content?: string
   reasoning_details?: JsonObject[]
-  tool_calls?: ChatToolCall[]
+  tool_calls?: { id: string; type: 'function'; function: { name: string; arguments: string } }[]
   tool_call_id?: string
 }
 
-export type FinishReason = 'stop' | 'length' | 'tool_calls' | 'content_filter'
-
-const FINISH_REASONS = {
+const FINISH_REASONS: Record<StopReason, 'stop' | 'length' | 'tool_calls' | 'content_filter'> = {
   end_turn: 'stop',
   stop_sequence: 'stop', // lossy: Chat does not say which stop sequence was hit
   pause_turn: 'stop', // lossy: Chat has no word for "ask me to continue"
@@ -34,10 +29,10 @@ const FINISH_REASONS = {
   max_tokens: 'length',
   model_context_window_exceeded: 'length', // lossy: Chat has one word for both limits
   refusal: 'content_filter',
-} as const satisfies Record<StopReason, FinishReason>
+}
 
 /** Derived from what was really emitted (pitfalls S12, S13): clients run their tool loop by this word. */
-export function encodeFinishReason(stop: StopReason, seen: { tools: boolean; refusal: boolean }): FinishReason {
+export function encodeFinishReason(stop: StopReason, seen: { tools: boolean; refusal: boolean }): string {
   if (stop === 'refusal' && seen.refusal) return 'stop' // OpenAI's own form: the refusal has its own field
   const word = FINISH_REASONS[stop]
   if (word === 'stop' && seen.tools) return 'tool_calls'

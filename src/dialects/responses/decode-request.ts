@@ -32,8 +32,7 @@ export function decodeRequest(body: JsonObject): { request: HubRequest; warnings
   if (logprobs) warnings.push({ path: 'include', reason: 'answers of other backends come without log probabilities' })
   const { input: _, ...extra } = body
   const text = optionalObj(body['text'])
-  const asked = optionalObj(text?.['format'])
-  const format = decodeFormat(asked, asked, (schema) => obj(schema, 'text.format.schema'))
+  const format = decodeFormat(optionalObj(text?.['format']))
   const request: HubRequest = {
     ...readCommon(body),
     turns: decodeTurns(body),
