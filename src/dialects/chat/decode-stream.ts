@@ -67,7 +67,7 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder & { w
   }
 
   function readReasoning(delta: JsonObject): void {
-    const text = details.push(objectsIn(delta['reasoning_details']))
+    const text = delta['reasoning_details'] == null ? '' : details.push(objectsIn(delta['reasoning_details']))
     // The same words may come in all three fields (O6).
     const shown = optionalStr(delta['reasoning_content']) || optionalStr(delta['reasoning']) || text
     if (shown !== '') {

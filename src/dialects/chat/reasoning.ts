@@ -35,6 +35,7 @@ export function createDetailCollector(): DetailCollector {
       return pieces.map((piece) => optionalStr(piece['text']) ?? optionalStr(piece['summary']) ?? '').join('')
     },
     take() {
+      if (entries.length === 0) return undefined // most answers: asked for every piece of text
       const all = entries, proofs = entries.map(proofOf).filter((proof) => proof)
       entries = []
       if (proofs.length === 0) return undefined
