@@ -28,14 +28,14 @@ export function encodeCache(cache: CacheHint | undefined, { repairs }: Target): 
 }
 
 /** Each tool as it is sent: of two with one name the last counts, in the first one's place (pitfalls K14, K15). */
-export function encodeTools(
-  { tools }: HubRequest, { names }: Encoding,
-  encode: (tool: Tool, path: string, wireName: string) => JsonObject | undefined,
+export function encodeTools<Context extends Encoding>(
+  { tools }: HubRequest, encoding: Context,
+  encode: (tool: Tool, path: string, wireName: string, encoding: Context) => JsonObject | undefined,
 ): JsonObject[] {
   const sent = new Map<string, JsonObject>()
   for (const [index, tool] of tools.entries()) {
-    const name = 'name' in tool ? names.toWire({ ...tool, kind: tool.type }) : undefined
-    const wire = encode(tool, tool.path ?? `tools[${index}]`, name ?? '')
+    const name = 'name' in tool ? encoding.names.toWire({ ...tool, kind: tool.type }) : undefined
+    const wire = encode(tool, tool.path ?? `tools[${index}]`, name ?? '', encoding)
     if (wire !== undefined) sent.set(name ?? optionalStr(wire['name']) ?? JSON.stringify(wire), wire)
   }
   return [...sent.values()]

@@ -26,7 +26,7 @@ export function encodeRequest(request: HubRequest, target: Target): EncodedReque
   const encoding = createEncoding(target, 128)
   const { drop, names, warnings } = encoding
   const family = readFamily(target.model)
-  const tools = encodeTools(request, encoding, (tool, path, name) => encodeTool(tool, path, name, encoding))
+  const tools = encodeTools(request, encoding, encodeTool)
   const { system, messages } = encodeTurns(request, encoding)
   const ceiling = target.maxOutputTokens
   const maxTokens = Math.min(request.maxTokens ?? ceiling ?? family.maxTokens, ceiling ?? Infinity)

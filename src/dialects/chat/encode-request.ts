@@ -41,7 +41,7 @@ export function encodeRequest(request: HubRequest, target: Target): EncodedReque
 
 function encodeToolFields(request: HubRequest, context: EncodeContext): JsonObject {
   const { family } = context
-  const tools = encodeTools(request, context, (tool, path, name) => encodeTool(tool, path, name, context))
+  const tools = encodeTools(request, context, encodeTool)
   const search = family.webSearch ? request.tools.findLast(({ type }) => type === 'web_search') : undefined
   const options = search && 'value' in search && search.origin === 'chat' ? search.value : {}
   const fields = defined({ web_search_options: search && options })

@@ -32,11 +32,12 @@ const FINISH_REASONS: Record<StopReason, 'stop' | 'length' | 'tool_calls' | 'con
 }
 
 /** Derived from what was really emitted (pitfalls S12, S13): clients run their tool loop by this word. */
-export function encodeFinishReason(stop: StopReason, seen: { tools: boolean; refusal: boolean }): string {
+export function encodeFinishReason(stop: StopReason, seen: { tools: boolean; refusal: boolean }, legacy = false): string {
   if (stop === 'refusal' && seen.refusal) return 'stop' // OpenAI's own form: the refusal has its own field
   const word = FINISH_REASONS[stop]
-  if (word === 'stop' && seen.tools) return 'tool_calls'
-  return word === 'tool_calls' && !seen.tools ? 'stop' : word
+  if (word !== 'stop' && word !== 'tool_calls') return word
+  if (!seen.tools) return 'stop'
+  return legacy ? 'function_call' : 'tool_calls' // clients of the form before `tools` wait for its own word
 }
 
 /** Lenient: a new vendor word is an ordinary end (pitfall S14), and tools that were called win over `stop` (S12). */

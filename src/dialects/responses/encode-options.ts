@@ -95,7 +95,7 @@ function warnOfRest({ stop, extra }: HubRequest, { drop }: Encoding): void {
 
 /** `tools`, `tool_choice` and `parallel_tool_calls`; nothing at all when no tool is left (pitfalls A10, Q11). */
 export function encodeToolFields(request: HubRequest, encoding: Encoding): JsonObject {
-  const tools = encodeTools(request, encoding, (tool, path, name) => encodeTool(tool, path, name, encoding))
+  const tools = encodeTools(request, encoding, encodeTool)
   if (tools.length === 0) {
     if (request.toolChoice?.type === 'required' || request.toolChoice?.type === 'tool') {
       encoding.drop('tool_choice', 'no tool is left that this backend could be made to call')
