@@ -25,7 +25,7 @@ const BY_WORD: ReadonlyMap<string, number> = new Map(Object.entries({
   invalid_request_error: 400, invalid_prompt: 400, context_length_exceeded: 400, authentication_error: 401,
   invalid_api_key: 401, billing_error: 402, insufficient_quota: 402, permission_error: 403, not_found_error: 404,
   model_not_found: 404, request_too_large: 413, rate_limit_error: 429, rate_limit_exceeded: 429, api_error: 502,
-  timeout_error: 504, overloaded_error: 529, server_is_overloaded: 529, slow_down: 529,
+  server_error: 502, timeout_error: 504, overloaded_error: 529, server_is_overloaded: 529, slow_down: 529,
 }))
 
 const BY_WORDING: readonly (readonly [wording: RegExp, status: number])[] = [
