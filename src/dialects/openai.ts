@@ -217,14 +217,14 @@ function toKey(value: JsonObject): string {
   return JSON.stringify([value['type'] ?? 'function', nameOf(value) ?? value['server_label']])
 }
 
-/** Chat has the schema and its name in a member of their own. */
-export function decodeFormat(format: JsonObject | undefined): OutputFormat | undefined {
+/** Chat has the schema and its name in a member of their own. `path`: of a schema that must be there. */
+export function decodeFormat(format: JsonObject | undefined, path?: string): OutputFormat | undefined {
   if (format?.['type'] === 'json_object') return { type: 'json_object' }
   if (format?.['type'] !== 'json_schema') return undefined
   const part = optionalObj(format['json_schema']) ?? format
   return {
     type: 'json_schema',
-    schema: optionalObj(part['schema']) ?? { type: 'object' },
+    schema: path === undefined ? optionalObj(part['schema']) ?? { type: 'object' } : obj(part['schema'], path),
     name: optionalStr(part['name']),
     description: optionalStr(part['description']),
     strict: optionalBool(part['strict']),

@@ -32,7 +32,7 @@ export function decodeRequest(body: JsonObject): { request: HubRequest; warnings
   if (logprobs) warnings.push({ path: 'include', reason: 'answers of other backends come without log probabilities' })
   const { input: _, ...extra } = body
   const text = optionalObj(body['text'])
-  const format = decodeFormat(optionalObj(text?.['format']))
+  const format = decodeFormat(optionalObj(text?.['format']), 'text.format.schema')
   const request: HubRequest = {
     ...readCommon(body),
     turns: decodeTurns(body),
