@@ -118,7 +118,7 @@ test('K8: tool input is JSON text, and what is not an object is kept', () => {
 
 test('K13: a mark on a deferred tool is not one, and the tool stays', () => {
   const tools = [{ name: 'f', input_schema: {}, defer_loading: true, cache_control: { type: 'ephemeral' } }]
-  deepStrictEqual(decode({ tools }).tools, [{ type: 'function', name: 'f', description: undefined, inputSchema: {}, strict: undefined }])
+  deepStrictEqual(decode({ tools }).tools, [{ type: 'function', name: 'f', description: undefined, inputSchema: {}, strict: undefined, path: 'tools[0]' }])
   deepStrictEqual(dropped({ tools }), ['tools[0].defer_loading'])
 })
 
@@ -130,7 +130,8 @@ test('K14, K15: of two tools with one name the last wins and the order holds', (
 test('A12: server tools keep their own words', () => {
   const tools = [{ type: 'web_search_20250305', name: 'web_search' }, { type: 'bash_20250124', name: 'bash' }]
   deepStrictEqual(decode({ tools }).tools, [
-    { type: 'web_search', origin: 'anthropic', value: tools[0] }, { type: 'opaque', origin: 'anthropic', value: tools[1] },
+    { type: 'web_search', origin: 'anthropic', value: tools[0], path: 'tools[0]' },
+    { type: 'opaque', origin: 'anthropic', value: tools[1], path: 'tools[1]' },
   ])
 })
 

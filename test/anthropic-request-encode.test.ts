@@ -225,7 +225,7 @@ test('K1, K2: illegal names are changed the same way everywhere and map back', (
   const [tool] = body['tools'] as JsonObject[]
   const sent = String(tool?.['name'])
   ok(/^[\w-]{1,128}$/.test(sent))
-  deepStrictEqual(names.get(sent), { name, kind: 'function', namespace: undefined })
+  deepStrictEqual(names.get(sent), { name, kind: 'function' })
   strictEqual((body['tool_choice'] as JsonObject)['name'], sent)
   const sentMessages = body['messages'] as { content: JsonObject[] }[]
   strictEqual(sentMessages[1]?.content[0]?.['name'], sent)

@@ -106,7 +106,7 @@ test('the old functions find their results', () => {
     { type: 'tool_use', id: 'call_0', name: 'x', input: '{}' },
     { type: 'tool_result', toolUseId: 'call_0', content: [{ type: 'text', text: 'r' }], isError: false },
   ])
-  deepStrictEqual(tools, [{ type: 'function', name: 'x', inputSchema: { type: 'object' } }])
+  deepStrictEqual(tools, [{ type: 'function', name: 'x', inputSchema: { type: 'object' }, path: 'functions[0]' }])
 })
 
 test('B5: empty text makes no block and no assistant turn', () => {
@@ -159,7 +159,7 @@ test('C1: cache marks on parts, messages and tools', () => {
     tools: [{ type: 'function', function: { name: 'x' }, cache_control }],
   })
   deepStrictEqual(turns.map((turn) => turn.blocks[0] && 'cache' in turn.blocks[0] && turn.blocks[0].cache), [{ ttl: '1h' }, { ttl: undefined }, { ttl: '1h' }])
-  deepStrictEqual(tools, [{ type: 'function', name: 'x', inputSchema: { type: 'object', properties: {} }, cache: { ttl: '1h' } }])
+  deepStrictEqual(tools, [{ type: 'function', name: 'x', inputSchema: { type: 'object', properties: {} }, cache: { ttl: '1h' }, path: 'tools[0].function' }])
 })
 
 test('tools: functions, custom tools, web search, and what only Chat knows', () => {
@@ -173,18 +173,18 @@ test('tools: functions, custom tools, web search, and what only Chat knows', () 
     web_search_options: { search_context_size: 'low' },
   })
   deepStrictEqual(tools, [
-    { type: 'function', name: 'f', description: 'd', inputSchema: { type: 'object' }, strict: true },
-    { type: 'function', name: 'flat', inputSchema: {} },
-    { type: 'custom', name: 'c', format: { type: 'text' } },
-    { type: 'opaque', origin: 'chat', value: { type: 'mystery' } },
-    { type: 'web_search', origin: 'chat', value: { search_context_size: 'low' } },
+    { type: 'function', name: 'f', description: 'd', inputSchema: { type: 'object' }, strict: true, path: 'tools[0].function' },
+    { type: 'function', name: 'flat', inputSchema: {}, path: 'tools[1]' },
+    { type: 'custom', name: 'c', format: { type: 'text' }, path: 'tools[2].custom' },
+    { type: 'opaque', origin: 'chat', value: { type: 'mystery' }, path: 'tools[3]' },
+    { type: 'web_search', origin: 'chat', value: { search_context_size: 'low' }, path: 'web_search_options' },
   ])
 })
 
 test('tools: the grammar of a custom tool has the form that a Responses backend takes', () => {
   const grammar = { syntax: 'lark', definition: 'start: "a"' }
   const { tools } = decode({ tools: [{ type: 'custom', custom: { name: 'c', format: { type: 'grammar', grammar } } }] })
-  deepStrictEqual(tools, [{ type: 'custom', name: 'c', format: { type: 'grammar', ...grammar } }])
+  deepStrictEqual(tools, [{ type: 'custom', name: 'c', format: { type: 'grammar', ...grammar }, path: 'tools[0].custom' }])
 })
 
 for (const [tool_choice, expected] of [

@@ -12,8 +12,11 @@ import { sendJson, startUpstream } from './helpers/upstream.ts'
 const PATHS: Record<DialectName, string> = { anthropic: '/v1/messages', chat: '/v1/chat/completions', responses: '/v1/responses' }
 const hi = [{ role: 'user', content: 'hi' }]
 
-async function dropped(context: TestContext, client: DialectName, target: string, body: JsonObject): Promise<string[]> {
-  const upstream = await startUpstream(context, ({ url }, response) => {
+/** @param refusal finds, and may name in its group, what the upstream does not take. */
+async function dropped(context: TestContext, client: DialectName, target: string, body: JsonObject, refusal?: RegExp): Promise<string[]> {
+  const upstream = await startUpstream(context, ({ url, body: sent }, response) => {
+    const [found, refused = 'response_format'] = refusal?.exec(sent.toString()) ?? []
+    if (found !== undefined) return sendJson(response, 400, { error: { type: 'invalid_request_error', message: `${refused}: Extra inputs are not permitted, unsupported` } })
     if (url.endsWith('/messages')) return sendJson(response, 200, { type: 'message', id: 'msg_1', content: [{ type: 'text', text: 'ok' }], stop_reason: 'end_turn', usage: {} })
     if (url.endsWith('/completions')) return sendJson(response, 200, { choices: [{ message: { content: 'ok' }, finish_reason: 'stop' }] })
     sendJson(response, 200, { status: 'completed', output: [{ type: 'message', content: [{ type: 'output_text', text: 'ok' }] }] })
@@ -65,5 +68,76 @@ const LOST: [client: DialectName, target: string, body: JsonObject, paths: strin
 for (const [client, target, body, paths] of LOST) {
   test(`dropped: ${paths.join(' and ')} of a ${client} request on a ${target} backend`, async (context) => {
     deepEqual(await dropped(context, client, target, body), paths)
+  })
+}
+
+const schema = { type: 'object', properties: {} }
+const named = (name: string): JsonObject => ({ type: 'function', name, parameters: schema })
+const inChat = (name: string, more: JsonObject = {}): JsonObject => ({ type: 'function', function: { name, parameters: schema, ...more } })
+const search: JsonObject = { type: 'file_search', vector_store_ids: [] }
+
+const MOVED: typeof LOST = [
+  ['anthropic', 'chat', { max_tokens: 9, messages: hi, tools: [{ name: 'f', input_schema: schema }, { name: 'f', input_schema: schema }, { type: 'bash_20250124', name: 'bash' }] }, ['tools[2]']],
+  ['chat', 'anthropic', { messages: hi, tools: [inChat('f'), inChat('g'), search], tool_choice: { type: 'allowed_tools', mode: 'auto', tools: [inChat('g')] } }, ['tools[2]']],
+  ['chat', 'responses', { messages: hi, functions: [{ name: 'f', parameters: schema }], web_search_options: {} }, ['web_search_options']],
+  ['responses', 'anthropic', { input: 'hi', tools: [named('f'), named('f'), search] }, ['tools[2]']],
+  ['responses', 'chat', { input: 'hi', tools: [named('f'), named('g'), search], tool_choice: { type: 'allowed_tools', mode: 'auto', tools: [search] } }, ['tools[2]']],
+  ['responses', 'chat', { input: 'hi', tools: [{ type: 'namespace', name: 'n', tools: [named('f'), named('g'), { ...search, vector_store_ids: ['v'] }] }, search] }, ['tools[0].tools[2]', 'tools[1]']],
+  ['responses', 'anthropic', { input: [...hi, { type: 'additional_tools', role: 'developer', tools: [named('f'), search] }], tools: [named('g')] }, ['input[1].tools[1]']],
+]
+
+for (const [client, target, body, paths] of MOVED) {
+  test(`dropped: tools are counted as the ${client} client wrote them: ${paths.join(' and ')} on a ${target} backend`, async (context) => {
+    deepEqual(await dropped(context, client, target, body), paths)
+  })
+}
+
+/** What only the server can hold a model to, in each client's words and by its own path. */
+const WISHES: Record<'strict' | 'parallel' | 'schema', Record<DialectName, [body: JsonObject, path: string]>> = {
+  strict: {
+    anthropic: [{ tools: [{ name: 'f', input_schema: schema, strict: true }] }, 'tools[0].strict'],
+    chat: [{ tools: [inChat('f', { strict: true })] }, 'tools[0].function.strict'],
+    responses: [{ tools: [{ ...named('f'), strict: true }] }, 'tools[0].strict'],
+  },
+  parallel: {
+    anthropic: [{ tools: [{ name: 'f', input_schema: schema }], tool_choice: { type: 'auto', disable_parallel_tool_use: true } }, 'tool_choice.disable_parallel_tool_use'],
+    chat: [{ tools: [inChat('f')], parallel_tool_calls: false }, 'parallel_tool_calls'],
+    responses: [{ tools: [named('f')], parallel_tool_calls: false }, 'parallel_tool_calls'],
+  },
+  schema: {
+    anthropic: [{ output_config: { format: { type: 'json_schema', schema } } }, 'output_config.format'],
+    chat: [{ response_format: { type: 'json_schema', json_schema: { name: 'x', schema } } }, 'response_format'],
+    responses: [{ text: { format: { type: 'json_schema', name: 'x', schema } } }, 'text.format'],
+  },
+}
+const REFUSALS: Record<keyof typeof WISHES, RegExp> = {
+  strict: /"(strict)":true/, parallel: /"(disable_parallel_tool_use|parallel_tool_calls)"/, schema: /"(response_format|json_schema)"/,
+}
+
+for (const [wish, clients] of Object.entries(WISHES) as [keyof typeof WISHES, (typeof WISHES)['strict']][]) {
+  for (const [client, [body, path]] of Object.entries(clients) as [DialectName, [JsonObject, string]][]) {
+    for (const target of Object.keys(PATHS).filter((name) => name !== client)) {
+      test(`dropped: ${path} of a ${client} client, where a ${target} backend refused it`, async (context) => {
+        deepEqual(await dropped(context, client, target, { ...PLAIN[client], ...body }, REFUSALS[wish]), [path])
+      })
+    }
+  }
+}
+
+const HELD: [...(typeof LOST)[number], refusal: RegExp][] = [
+  ['chat', 'responses', { messages: hi, response_format: { type: 'json_schema', json_schema: { name: 'x', schema, strict: true } } }, ['response_format.json_schema.strict'], REFUSALS.strict],
+  ['responses', 'chat', { input: 'hi', text: { format: { type: 'json_schema', name: 'x', schema, strict: true } } }, ['text.format.strict'], REFUSALS.strict],
+  ['chat', 'anthropic', { messages: hi, response_format: { type: 'json_object' } }, ['response_format'], /never/],
+  ['chat', 'responses', { messages: hi, response_format: { type: 'json_object' } }, ['response_format'], /"json_object"/],
+  ['responses', 'chat', { input: 'hi', text: { format: { type: 'json_object' } } }, ['text.format'], /"(response_format)"/],
+  ['responses', 'chat', { input: 'hi', tools: [{ type: 'custom', name: 'c', format: { type: 'grammar', syntax: 'regex', definition: 'a' } }] }, ['tools[0].format'], /never/],
+  ['responses', 'anthropic', { input: 'hi', tools: [{ type: 'custom', name: 'c', format: { type: 'grammar', syntax: 'regex', definition: 'a' } }] }, ['tools[0].format'], /never/],
+  ['anthropic', 'responses', { max_tokens: 2000, messages: hi, thinking: { type: 'enabled', budget_tokens: 1024 } }, ['thinking'], /"(reasoning)"/],
+  ['chat', 'responses', { messages: hi, service_tier: 'scale' }, ['service_tier'], /never/],
+]
+
+for (const [client, target, body, paths, refusal] of HELD) {
+  test(`dropped: ${paths.join(' and ')} of a ${client} request that a ${target} backend cannot be held to`, async (context) => {
+    deepEqual(await dropped(context, client, target, body, refusal), paths)
   })
 }

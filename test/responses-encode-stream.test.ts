@@ -162,7 +162,7 @@ test('O23: blocks of other vendors leave no trace and no hole', () => {
 
 test('R12: usage counts cached input as input and always has its details', () => {
   assert.deepEqual(final(stream([]))['usage'], {
-    input_tokens: 10, input_tokens_details: { cached_tokens: 5 }, output_tokens: 7, output_tokens_details: { reasoning_tokens: 0 }, total_tokens: 17,
+    input_tokens: 10, input_tokens_details: { cached_tokens: 5, cache_write_tokens: 2 }, output_tokens: 7, output_tokens_details: { reasoning_tokens: 0 }, total_tokens: 17,
   })
 })
 
@@ -247,7 +247,7 @@ test('responses: any answer that we encode decodes to the same blocks, and its c
     const reply = foldEvents(decoded)
     const plain = (list: Block[]): string[] => list.map((block) => JSON.stringify([block.type, textOf(block), 'seal' in block ? block.seal?.value : '', 'id' in block ? block.id : ''])).sort()
     assert.deepEqual(plain(reply.blocks), plain(blocks))
-    assert.deepEqual(reply.usage, { input: 5, cacheRead: 5, cacheWrite: 0, output: 7, reasoning: 0 })
+    assert.deepEqual(reply.usage, { input: 3, cacheRead: 5, cacheWrite: 2, output: 7, reasoning: 0 })
   })
 })
 

@@ -71,6 +71,14 @@ test('O7: a failure whose code is a status is what the status says', () => {
     ['rate_limited', 'rate_limited', 'overloaded', 'authentication', 'upstream_error', 'upstream_error', 'upstream_error'])
 })
 
+test('F4: inside an answer a vendor\'s own word for a fault of its own counts more than the words around it', () => {
+  for (const code of ['server_error', 'api_error']) assert.equal(decodeError(200, openai('an unsupported state', { type: undefined, code })).code, 'upstream_error')
+})
+
+test('E1: an overflow that a local server reports as its own fault is still one', () => {
+  assert.equal(decodeError(500, openai('request (9000 tokens) exceeds the available context size (4096 tokens)')).code, 'context_length_exceeded')
+})
+
 test('A6: a refused parameter teaches a repair', () => {
   const repairs = (message: string, more: object = {}, status = 400) => readRepairs(decodeError(status, openai(message, more)), 'm')
   const recorded = decodeError(400, JSON.stringify(readWhole('responses', 'openai-reasoning-model-temperature-error')))

@@ -134,6 +134,13 @@ test('R16: tool_choice in all its forms', () => {
   assert.deepEqual(allowed.tools.map((item) => 'name' in item && item.name), ['b'])
 })
 
+test('B8: very many tools and allowed tools take linear time', () => {
+  const tools = Array.from({ length: 50_000 }, (_, index) => ({ type: 'function', name: `f${index}` }))
+  const began = process.cpuUsage()
+  assert.equal(decode({ tools, tool_choice: { type: 'allowed_tools', mode: 'auto', tools } }).tools.length, tools.length)
+  assert.ok(process.cpuUsage(began).user < 2_000_000)
+})
+
 test('R15: server tools stay what they are, for encoders to judge', () => {
   assert.deepEqual(decode({ tools: [{ type: 'web_search_preview' }, { type: 'code_interpreter' }] }).tools.map((item) => item.type), ['web_search', 'opaque'])
 })

@@ -3,9 +3,9 @@
  * cache and a history stay stable; the way back from such a name; cache marks; and what is dropped.
  * @module
  */
-import type { BlockOf, CacheHint, JsonObject, Tool, ToolKind, Warning } from '../hub/types.ts'
+import type { BlockOf, CacheHint, HubRequest, JsonObject, OutputFormat, Tool, ToolKind, Warning } from '../hub/types.ts'
 import type { DecodeContext, Target, ToolIdentity } from './dialect.ts'
-import { defined } from './read.ts'
+import { defined, optionalStr } from './read.ts'
 
 /** One request on its way into a dialect: what every step needs. */
 export interface Encoding {
@@ -25,6 +25,56 @@ export function createEncoding(target: Target, maxNameChars?: number): Encoding 
 export function encodeCache(cache: CacheHint | undefined, { repairs }: Target): JsonObject {
   if (cache === undefined || repairs.has('no_cache_marks')) return {}
   return { cache_control: defined({ type: 'ephemeral', ttl: repairs.has('no_cache_ttl') ? undefined : cache.ttl }) }
+}
+
+/** Each tool as it is sent: of two with one name the last counts, in the first one's place (pitfalls K14, K15). */
+export function encodeTools<Context extends Encoding>(
+  { tools }: HubRequest, encoding: Context,
+  encode: (tool: Tool, path: string, wireName: string, encoding: Context) => JsonObject | undefined,
+): JsonObject[] {
+  const sent = new Map<string, JsonObject>()
+  for (const [index, tool] of tools.entries()) {
+    const name = 'name' in tool ? encoding.names.toWire({ ...tool, kind: tool.type }) : undefined
+    const wire = encode(tool, tool.path ?? `tools[${index}]`, name ?? '', encoding)
+    if (wire !== undefined) sent.set(name ?? optionalStr(wire['name']) ?? JSON.stringify(wire), wire)
+  }
+  return [...sent.values()]
+}
+
+/** The wish that a model be held to a schema; `isKnown`: this vendor has a word for it. */
+export function encodeStrict(
+  strict: boolean | undefined, path: string, { target, drop }: Encoding, isKnown = true,
+): boolean | undefined {
+  if (isKnown && !target.repairs.has('no_strict')) return strict
+  return strict === true ? drop(`${path}.strict`, 'this backend does not hold a model to a schema') : undefined
+}
+
+/** Whether calls may come several at once; undefined: not said. */
+export function encodeParallel(
+  { parallelTools, toolChoice }: HubRequest, { target, drop }: Encoding,
+): boolean | undefined {
+  if (!target.repairs.has('no_parallel_tools')) return parallelTools
+  const isLost = parallelTools === false && toolChoice?.type !== 'none'
+  return isLost ? drop('parallel_tool_calls', 'this backend cannot be held to one call at a time') : undefined
+}
+
+/** lossy: where nothing holds a model to a format, words ask for it (pitfall B10). */
+export function tellFormat(format: OutputFormat, { drop }: Encoding, form = 'value and nothing else'): string {
+  drop('format', 'this model is only asked to keep to it')
+  const rule = format.type === 'json_schema' ? ` It must match this JSON schema: ${JSON.stringify(format.schema)}` : ''
+  return `Answer with one JSON ${form}.${rule}`
+}
+
+/** lossy: free text becomes one string field; a grammar is only described (pitfall R5). */
+export function wrapCustomTool(
+  { description = '', format }: Extract<Tool, { type: 'custom' }>, path: string, { drop }: Encoding,
+): { description: string; schema: JsonObject } {
+  const isFree = format === undefined || format['type'] === 'text'
+  if (!isFree) drop(`${path}.format`, 'this backend does not hold a model to a grammar')
+  const grammar = isFree ? '' : `\nThe input must match this format: ${JSON.stringify(format)}`
+  const properties = { input: { type: 'string', description: 'The whole input as raw text' } }
+  const schema = { type: 'object', properties, required: ['input'] }
+  return { description: `${description}${grammar}`.trim(), schema }
 }
 
 /** The name that is sent for a tool which the client knows by this one; undefined when it offers none. */

@@ -4,10 +4,11 @@
  * @see https://www.rfc-editor.org/rfc/rfc9110#section-15.5
  * @module
  */
+import { DarioError } from '../errors.ts'
 import type { ErrorCode } from '../errors.ts'
 import type { JsonObject } from '../hub/types.ts'
 import type { Repair } from './dialect.ts'
-import { defined, isObject, optionalArr, optionalObj, parseObject, toText } from './read.ts'
+import { defined, isObject, objectsIn, optionalArr, optionalObj, optionalStr, parseObject, toText } from './read.ts'
 
 const BY_STATUS: Readonly<Record<number, ErrorCode>> = {
   401: 'authentication', 402: 'payment_required', 403: 'permission', 404: 'not_found', 405: 'method_not_allowed',
@@ -15,25 +16,98 @@ const BY_STATUS: Readonly<Record<number, ErrorCode>> = {
   503: 'overloaded', 504: 'upstream_timeout', 529: 'overloaded',
 }
 
-/** By the status first, whatever the body says (pitfall E5). */
-export function toCode(status: number): ErrorCode {
+function toCode(status: number): ErrorCode {
   return BY_STATUS[status] ?? (status < 500 ? 'invalid_request' : 'upstream_error')
 }
 
+/** What vendors call an error, by the status that it would have: inside an answer there is no status. */
+const BY_WORD: ReadonlyMap<string, number> = new Map(Object.entries({
+  invalid_request_error: 400, invalid_prompt: 400, context_length_exceeded: 400, authentication_error: 401,
+  invalid_api_key: 401, billing_error: 402, insufficient_quota: 402, permission_error: 403, not_found_error: 404,
+  model_not_found: 404, request_too_large: 413, rate_limit_error: 429, rate_limit_exceeded: 429, api_error: 502,
+  server_error: 502, timeout_error: 504, overloaded_error: 529, server_is_overloaded: 529, slow_down: 529,
+}))
+
+const BY_WORDING: readonly (readonly [wording: RegExp, status: number])[] = [
+  [/rate.?limit|too many requests|quota/i, 429],
+  [/overload|unavailable|capacity/i, 529],
+  [/invalid_request|unsupported|bad.?request|failed_generation|tool_use_failed/i, 400],
+  [/authentication|invalid_api_key/i, 401],
+]
+
+/** How a dialect puts what an upstream left unsaid. */
+export interface Wording {
+  /** The members that hold the vendor's word for the error; the first is the one kept. */
+  words: readonly string[]
+  page: (status: number, title: string) => string
+  /** For what is empty, or JSON and markup without a message in it. */
+  nothing: (status: number, text: string) => string
+}
+
+/**
+ * An upstream's refusal, whatever it looks like. With 200 it is one inside an answer, where only its words tell; else
+ * the status decides, whatever the body says (pitfall E5), and only the vague 400 is refined by the vendor's own word.
+ */
+export function decodeVendorError(answered: number, text: string, wording: Wording): DarioError {
+  const body = parseErrorBody(text), detail = findDetail(body ?? {})
+  const words = wording.words.map((name) => detail[name]).filter((word) => typeof word === 'string').map(toLine)
+  // Cut before it is searched: the search for an overflow takes quadratic time, and an upstream may send megabytes.
+  const message = toLine((body && readMessage(body, detail)) || toSentence(answered, text, wording))
+  const all = `${words.join(' ')} ${message}`
+  const named = words.map((word) => BY_WORD.get(word)).find((status) => status !== undefined)
+  const coded = Math.trunc(Number(toText(detail['code'])) || 0) // Azure writes it as text
+  const meant = answered === 400 ? named ?? 400 : answered !== 200 ? answered
+    : coded >= 400 && coded <= 599 ? coded : named ?? BY_WORDING.find(([words]) => words.test(all))?.[1] ?? 502
+  const options = { path: optionalStr(detail['param']), upstreamType: words[0] }
+  // Overflow comes as 400 and 413, from local servers as 422 and 500 too, or without any word.
+  if ([400, 413, 422, 500, 502].includes(meant) && readOverflow(all) !== undefined)
+    return new DarioError('context_length_exceeded', message, options)
+  if (meant < 400) return new DarioError('upstream_protocol', message, options)
+  const noModel = meant === 404 && /model/i.test(all)
+  const status = answered === 200 ? meant : answered
+  return new DarioError(noModel ? 'model_not_found' : toCode(meant), message, { ...options, status })
+}
+
 /** undefined for what is no JSON object. */
-export function parseErrorBody(text: string): JsonObject | undefined {
+function parseErrorBody(text: string): JsonObject | undefined {
   const body = parseObject(`{"body":${text}}`)?.['body'] // any JSON, not only an object
   return optionalObj(Array.isArray(body) ? body[0] : body) // Gemini wraps its error in an array
 }
 
+/** The error that a vendor put into one of the choices of an answer (pitfall O7). */
+export const findChoiceError = (body: JsonObject): JsonObject | undefined =>
+  optionalObj(objectsIn(body['choices']).find(({ error }) => isObject(error))?.['error'])
+
+function findDetail(body: JsonObject): JsonObject {
+  const failed = optionalObj(body['response']) // an event inside a stream (F1)
+  return optionalObj(body['error']) ?? optionalObj(failed?.['error']) ?? objectsIn(body['errors'])[0]
+    ?? findChoiceError(body) ?? body
+}
+
+function readMessage(body: JsonObject, detail: JsonObject): string | undefined {
+  const said = [detail['message'], body['error'], body['message'], body['detail'], detail['msg'], detail['detail']]
+  const message = said.find((text) => typeof text === 'string')
+  const raw = optionalObj(detail['metadata'])?.['raw'] // OpenRouter: the vendor's own body, the only part that helps
+  if (message !== undefined) return typeof raw === 'string' && raw !== '' ? `${message}: ${raw}` : message
+  return readPlaces(body['detail']) ?? readPlaces(optionalObj(body['message'])?.['detail'])
+}
+
 /** A list of refused places as one sentence: Mistral, and FastAPI behind vLLM and other Python servers. */
-export function readPlaces(list: unknown): string | undefined {
+function readPlaces(list: unknown): string | undefined {
   return optionalArr(list)?.filter(isObject)
-    .map((entry) => `${optionalArr(entry['loc'])?.map(toText).join('.') ?? ''}: ${toText(entry['msg'])}`).join('; ')
+    .map(({ loc, msg }) => [optionalArr(loc)?.map(toText).join('.'), toText(msg)].filter(Boolean).join(': ')).join('; ')
+}
+
+/** A page of markup becomes its title (pitfall E8). */
+function toSentence(status: number, text: string, { page, nothing }: Wording): string {
+  const head = text.slice(0, 10_000) // of a page made to, the pattern would read all from every one of its titles
+  if (/<html|<!doctype|<head/i.test(head)) return page(status, /<title[^<>]*>([^<]*)</i.exec(head)?.[1]?.trim() ?? '')
+  const said = text.trim()
+  return said === '' || /^[<{[]/.test(said) ? nothing(status, said) : said
 }
 
 /** lossy: over 2,000 characters an error is somebody's prompt or page; control characters would forge log lines. */
-export function toLine(message: string): string {
+function toLine(message: string): string {
   return message.replace(/[\u0000-\u001f\u007f]+/g, ' ').slice(0, 2000)
 }
 

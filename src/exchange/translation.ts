@@ -48,9 +48,15 @@ export interface TranslationOptions {
 
 /** What encoders name in the hub's words, as the client of each dialect wrote it. */
 const WORDS: Record<DialectName, Readonly<Record<string, string>>> = {
-  anthropic: { stop: 'stop_sequences', input: 'messages', format: 'output_config.format' },
-  chat: { thinking: 'reasoning_effort', input: 'messages', format: 'response_format' },
-  responses: { thinking: 'reasoning', messages: 'input', verbosity: 'text.verbosity', format: 'text.format' },
+  anthropic: {
+    stop: 'stop_sequences', input: 'messages', format: 'output_config.format',
+    parallel_tool_calls: 'tool_choice.disable_parallel_tool_use',
+  },
+  chat: {
+    thinking: 'reasoning_effort', input: 'messages', format: 'response_format',
+    'format.strict': 'response_format.json_schema.strict',
+  },
+  responses: { thinking: 'reasoning', messages: 'input', verbosity: 'text.verbosity', format: 'text.format', 'format.strict': 'text.format.strict' },
 }
 
 /** @param dialect of those names that were loaded. */
@@ -92,7 +98,7 @@ export function createTranslation(options: TranslationOptions, dialect: (name: D
       maxOutputTokens: options.maxOutputTokens(backend.id, model),
     })
     const words = WORDS[job.client.name]
-    const named = warnings.map(({ path, reason }) => ({ path: path.replace(/^\w+/, (word) => Object.hasOwn(words, word) ? words[word]! : word), reason }))
+    const named = warnings.map(({ path, reason }) => ({ path: path.replace(/^(?:format\.)?\w+/, (word) => Object.hasOwn(words, word) ? words[word]! : word), reason }))
     if (job.client.name !== 'responses') job.decoded = undefined // its answers are kept together with their requests
     return { body: JSON.stringify(body), toolNames, warnings: [...lost, ...named], request: told }
   }

@@ -81,7 +81,8 @@ export interface Turn {
   path?: string | undefined
 }
 
-export type Tool =
+/** `path`: where the tool's fields stand in the client's request, for warnings: `tools[3]`. */
+export type Tool = { path?: string | undefined } & (
   | {
     type: 'function'
     name: string
@@ -93,8 +94,8 @@ export type Tool =
   }
   /** Free-form text input (Responses `custom` tools); `format` is the grammar, if any. */
   | { type: 'custom'; name: string; description?: string | undefined; format?: JsonObject | undefined; namespace?: string | undefined }
-  | { type: 'web_search'; origin: DialectName; value: JsonObject }
-  | { type: 'opaque'; origin: DialectName; value: JsonObject }
+  | { type: 'web_search' | 'opaque'; origin: DialectName; value: JsonObject }
+)
 
 export type ToolChoice =
   | { type: 'auto' }

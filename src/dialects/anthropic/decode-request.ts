@@ -150,7 +150,7 @@ function readTools(value: Json | undefined, warnings: Warning[]): Tool[] {
     const type = optionalStr(tool['type']) ?? 'custom'
     if (type !== 'custom') {
       const kind = type.startsWith('web_search') ? 'web_search' : 'opaque'
-      tools.set(`${type} ${optionalStr(tool['name']) ?? index}`, { type: kind, origin: 'anthropic', value: tool })
+      tools.set(`${type} ${optionalStr(tool['name']) ?? index}`, { type: kind, origin: 'anthropic', value: tool, path })
       continue
     }
     const deferred = tool['defer_loading'] === true
@@ -158,7 +158,8 @@ function readTools(value: Json | undefined, warnings: Warning[]): Tool[] {
     // A mark on a tool that is not in the prompt yet marks nothing (pitfall K13).
     const hint = defined({ cache: deferred ? undefined : readCache(tool) })
     const description = optionalStr(tool['description']), inputSchema = optionalObj(tool['input_schema']) ?? {}
-    tools.set(name, { type: 'function', name, description, inputSchema, strict: optionalBool(tool['strict']), ...hint })
+    const strict = optionalBool(tool['strict'])
+    tools.set(name, { type: 'function', name, description, inputSchema, strict, path, ...hint })
     for (const field of Object.keys(tool)) {
       if (!TOOL_FIELDS.has(field) && tool[field] !== null)
         warnings.push({ path: `${path}.${field}`, reason: 'only Anthropic knows this field' })

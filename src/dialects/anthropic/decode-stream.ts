@@ -5,7 +5,7 @@
  * @module
  */
 import { DarioError } from '../../errors.ts'
-import type { HubEvent, JsonObject, Seal, StopReason, Usage } from '../../hub/types.ts'
+import type { Block, HubEvent, JsonObject, Seal, StopReason, Usage } from '../../hub/types.ts'
 import type { DecodeContext, StreamDecoder } from '../dialect.ts'
 import { toToolUse } from '../encoding.ts'
 import { defined, isObject, optionalArr, optionalNum, optionalObj, optionalStr, parseObject } from '../read.ts'
@@ -18,49 +18,40 @@ const STOPS = {
   model_context_window_exceeded: true,
 } satisfies Record<StopReason, true>
 
-/** A block that is being received. */
+/** A block that is being received; `index` is our own: some compatible servers give every block the index 0. */
 type Open =
-  | { kind: 'text' | 'thinking' }
+  | { kind: 'text' | 'thinking'; index: number }
   /** `filled`: input that stood in the block's start; deltas, if any come, replace it (pitfall O13). */
-  | { kind: 'tool'; filled: string; streamed: boolean; held: string[] | undefined }
+  | { kind: 'tool'; index: number; filled: string; streamed: boolean; held: string[] | undefined }
   /** Held until it is whole, since only its own dialect can read it. */
   | { kind: 'opaque'; value: JsonObject; json: string[] }
   | { kind: 'ignored' }
 
 export function createStreamDecoder(context: DecodeContext): StreamDecoder {
-  const open = new Map<number, Open>()
+  const events: HubEvent[] = []
+  const open = new Map<number, Open>() // by the upstream's index
   const toolIds = new Set<string>()
-  const numbers = new Map<number, number>() // of our events, by the upstream's
   let next = 0
   let messageId: string | undefined
   let usage: Partial<Usage> = {}
   let rawStop: string | undefined, stopSequence: string | undefined
   let hasTool = false, done = false
 
-  function start(message: JsonObject): HubEvent[] {
+  function start(message: JsonObject): void {
     const id = optionalStr(message['id']) || context.newId('msg_')
     if (messageId !== undefined) {
-      if (id === messageId) return [] // repeated by a relay on the way
+      if (id === messageId) return // repeated by a relay on the way
       return fail('the upstream began a second answer inside the first one; send the request again') // pitfalls S9, O16
     }
     messageId = id
     usage = readWireUsage(optionalObj(message['usage']) ?? {})
     readStop(message)
-    const events: HubEvent[] = [{ type: 'start', id, model: optionalStr(message['model']) ?? '', usage: { ...usage } }]
-    for (const [index, block] of (optionalArr(message['content']) ?? []).entries()) {
-      if (isObject(block)) events.push(...startBlock(index, block), ...stopBlock(index)) // pitfall O12
+    events.push({ type: 'start', id, model: optionalStr(message['model']) ?? '', usage: { ...usage } })
+    for (const [at, block] of (optionalArr(message['content']) ?? []).entries()) {
+      if (!isObject(block)) continue
+      startBlock(at, block) // pitfall O12
+      stopBlock(at)
     }
-    return events
-  }
-
-  /** Some compatible servers give every block the index 0; ours are never used twice. */
-  function number(events: HubEvent[]): HubEvent[] {
-    return events.map((event) => {
-      if (!('index' in event)) return event
-      if (event.type === 'block_start') numbers.set(event.index, next++)
-      const index = numbers.get(event.index) ?? 0
-      return index === event.index ? event : { ...event, index }
-    })
   }
 
   function readStop(from: JsonObject): void {
@@ -68,134 +59,145 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder {
     stopSequence = optionalStr(from['stop_sequence']) ?? stopSequence
   }
 
-  function startBlock(index: number, value: JsonObject): HubEvent[] {
-    const events = stopBlock(index) // one that was never closed
+  /** Announces a block, and gives its index. */
+  function show(block: Block): number {
+    events.push({ type: 'block_start', index: next, block })
+    return next++
+  }
+
+  function say(index: number, text: string | undefined): void {
+    if (text) events.push({ type: 'delta', index, text })
+  }
+
+  function prove(index: number, seal: Seal | undefined): void {
+    if (seal !== undefined) events.push({ type: 'seal', index, seal })
+  }
+
+  function startBlock(at: number, value: JsonObject): void {
+    stopBlock(at) // one that was never closed
     switch (value['type']) {
-      case 'text':
-        open.set(index, { kind: 'text' })
-        events.push({ type: 'block_start', index, block: { type: 'text', text: '' } })
-        return [...events, ...toDelta(index, optionalStr(value['text']))]
+      case 'text': {
+        const index = show({ type: 'text', text: '' })
+        open.set(at, { kind: 'text', index })
+        return say(index, optionalStr(value['text']))
+      }
       case 'thinking':
       case 'redacted_thinking': {
         const { text, seal, ...block } = readThinking(value)
-        open.set(index, { kind: 'thinking' })
         const whole = block.redacted === true && seal !== undefined
-        const opening = defined({ ...block, text: '', seal: whole ? seal : undefined })
-        events.push({ type: 'block_start', index, block: opening }, ...toDelta(index, text))
-        return whole ? events : [...events, ...toSeal(index, seal)]
+        const index = show(defined({ ...block, text: '', seal: whole ? seal : undefined }))
+        open.set(at, { kind: 'thinking', index })
+        say(index, text)
+        return whole ? undefined : prove(index, seal)
       }
-      case 'tool_use': return [...events, ...startTool(index, value)]
-      default:
-        open.set(index, { kind: 'opaque', value, json: [] })
-        return events
+      case 'tool_use': return void open.set(at, startTool(value))
+      default: open.set(at, { kind: 'opaque', value, json: [] })
     }
   }
 
-  function startTool(index: number, value: JsonObject): HubEvent[] {
+  function startTool(value: JsonObject): Open {
     const id = optionalStr(value['id']) || context.newId('toolu_')
     const wireName = optionalStr(value['name']) ?? ''
-    if (toolIds.has(id) || wireName === '') {
-      open.set(index, { kind: 'ignored' }) // a call that came twice would run twice (pitfalls S10, B14)
-      return []
-    }
+    if (toolIds.has(id) || wireName === '') return { kind: 'ignored' } // it would run twice (pitfalls S10, B14)
     toolIds.add(id)
     hasTool = true
-    const block = toToolUse(context, id, wireName)
-    const input = value['input']
+    const block = toToolUse(context, id, wireName), input = value['input']
     const filled = isObject(input) && Object.keys(input).length === 0 ? '' : readInput(input ?? '')
-    open.set(index, { kind: 'tool', filled, streamed: false, held: block.kind === 'custom' ? [] : undefined })
-    return [{ type: 'block_start', index, block }]
+    return { kind: 'tool', index: show(block), filled, streamed: false, held: block.kind === 'custom' ? [] : undefined }
   }
 
-  function readDelta(index: number, delta: JsonObject): HubEvent[] {
-    const block = open.get(index)
+  function readDelta(at: number, delta: JsonObject): void {
     switch (delta['type']) {
-      case 'text_delta': return fill(index, 'text', optionalStr(delta['text']))
-      case 'thinking_delta': return fill(index, 'thinking', optionalStr(delta['thinking']))
-      case 'signature_delta': return block?.kind === 'thinking' ? toSeal(index, readSeal(delta['signature'])) : []
-      case 'input_json_delta': {
-        const json = optionalStr(delta['partial_json']) ?? ''
-        if (block?.kind === 'opaque') block.json.push(json)
-        if (block?.kind !== 'tool' || json === '') return []
-        block.streamed = true
-        if (block.held === undefined) return toDelta(index, json)
-        block.held.push(json)
-        return []
+      case 'text_delta': return fill(at, 'text', optionalStr(delta['text']))
+      case 'thinking_delta': return fill(at, 'thinking', optionalStr(delta['thinking']))
+      case 'signature_delta': {
+        const block = open.get(at)
+        return block?.kind === 'thinking' ? prove(block.index, readSeal(delta['signature'])) : undefined
       }
+      case 'input_json_delta': return fillInput(open.get(at), optionalStr(delta['partial_json']) ?? '')
       default: // lossy: citations
-        return []
     }
   }
 
   /** Some compatible servers send deltas for a block that they never opened, or that is of the other kind (S8). */
-  function fill(index: number, kind: 'text' | 'thinking', text: string | undefined): HubEvent[] {
-    const found = open.get(index)?.kind ?? 'text'
-    if (open.has(index) && (found === kind || text === '')) return toDelta(index, text)
-    return found === 'text' || found === 'thinking' ? startBlock(index, { type: kind, [kind]: text }) : []
+  function fill(at: number, kind: 'text' | 'thinking', text: string | undefined): void {
+    const block = open.get(at)
+    if (block !== undefined && block.kind !== 'text' && block.kind !== 'thinking') return
+    if (block !== undefined && (block.kind === kind || text === '')) say(block.index, text)
+    else startBlock(at, { type: kind, [kind]: text })
   }
 
-  function stopBlock(index: number): HubEvent[] {
-    const block = open.get(index)
-    if (block === undefined || !open.delete(index) || block.kind === 'ignored') return []
-    const end: HubEvent = { type: 'block_end', index }
+  function fillInput(block: Open | undefined, json: string): void {
+    if (block?.kind === 'opaque') block.json.push(json)
+    if (block?.kind !== 'tool' || json === '') return
+    block.streamed = true
+    if (block.held === undefined) say(block.index, json)
+    else block.held.push(json)
+  }
+
+  function stopBlock(at: number): void {
+    const block = open.get(at)
+    if (block === undefined || !open.delete(at) || block.kind === 'ignored') return
     if (block.kind === 'opaque') {
       const input = parseObject(block.json.join(''))
       const value = input === undefined ? block.value : { ...block.value, input }
-      return [{ type: 'block_start', index, block: { type: 'opaque', origin: 'anthropic', value } }, end]
+      events.push({ type: 'block_end', index: show({ type: 'opaque', origin: 'anthropic', value }) })
+      return
     }
-    if (block.kind !== 'tool') return [end]
-    if (block.held === undefined) return [...(block.streamed ? [] : toDelta(index, block.filled)), end]
-    const json = block.streamed ? block.held.join('') : block.filled
-    return [...toDelta(index, optionalStr(parseObject(json)?.['input']) ?? json), end]
+    if (block.kind === 'tool' && block.held !== undefined) {
+      const json = block.streamed ? block.held.join('') : block.filled
+      say(block.index, optionalStr(parseObject(json)?.['input']) ?? json)
+    } else if (block.kind === 'tool' && !block.streamed) say(block.index, block.filled)
+    events.push({ type: 'block_end', index: block.index })
   }
 
-  function finish(): HubEvent[] {
+  function finish(): void {
     done = true
-    const events = [...open.keys()].flatMap(stopBlock)
+    for (const at of open.keys()) stopBlock(at)
     const stop = toStop(Object.hasOwn(STOPS, rawStop ?? '') ? rawStop as StopReason : 'end_turn', hasTool)
     const whole = { input: 0, cacheRead: 0, cacheWrite: 0, output: 0, ...usage }
-    return [...events, { type: 'end', stop, rawStop, stopSequence, usage: whole }]
+    events.push({ type: 'end', stop, rawStop, stopSequence, usage: whole })
   }
 
-  function fail(problem: string | DarioError): HubEvent[] {
+  function fail(problem: string | DarioError): void {
     done = true
     const error = typeof problem === 'string' ? new DarioError('upstream_protocol', problem) : problem
-    return [{ type: 'error', error }]
+    events.push({ type: 'error', error })
   }
 
-  function read(data: JsonObject, type: string): HubEvent[] {
-    const index = optionalNum(data['index']) ?? 0
+  function read(data: JsonObject, type: string): void {
+    const at = optionalNum(data['index']) ?? 0
+    const isLate = messageId === undefined && (type.startsWith('content_block') || type.startsWith('message_'))
+    if (isLate && type !== 'message_start') start({})
     switch (type) {
       case 'message_start': return start(optionalObj(data['message']) ?? {})
-      case 'content_block_start': return startBlock(index, optionalObj(data['content_block']) ?? { type: 'text' })
-      case 'content_block_delta': return readDelta(index, optionalObj(data['delta']) ?? {})
-      case 'content_block_stop': return stopBlock(index)
+      case 'content_block_start': return startBlock(at, optionalObj(data['content_block']) ?? { type: 'text' })
+      case 'content_block_delta': return readDelta(at, optionalObj(data['delta']) ?? {})
+      case 'content_block_stop': return stopBlock(at)
       case 'message_delta':
         readStop(optionalObj(data['delta']) ?? {})
         usage = { ...usage, ...readWireUsage(optionalObj(data['usage']) ?? {}) }
-        return []
+        return
       case 'message_stop':
         if (rawStop !== undefined || next > 0 || open.size > 0) return finish()
         return fail('the upstream sent an answer with nothing in it; send the request again')
-      case 'ping': return [{ type: 'ping' }]
+      case 'ping': return void events.push({ type: 'ping' })
       case 'error': return fail(decodeError(200, JSON.stringify(data)))
-      default: return []
     }
   }
 
   return {
     push(event) {
       const data = done ? undefined : parseObject(event.data)
-      if (data === undefined && event.event === 'error' && !done) return fail(decodeError(200, event.data))
-      if (data === undefined) return [] // one bad line does not spoil the rest (pitfall S24)
-      const type = optionalStr(data['type']) ?? event.event ?? ''
-      const isLate = messageId === undefined && (type.startsWith('content_block') || type.startsWith('message_'))
-      return number(isLate && type !== 'message_start' ? [...start({}), ...read(data, type)] : read(data, type))
+      if (data !== undefined) read(data, optionalStr(data['type']) ?? event.event ?? '')
+      else if (event.event === 'error' && !done) fail(decodeError(200, event.data)) // other bad lines spoil nothing: S24
+      return events.splice(0)
     },
     end() {
       if (done) return []
-      if (rawStop !== undefined && messageId !== undefined) return number(finish()) // only the last frame was lost (S16)
-      return fail('the upstream closed the stream before the answer was complete; send the request again')
+      if (rawStop !== undefined && messageId !== undefined) finish() // only the last frame was lost (S16)
+      else fail('the upstream closed the stream before the answer was complete; send the request again')
+      return events.splice(0)
     },
   }
 }
@@ -207,12 +209,4 @@ export function decodeReply(body: JsonObject, context: DecodeContext): HubEvent[
   const decoder = createStreamDecoder(context)
   const play = (data: JsonObject): HubEvent[] => decoder.push({ event: undefined, data: JSON.stringify(data) })
   return [...play({ type: 'message_start', message: body }), ...play({ type: 'message_stop' })]
-}
-
-function toDelta(index: number, text: string | undefined): HubEvent[] {
-  return text === undefined || text === '' ? [] : [{ type: 'delta', index, text }]
-}
-
-function toSeal(index: number, seal: Seal | undefined): HubEvent[] {
-  return seal === undefined ? [] : [{ type: 'seal', index, seal }]
 }

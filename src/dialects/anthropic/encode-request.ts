@@ -5,9 +5,11 @@
  */
 import type { HubRequest, JsonObject, OutputFormat, Thinking, Tool } from '../../hub/types.ts'
 import type { EncodedRequest, Target } from '../dialect.ts'
-import { createEncoding, encodeCache, toWireName } from '../encoding.ts'
+import {
+  createEncoding, encodeCache, encodeParallel, encodeStrict, encodeTools, tellFormat, toWireName, wrapCustomTool,
+} from '../encoding.ts'
 import type { Encoding } from '../encoding.ts'
-import { defined, isObject, optionalArr, optionalObj, optionalStr } from '../read.ts'
+import { defined, isObject, optionalArr, optionalObj } from '../read.ts'
 import { repairSchema, repairToolSchema } from '../schema.ts'
 import { encodeTurns } from './encode-turns.ts'
 import type { Message } from './encode-turns.ts'
@@ -24,7 +26,7 @@ export function encodeRequest(request: HubRequest, target: Target): EncodedReque
   const encoding = createEncoding(target, 128)
   const { drop, names, warnings } = encoding
   const family = readFamily(target.model)
-  const tools = encodeTools(request, encoding)
+  const tools = encodeTools(request, encoding, encodeTool)
   const { system, messages } = encodeTurns(request, encoding)
   const ceiling = target.maxOutputTokens
   const maxTokens = Math.min(request.maxTokens ?? ceiling ?? family.maxTokens, ceiling ?? Infinity)
@@ -53,23 +55,25 @@ export function encodeRequest(request: HubRequest, target: Target): EncodedReque
   return { body, warnings, toolNames: names.changed }
 }
 
-function encodeTools(request: HubRequest, { target, names, drop }: Encoding): JsonObject[] {
-  const tools = new Map<string, JsonObject>() // the last of two tools with one name wins (pitfall K14)
-  for (const [index, tool] of request.tools.entries()) {
-    if (tool.type === 'function' || tool.type === 'custom') {
-      const name = names.toWire({ name: tool.name, namespace: tool.namespace, kind: tool.type })
-      tools.set(name, tool.type === 'custom' ? encodeCustomTool(tool, name) : encodeFunction(tool, name, target))
-      if (tool.type === 'function' && tool.strict === true && target.repairs.has('no_strict'))
-        drop(`tools[${index}].strict`, 'this backend does not hold a model to a schema')
-    } else if (tool.origin === 'anthropic') {
-      tools.set(optionalStr(tool.value['name']) ?? String(index), { ...tool.value })
-    } else if (tool.type === 'web_search' && target.host === 'api.anthropic.com') {
-      tools.set('web_search', encodeWebSearch(tool.value))
-    } else {
-      drop(`tools[${index}]`, 'nothing behind this backend runs this tool') // pitfall A12
+function encodeTool(tool: Tool, path: string, name: string, encoding: Encoding): JsonObject | undefined {
+  const { target, drop } = encoding
+  switch (tool.type) {
+    case 'function': return defined({
+      name,
+      description: tool.description || undefined,
+      input_schema: repairToolSchema(tool.inputSchema),
+      strict: encodeStrict(tool.strict, path, encoding) || undefined, // never switched on by us (K7)
+      ...encodeCache(tool.cache, target),
+    })
+    case 'custom': {
+      const { description, schema } = wrapCustomTool(tool, path, encoding)
+      return { name, description: description || name, input_schema: schema }
     }
+    default:
+      if (tool.origin === 'anthropic') return { ...tool.value }
+      if (tool.type === 'web_search' && target.host === 'api.anthropic.com') return encodeWebSearch(tool.value)
+      return drop(path, 'nothing behind this backend runs this tool') // pitfall A12
   }
-  return [...tools.values()]
 }
 
 /** From OpenAI's tool, or Chat's `web_search_options`. lossy: how much of a page to read has no word here. */
@@ -84,39 +88,13 @@ function encodeWebSearch({ filters, user_location: asked }: JsonObject): JsonObj
   })
 }
 
-function encodeFunction(tool: Extract<Tool, { type: 'function' }>, name: string, target: Target): JsonObject {
-  return defined({
-    name,
-    description: tool.description || undefined,
-    input_schema: repairToolSchema(tool.inputSchema),
-    strict: tool.strict === true && !target.repairs.has('no_strict') ? true : undefined, // never switched on by us (K7)
-    ...encodeCache(tool.cache, target),
-  })
-}
-
-/** lossy: free text becomes one string field; a grammar is only described (pitfall R5). */
-function encodeCustomTool(tool: Extract<Tool, { type: 'custom' }>, name: string): JsonObject {
-  const grammar = tool.format === undefined ? '' : `\nThe input must match this format: ${JSON.stringify(tool.format)}`
-  return {
-    name,
-    description: `${tool.description ?? ''}${grammar}`.trim() || name,
-    input_schema: {
-      type: 'object',
-      properties: { input: { type: 'string', description: 'The raw text input of the tool' } },
-      required: ['input'],
-    },
-  }
-}
-
 function encodeToolChoice(
   request: HubRequest, encoding: Encoding, tools: JsonObject[], thinks: boolean,
 ): JsonObject | undefined {
-  const { target, names, drop } = encoding
+  const { names, drop } = encoding
   const choice = request.toolChoice
   if (choice?.type === 'none') return { type: 'none' } // takes no flag (pitfall B9)
-  const wantsOne = request.parallelTools === false
-  const isOne = wantsOne && !target.repairs.has('no_parallel_tools')
-  if (wantsOne && !isOne) drop('parallel_tool_calls', 'this backend cannot be held to one call at a time')
+  const isOne = encodeParallel(request, encoding) === false
   const one = isOne ? { disable_parallel_tool_use: true } : {}
   const auto = choice === undefined && !isOne ? undefined : { type: 'auto', ...one }
   if (choice === undefined || choice.type === 'auto') return auto
@@ -187,17 +165,14 @@ function opensWithThinking(messages: Message[]): boolean {
 }
 
 function encodeFormat(
-  format: OutputFormat | undefined, { target, drop }: Encoding, family: Family, system: JsonObject[],
+  format: OutputFormat | undefined, encoding: Encoding, family: Family, system: JsonObject[],
 ): JsonObject | undefined {
   if (format === undefined) return undefined
-  if (format.type === 'json_schema' && family.format && !target.repairs.has('no_format')) {
+  if (format.type === 'json_schema' && family.format && !encoding.target.repairs.has('no_format')) {
     return { type: 'json_schema', schema: repairSchema(format.schema, true) }
   }
-  // lossy: an instruction asks for what other vendors enforce (pitfall B10)
-  const schema =
-    format.type === 'json_schema' ? ` It must match this JSON Schema: ${JSON.stringify(format.schema)}` : ''
-  if (schema !== '') drop('format', 'this model is only asked to keep to the schema')
-  system.push({ type: 'text', text: `Answer with one JSON object and nothing else, without a code fence.${schema}` })
+  const text = tellFormat(format, encoding, 'object and nothing else, without a code fence')
+  system.push({ type: 'text', text })
   return undefined
 }
 

@@ -3,37 +3,27 @@
  * @see https://docs.claude.com/en/api/errors
  * @module
  */
-import { DarioError } from '../../errors.ts'
-import type { ErrorCode } from '../../errors.ts'
+import type { DarioError, ErrorCode } from '../../errors.ts'
 import type { Json, JsonObject } from '../../hub/types.ts'
 import { encodeSse } from '../../sse.ts'
 import type { Repair } from '../dialect.ts'
-import { findRepair, parseErrorBody, readOverflow, toCode, toLine } from '../error.ts'
+import { decodeVendorError, findRepair, readOverflow } from '../error.ts'
 import type { Lessons } from '../error.ts'
 import { defined, isObject, objectsIn, optionalArr, optionalObj, optionalStr } from '../read.ts'
 
-const TYPES = {
-  invalid_request: 'invalid_request_error', invalid_json: 'invalid_request_error', conflict: 'invalid_request_error',
-  unsupported_across_dialects: 'invalid_request_error', context_length_exceeded: 'invalid_request_error',
-  method_not_allowed: 'invalid_request_error', unsupported_media_type: 'invalid_request_error',
-  client_closed: 'invalid_request_error', authentication: 'authentication_error', payment_required: 'billing_error',
-  permission: 'permission_error', not_found: 'not_found_error', model_not_found: 'not_found_error',
-  request_too_large: 'request_too_large', rate_limited: 'rate_limit_error', timeout: 'timeout_error',
-  upstream_timeout: 'timeout_error', overloaded: 'overloaded_error', internal: 'api_error', upstream_error: 'api_error',
-  upstream_unreachable: 'api_error', upstream_protocol: 'api_error', config_invalid: 'api_error',
-} as const satisfies Record<ErrorCode, string>
-
-/** Inside a stream there is no status, only the vendor's word. */
-const STATUSES: ReadonlyMap<string, number> = new Map(Object.entries({
-  invalid_request_error: 400, authentication_error: 401, billing_error: 402, permission_error: 403,
-  not_found_error: 404, request_too_large: 413, rate_limit_error: 429, timeout_error: 504, overloaded_error: 529,
-}))
+const TYPES: Partial<Record<ErrorCode, string>> = {
+  authentication: 'authentication_error', payment_required: 'billing_error', permission: 'permission_error',
+  not_found: 'not_found_error', model_not_found: 'not_found_error', request_too_large: 'request_too_large',
+  rate_limited: 'rate_limit_error', timeout: 'timeout_error', upstream_timeout: 'timeout_error',
+  overloaded: 'overloaded_error',
+}
 
 export function encodeError(error: DarioError, requestId: string): { status: number; body: JsonObject } {
   // pitfall E4
   const status = error.code === 'overloaded' ? 529 : error.code === 'context_length_exceeded' ? 400 : error.status
   const details = error.details as JsonObject | undefined
-  const inner = defined({ type: TYPES[error.code], message: toMessage(error), details })
+  const type = TYPES[error.code] ?? (status < 500 ? 'invalid_request_error' : 'api_error')
+  const inner = defined({ type, message: toMessage(error), details })
   return { status, body: defined({ type: 'error', error: inner, request_id: requestId || undefined }) }
 }
 
@@ -49,40 +39,12 @@ function toMessage(error: DarioError): string {
   return `prompt is too long: ${isKnown ? `${requested} tokens > ${limit} maximum` : error.message}`
 }
 
-/** An upstream's refusal, whatever it looks like; with 200 one inside an answer, where only the vendor's word tells. */
-export function decodeError(answered: number, text: string): DarioError {
-  const { message, type } = readBody(text)
-  const vague = /overload/i.test(type ?? '') ? 529 : /rate_?limit/i.test(type ?? '') ? 429 : 502
-  const status = answered === 200 ? STATUSES.get(type ?? '') ?? vague : answered
-  const found = toLine(message || `the upstream answered ${status} without a readable reason`)
-  // Overflow comes as 400 and 413, from local servers as 422 and 500 too, or without any word.
-  if ([400, 413, 422, 500, 502].includes(status) && readOverflow(`${found} ${type ?? ''}`) !== undefined) {
-    return new DarioError('context_length_exceeded', found, { upstreamType: type })
-  }
-  if (status < 400) return new DarioError('upstream_protocol', found, { upstreamType: type })
-  const noModel = status === 404 && /model/i.test(`${type ?? ''} ${found}`)
-  return new DarioError(noModel ? 'model_not_found' : toCode(status), found, { status, upstreamType: type })
-}
-
-function readBody(text: string): { message: string; type: string | undefined } {
-  const body = parseErrorBody(text)
-  if (body === undefined) return { message: toSentence(text), type: undefined }
-  const error = body['error'] ?? body['errors'] ?? body['detail'] ?? body
-  const first = Array.isArray(error) ? error[0] : error
-  if (typeof first === 'string') return { message: first, type: optionalStr(body['type']) ?? optionalStr(body['code']) }
-  if (!isObject(first)) return { message: '', type: undefined }
-  const message = optionalStr(first['message']) ?? optionalStr(first['msg']) ?? optionalStr(first['detail'])
-  const type = optionalStr(first['type']) ?? optionalStr(first['code']) ?? optionalStr(first['status'])
-  return { message: message ?? optionalStr(body['message']) ?? JSON.stringify(first), type }
-}
-
-/** A page of markup becomes its title (pitfall E8). */
-function toSentence(text: string): string {
-  const head = text.slice(0, 10_000) // of a page made to, the pattern would read all from every one of its titles
-  if (!/<html|<!doctype|<head/i.test(head)) return text.trim()
-  const title = /<title[^>]*>([^<]*)<\/title>/i.exec(head)?.[1]?.trim()
-  const named = title === undefined || title === '' ? '' : ` (${title})`
-  return `the upstream answered with a web page${named}; check the backend's baseUrl`
+export function decodeError(status: number, text: string): DarioError {
+  return decodeVendorError(status, text, {
+    words: ['type', 'code', 'status'],
+    page: (_, title) => `the upstream answered with a web page${title && ` (${title})`}; check the backend's baseUrl`,
+    nothing: (status, unread) => unread || `the upstream answered ${status} without a readable reason`,
+  })
 }
 
 const REPAIRS: Lessons = [

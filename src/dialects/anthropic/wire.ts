@@ -6,7 +6,7 @@
 import type { Block, BlockOf, Json, JsonObject, Seal, Source, StopReason, Usage } from '../../hub/types.ts'
 import { packSeal, unpackSeal } from '../../hub/seal.ts'
 import { toLegal } from '../encoding.ts'
-import { decodeUrl } from '../media.ts'
+import { decodeUrl } from '../parts.ts'
 import { filled, joinTexts, optionalStr, parseObject, str } from '../read.ts'
 
 /** The per-request line that Claude Code puts at the head of its system prompt, for Anthropic only. */

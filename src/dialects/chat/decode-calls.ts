@@ -27,14 +27,15 @@ interface Call {
 
 export interface CallDecoder {
   /** One entry of `tool_calls`, or a legacy `function_call` (`choice` and `fallbackKey` tell calls apart). */
-  push(piece: Json, choice: number, fallbackKey?: string): HubEvent[]
+  push(piece: Json, choice: number, fallbackKey?: string): void
   /** Ends every call: what waited for an id or a name is decided now. */
-  close(): HubEvent[]
+  close(): void
   /** Whether a call was seen that has, or will get, a block. */
   any(): boolean
 }
 
-export function createCallDecoder(context: DecodeContext, nextIndex: () => number): CallDecoder {
+/** @param events where the blocks of the calls are told */
+export function createCallDecoder(context: DecodeContext, events: HubEvent[], nextIndex: () => number): CallDecoder {
   const { toolNames, newId } = context
   const calls: Call[] = []
   const byId = new Map<string, Call>(), byKey = new Map<string, Call>() // an upstream may send any number of calls
@@ -58,26 +59,26 @@ export function createCallDecoder(context: DecodeContext, nextIndex: () => numbe
     return call
   }
 
-  function open(call: Call): HubEvent[] {
-    call.block = nextIndex()
+  function open(call: Call): number {
+    const index = call.block = nextIndex()
     const block = toToolUse(context, call.id, call.name, call.native ? 'custom' : undefined)
-    return [{ type: 'block_start', index: call.block, block }]
+    events.push({ type: 'block_start', index, block })
+    return index
   }
 
   /** A custom tool went out wrapped as a function (R5), so its raw text is known only when the JSON is whole. */
   const isWrapped = (call: Call): boolean => !call.native && toolNames.get(call.name)?.kind === 'custom'
 
-  function drain(call: Call): HubEvent[] {
-    if (call.block === undefined || isWrapped(call) || call.unsent === '') return []
-    if (!over && call.input === '{}') return [] // Bedrock and Gemini may send the real object behind an empty one
-    const text = call.unsent
+  function drain(call: Call): void {
+    if (call.block === undefined || isWrapped(call) || call.unsent === '') return
+    if (!over && call.input === '{}') return // Bedrock and Gemini may send the real object behind an empty one
+    events.push({ type: 'delta', index: call.block, text: call.unsent })
     call.unsent = ''
-    return [{ type: 'delta', index: call.block, text }]
   }
 
   return {
     push(piece, choice, fallbackKey) {
-      if (!isObject(piece)) return []
+      if (!isObject(piece)) return
       const custom = optionalObj(piece['custom'])
       const part = custom ?? optionalObj(piece['function']) ?? piece
       const id = optionalStr(piece['id']) ?? '', name = optionalStr(part['name']) ?? ''
@@ -98,28 +99,24 @@ export function createCallDecoder(context: DecodeContext, nextIndex: () => numbe
         call.input += text
         call.unsent += text
       }
-      const opened = call.block === undefined && call.name !== '' && call.id !== '' ? open(call) : []
-      return [...opened, ...drain(call)]
+      if (call.block === undefined && call.name !== '' && call.id !== '') open(call)
+      drain(call)
     },
     close() {
-      const events: HubEvent[] = []
       over = true
       for (const call of calls) {
         if (call.name === '') continue // lossy: nobody could run a call without a name (B14)
-        if (call.block === undefined) {
-          call.id ||= newId('call_')
-          events.push(...open(call))
-        }
+        call.id ||= newId('call_')
+        const index = call.block ?? open(call)
         if (isWrapped(call)) {
           const text = optionalStr(parseObject(call.input)?.['input']) ?? call.input
-          if (text !== '') events.push({ type: 'delta', index: call.block as number, text })
+          if (text !== '') events.push({ type: 'delta', index, text })
         } else {
           if (call.input === '' && !call.native) call.unsent = '{}' // K8
-          events.push(...drain(call))
+          drain(call)
         }
-        events.push({ type: 'block_end', index: call.block as number })
+        events.push({ type: 'block_end', index })
       }
-      return events
     },
     any: () => calls.some((call) => call.name !== ''),
   }

@@ -3,16 +3,14 @@
  * https://platform.openai.com/docs/api-reference/chat/create
  * @module
  */
-import type {
-  Block, HubRequest, Json, JsonObject, OutputFormat, Thinking, Tool, ToolChoice, Turn, Warning,
-} from '../../hub/types.ts'
-import { decodeFormat } from '../openai.ts'
+import type { Block, HubRequest, Json, JsonObject, OutputFormat, Thinking, Tool, Turn, Warning } from '../../hub/types.ts'
+import { decodeFormat, readCommon, readToolChoice, readTools } from '../openai.ts'
+import { decodeContent, decodeToolContent } from '../parts.ts'
 import {
-  arr, defined, filled, given, isObject, num, obj, objectsIn, oneOf, optionalArr, optionalBool, optionalNum,
-  optionalObj, optionalStr, readCache, readEffort, readStops, str, unsupported,
+  arr, defined, given, num, obj, objectsIn, oneOf, optionalNum, optionalObj, optionalStr, readCache, readEffort,
+  readStops, unsupported,
 } from '../read.ts'
 import { toInput } from './decode-calls.ts'
-import { decodeContent, decodeToolContent } from './decode-parts.ts'
 import { decodeThoughts } from './reasoning.ts'
 
 /** Fields that have a place in the hub; all others travel as `extra.chat`. */
@@ -30,25 +28,16 @@ export function decodeRequest(body: JsonObject): { request: HubRequest; warnings
     unsupported('n', `this backend gives one answer per request; send it ${many} times, or route the model to a Chat backend`)
   }
   const warnings: Warning[] = []
-  const { tools, toolChoice } = decodeToolChoice(body, decodeTools(body))
   // What is off (`logprobs: false`, `store: false`) is off everywhere: nothing to carry, nothing to lose.
   const extra = Object.entries(body).filter(([field, value]) => !KNOWN.has(field) && value != null && value !== false)
   const request: HubRequest = {
-    model: str(body['model'], 'model'),
+    ...readCommon(body),
     turns: decodeMessages(arr(body['messages'], 'messages'), warnings),
-    tools,
-    toolChoice,
-    parallelTools: optionalBool(body['parallel_tool_calls']),
+    ...readToolChoice(body['tool_choice'] ?? body['function_call'], decodeTools(body), warnings),
     maxTokens: given(body['max_completion_tokens'], 'max_completion_tokens', num) ?? given(body['max_tokens'], 'max_tokens', num),
-    temperature: given(body['temperature'], 'temperature', num),
-    topP: given(body['top_p'], 'top_p', num),
     stop: readStops(body['stop']),
     thinking: decodeThinking(body),
     format: readFormat(optionalObj(body['response_format']), warnings),
-    user: optionalStr(body['safety_identifier']) ?? optionalStr(body['user']),
-    cacheKey: optionalStr(body['prompt_cache_key']),
-    serviceTier: optionalStr(body['service_tier']),
-    stream: body['stream'] === true,
     streamUsage: optionalObj(body['stream_options'])?.['include_usage'] === true,
     extra: extra.length === 0 ? {} : { chat: Object.fromEntries(extra) },
   }
@@ -56,8 +45,7 @@ export function decodeRequest(body: JsonObject): { request: HubRequest; warnings
 }
 
 function readFormat(format: JsonObject | undefined, warnings: Warning[]): OutputFormat | undefined {
-  const part = optionalObj(format?.['json_schema']) ?? format
-  const found = decodeFormat(format, part, (schema) => optionalObj(schema) ?? { type: 'object' })
+  const found = decodeFormat(format)
   if (found === undefined && (format?.['type'] ?? 'text') !== 'text')
     warnings.push({ path: 'response_format', reason: 'only some Chat backends know such a format' })
   return found
@@ -93,7 +81,7 @@ function decodeMessage(message: JsonObject, path: string, legacyIds: Map<string,
   if (message['audio']) drop('audio', 'only the vendor that spoke it has this answer')
   if (role === 'assistant') return { role, path, blocks: decodeAssistant(message, path, legacyIds) }
   if (!isResult) {
-    const blocks = decodeContent(message['content'], `${path}.content`)
+    const blocks = decodeContent(message['content'], `${path}.content`, 'chat')
     return { role: role === 'user' ? role : 'system', path, blocks }
   }
   const id = role === 'tool' ? optionalStr(message['tool_call_id']) : legacyIds.get(name ?? '')
@@ -104,7 +92,7 @@ function decodeAssistant(message: JsonObject, path: string, legacyIds: Map<strin
   const refusal = optionalStr(message['refusal'])
   const blocks: Block[] = [
     ...decodeThoughts(message),
-    ...decodeContent(message['content'], `${path}.content`),
+    ...decodeContent(message['content'], `${path}.content`, 'chat'),
     ...(refusal ? [{ type: 'refusal', text: refusal } as const] : []),
   ]
   for (const item of objectsIn(message['tool_calls'])) blocks.push(decodeCall(item, optionalStr(item['id']) ?? ''))
@@ -128,7 +116,7 @@ function decodeCall(call: JsonObject, id: string): Block {
 
 /** R7: a result that names no call becomes plain text, never an invented id. */
 function decodeResult(message: JsonObject, id: string, path: string): Block[] {
-  const { content, isError } = decodeToolContent(message['content'], `${path}.content`)
+  const { content, isError } = decodeToolContent(message['content'], `${path}.content`, 'chat')
   return id === '' ? content : [{ type: 'tool_result', toolUseId: id, content, isError }]
 }
 
@@ -140,61 +128,11 @@ function markLast(blocks: Block[], message: JsonObject): void {
 }
 
 function decodeTools(body: JsonObject): Tool[] {
-  const read = (item: Json, path: string): Tool => decodeTool(obj(item, path), path)
-  const tools = (given(body['tools'], 'tools', arr) ?? []).map((item, index) => read(item, `tools[${index}]`))
-  for (const [index, item] of (given(body['functions'], 'functions', arr) ?? []).entries()) { // the form before `tools`
-    tools.push(read({ type: 'function', function: item }, `functions[${index}]`))
-  }
+  const tools = readTools(body['tools'], 'tools', 'chat')
+  for (const tool of readTools(body['functions'], 'functions', 'chat')) tools.push(tool) // the form before `tools`
   const search = optionalObj(body['web_search_options'])
-  if (search !== undefined) tools.push({ type: 'web_search', origin: 'chat', value: search })
+  if (search !== undefined) tools.push({ type: 'web_search', origin: 'chat', value: search, path: 'web_search_options' })
   return tools
-}
-
-function decodeTool(tool: JsonObject, path: string): Tool {
-  const type = optionalStr(tool['type']) ?? 'function'
-  const part = optionalObj(tool[type]) ?? tool // a flat tool is Responses' form: clients mix them up
-  const name = optionalStr(part['name']) ?? ''
-  const description = optionalStr(part['description'])
-  const asked = optionalObj(part['format']), grammar = optionalObj(asked?.['grammar'])
-  const format = grammar === undefined ? asked : { type: 'grammar', ...grammar } // as Responses has it
-  if (type === 'custom' && name !== '') return { ...defined({ type, name, description }), format }
-  if (type.startsWith('web_search')) return { type: 'web_search', origin: 'chat', value: tool }
-  if (type !== 'function') return { type: 'opaque', origin: 'chat', value: tool }
-  filled(part['name'], `${path}.${part === tool ? '' : `${type}.`}name`)
-  return defined({
-    type, name, description,
-    inputSchema: optionalObj(part['parameters']) ?? { type: 'object', properties: {} },
-    strict: optionalBool(part['strict']),
-    cache: readCache(tool) ?? readCache(part),
-  })
-}
-
-/** The choice, and the tools that it leaves: the hub has no list of allowed tools, so the others are left out. */
-function decodeToolChoice(body: JsonObject, tools: Tool[]): Pick<HubRequest, 'tools' | 'toolChoice'> {
-  const choice = body['tool_choice'] ?? body['function_call']
-  const allowed = isObject(choice) && choice['type'] === 'allowed_tools'
-    ? optionalObj(choice['allowed_tools']) ?? choice
-    : undefined
-  if (allowed === undefined) return { tools, toolChoice: decodeChoice(choice) }
-  const names = new Set((optionalArr(allowed['tools']) ?? []).map(nameOf))
-  return {
-    // lossy: a shorter list misses the prompt cache
-    tools: tools.filter((tool) => !('name' in tool) || names.has(tool.name)),
-    toolChoice: decodeChoice(allowed['mode']),
-  }
-}
-
-function decodeChoice(choice: Json | undefined): ToolChoice | undefined {
-  if (choice === 'none' || choice === 'auto' || choice === 'required') return { type: choice }
-  if (choice === 'any') return { type: 'required' } // Mistral
-  const name = nameOf(choice)
-  return name === undefined ? undefined : { type: 'tool', name }
-}
-
-/** The name in `{type, function: {name}}`, `{type, custom: {name}}`, or in the bare `{name}` of older clients. */
-function nameOf(value: Json | undefined): string | undefined {
-  if (!isObject(value)) return undefined
-  return optionalStr((optionalObj(value['function']) ?? optionalObj(value['custom']) ?? value)['name'])
 }
 
 /** `reasoning_effort`, OpenRouter's `reasoning`, and the `thinking` switch that many vendors took from Anthropic. */

@@ -4,14 +4,13 @@
  * @module
  */
 import type { Dialect } from '../dialect.ts'
-import { KEEP_ALIVE } from '../openai.ts'
+import { KEEP_ALIVE, readRepairs } from '../openai.ts'
 import { decodeRequest } from './decode-request.ts'
 import { createStreamDecoder, decodeReply, endOf, isPreamble } from './decode-stream.ts'
 import { encodeRequest, repairBody } from './encode-request.ts'
 import { createStreamEncoder, encodeReply } from './encode-stream.ts'
-import { decodeError, encodeError, encodeStreamError, readRepairs } from './error.ts'
 import { toFamily } from './families.ts'
-import { readUsage } from './wire.ts'
+import { decodeError, encodeError, encodeStreamError, readUsage } from './wire.ts'
 
 export const chatDialect: Dialect = {
   name: 'chat',

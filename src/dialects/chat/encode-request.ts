@@ -5,7 +5,9 @@
  */
 import type { HubRequest, JsonObject, Thinking, Tool, ToolChoice } from '../../hub/types.ts'
 import type { EncodedRequest, Repair, Target } from '../dialect.ts'
-import { createEncoding, shorten, toWireName } from '../encoding.ts'
+import {
+  createEncoding, encodeParallel, encodeStrict, encodeTools, shorten, tellFormat, toWireName, wrapCustomTool,
+} from '../encoding.ts'
 import { encodeSchema, toEffort } from '../openai.ts'
 import { defined, isObject, optionalArr } from '../read.ts'
 import { repairToolSchema } from '../schema.ts'
@@ -16,7 +18,7 @@ import type { ChatMessage } from './wire.ts'
 
 export function encodeRequest(request: HubRequest, target: Target): EncodedRequest {
   const context: EncodeContext = { ...createEncoding(target), family: toFamily(target) }
-  const tools = encodeTools(request, context) // before the turns: the tools choose first among the names
+  const tools = encodeToolFields(request, context) // before the turns: the tools choose first among the names
   const format = encodeFormat(request, context)
   const messages = encodeTurns(request.turns, context)
   if (format.instruction !== undefined) addInstruction(messages, format.instruction)
@@ -37,44 +39,36 @@ export function encodeRequest(request: HubRequest, target: Target): EncodedReque
   return { body, warnings: context.warnings, toolNames: context.names.changed }
 }
 
-function encodeTools(request: HubRequest, context: EncodeContext): JsonObject {
-  const tools = new Map<string, JsonObject>() // K14: of two with one name the last counts; the order stays (K15)
-  let search: JsonObject = {}
-  for (const [index, tool] of request.tools.entries()) {
-    if (tool.type === 'function' || tool.type === 'custom') {
-      const name = context.names.toWire({ ...tool, kind: tool.type })
-      tools.set(name, encodeTool(tool, name, context))
-    } else if (tool.type === 'web_search' && context.family.webSearch) {
-      search = { web_search_options: tool.origin === 'chat' ? tool.value : {} }
-    } else {
-      context.drop(`tools[${index}]`, 'this backend cannot run it') // A12: said, never an empty success
-    }
-  }
-  if (tools.size === 0) return search // A10, and Q11: no choice without tools
+function encodeToolFields(request: HubRequest, context: EncodeContext): JsonObject {
+  const { family } = context
+  const tools = encodeTools(request, context, encodeTool)
+  const search = family.webSearch ? request.tools.findLast(({ type }) => type === 'web_search') : undefined
+  const options = search && 'value' in search && search.origin === 'chat' ? search.value : {}
+  const fields = defined({ web_search_options: search && options })
+  if (tools.length === 0) return fields // A10, and Q11: no choice without tools
   const choice = encodeToolChoice(request.toolChoice, request.tools, context)
-  const parallel = context.target.repairs.has('no_parallel_tools') ? undefined : request.parallelTools
-  return defined({ tools: [...tools.values()], tool_choice: choice, parallel_tool_calls: parallel, ...search })
+  return defined({ tools, tool_choice: choice, parallel_tool_calls: encodeParallel(request, context), ...fields })
 }
 
-type NamedTool = Extract<Tool, { type: 'function' | 'custom' }>
-
-function encodeTool(tool: NamedTool, name: string, context: EncodeContext): JsonObject {
-  if (tool.type === 'custom') {
-    // lossy: the grammar is only told to the model, nothing holds it to it
-    const free = tool.format === undefined || tool.format['type'] === 'text'
-    const grammar = free ? '' : `\nFormat of the input: ${JSON.stringify(tool.format)}`
-    const input = { type: 'string', description: 'The whole input as raw text.' }
-    const parameters = { type: 'object', properties: { input }, required: ['input'] }
-    return { type: 'function', function: { name, description: `${tool.description ?? ''}${grammar}`, parameters } }
+function encodeTool(tool: Tool, path: string, name: string, context: EncodeContext): JsonObject | undefined {
+  const { family, drop } = context
+  switch (tool.type) {
+    case 'function': {
+      const part = defined({
+        name,
+        description: tool.description,
+        parameters: repairToolSchema(tool.inputSchema), // K5, K3
+        strict: encodeStrict(tool.strict, path, context, family.openFields), // K7: never switched on by us
+      })
+      return { type: 'function', function: part, ...markCache(tool.cache, context) }
+    }
+    case 'custom': {
+      const { description, schema } = wrapCustomTool(tool, path, context)
+      return { type: 'function', function: { name, description, parameters: schema } }
+    }
+    default: // A12: said, never an empty success
+      return tool.type === 'web_search' && family.webSearch ? undefined : drop(path, 'this backend cannot run it')
   }
-  const refusesStrict = context.target.repairs.has('no_strict') || !context.family.openFields
-  const part = defined({
-    name,
-    description: tool.description,
-    parameters: repairToolSchema(tool.inputSchema), // K5, K3
-    strict: refusesStrict ? undefined : tool.strict, // K7: never switched on by us
-  })
-  return { type: 'function', function: part, ...markCache(tool.cache, context) }
 }
 
 /** R16: decided after the tools are, so that it never names one that was left out. */
@@ -130,17 +124,13 @@ function encodeThinking(thinking: Thinking | undefined, { family, target, drop }
   return effort === undefined ? {} : { reasoning_effort: effort }
 }
 
-function encodeFormat(
-  { format }: HubRequest, { family, target }: EncodeContext,
-): { field?: JsonObject; instruction?: string } {
+function encodeFormat({ format }: HubRequest, context: EncodeContext): { field?: JsonObject; instruction?: string } {
   if (format === undefined) return {}
-  const schema = format.type === 'json_schema' ? format.schema : undefined
-  const rule = schema === undefined ? '' : ` It must match this JSON schema: ${JSON.stringify(schema)}`
-  const instruction = `Answer with one JSON value and nothing else.${rule}`
-  if (target.repairs.has('no_format')) return { instruction } // lossy: nothing holds the model to it
+  if (context.target.repairs.has('no_format')) return { instruction: tellFormat(format, context) }
   if (format.type === 'json_object') return { field: { response_format: { type: 'json_object' } } }
-  if (!family.jsonSchema) return { field: { response_format: { type: 'json_object' } }, instruction }
-  return { field: { response_format: { type: 'json_schema', json_schema: encodeSchema(format, target) } } }
+  if (context.family.jsonSchema)
+    return { field: { response_format: { type: 'json_schema', json_schema: encodeSchema(format, context) } } }
+  return { field: { response_format: { type: 'json_object' } }, instruction: tellFormat(format, context) }
 }
 
 /** Into the first system message: a second one is refused by many chat templates. */
@@ -163,9 +153,12 @@ function encodeIdentity(request: HubRequest, { family, target, drop }: EncodeCon
   })
 }
 
-function encodeExtra(request: HubRequest, { family, target }: EncodeContext): JsonObject {
+function encodeExtra(request: HubRequest, { family, target, drop }: EncodeContext): JsonObject {
   const { metadata, frequency_penalty, presence_penalty, ...extra } = request.extra.chat ?? {}
-  if (!family.openFields) return {}
+  if (!family.openFields) {
+    if (extra['verbosity'] !== undefined) drop('verbosity', 'this vendor has no such field')
+    return {}
+  }
   if (family.sampling && !target.repairs.has('no_sampling')) {
     if (frequency_penalty !== undefined) extra['frequency_penalty'] = frequency_penalty
     if (presence_penalty !== undefined) extra['presence_penalty'] = presence_penalty

@@ -4,12 +4,11 @@
  * https://platform.openai.com/docs/api-reference/chat-streaming
  * @module
  */
-import type { Block, BlockOf, HubEvent, HubReply, JsonObject, Seal, StopReason } from '../../hub/types.ts'
+import type { Block, BlockOf, HubEvent, HubReply, JsonObject, Seal } from '../../hub/types.ts'
 import type { ReplyContext, StreamEncoder } from '../dialect.ts'
 import { KEEP_ALIVE, toArguments } from '../openai.ts'
-import { encodeStreamError } from './error.ts'
 import { encodeSealEntry } from './reasoning.ts'
-import { encodeFinishReason, encodeUsage } from './wire.ts'
+import { encodeFinishReason, encodeStreamError, encodeUsage } from './wire.ts'
 
 type Open =
   | { type: 'text' | 'refusal' }
@@ -114,7 +113,7 @@ export function createStreamEncoder(context: ReplyContext): StreamEncoder {
       case 'end': {
         over = true
         const usage = withUsage ? chunk([], encodeUsage(event.usage)) : '' // U6
-        return `${say({}, toFinishReason(event.stop, seen, legacy))}${usage}data: [DONE]\n\n`
+        return `${say({}, encodeFinishReason(event.stop, seen, legacy))}${usage}data: [DONE]\n\n`
       }
       default: return event satisfies never
     }
@@ -139,7 +138,7 @@ export function encodeReply(reply: HubReply, context: ReplyContext): JsonObject 
     }
   }
   const { legacyCalls: legacy } = context.request
-  const finish_reason = toFinishReason(reply.stop, { tools: calls.length > 0, refusal: refusal !== '' }, legacy)
+  const finish_reason = encodeFinishReason(reply.stop, { tools: calls.length > 0, refusal: refusal !== '' }, legacy)
   const message = {
     role: 'assistant',
     content: text === '' && (calls.length > 0 || refusal !== '') ? null : text,
@@ -154,12 +153,6 @@ export function encodeReply(reply: HubReply, context: ReplyContext): JsonObject 
     choices: [{ index: 0, message, logprobs: null, finish_reason }],
     usage: encodeUsage(reply.usage),
   }
-}
-
-/** Clients of the form before `tools` wait for its own word. */
-function toFinishReason(stop: StopReason, seen: { tools: boolean; refusal: boolean }, legacy = false): string {
-  const word = encodeFinishReason(stop, seen)
-  return legacy && word === 'tool_calls' ? 'function_call' : word
 }
 
 function encodeCall({ id, name, kind }: BlockOf<'tool_use'>, input: string): JsonObject {

@@ -6,7 +6,7 @@
 import type { Block, BlockOf, CacheHint, JsonObject, Turn } from '../../hub/types.ts'
 import { encodeCache, shorten } from '../encoding.ts'
 import type { Encoding } from '../encoding.ts'
-import { encodeAudio, toUrl } from '../media.ts'
+import { encodeAudio, toUrl } from '../parts.ts'
 import { ERROR_PREFIX, toArguments } from '../openai.ts'
 import { defined, objectsIn, parseObject } from '../read.ts'
 import type { Family } from './families.ts'
@@ -149,9 +149,7 @@ function encodeContent(blocks: readonly Block[], turn: Turn, context: EncodeCont
         return block.text === '' ? [] : [{ type: 'text', text: block.text, ...markCache(block.cache, context) }]
       case 'refusal': return [{ type: 'text', text: block.text }]
       case 'media': return encodeMedia(block, turn, context)
-      default:
-        warnDropped(block, turn, context)
-        return []
+      default: return warnDropped(block, turn, context)
     }
   })
   if (parts.length === 0) return undefined
@@ -184,9 +182,6 @@ function encodeMedia(block: Media, turn: Turn, context: EncodeContext): ChatPart
 }
 
 function warnDropped(block: Block, turn: Turn, { drop }: EncodeContext): [] {
-  const what = block.type === 'opaque' ? `a block that only ${block.origin} knows`
-    : block.type === 'media' ? `a file (${block.kind}) that this backend cannot be given`
-    : `a ${block.type} block in a ${turn.role} turn`
-  drop(turn.path ?? 'messages', what)
-  return []
+  const whose = block.type === 'opaque' ? `that only ${block.origin} knows` : 'that this backend cannot be given'
+  return drop(turn.path ?? 'messages', `a ${block.type} block ${whose}`) ?? []
 }

@@ -35,6 +35,7 @@ export function createDetailCollector(): DetailCollector {
       return pieces.map((piece) => optionalStr(piece['text']) ?? optionalStr(piece['summary']) ?? '').join('')
     },
     take() {
+      if (entries.length === 0) return undefined // most answers: asked for every piece of text
       const all = entries, proofs = entries.map(proofOf).filter((proof) => proof)
       entries = []
       if (proofs.length === 0) return undefined
@@ -81,12 +82,10 @@ export function decodeThoughts(message: JsonObject): Block[] {
   return blocks
 }
 
-export interface Piece { kind: 'text' | 'thinking'; text: string }
-
 export interface ThinkSplitter {
-  push(text: string): Piece[]
-  /** What is held back; from now on everything is text. */
-  flush(): Piece[]
+  push(text: string): void
+  /** Tells what is held back; from now on everything is text. */
+  flush(): void
 }
 
 const OPEN = '<think>'
@@ -94,45 +93,44 @@ const CLOSE = '</think>'
 const MOST_BLANKS = 32
 
 /** Only at the very start of an answer (pitfall T6): a tag anywhere later is text that the model wrote about tags. */
-export function createThinkSplitter(): ThinkSplitter {
+export function createThinkSplitter(tell: (kind: 'text' | 'thinking', text: string) => void): ThinkSplitter {
   let state: 'start' | 'inside' | 'after' | 'text' = 'start'
   let held = ''
 
-  function take(kind: Piece['kind'], length: number): Piece[] {
+  /** Tells the first characters of what is held; '' is for the listener to pass over. */
+  function take(kind: 'text' | 'thinking', length: number): void {
     const text = held.slice(0, length)
     held = held.slice(length)
-    return text === '' ? [] : [{ kind, text }]
+    tell(kind, text)
   }
 
-  function push(text: string): Piece[] {
-    if (state === 'text') return [{ kind: 'text', text }]
+  function push(text: string): void {
+    if (state === 'text') return tell('text', text)
     held += text
-    const pieces: Piece[] = []
     if (state === 'start') {
       const begun = held.trimStart() // GLM writes a line break first
       const leads = held.length - begun.length < MOST_BLANKS
-      if (leads && begun.length < OPEN.length && OPEN.startsWith(begun)) return pieces
+      if (leads && begun.length < OPEN.length && OPEN.startsWith(begun)) return
       state = leads && begun.startsWith(OPEN) ? 'inside' : 'text'
       if (state === 'inside') held = begun.slice(OPEN.length)
     }
     if (state === 'inside') {
       const close = held.indexOf(CLOSE)
-      pieces.push(...take('thinking', close === -1 ? held.length - partialClose(held) : close))
-      if (close === -1) return pieces
+      take('thinking', close === -1 ? held.length - partialClose(held) : close)
+      if (close === -1) return
       held = held.slice(CLOSE.length)
       state = 'after'
     }
     if (state === 'after') held = held.trimStart() // the blank line between the tag and the answer belongs to neither
     if (held !== '') state = 'text'
-    return [...pieces, ...take('text', held.length)]
+    take('text', held.length)
   }
 
   return {
     push,
     flush() {
-      const pieces = take(state === 'inside' ? 'thinking' : 'text', held.length)
+      take(state === 'inside' ? 'thinking' : 'text', held.length)
       state = 'text'
-      return pieces
     },
   }
 }

@@ -1,30 +1,27 @@
 /**
- * Chat Completions: the shapes that we emit, and the words that both directions share (usage, finish reasons).
+ * Chat Completions: the shapes that we emit, and the words that both directions share: usage, finish reasons, errors.
  * https://platform.openai.com/docs/api-reference/chat
  * @module
  */
+import type { DarioError } from '../../errors.ts'
 import type { JsonObject, StopReason, Usage } from '../../hub/types.ts'
-import { decodeUsage } from '../openai.ts'
+import { decodeVendorError, findChoiceError } from '../error.ts'
+import { CODES, decodeUsage, encodeCached, encodeEnvelope } from '../openai.ts'
 import { isObject, optionalArr, optionalObj } from '../read.ts'
 
 // Type aliases, not interfaces: only an alias is assignable to JsonObject.
 export type ChatPart = { type: string; [field: string]: string | JsonObject | undefined }
 
-export type ChatToolCall = { id: string; type: 'function'; function: { name: string; arguments: string } }
-
 export type ChatMessage = {
   role: 'system' | 'user' | 'assistant' | 'tool'
   content: string | ChatPart[] | null
-  refusal?: string
   reasoning_content?: string
   reasoning_details?: JsonObject[]
-  tool_calls?: ChatToolCall[]
+  tool_calls?: { id: string; type: 'function'; function: { name: string; arguments: string } }[]
   tool_call_id?: string
 }
 
-export type FinishReason = 'stop' | 'length' | 'tool_calls' | 'content_filter'
-
-const FINISH_REASONS = {
+const FINISH_REASONS: Record<StopReason, 'stop' | 'length' | 'tool_calls' | 'content_filter'> = {
   end_turn: 'stop',
   stop_sequence: 'stop', // lossy: Chat does not say which stop sequence was hit
   pause_turn: 'stop', // lossy: Chat has no word for "ask me to continue"
@@ -32,14 +29,15 @@ const FINISH_REASONS = {
   max_tokens: 'length',
   model_context_window_exceeded: 'length', // lossy: Chat has one word for both limits
   refusal: 'content_filter',
-} as const satisfies Record<StopReason, FinishReason>
+}
 
 /** Derived from what was really emitted (pitfalls S12, S13): clients run their tool loop by this word. */
-export function encodeFinishReason(stop: StopReason, seen: { tools: boolean; refusal: boolean }): FinishReason {
+export function encodeFinishReason(stop: StopReason, seen: { tools: boolean; refusal: boolean }, legacy = false): string {
   if (stop === 'refusal' && seen.refusal) return 'stop' // OpenAI's own form: the refusal has its own field
   const word = FINISH_REASONS[stop]
-  if (word === 'stop' && seen.tools) return 'tool_calls'
-  return word === 'tool_calls' && !seen.tools ? 'stop' : word
+  if (word !== 'stop' && word !== 'tool_calls') return word
+  if (!seen.tools) return 'stop'
+  return legacy ? 'function_call' : 'tool_calls' // clients of the form before `tools` wait for its own word
 }
 
 /** Lenient: a new vendor word is an ordinary end (pitfall S14), and tools that were called win over `stop` (S12). */
@@ -71,10 +69,30 @@ export function encodeUsage(usage: Usage): JsonObject {
     prompt_tokens: prompt,
     completion_tokens: usage.output,
     total_tokens: prompt + usage.output,
-    prompt_tokens_details: {
-      cached_tokens: usage.cacheRead,
-      ...(usage.cacheWrite > 0 ? { cache_write_tokens: usage.cacheWrite } : {}), // OpenRouter's name
-    },
+    prompt_tokens_details: encodeCached(usage),
     completion_tokens_details: { reasoning_tokens: usage.reasoning ?? 0 },
   }
+}
+
+export function encodeError(error: DarioError): { status: number; body: JsonObject } {
+  // OpenAI's word for 401 and 404 is `invalid_request_error` too: its `code` tells them apart.
+  return encodeEnvelope(error, error.code === 'overloaded' ? 'server_overloaded' : CODES[error.code] ?? null)
+}
+
+/** A data frame with `error` and no `[DONE]`: a broken answer must not look whole (pitfall S17). */
+export function encodeStreamError(error: DarioError): string {
+  return `data: ${JSON.stringify(encodeError(error).body)}\n\n`
+}
+
+export function decodeError(status: number, text: string): DarioError {
+  return decodeVendorError(status, text, {
+    words: ['code', 'type'],
+    page: (status, title) => `the upstream answered ${status} with a web page${title && `: ${title}`}`,
+    nothing: (status) => `the upstream answered ${status} without a message`,
+  })
+}
+
+/** Whether this is an error that a vendor puts into a stream or a 200 (pitfall O7). */
+export function isErrorObject(data: JsonObject): boolean {
+  return Boolean(data['error']) || data['object'] === 'error' || findChoiceError(data) !== undefined
 }

@@ -4,15 +4,14 @@
  * @module
  */
 import { DarioError } from '../../errors.ts'
-import type { Block, BlockOf, HubRequest, Json, JsonObject, Turn, Warning } from '../../hub/types.ts'
+import type { Block, HubRequest, Json, JsonObject, Thinking, Tool, Turn, Warning } from '../../hub/types.ts'
 import type { Repair } from '../dialect.ts'
-import { decodeAudio, decodeFile } from '../media.ts'
-import { decodeFormat, readErrorPrefix } from '../openai.ts'
+import { decodeFormat, readCommon, readToolChoice, readTools } from '../openai.ts'
+import { decodeContent, decodeToolContent, toBlocks } from '../parts.ts'
 import {
-  arr, defined, filled, given, num, obj, objectsIn, oneOf, optionalArr, optionalBool, optionalObj, optionalStr, str, toText,
-  unsupported,
+  arr, defined, given, isObject, num, obj, objectsIn, oneOf, optionalArr, optionalObj, optionalStr, readEffort, str,
+  toText, unsupported,
 } from '../read.ts'
-import { decodeThinking, decodeToolChoice, decodeTools } from './decode-options.ts'
 import { isClientItem, readInput, readProof, readThought } from './wire.ts'
 
 /** Fields that have a place in the hub, are answered here, or say nothing to another server; others are lost. */
@@ -31,28 +30,17 @@ export function decodeRequest(body: JsonObject): { request: HubRequest; warnings
   if (body['truncation'] === 'auto') warnings.push({ path: 'truncation', reason: 'other backends refuse what is too long' })
   const logprobs = optionalArr(body['include'])?.includes('message.output_text.logprobs')
   if (logprobs) warnings.push({ path: 'include', reason: 'answers of other backends come without log probabilities' })
-  const tools = decodeTools(body)
-  const choice = decodeToolChoice(body['tool_choice'], tools, warnings)
   const { input: _, ...extra } = body
   const text = optionalObj(body['text'])
-  const asked = optionalObj(text?.['format'])
-  const format = decodeFormat(asked, asked, (schema) => obj(schema, 'text.format.schema'))
+  const format = decodeFormat(optionalObj(text?.['format']), 'text.format.schema')
   const request: HubRequest = {
-    model: str(body['model'], 'model'),
+    ...readCommon(body),
     turns: decodeTurns(body),
-    tools: choice.tools,
-    toolChoice: choice.toolChoice,
-    parallelTools: optionalBool(body['parallel_tool_calls']),
+    ...readToolChoice(body['tool_choice'], decodeTools(body), warnings),
     maxTokens: given(body['max_output_tokens'], 'max_output_tokens', num),
-    temperature: given(body['temperature'], 'temperature', num),
-    topP: given(body['top_p'], 'top_p', num),
     stop: [],
     thinking: decodeThinking(optionalObj(body['reasoning'])),
     format: format && defined(format),
-    user: optionalStr(body['safety_identifier']) ?? optionalStr(body['user']),
-    cacheKey: optionalStr(body['prompt_cache_key']),
-    serviceTier: optionalStr(body['service_tier']),
-    stream: body['stream'] === true,
     streamUsage: true,
     extra: { responses: extra, ...readShared(body, text) },
   }
@@ -100,8 +88,6 @@ function decodeTurns(body: JsonObject): Turn[] {
   return turns
 }
 
-const toBlocks = (text: string): Block[] => text === '' ? [] : [{ type: 'text', text }]
-
 type Push = (role: Turn['role'], blocks: Block[], path: string) => void
 
 function decodeItem(item: JsonObject, path: string, push: Push): void {
@@ -109,7 +95,7 @@ function decodeItem(item: JsonObject, path: string, push: Push): void {
   switch (type) {
     case 'message': {
       const role = item['role'] === 'developer' ? 'system' : oneOf(item['role'], `${path}.role`, ['user', 'assistant', 'system'])
-      return push(role, decodeContent(item['content'], `${path}.content`), path)
+      return push(role, decodeContent(item['content'], `${path}.content`, 'responses'), path)
     }
     case 'reasoning': return push('assistant', decodeReasoning(item), path)
     case 'function_call':
@@ -134,13 +120,10 @@ function decodeCall(item: JsonObject, path: string): Block[] {
 }
 
 function decodeOutput(item: JsonObject, path: string): Block[] {
-  const output = item['output']
-  const content = typeof output === 'string' || Array.isArray(output) || output == null
-    ? decodeContent(output, `${path}.output`)
-    : toBlocks(JSON.stringify(output)) // K11
+  const output = decodeToolContent(item['output'], `${path}.output`, 'responses')
   const toolUseId = optionalStr(item['call_id']) ?? ''
-  if (toolUseId === '') return content // R7: an invented id would poison every later turn
-  return [{ type: 'tool_result', toolUseId, ...readErrorPrefix(content) }]
+  if (toolUseId === '') return output.content // R7: an invented id would poison every later turn
+  return [{ type: 'tool_result', toolUseId, ...output }]
 }
 
 function decodeReasoning(item: JsonObject): Block[] {
@@ -148,49 +131,23 @@ function decodeReasoning(item: JsonObject): Block[] {
   return text === '' && proof === undefined ? [] : [{ type: 'thinking', text, ...proof }]
 }
 
-function decodeContent(content: unknown, path: string): Block[] {
-  if (content == null) return []
-  if (typeof content === 'string') return toBlocks(content)
-  return arr(content, path).flatMap((part, index) => {
-    if (typeof part === 'string') return toBlocks(part)
-    return decodePart(obj(part, `${path}[${index}]`), `${path}[${index}]`)
-  })
-}
-
-/** Kept as an unknown part, one of these would come out again as half an item. */
-const ITEM_TYPE = /^(?:message|reasoning|(?:function_call|custom_tool_call)(?:_output)?)$/
-
-function decodePart(part: JsonObject, path: string): Block[] {
-  switch (part['type']) {
-    case 'input_text':
-    case 'output_text':
-    case 'text':
-    case 'summary_text': return toBlocks(str(part['text'], `${path}.text`))
-    case 'refusal': return [{ type: 'refusal', text: str(part['refusal'], `${path}.refusal`) }]
-    case 'input_image': {
-      const media = readMedia(part['image_url'], part['file_id'], `${path}.image_url`, 'image')
-      return [defined({ ...media, detail: optionalStr(part['detail']) })]
-    }
-    case 'input_file': {
-      const media = readMedia(part['file_data'] ?? part['file_url'], part['file_id'], `${path}.file_data`, 'document')
-      return [defined({ ...media, name: optionalStr(part['filename']) })]
-    }
-    case 'input_audio': return [decodeAudio(part, path)]
-    default: {
-      const type = str(part['type'], `${path}.type`)
-      if (ITEM_TYPE.test(type)) {
-        const message = `${path}.type: ${type} is an item of the input, not a part of a message`
-        throw new DarioError('invalid_request', message, { path: `${path}.type` })
-      }
-      return [{ type: 'opaque', origin: 'responses', value: { ...part, type } }]
-    }
+/** Codex offers its newest models every tool in the conversation itself; the later of two with one name holds. */
+function decodeTools(body: JsonObject): Tool[] {
+  const tools = readTools(body['tools'], 'tools', 'responses')
+  for (const [index, item] of (optionalArr(body['input']) ?? []).entries()) {
+    if (!isObject(item) || item['type'] !== 'additional_tools') continue
+    for (const tool of readTools(item['tools'], `input[${index}].tools`, 'responses')) tools.push(tool)
   }
+  return [...new Map(tools.map((tool) => [JSON.stringify('name' in tool ? [tool.namespace, tool.name] : tool.value), tool])).values()]
 }
 
-function readMedia(value: unknown, fileId: unknown, path: string, kind: 'image' | 'document'): BlockOf<'media'> {
-  const id = optionalStr(fileId)
-  if (value == null && id !== undefined) return { type: 'media', kind, source: { type: 'file', origin: 'responses', id } }
-  return decodeFile(filled(value, path), kind)
+/** A wish for summaries alone is no wish for reasoning: Codex sends it to models that have none (Q4, T10). */
+function decodeThinking(reasoning: JsonObject | undefined): Thinking | undefined {
+  const effort = optionalStr(reasoning?.['effort'])
+  if (effort === undefined) return undefined
+  if (effort === 'none') return { mode: 'off' }
+  const visible = (reasoning?.['summary'] ?? reasoning?.['generate_summary']) != null
+  return defined<Thinking>({ mode: 'on', effort: readEffort(effort), visible })
 }
 
 /** As `hub/ids.ts` makes them, for backends that give their thoughts no id: no vendor keeps such an item. */

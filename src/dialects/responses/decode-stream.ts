@@ -11,8 +11,7 @@ import type { DecodeContext, StreamDecoder } from '../dialect.ts'
 import { toToolUse } from '../encoding.ts'
 import { decodeUsage } from '../openai.ts'
 import { defined, isObject, objectsIn, optionalArr, optionalNum, optionalObj, optionalStr, parseObject } from '../read.ts'
-import { decodeFailure } from './error.ts'
-import { decodeStop, isCall, isSameItem, readInput, readProof, readThought } from './wire.ts'
+import { decodeError, decodeStop, isCall, isSameItem, readInput, readProof, readThought } from './wire.ts'
 
 /** A hub block that an item or one of its parts has become. */
 interface Piece {
@@ -168,7 +167,7 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder & { f
   /** The final object: its output counts only for items that the stream did not finish (pitfall O20). */
   function finish(response: JsonObject): void {
     const { error, status } = response, output = optionalArr(response['output'])
-    if (isObject(error) || status === 'failed' || status === 'cancelled') return fail(decodeFailure(error))
+    if (isObject(error) || status === 'failed' || status === 'cancelled') return fail(decodeError(200, JSON.stringify({ error })))
     if (status === 'queued' || status === 'in_progress' || (output === undefined && !started)) {
       return fail(new DarioError('upstream_protocol', 'the upstream sent no finished answer; try again, or another backend'))
     }
@@ -214,8 +213,8 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder & { f
         return finish({ ...response, status: cut ? 'incomplete' : 'completed' })
       }
       case 'response.failed':
-      case 'response.cancelled': return fail(decodeFailure(response?.['error']))
-      case 'error': return fail(decodeFailure(optionalObj(data['error']) ?? data))
+      case 'response.cancelled': return fail(decodeError(200, JSON.stringify({ error: response?.['error'] })))
+      case 'error': return fail(decodeError(200, text))
       case 'keepalive': events.push({ type: 'ping' }); return
       default: return readItem(type, data)
     }

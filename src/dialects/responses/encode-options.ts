@@ -5,8 +5,7 @@
  * @module
  */
 import type { HubRequest, Json, JsonObject, OutputFormat, Thinking, Tool } from '../../hub/types.ts'
-import type { Target } from '../dialect.ts'
-import { shorten, toWireName } from '../encoding.ts'
+import { encodeParallel, encodeStrict, encodeTools, shorten, toWireName } from '../encoding.ts'
 import type { Encoding } from '../encoding.ts'
 import { encodeSchema, hasXhigh, toEffort, toTier } from '../openai.ts'
 import { defined, optionalObj, optionalStr, toText } from '../read.ts'
@@ -37,18 +36,19 @@ export function encodeOptions(request: HubRequest, encoding: Encoding): JsonObje
   const tier = toTier(request.serviceTier)
   const most = request.maxTokens && Math.min(request.maxTokens, target.maxOutputTokens ?? Infinity)
   const sampling = encodeSampling(request, encoding)
-  const format = target.repairs.has('no_format') ? undefined : encodeFormat(request.format, target)
+  const format = target.repairs.has('no_format') ? undefined : encodeFormat(request.format, encoding)
   const text = defined({ format, verbosity: optionalStr(chat['verbosity']) })
   const cacheKey = request.cacheKey ?? target.session
   // `user` is the older name, which compatible servers know.
   const user = target.host === 'api.openai.com' ? 'safety_identifier' : 'user'
   warnOfRest(request, encoding)
+  if (tier !== undefined && !TIERS.includes(tier)) encoding.drop('service_tier', 'OpenAI Responses has no such tier')
   return defined({
     ...Object.fromEntries(SHARED_WITH_CHAT.map((field) => [field, chat[field] ?? undefined])),
     service_tier: TIERS.find((known) => known === tier),
     max_output_tokens: most === undefined ? undefined : Math.max(LEAST_OUTPUT, most),
     ...sampling,
-    reasoning: encodeThinking(request.thinking, target),
+    reasoning: encodeThinking(request.thinking, encoding),
     text: Object.keys(text).length === 0 ? undefined : text,
     prompt_cache_key: cacheKey === undefined ? undefined : shorten(cacheKey), // C7
     [user]: request.user === undefined ? undefined : shorten(request.user),
@@ -64,8 +64,10 @@ function encodeSampling(request: HubRequest, { target, drop }: Encoding): JsonOb
 }
 
 /** Never more effort than was asked for (pitfall T10), and nothing to models that refuse the word. */
-function encodeThinking(thinking: Thinking | undefined, target: Target): JsonObject | undefined {
-  if (thinking === undefined || target.repairs.has('no_thinking') || isPlainModel(target.model)) return undefined
+function encodeThinking(thinking: Thinking | undefined, { target, drop }: Encoding): JsonObject | undefined {
+  if (thinking === undefined) return undefined
+  if (target.repairs.has('no_thinking') || isPlainModel(target.model))
+    return thinking.mode === 'on' ? drop('thinking', 'this model takes no wish for reasoning') : undefined
   const name = target.model.replace(OWN_NAME, '')
   const effort = thinking.mode === 'off' ? toOff(name) : toEffort(thinking, hasXhigh(name))
   const summary = thinking.mode === 'off' || thinking.visible === false ? {} : { summary: 'auto' }
@@ -79,16 +81,9 @@ function toOff(name: string): string | undefined {
   return /^gpt-5/.test(name) ? 'minimal' : undefined
 }
 
-function encodeFormat(format: OutputFormat | undefined, target: Target): JsonObject | undefined {
+function encodeFormat(format: OutputFormat | undefined, encoding: Encoding): JsonObject | undefined {
   if (format?.type !== 'json_schema') return format && { type: format.type }
-  return { type: 'json_schema', ...encodeSchema(format, target) }
-}
-
-/** lossy: nothing holds the model to a format that the backend refused as a field; words ask for it. */
-export function tellFormat({ format }: HubRequest, { repairs }: Target): string {
-  if (format === undefined || !repairs.has('no_format')) return ''
-  const schema = format.type === 'json_schema' ? ` It must match this JSON schema: ${JSON.stringify(format.schema)}` : ''
-  return `Answer with one JSON value and nothing else.${schema}`
+  return { type: 'json_schema', ...encodeSchema(format, encoding) }
 }
 
 /** A11: nothing unknown travels, and nothing is lost unsaid. */
@@ -100,39 +95,32 @@ function warnOfRest({ stop, extra }: HubRequest, { drop }: Encoding): void {
 
 /** `tools`, `tool_choice` and `parallel_tool_calls`; nothing at all when no tool is left (pitfalls A10, Q11). */
 export function encodeToolFields(request: HubRequest, encoding: Encoding): JsonObject {
-  const { target, drop } = encoding
-  const byName = new Map<string, JsonObject>()
-  for (const [index, tool] of request.tools.entries()) {
-    const encoded = encodeTool(tool, `tools[${index}]`, encoding)
-    if (encoded === undefined) continue
-    byName.set(optionalStr(encoded['name']) ?? JSON.stringify(encoded), encoded) // K14: the last of a name wins
-  }
-  const tools = [...byName.values()]
+  const tools = encodeTools(request, encoding, encodeTool)
   if (tools.length === 0) {
     if (request.toolChoice?.type === 'required' || request.toolChoice?.type === 'tool') {
-      drop('tool_choice', 'no tool is left that this backend could be made to call')
+      encoding.drop('tool_choice', 'no tool is left that this backend could be made to call')
     }
     return {}
   }
   const choice = encodeToolChoice(request, tools, encoding)
-  const parallel = target.repairs.has('no_parallel_tools') ? undefined : request.parallelTools
-  return defined({ tools, tool_choice: choice, parallel_tool_calls: parallel })
+  return defined({ tools, tool_choice: choice, parallel_tool_calls: encodeParallel(request, encoding) })
 }
 
-function encodeTool(tool: Tool, path: string, { target, names, drop }: Encoding): JsonObject | undefined {
+function encodeTool(tool: Tool, path: string, name: string, encoding: Encoding): JsonObject | undefined {
+  const { target, drop } = encoding
   switch (tool.type) {
     case 'function': return defined({
       type: 'function',
-      name: names.toWire({ ...tool, kind: 'function' }),
+      name,
       description: tool.description,
       parameters: repairToolSchema(tool.inputSchema),
       // Here `strict` is on unless it is switched off, and then refuses most schemas (pitfall K7).
-      strict: target.repairs.has('no_strict') ? undefined : tool.strict ?? false,
+      strict: encodeStrict(tool.strict ?? false, path, encoding),
     })
     case 'custom': {
       const { type, description } = tool, { grammar, ...format } = tool.format ?? {}
       const flat = { ...format, ...optionalObj(grammar) } // Chat puts the grammar into a member of its own
-      return defined({ type, name: names.toWire({ ...tool, kind: type }), description, format: tool.format && flat })
+      return defined({ type, name, description, format: tool.format && flat })
     }
     case 'web_search':
     case 'opaque':

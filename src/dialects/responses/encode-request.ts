@@ -6,12 +6,12 @@
  */
 import type { Block, BlockOf, HubRequest, JsonObject, Turn } from '../../hub/types.ts'
 import type { EncodedRequest, Target } from '../dialect.ts'
-import { createEncoding, shorten } from '../encoding.ts'
+import { createEncoding, shorten, tellFormat } from '../encoding.ts'
 import type { Encoding } from '../encoding.ts'
-import { encodeAudio, toUrl } from '../media.ts'
+import { encodeAudio, toUrl } from '../parts.ts'
 import { ERROR_PREFIX, toArguments } from '../openai.ts'
 import { toText, unsupported } from '../read.ts'
-import { encodeOptions, encodeToolFields, isPlainModel, tellFormat } from './encode-options.ts'
+import { encodeOptions, encodeToolFields, isPlainModel } from './encode-options.ts'
 
 interface Run extends Encoding {
   /** Kind of each call, by its id: an output must be of the same kind. */
@@ -24,7 +24,8 @@ export function encodeRequest(request: HubRequest, target: Target): EncodedReque
   const tools = encodeToolFields(request, run)
   const leading = request.turns.findIndex((turn) => turn.role !== 'system')
   // -1 leaves the last one in the input: instructions alone are refused.
-  const told = [...request.turns.slice(0, leading).map((turn) => readText(turn, run)), tellFormat(request, target)]
+  const told = request.turns.slice(0, leading).map((turn) => readText(turn, run))
+  if (request.format !== undefined && target.repairs.has('no_format')) told.push(tellFormat(request.format, run))
   const instructions = told.filter(Boolean).join('\n\n')
   const body: JsonObject = {
     model: target.model,
@@ -161,7 +162,7 @@ function encodeCall(block: BlockOf<'tool_use'>, run: Run): JsonObject {
 /** Ids are left out: the backend stores nothing, and would refuse an id that it never kept (pitfall R17). */
 function encodeThinking(block: BlockOf<'thinking'>, turn: Turn, run: Run): JsonObject[] {
   const { repairs } = run.target
-  if (repairs.has('no_thinking_history')) return []
+  if (repairs.has('no_thinking_history')) return drop(run, turn, 'this backend refused earlier reasoning')
   const summary = block.text === '' ? [] : [{ type: 'summary_text', text: block.text }]
   if (block.seal?.origin === 'responses') return [{ type: 'reasoning', summary, encrypted_content: block.seal.value }]
   if (repairs.has('replay_reasoning') && block.text !== '') {

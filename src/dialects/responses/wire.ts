@@ -1,5 +1,5 @@
 /**
- * Words of the OpenAI Responses API that both directions share: usage, stop reasons, errors inside an answer, framing;
+ * Words of the OpenAI Responses API that both directions share: usage, stop reasons, errors, framing;
  * and the response object with its items.
  * https://platform.openai.com/docs/api-reference/responses
  * @module
@@ -9,6 +9,8 @@ import { packSeal, unpackSeal } from '../../hub/seal.ts'
 import type { BlockOf, Json, JsonObject, Seal, StopReason, Usage } from '../../hub/types.ts'
 import { encodeSse } from '../../sse.ts'
 import type { ReplyContext } from '../dialect.ts'
+import { decodeVendorError } from '../error.ts'
+import { CODES, encodeCached, encodeEnvelope } from '../openai.ts'
 import { defined, given, joinTexts, optionalObj, optionalStr, toText } from '../read.ts'
 
 /** Items that the client's side puts into the input; every other item of a server tool is part of an answer. */
@@ -23,7 +25,7 @@ export function encodeUsage(usage: Usage): JsonObject {
   const input = usage.input + usage.cacheRead + usage.cacheWrite
   return {
     input_tokens: input,
-    input_tokens_details: { cached_tokens: usage.cacheRead },
+    input_tokens_details: encodeCached(usage),
     output_tokens: usage.output,
     output_tokens_details: { reasoning_tokens: usage.reasoning ?? 0 },
     total_tokens: input + usage.output,
@@ -147,4 +149,26 @@ export function encodeResponse(context: ReplyContext, id: string, outcome: Outco
     output: outcome.output,
     usage: outcome.usage === undefined ? null : encodeUsage(outcome.usage),
   }
+}
+
+export function encodeError(error: DarioError, requestId: string): { status: number; body: JsonObject } {
+  const code = error.code === 'overloaded' ? 'server_is_overloaded' : CODES[error.code] ?? error.code
+  const { status, body } = encodeEnvelope(error, code)
+  return { status, body: { ...body, request_id: requestId } }
+}
+
+/** For a stream whose encoder is not at hand (a relayed one): the smallest response object that clients accept. */
+export function encodeStreamError(error: DarioError, requestId: string): string {
+  const response = {
+    id: `resp_${requestId}`, object: 'response', created_at: 0, model: '', status: 'failed', output: [],
+    error: encodeFailure(error), incomplete_details: null, usage: null,
+  }
+  return encodeEvent('response.failed', 0, { response })
+}
+
+/** Also the error of a failed response or of an `error` event, with status 200 (pitfalls O22, E4). */
+export function decodeError(status: number, text: string): DarioError {
+  const nothing = (status: number): string => status === 200 ? 'the upstream could not finish its answer; try again'
+    : `the upstream answered ${status} without a message`
+  return decodeVendorError(status, text, { words: ['code', 'type'], page: nothing, nothing })
 }
