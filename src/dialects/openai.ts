@@ -116,7 +116,7 @@ export function decodeUsage(value: unknown): Usage | undefined {
   return defined({ input, cacheRead, cacheWrite, output, reasoning })
 }
 
-/** The details of the input. */
+/** The details of the input; for what was written to a cache OpenRouter has the only name. */
 export function encodeCached({ cacheRead, cacheWrite }: Usage): JsonObject {
   return { cached_tokens: cacheRead, ...(cacheWrite > 0 ? { cache_write_tokens: cacheWrite } : {}) }
 }
