@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, sym
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { createLedger } from '../src/observe/ledger.ts'
-import type { LedgerRow } from '../src/observe/ledger.ts'
+import type { LedgerRow } from '../src/observe/row.ts'
 import { createLog } from '../src/observe/log.ts'
 import { readUsage } from '../src/observe/usage.ts'
 import { createHome, startDario } from './helpers/command.ts'

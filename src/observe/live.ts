@@ -5,7 +5,7 @@
  */
 import type { KeyState } from '../backends/pool.ts'
 import type { Observer, RequestRecord } from '../hub/record.ts'
-import { toTool } from './ledger.ts'
+import { toTool } from './row.ts'
 import { foldSources } from './prices.ts'
 import { createClock } from './text.ts'
 import { addCounts, count, createCounts } from './usage.ts'

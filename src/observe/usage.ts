@@ -6,7 +6,7 @@
 import { closeSync, openSync, readFileSync, readSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { RequestRecord } from '../hub/record.ts'
-import type { LedgerRow } from './ledger.ts'
+import type { LedgerRow } from './row.ts'
 import { createClock } from './text.ts'
 
 export const DAY_FILE: RegExp = /^(\d{4}-\d\d-\d\d)\.jsonl$/
