@@ -66,6 +66,18 @@ test('log: Z6: secrets are taken out by value and by pattern, in both formats', 
   }
 })
 
+test('log: Z6: a word that lines had before it became a secret is taken out from then on', () => {
+  for (const isCounted of [false, true]) {
+    const secrets = new Set<string>()
+    const { log, lines } = startLog({ redact: createRedactor(() => secrets), countSecrets: isCounted ? () => secrets.size : undefined })
+    log.observer.end?.(createRecord({ model: 'word-of-a-client' }))
+    log.observer.end?.(createRecord({ model: 'word-of-a-client' }))
+    secrets.add('word-of-a-client')
+    log.observer.end?.(createRecord({ model: 'word-of-a-client' }))
+    deepStrictEqual(lines.map((line) => line.includes('word-of-a-client')), [true, true, false])
+  }
+})
+
 test('log: Z6: credentials of clients go by the names of their headers', () => {
   const text = renderHeaders({ authorization: 'x', 'x-api-key': 'x', cookie: 'x', 'set-cookie': ['x'], 'x-goog-api-key': 'x', 'proxy-authorization': 'x', accept: 'fine' })
   strictEqual(text.split('[redacted]').length - 1, 6)

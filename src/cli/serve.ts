@@ -68,7 +68,7 @@ function createBatch(write: (lines: Buffer) => void): (line: string) => void {
   }
 }
 
-function openLog(context: CommandContext, secrets: Iterable<string>): Log {
+function openLog(context: CommandContext, secrets: ReadonlySet<string>): Log {
   const colours = { debug: 'dim', info: undefined, warn: 'yellow', error: 'red' } as const
   return createLog({
     format: process.stderr.isTTY ? 'pretty' : 'json',
@@ -76,6 +76,7 @@ function openLog(context: CommandContext, secrets: Iterable<string>): Log {
     write: createBatch((lines) => void process.stderr.write(lines, () => reuse([lines]))),
     file: text(context, 'log-file'),
     redact: createRedactor(() => secrets),
+    countSecrets: () => secrets.size,
     clean: cleanText,
     paint: (of, line) => (colours[of] === undefined ? line : context.output.style(colours[of], line)),
     now: Date.now,

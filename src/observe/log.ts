@@ -21,6 +21,8 @@ export interface LogOptions {
   /** Gets JSON lines too, whatever `format` says; at 10 MB it becomes FILE.1, then FILE.2 and FILE.3. */
   file?: string | undefined
   redact: Redact
+  /** How many secrets `redact` knows: text is looked through again when there are more. Default: for each line. */
+  countSecrets?: (() => number) | undefined
   /** Makes text safe for a terminal. */
   clean: (text: string) => string
   paint?: ((level: Level, text: string) => string) | undefined
@@ -40,11 +42,12 @@ const KEPT_FILES = 3
 /** In a line for people and in JSON alike. */
 const PLAIN = /^[ !#-[\]-~]*$/
 
-export function createLog({ format, level, write, file, redact, clean, paint = (_, text) => text, now }: LogOptions): Log {
+export function createLog({ format, level, write, file, redact, clean, paint = (_, text) => text, now, countSecrets = () => NaN }: LogOptions): Log {
   const least = LEVELS.indexOf(level)
   const isJsonWanted = file !== undefined || format === 'json'
   const appender = createAppender(createComplaint((message) => write(`${message}\n`), now), rotate)
-  let arePlain: ((record: Readonly<RequestRecord>) => boolean) | undefined
+  let arePlain = (_record: Readonly<RequestRecord>): boolean => false
+  let secrets = NaN // that were known when `arePlain` was made
 
   /** `members` are encoded, each with a comma in front. `isPlain`: nothing in all that is to be taken out or escaped. */
   function tell(level: Level, message: string, members: string, isPlain = false): void {
@@ -60,17 +63,16 @@ export function createLog({ format, level, write, file, redact, clean, paint = (
 
   /**
    * Most lines hold nothing to take out: looking at the words that a client or an upstream chose is enough then, and
-   * at the same words once in a run of lines, during which no secret is added.
+   * at the same words once, until another secret is known.
    */
   function isPlain(record: Readonly<RequestRecord>): boolean {
     if (record.error !== undefined || record.cause !== undefined) return false
-    if (arePlain === undefined) {
+    const count = countSecrets()
+    if (count !== secrets) {
+      secrets = count
       arePlain = createMemo(({ model, servedModel, tool, path, backend, key, accessKey }) => {
         const words = `${model} ${servedModel} ${tool} ${path} ${backend} ${key} ${accessKey}`
         return PLAIN.test(words) && redact(words) === words
-      })
-      queueMicrotask(() => {
-        arePlain = undefined
       })
     }
     return arePlain(record)
