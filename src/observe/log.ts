@@ -7,7 +7,7 @@ import { renameSync, statSync } from 'node:fs'
 import type { AttemptRecord, Observer, RequestRecord } from '../hub/record.ts'
 import { createAppender, createComplaint } from './append.ts'
 import type { Redact } from './redact.ts'
-import { createClock, createMemo, encodeTokens, member, toIso } from './text.ts'
+import { createClock, createMemo, encodeTokens, flatten, member, toIso } from './text.ts'
 
 export const LEVELS = ['debug', 'info', 'warn', 'error'] as const
 export type Level = typeof LEVELS[number]
@@ -113,9 +113,9 @@ const toNames = createMemo((record): Names => {
   let head = `  ${status}${end === 'complete' ? '' : `  ${end}`}  ${model === '' ? record.path : model}`
   if (backend !== undefined) head += `  -> ${record.key ?? backend}${servedModel === model || servedModel === '' ? '' : ` ${servedModel}`}`
   return {
-    head, level: toLevel(record), tail: tool ? `  ${tool.split(' ', 1)[0]}` : '',
-    members: member('event', 'request') + member('dialect', record.dialect) + member('model', model) + member('backend', backend)
-      + member('servedModel', servedModel) + member('status', status) + member('end', end) + member('tool', tool) + member('accessKey', record.accessKey),
+    head: flatten(head), level: toLevel(record), tail: tool ? `  ${tool.split(' ', 1)[0]}` : '',
+    members: flatten(member('event', 'request') + member('dialect', record.dialect) + member('model', model) + member('backend', backend)
+      + member('servedModel', servedModel) + member('status', status) + member('end', end) + member('tool', tool) + member('accessKey', record.accessKey)),
   }
 })
 

@@ -13,7 +13,7 @@ import type { JsonObject, Usage } from '../hub/types.ts'
 import { createComplaint, createWaiting, reuse } from './append.ts'
 import type { Family, Metrics, Series } from './metrics.ts'
 import { post } from './post.ts'
-import { createMemo, toNano } from './text.ts'
+import { createMemo, flatten, toNano } from './text.ts'
 
 export interface Otlp extends Observer {
   /** Joins the client's trace: its `traceparent` is replaced by one that names our span, for the upstream. */
@@ -189,7 +189,7 @@ const toNames = createMemo((record) => {
     + encodeAttribute('gen_ai.response.finish_reasons', record.stop && [record.stop.slice(0, MAX_TEXT)])
     + encodeAttribute('error.type', record.error?.code) + encodeAttribute('dario.end', record.end)
     + encodeAttribute('dario.route', record.route) + encodeAttribute('dario.key', record.key)
-  return { name: JSON.stringify(`${record.method} ${path}`), attributes }
+  return { name: JSON.stringify(`${record.method} ${path}`), attributes: flatten(attributes) }
 })
 
 function encodeAttempt({ backend, model, outcome, status, ms, error, key }: Readonly<AttemptRecord>, time: number, trace: Trace, spanId: string): string {

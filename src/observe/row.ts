@@ -4,7 +4,7 @@
  */
 import type { RequestRecord } from '../hub/record.ts'
 import type { Usage } from '../hub/types.ts'
-import { createMemo, encodeTokens, member } from './text.ts'
+import { createMemo, encodeTokens, flatten, member } from './text.ts'
 
 /**
  * Members without a value are left out; those of tokens, when the upstream told nothing. What a cancelled
@@ -51,11 +51,11 @@ export function encodeRow(record: Readonly<RequestRecord>, time: string): string
     + (dropped.length === 0 ? '}\n' : `,"dropped":${JSON.stringify(dropped.slice(0, MAX_DROPPED))}}\n`)
 }
 
-const encodeNames = createMemo(({ path, tool, model, servedModel, stop, ...record }) => member('path', path.split('?', 1)[0]!.slice(0, MAX_NAME))
+const encodeNames = createMemo(({ path, tool, model, servedModel, stop, ...record }) => flatten(member('path', path.split('?', 1)[0]!.slice(0, MAX_NAME))
   + member('dialect', record.dialect) + member('tool', tool === undefined ? undefined : toTool(tool)) + member('accessKey', record.accessKey)
   + member('model', model.slice(0, MAX_NAME)) + member('route', record.route) + member('backend', record.backend) + member('key', record.key)
   + member('servedModel', servedModel?.slice(0, MAX_NAME)) + member('stream', record.stream) + member('status', record.status)
-  + member('end', record.end) + member('error', record.error?.code) + member('stop', stop?.slice(0, MAX_NAME)))
+  + member('end', record.end) + member('error', record.error?.code) + member('stop', stop?.slice(0, MAX_NAME))))
 
 /** The first product of a `user-agent`: `claude-cli/2.1.3 (external, cli)` is `claude-cli/2.1.3`. */
 export function toTool(userAgent: string): string {

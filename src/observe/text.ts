@@ -12,6 +12,11 @@ export function member(name: string, value: string | number | boolean | undefine
   return typeof value === 'string' ? `,"${name}":${JSON.stringify(value)}` : `,"${name}":${value}`
 }
 
+/** The same text in one piece: what was put together stays a tree of its parts, which every line that holds it walks through again. */
+export function flatten(text: string): string {
+  return Buffer.from(text).toString()
+}
+
 /** Finished requests of which the names differ, the newest few: one tool sends the same names a thousand times. */
 const known: Readonly<RequestRecord>[] = []
 const MOST_KNOWN = 32
