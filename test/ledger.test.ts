@@ -14,9 +14,10 @@ import { backendsAt, startProxy } from './helpers/proxy.ts'
 import { sendJson, startUpstream } from './helpers/upstream.ts'
 import { startVendors } from './helpers/vendors.ts'
 
+/** Of whole lines: a file that is being written may have none yet. */
 function readRows(folder: string): LedgerRow[] {
   return readdirSync(folder).filter((name) => name.endsWith('.jsonl')).sort()
-    .flatMap((name) => readFileSync(join(folder, name), 'utf8').trim().split('\n').map((line) => JSON.parse(line) as LedgerRow))
+    .flatMap((name) => (readFileSync(join(folder, name), 'utf8').match(/.+\n/g) ?? []).map((line) => JSON.parse(line) as LedgerRow))
 }
 
 /** Looks again whenever the ledger could have written. */
