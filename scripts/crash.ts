@@ -89,7 +89,7 @@ try {
     check()
   }
   // The lock of a killed process is moved aside before it is deleted: a kill between the two leaves a few bytes.
-  const left = readdirSync(join(folder, '.dario')).filter((name) => !/^(?:config\.json(?:\.lock|\.tmp)?|usage)$/.test(name))
+  const left = readdirSync(join(folder, '.dario')).filter((name) => !/^(?:config\.json(?:\.lock|\.dario-tmp)?|usage)$/.test(name))
   ok(left.every((name) => /^config\.json\.lock\.\d+$/.test(name)), left.join())
   console.log(`${values.times} crashes (seed ${values.seed}): ${edits} edits and ${rows} rows reported as written, none lost; ${cuts} cut lines, ${left.length} old locks left, no file unreadable`)
 } finally {
