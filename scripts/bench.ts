@@ -62,12 +62,11 @@ async function measureRow(shop: Workshop, row: Row, base: Measured, dario: Measu
   for (const proxy of [base, dario]) await measure(shop, row, proxy, WARM_UP)
   const pairs: [number, number][] = []
   // Slow streams take ten seconds each, so three rounds are as much measurement as five of the others; a median of two
-  // would be the worse of both. What is watched differs by less than one round from the next: many short ones, then.
-  const times = row.shape === 'slow' ? 3 : row.base === 'quiet' ? 9 * rounds : rounds
-  const ms = row.base === 'quiet' ? duration / 3 : duration
+  // would be the worse of both. What is watched differs by less than one round from the next.
+  const times = row.shape === 'slow' ? 3 : row.base === 'quiet' ? 3 * rounds : rounds
   for (let round = 0; round < times; round++) {
-    const first = await measure(shop, row, round % 2 === 0 ? base : dario, ms)
-    const second = await measure(shop, row, round % 2 === 0 ? dario : base, ms)
+    const first = await measure(shop, row, round % 2 === 0 ? base : dario, duration)
+    const second = await measure(shop, row, round % 2 === 0 ? dario : base, duration)
     pairs.push(round % 2 === 0 ? [first, second] : [second, first])
   }
   const ratio = median(pairs.map(([one, other]) => other / one))
