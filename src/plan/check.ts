@@ -4,7 +4,6 @@
  */
 import { parseObject } from '../hub/json.ts'
 import { askClaude } from './claude.ts'
-import type { PlanOptions } from './plan.ts'
 import { findProgram } from './program.ts'
 import type { Environment } from './program.ts'
 
@@ -27,7 +26,7 @@ const LOWEST_VERSION = '2.1.330'
 const CACHE_MS = 60_000
 
 /** `env`: what the program gets of `environment`. */
-type CheckOptions = Pick<PlanOptions, 'command' | 'environment' | 'now'> & { env: Environment }
+interface CheckOptions { command: string | undefined; environment: Environment; env: Environment; now: () => number }
 
 /** Answers from the last result for a minute, so that neither doctor nor a list spawns a process each time (L10). */
 export function createCheck(options: CheckOptions): () => Promise<PlanStatus> {

@@ -11,7 +11,6 @@ import { startClaude } from './claude.ts'
 import { EMPTY_CHAIN, callsOf, chainTurn } from './history.ts'
 import { readLimits } from './limits.ts'
 import type { PlanLimits } from './limits.ts'
-import type { PlanOptions } from './plan.ts'
 import { removeFiles, toArguments, toRunEnvironment, writeFiles } from './program.ts'
 import type { Environment } from './program.ts'
 import type { PlanRequest } from './request.ts'
@@ -23,7 +22,11 @@ import type { Ask, Asked, Turn } from './turn.ts'
 const SETTLE_MS = 5_000
 
 /** What all runs of a backend share. */
-export interface RunContext extends Pick<PlanOptions, 'idleMs' | 'log' | 'now'> {
+export interface RunContext {
+  /** A process without a request ends after this many ms. */
+  idleMs: number
+  now: () => number
+  log: (line: string) => void
   file: string
   env: Environment
   cwd: string
