@@ -3,7 +3,7 @@ import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { cleanText } from '../src/cli/output.ts'
-import { LEVELS, createLog } from '../src/observe/log.ts'
+import { LEVELS, createLog, createLogFile } from '../src/observe/log.ts'
 import type { Log, LogOptions } from '../src/observe/log.ts'
 import { createRedactor, renderHeaders } from '../src/observe/redact.ts'
 import { createHome, startDario } from './helpers/command.ts'
@@ -96,15 +96,16 @@ test('log: nothing that a client sends can steer a terminal or forge a line', ()
 
 test('log: W16: a log file is JSON, 0600, and rotated at 10 MB with three old ones kept', async (t) => {
   const file = join(createHome(t), 'logs', 'dario.log')
-  const { log } = startLog({ file })
+  const { add, close } = createLogFile(file, (problem) => { throw new Error(problem) }, Date.now)
+  const { log } = startLog({ writeJson: add })
   log.say('info', 'first')
-  await log.close()
+  await close()
   deepStrictEqual(JSON.parse(readFileSync(file, 'utf8')), { time: '2026-11-22T10:00:00.000Z', level: 'info', message: 'first' })
   if (process.platform !== 'win32') strictEqual(statSync(file).mode & 0o777, 0o600)
   for (let round = 0; round < 5; round++) {
     writeFileSync(file, `${round}${'x'.repeat(10_485_760)}\n`)
     log.say('info', `after ${round}`)
-    await log.close()
+    await close()
   }
   match(readFileSync(file, 'utf8'), /^\{.*"after 4"\}\n$/)
   deepStrictEqual([1, 2, 3].map((number) => readFileSync(`${file}.${number}`, 'utf8')[0]), ['4', '3', '2'])

@@ -8,10 +8,11 @@ import { listSecrets } from '../config/parse.ts'
 import type { Config, ParsedConfig } from '../config/types.ts'
 import { oneOf } from '../config/values.ts'
 import { DarioError } from '../errors.ts'
-import { createWaiting, keepAtExit, reuse, takeBack } from '../observe/append.ts'
-import { LEVELS, createLog } from '../observe/log.ts'
+import { keepAtExit, takeBack } from '../observe/append.ts'
+import { LEVELS, createLog, createLogFile } from '../observe/log.ts'
 import type { Log } from '../observe/log.ts'
 import { createRedactor } from '../observe/redact.ts'
+import { createWaiting, reuse } from '../observe/waiting.ts'
 import { createProxy } from '../proxy.ts'
 import type { Proxy } from '../proxy.ts'
 import { readVersion } from '../version.ts'
@@ -53,34 +54,52 @@ function refuse(error: NodeJS.ErrnoException, host: string | undefined): never {
 }
 
 /** Lines of a moment in one write: under load a write per line costs a tenth of a small request. */
-function createBatch(write: (lines: Buffer) => void): (line: string) => void {
+function createBatch(write: (lines: Buffer) => void): { add(line: string): void; flush(): void } {
   const waiting = createWaiting(Infinity)
   function flush(): void {
     takeBack(flush)
     waiting.take().forEach(write)
   }
-  return (line) => {
-    if (waiting.size === 0) {
-      setTimeout(flush, MOMENT)
-      keepAtExit(flush)
-    }
-    waiting.add(line)
+  return {
+    add(line) {
+      if (waiting.size === 0) {
+        setTimeout(flush, MOMENT)
+        keepAtExit(flush)
+      }
+      waiting.add(line)
+    },
+    flush,
   }
 }
 
-function openLog(context: CommandContext, secrets: ReadonlySet<string>): Log {
+function openLog(context: CommandContext, secrets: ReadonlySet<string>): Log & { close(): Promise<void> } {
   const colours = { debug: 'dim', info: undefined, warn: 'yellow', error: 'red' } as const
-  return createLog({
-    format: process.stderr.isTTY ? 'pretty' : 'json',
+  const path = text(context, 'log-file')
+  const file = path === undefined ? undefined : createLogFile(path, (problem) => log.say('error', problem), Date.now)
+  const isPretty = process.stderr.isTTY
+  const batch = createBatch((lines) => {
+    // The same lines in both: to turn them into bytes costs more than to copy those.
+    if (!isPretty) file?.add(lines)
+    process.stderr.write(lines, () => reuse([lines]))
+  })
+  const log = createLog({
+    format: isPretty ? 'pretty' : 'json',
     level: oneOf(LEVELS)(text(context, 'log-level') ?? 'info', '--log-level'),
-    write: createBatch((lines) => void process.stderr.write(lines, () => reuse([lines]))),
-    file: text(context, 'log-file'),
+    write: batch.add,
+    writeJson: isPretty ? file?.add : undefined,
     redact: createRedactor(() => secrets),
     countSecrets: () => secrets.size,
     clean: cleanText,
     paint: (of, line) => (colours[of] === undefined ? line : context.output.style(colours[of], line)),
     now: Date.now,
   })
+  return {
+    ...log,
+    close() {
+      batch.flush()
+      return file?.close() ?? Promise.resolve()
+    },
+  }
 }
 
 /** Takes each new configuration; a bad edit is reported and changes nothing (pitfall W4). */

@@ -7,109 +7,18 @@ import { appendFileSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { makeFolder } from '../config/folder.ts'
+import { createWaiting, reuse } from './waiting.ts'
+import type { Waiting } from './waiting.ts'
 
 export interface Appender {
-  /** `line` ends with a line feed. */
-  add(file: string, line: string): void
+  /** Whole lines, each with its line feed; bytes are copied. */
+  add(file: string, lines: string | Buffer): void
   /** Resolves when what was added is written, or has failed to be. */
   flush(): Promise<void>
 }
 
 const BATCH_MS = 500
-const CHUNK = 65_536 // bytes
-const SOME = 1024 // characters
 const MAX_WAITING = 8_388_608 // bytes: what a disk that is full for a while may hold back
-
-/** Text that waits, as bytes beside the heap: strings that wait are copied by each collection of garbage. */
-export interface Waiting {
-  readonly size: number
-  add(text: string): void
-  /** All of it, which is then nobody's but the caller's. */
-  take(): Buffer[]
-  /** In front of what was added since. */
-  putBack(bytes: readonly Buffer[]): void
-}
-
-const MOST_SPARE = 64 // chunks
-
-/**
- * Chunks to be filled again. One that waits for half a second is old for the collector of garbage, which then must look
- * through everything to find out that it is not: under load once a second, at a twentieth of the processor's time.
- */
-const spare: Buffer[] = []
-/** Small buffers of everyone share a pool, which may be as large as a chunk: only what was made as one may be filled again. */
-const made = new WeakSet<ArrayBufferLike>()
-
-function makeChunk(): Buffer {
-  const chunk = Buffer.allocUnsafeSlow(CHUNK)
-  made.add(chunk.buffer)
-  return chunk
-}
-
-/** Nobody needs what `taken` holds any more. */
-export function reuse(taken: readonly Buffer[]): void {
-  for (const { buffer } of taken) if (made.has(buffer) && spare.length < MOST_SPARE) spare.push(Buffer.from(buffer))
-}
-
-/** Of more than `most` bytes the oldest are dropped, by whole texts. */
-export function createWaiting(most: number): Waiting {
-  let chunks: Buffer[] = []
-  let chunk: Buffer = Buffer.alloc(0) // is filled up to `used`
-  let used = 0
-  let size = 0
-  let text = '' // a little of it may wait as it is: to turn each line into bytes takes longer
-
-  /** What `text` holds goes to where there is room: making room for each text anew takes longer than to write it. */
-  function seal(): void {
-    if (text === '') return
-    if (text.length * 3 > chunk.length - used) {
-      cut()
-      chunk = text.length * 3 > CHUNK ? Buffer.allocUnsafeSlow(text.length * 3) : spare.pop() ?? makeChunk()
-    }
-    const written = chunk.write(text, used)
-    text = ''
-    used += written
-    size += written
-    limit()
-  }
-
-  function cut(): void {
-    if (used > 0) chunks.push(chunk.subarray(0, used))
-    chunk = Buffer.alloc(0)
-    used = 0
-  }
-
-  function limit(): void {
-    while (size > most && chunks.length > 0) size -= chunks.shift()!.length
-  }
-
-  return {
-    get size() {
-      return size + text.length
-    },
-    add(more) {
-      text += more
-      if (text.length >= SOME) seal()
-    },
-    take() {
-      seal()
-      cut()
-      const taken = chunks
-      chunks = []
-      size = 0
-      return taken
-    },
-    putBack(bytes) {
-      for (const one of bytes.toReversed()) {
-        size += one.length
-        // Each batch of a quiet hour would hold a chunk for one line: a disk that is full overnight would fill memory.
-        const fits = chunks[0] !== undefined && chunks[0].length + one.length <= CHUNK
-        chunks.unshift(fits ? Buffer.concat([one, chunks.shift()!]) : one)
-      }
-      limit()
-    },
-  }
-}
 
 const unwritten = new Set<() => void>()
 let isWatchingExit = false
@@ -201,6 +110,7 @@ export function createAppender(complain: (message: string) => void, before?: (fi
   }
 
   function writeRest(): void {
+    stop() // what is added after it is scheduled anew
     try {
       for (const [file, lines] of waiting) {
         makeFolder(dirname(file))
@@ -229,10 +139,10 @@ export function createAppender(complain: (message: string) => void, before?: (fi
   }
 
   return {
-    add(file, line) {
-      let lines = waiting.get(file)
-      if (lines === undefined) waiting.set(file, lines = createWaiting(MAX_WAITING))
-      lines.add(line)
+    add(file, lines) {
+      let all = waiting.get(file)
+      if (all === undefined) waiting.set(file, all = createWaiting(MAX_WAITING))
+      all.add(lines)
       schedule()
     },
     async flush() {

@@ -18,8 +18,8 @@ export interface LogOptions {
   /** What is below is left out. */
   level: Level
   write: (line: string) => void
-  /** Gets JSON lines too, whatever `format` says; at 10 MB it becomes FILE.1, then FILE.2 and FILE.3. */
-  file?: string | undefined
+  /** Gets each line as JSON too, whatever `format` says. */
+  writeJson?: ((line: string) => void) | undefined
   redact: Redact
   /** How many secrets `redact` knows: text is looked through again when there are more. Default: for each line. */
   countSecrets?: (() => number) | undefined
@@ -33,7 +33,12 @@ export interface LogOptions {
 export interface Log {
   say(level: Level, message: string): void
   observer: Observer
-  /** Writes what is waiting for the file. */
+}
+
+export interface LogFile {
+  /** Whole lines; bytes are copied. */
+  add(lines: string | Buffer): void
+  /** Writes what is waiting. */
   close(): Promise<void>
 }
 
@@ -42,10 +47,18 @@ const KEPT_FILES = 3
 /** In a line for people and in JSON alike. */
 const PLAIN = /^[ !#-[\]-~]*$/
 
-export function createLog({ format, level, write, file, redact, clean, paint = (_, text) => text, now, countSecrets = () => NaN }: LogOptions): Log {
+/**
+ * At 10 MB `path` becomes PATH.1, then PATH.2 and PATH.3.
+ * @param complain gets a sentence when it cannot be written, at most once a minute
+ */
+export function createLogFile(path: string, complain: (problem: string) => void, now: () => number): LogFile {
+  const appender = createAppender(createComplaint(complain, now), rotate)
+  return { add: (lines) => appender.add(path, lines), close: appender.flush }
+}
+
+export function createLog({ format, level, write, writeJson, redact, clean, paint = (_, text) => text, now, countSecrets = () => NaN }: LogOptions): Log {
   const least = LEVELS.indexOf(level)
-  const isJsonWanted = file !== undefined || format === 'json'
-  const appender = createAppender(createComplaint((message) => write(`${message}\n`), now), rotate)
+  const isJsonWanted = writeJson !== undefined || format === 'json'
   let arePlain = (_record: Readonly<RequestRecord>): boolean => false
   let secrets = NaN // that were known when `arePlain` was made
 
@@ -57,7 +70,7 @@ export function createLog({ format, level, write, file, redact, clean, paint = (
     const quoted = isPlain ? `"${text}"` : JSON.stringify(text)
     const line = isJsonWanted ? `{"time":"${toIso(time)}","level":"${level}","message":${quoted}${members}}\n` : ''
     const json = isPlain ? line : redact(escapeControls(line))
-    if (file !== undefined) appender.add(file, json)
+    writeJson?.(json)
     write(format === 'json' ? json : `${paint(level, `${toClock(time)} ${text}`)}\n`)
   }
 
@@ -95,7 +108,6 @@ export function createLog({ format, level, write, file, redact, clean, paint = (
         tell(names.level, describeEnd(record, names) + cause, isJsonWanted ? encodeEnd(record, names) : '', isPlain(record))
       },
     },
-    close: () => appender.flush(),
   }
 }
 

@@ -10,10 +10,11 @@ import { unescape } from 'node:querystring'
 import { DarioError } from '../errors.ts'
 import type { AttemptRecord, Observer, RequestRecord } from '../hub/record.ts'
 import type { JsonObject, Usage } from '../hub/types.ts'
-import { createComplaint, createWaiting, reuse } from './append.ts'
+import { createComplaint } from './append.ts'
 import type { Family, Metrics, Series } from './metrics.ts'
 import { post } from './post.ts'
 import { createMemo, flatten, toNano } from './text.ts'
+import { createWaiting, reuse } from './waiting.ts'
 
 export interface Otlp extends Observer {
   /** Joins the client's trace: its `traceparent` is replaced by one that names our span, for the upstream. */
