@@ -57,17 +57,28 @@ async function measure(shop: Workshop, row: Row, proxy: Measured, ms: number): P
   return (after.cpu - before.cpu) / result[row.per]
 }
 
-async function measureRow(shop: Workshop, row: Row, base: Measured, dario: Measured): Promise<Line> {
-  say(`${row.name} ...`)
-  for (const proxy of [base, dario]) await measure(shop, row, proxy, WARM_UP)
-  const pairs: [number, number][] = []
+/** What one round lasts for this row (ms), how many there are, and of how many processes each. */
+function plan(row: Row): { ms: number; times: number; processes: number } {
   // Slow streams take ten seconds each, so three rounds are as much measurement as five of the others; a median of two
-  // would be the worse of both. What is watched differs by less than one round from the next.
-  const times = row.shape === 'slow' ? 3 : row.base === 'quiet' ? 3 * rounds : rounds
+  // would be the worse of both.
+  if (row.shape === 'slow') return { ms: duration, times: 3, processes: 1 }
+  // What watching costs is less than two processes of the same program differ by, and less than what the machine's
+  // neighbours change from one second to the next: several of each, by turns that are short.
+  if (row.base === 'quiet') return { ms: duration / 5, times: 15 * rounds, processes: 3 }
+  return { ms: duration, times: rounds, processes: 1 }
+}
+
+async function measureRow(shop: Workshop, row: Row, bases: readonly Measured[], darios: readonly Measured[]): Promise<Line> {
+  say(`${row.name} ...`)
+  const all = [...bases, ...darios]
+  for (const proxy of all) await measure(shop, row, proxy, WARM_UP)
+  const { ms, times } = plan(row)
+  const pairs: [number, number][] = []
   for (let round = 0; round < times; round++) {
-    const first = await measure(shop, row, round % 2 === 0 ? base : dario, duration)
-    const second = await measure(shop, row, round % 2 === 0 ? dario : base, duration)
-    pairs.push(round % 2 === 0 ? [first, second] : [second, first])
+    const costs = new Map<Measured, number>()
+    for (const proxy of round % 2 === 0 ? all : all.toReversed()) costs.set(proxy, await measure(shop, row, proxy, ms))
+    const mean = (some: readonly Measured[]): number => some.reduce((sum, proxy) => sum + costs.get(proxy)!, 0) / some.length
+    pairs.push([mean(bases), mean(darios)])
   }
   const ratio = median(pairs.map(([one, other]) => other / one))
   const show = (index: 0 | 1): string => {
@@ -172,19 +183,28 @@ try {
   const budgets = [{ scope: 'all', per: 'day', dollars: 1e9 }, { scope: 'backend:bench', per: 'month', tokens: 1e15 }]
   const watched = shop.write('watched.json', makeConfig(upstream.url, { budgets }))
   const bin = join(ROOT, 'bin/dario.js')
+  let logs = 0
   const start = (name: string): Promise<Measured> => {
     const args = ['proxy', '--port', '0', '--config', name === 'watched' ? watched : config]
     if (name === 'dario') return shop.start(name, bin, args)
     if (name === 'quiet') return shop.start(name, name, [bin, ...args])
-    if (name === 'watched') return shop.start(name, bin, [...args, '--log-file', 'dario.log'], { OTEL_EXPORTER_OTLP_ENDPOINT: upstream.url })
+    if (name === 'watched') return shop.start(name, bin, [...args, '--log-file', `dario-${logs++}.log`], { OTEL_EXPORTER_OTLP_ENDPOINT: upstream.url })
     return shop.start(name, name, [upstream.url])
   }
   const rows = ROWS.filter(({ name }) => wanted.includes(name))
   if (rows.length > 0) {
-    const proxies = new Map<string, Measured>()
-    for (const name of new Set(rows.flatMap(({ base, dario = 'dario' }) => [base, dario]))) proxies.set(name, await start(name))
-    for (const row of rows) lines.push(await measureRow(shop, row, proxies.get(row.base)!, proxies.get(row.dario ?? 'dario')!))
-    for (const proxy of proxies.values()) await proxy.stop()
+    const proxies = new Map<string, Measured[]>()
+    const take = async (name: string, count: number): Promise<Measured[]> => {
+      const list = proxies.get(name) ?? []
+      proxies.set(name, list)
+      while (list.length < count) list.push(await start(name))
+      return list
+    }
+    for (const row of rows) {
+      const { processes } = plan(row)
+      lines.push(await measureRow(shop, row, await take(row.base, processes), await take(row.dario ?? 'dario', processes)))
+    }
+    for (const proxy of [...proxies.values()].flat()) await proxy.stop()
   }
   if (wanted.includes('pool')) lines.push(await measurePooling(shop, start))
   if (wanted.includes('plan')) lines.push(await measureTurn())
@@ -196,7 +216,7 @@ try {
   await shop.close()
 }
 const machine = `Node ${process.versions.node}, ${cpus().length} × ${cpus()[0]?.model.trim() ?? 'unknown'}, ${process.platform}`
-const table = `${printTable(lines)}\n\n${machine}; median of ${rounds} interleaved rounds of ${duration / 1000} s, every answer checked.`
+const table = `${printTable(lines)}\n\n${machine}; median of ${rounds} interleaved rounds of ${duration / 1000} s, every answer checked; of what watches, 3 processes with and without it by turns of ${duration / 5000} s.`
 console.log(values.json ? JSON.stringify({ machine, lines }, null, 2) : table)
 if (values.write && wanted === names) {
   const readme = join(ROOT, 'README.md')

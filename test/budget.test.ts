@@ -82,6 +82,12 @@ test('budget: one backend, route or key that is used up leaves the others', () =
   deepStrictEqual(spend(1, { accessKey: 'other' }, ['b']), ['b'])
 })
 
+test('budget: what a request holds for itself does not refuse it the rest of its chain', () => {
+  const { budgets } = createBench([{ scope: 'all', per: 'day', tokens: 1000 }])
+  const chain = ['a', 'b'].map((id) => ({ backend: { id }, model: 'm' }))
+  deepStrictEqual(budgets.admit(createRecord({ time: NOON, requestBytes: 2400 }), chain), chain)
+})
+
 test('budget: requests under way are reserved, and given back when they end', () => {
   const { budgets } = createBench([{ scope: 'all', per: 'day', tokens: 1000 }])
   const chain = [{ backend: { id: 'a' }, model: 'm' }]

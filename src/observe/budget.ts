@@ -50,20 +50,37 @@ interface Account {
   holds: number
 }
 
+interface Limit {
+  budget: BudgetConfig
+  account: Account
+  unit: keyof Sum
+  most: number
+}
+
+/** Where requests of the same names count, and what limits them. */
+interface Place {
+  backend: string
+  route: string
+  accessKey: string
+  accounts: readonly Account[]
+  limits: readonly Limit[]
+  /** What `limits` were made of. */
+  budgets: readonly BudgetConfig[]
+}
+
 const WARN_AT = 0.8
 const BYTES_PER_TOKEN = 4
 /** Bytes of pictures are few tokens: a guess above this would refuse what fits. */
 const MAX_GUESS = 200_000
 /** Output tokens of a request under way, until there were some to learn from. */
 const FIRST_OUTPUT = 500
+const FREE = { input: 0, output: 0 }
 
 export function createBudgets({ budgets, priceOf, used, now, warn }: BudgetOptions): Budgets {
   const toAccount = createMemo((): Account => ({ date: '', day: createSum(), month: createSum(), held: createSum(), holds: 0 }), Infinity)
   /** All names are the configuration's, so these are few, and comparing them costs less than a joined name's hash. */
-  const known: { backend: string; route: string; accessKey: string; accounts: readonly Account[] }[] = []
+  const places: Place[] = []
   const warned = new Set<string>()
-  let limits: readonly { budget: BudgetConfig; account: Account }[] = []
-  let limitsOf: readonly BudgetConfig[] | undefined
   const born = now()
   let hasHistory = false
   let usualOutput = FIRST_OUTPUT // a running mean
@@ -73,15 +90,27 @@ export function createBudgets({ budgets, priceOf, used, now, warn }: BudgetOptio
     if (hasHistory) return
     hasHistory = true
     for (const { day, backend, route, accessKey, dollars, ...group } of used(`${toLocalDay(now()).slice(0, 7)}-01`, born)) {
-      count(toAccounts(backend, route, accessKey), day, dollars, group.input + group.cacheRead + group.cacheWrite + group.output)
+      count(toPlace(backend, route, accessKey), day, dollars, group.input + group.cacheRead + group.cacheWrite + group.output)
     }
   }
 
-  function toAccounts(backend = '', route = '', accessKey = ''): readonly Account[] {
-    for (const one of known) if (one.backend === backend && one.route === route && one.accessKey === accessKey) return one.accounts
+  function toPlace(backend = '', route = '', accessKey = ''): Place {
+    for (const one of places) if (one.backend === backend && one.route === route && one.accessKey === accessKey) return one
     const accounts = ['all', `backend:${backend}`, `route:${route}`, `key:${accessKey}`].map(toAccount)
-    known.push({ backend, route, accessKey, accounts })
-    return accounts
+    const place = { backend, route, accessKey, accounts, limits: [], budgets: [] }
+    places.push(place)
+    return place
+  }
+
+  function toLimits(place: Place): readonly Limit[] {
+    const all = budgets()
+    if (place.budgets === all) return place.limits
+    place.budgets = all
+    return place.limits = all.flatMap((budget) => {
+      const account = toAccount(budget.scope)
+      const unit = budget.dollars === undefined ? 'tokens' : 'dollars'
+      return place.accounts.includes(account) ? { budget, account, unit, most: budget[unit] ?? Infinity } : []
+    })
   }
 
   /** To `today`: an older day is none of it, but of its month. */
@@ -92,7 +121,7 @@ export function createBudgets({ budgets, priceOf, used, now, warn }: BudgetOptio
     account.date = today
   }
 
-  function count(accounts: readonly Account[], day: string, dollars: number, tokens: number): void {
+  function count({ accounts }: Place, day: string, dollars: number, tokens: number): void {
     const today = toLocalDay(now())
     for (const account of accounts) {
       turn(account, today)
@@ -102,7 +131,7 @@ export function createBudgets({ budgets, priceOf, used, now, warn }: BudgetOptio
   }
 
   /** `requests`: 1 when one begins, -1 when it is over. */
-  function hold(accounts: readonly Account[], { dollars, tokens }: Sum, requests: 1 | -1): void {
+  function hold({ accounts }: Place, dollars: number, tokens: number, requests: 1 | -1): void {
     for (const account of accounts) {
       account.holds += requests
       change(account.held, requests * dollars, requests * tokens)
@@ -111,39 +140,18 @@ export function createBudgets({ budgets, priceOf, used, now, warn }: BudgetOptio
     }
   }
 
-  /**
-   * What it will read, by which it is let in; and what it will use in all, which is held while it runs: of a hundred
-   * short questions at once each would fit by itself.
-   */
-  function toGuess({ requestBytes }: RequestRecord, { backend, model }: Hop): { read: Sum; whole: Sum } {
-    const tokens = Math.min(requestBytes / BYTES_PER_TOKEN, MAX_GUESS)
-    const price = priceOf(backend.id, model)
-    const { input, output } = price === undefined || price === 'plan' ? { input: 0, output: 0 } : price
-    return {
-      read: { tokens, dollars: tokens * input },
-      whole: { tokens: tokens + usualOutput, dollars: tokens * input + usualOutput * output },
-    }
-  }
-
-  /** An error: refused. A text: let in with a warning. */
-  function judge(accounts: readonly Account[], guess: Sum): DarioError | string | undefined {
+  /** Of a request that will read so much. An error: refused. A text: let in with a warning. */
+  function judge(place: Place, dollars: number, tokens: number): DarioError | string | undefined {
     const today = toLocalDay(now())
     let warning: string | undefined
-    if (limitsOf !== budgets()) {
-      limitsOf = budgets()
-      limits = limitsOf.map((budget) => ({ budget, account: toAccount(budget.scope) }))
-    }
-    for (const { budget, account } of limits) {
-      if (!accounts.includes(account)) continue
+    for (const { budget, account, unit, most } of toLimits(place)) {
       turn(account, today)
-      const unit = budget.dollars === undefined ? 'tokens' : 'dollars'
       // The requests under way and this one included.
       const gone = account[budget.per][unit] + account.held[unit]
-      const limit = budget[unit] ?? Infinity
-      if (gone >= limit || gone + guess[unit] > limit) return refuse(budget, gone)
-      if (gone < WARN_AT * limit) continue
+      if (gone >= most || gone + (unit === 'tokens' ? tokens : dollars) > most) return refuse(budget, gone)
+      if (gone < WARN_AT * most) continue
       const name = describe(budget)
-      warning ??= `${Math.floor(gone / limit * 100)} % of the budget of ${name} is used`
+      warning ??= `${Math.floor(gone / most * 100)} % of the budget of ${name} is used`
       const once = `${name} ${today}`
       if (!warned.has(once)) warn(warning)
       warned.add(once)
@@ -165,25 +173,36 @@ export function createBudgets({ budgets, priceOf, used, now, warn }: BudgetOptio
     admit(record, chain) {
       if (budgets().length === 0) return chain
       begin()
-      let first: { accounts: readonly Account[]; whole: Sum } | undefined
+      const tokens = Math.min(record.requestBytes / BYTES_PER_TOKEN, MAX_GUESS)
+      let first: Place | undefined
+      let held = 0 // dollars
       let refusal: DarioError | undefined
-      const allowed = chain.filter((hop) => {
-        const accounts = toAccounts(hop.backend.id, record.route, record.accessKey)
-        const { read, whole } = toGuess(record, hop)
-        const verdict = judge(accounts, read)
+      const allowed = chain.filter(({ backend, model }) => {
+        const place = toPlace(backend.id, record.route, record.accessKey)
+        const price = priceOf(backend.id, model)
+        const { input, output } = price === undefined || price === 'plan' ? FREE : price
+        const verdict = judge(place, tokens * input, tokens)
         if (verdict instanceof DarioError) {
           refusal ??= verdict
           return false
         }
-        if (first === undefined && verdict !== undefined) record.budgetWarning = verdict
-        first ??= { accounts, whole }
+        if (first === undefined) {
+          first = place
+          held = tokens * input + usualOutput * output
+          record.budgetWarning = verdict
+        }
         return true
       })
-      if (first !== undefined) {
-        const { accounts, whole } = first
-        hold(accounts, whole, 1)
-        record.reserved = { release: () => hold(accounts, whole, -1) }
-      } else if (refusal !== undefined) throw refusal
+      if (first === undefined) {
+        if (refusal !== undefined) throw refusal
+        return allowed
+      }
+      // Let in by what it will read; what it will use in all is held while it runs: of a hundred short questions at once
+      // each would fit by itself.
+      const place = first
+      const whole = tokens + usualOutput
+      hold(place, held, whole, 1)
+      record.reserved = { release: () => hold(place, held, whole, -1) }
       return allowed
     },
     settle({ time, backend, route, accessKey, usage, cost, reserved }) {
@@ -192,7 +211,7 @@ export function createBudgets({ budgets, priceOf, used, now, warn }: BudgetOptio
       const { input = 0, cacheRead = 0, cacheWrite = 0, output = 0 } = usage
       const dollars = cost === undefined || cost === 'plan' ? 0 : cost.dollars
       if (output > 0) usualOutput += (output - usualOutput) / 8
-      count(toAccounts(backend, route, accessKey), toLocalDay(time), dollars, input + cacheRead + cacheWrite + output)
+      count(toPlace(backend, route, accessKey), toLocalDay(time), dollars, input + cacheRead + cacheWrite + output)
     },
   }
 }

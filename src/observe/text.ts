@@ -81,8 +81,13 @@ export function toNano(time: number): string {
   return `${Math.floor(time / 1000)}${toRest(time)}000000`
 }
 
-/** Tokens as members. */
-export function encodeTokens({ input, cacheRead, cacheWrite, output, reasoning }: Partial<Usage>): string {
-  return member('input', input) + member('cacheRead', cacheRead) + member('cacheWrite', cacheWrite)
+let lastUsage: Partial<Usage> | undefined
+let lastTokens = ''
+
+/** Tokens as members, made once for the ledger and the log. */
+export function encodeTokens(usage: Partial<Usage>): string {
+  if (usage === lastUsage) return lastTokens
+  const { input, cacheRead, cacheWrite, output, reasoning } = lastUsage = usage
+  return lastTokens = member('input', input) + member('cacheRead', cacheRead) + member('cacheWrite', cacheWrite)
     + member('output', output) + member('reasoning', reasoning)
 }
