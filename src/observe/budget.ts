@@ -5,7 +5,6 @@
  */
 import type { BudgetConfig } from '../config/types.ts'
 import { DarioError } from '../errors.ts'
-import { createMemo } from '../hub/memo.ts'
 import type { RequestRecord } from '../hub/record.ts'
 import type { Price } from './prices.ts'
 import { toLocalDay } from './usage.ts'
@@ -40,32 +39,26 @@ interface Sum {
   tokens: number
 }
 
-/** What a scope has used, and what requests under way may still use. */
-interface Account {
+/** What requests of the same names have used, and what those under way may still use. */
+interface Place {
+  backend: string
+  route: string
+  accessKey: string
   /** Local day that `day` is of; `month` is of its month. */
   date: string
   day: Sum
   month: Sum
   held: Sum
   holds: number
+  limits: readonly Limit[]
 }
 
 interface Limit {
   budget: BudgetConfig
-  account: Account
-  unit: keyof Sum
+  isOfTokens: boolean
   most: number
-}
-
-/** Where requests of the same names count, and what limits them. */
-interface Place {
-  backend: string
-  route: string
-  accessKey: string
-  accounts: readonly Account[]
-  limits: readonly Limit[]
-  /** What `limits` were made of. */
-  budgets: readonly BudgetConfig[]
+  /** All that count towards it. */
+  places: readonly Place[]
 }
 
 const WARN_AT = 0.8
@@ -77,9 +70,9 @@ const FIRST_OUTPUT = 500
 const FREE = { input: 0, output: 0 }
 
 export function createBudgets({ budgets, priceOf, used, now, warn }: BudgetOptions): Budgets {
-  const toAccount = createMemo((): Account => ({ date: '', day: createSum(), month: createSum(), held: createSum(), holds: 0 }), Infinity)
   /** All names are the configuration's, so these are few, and comparing them costs less than a joined name's hash. */
   const places: Place[] = []
+  let limitsOf: readonly BudgetConfig[] | undefined
   const warned = new Set<string>()
   const born = now()
   let hasHistory = false
@@ -96,59 +89,55 @@ export function createBudgets({ budgets, priceOf, used, now, warn }: BudgetOptio
 
   function toPlace(backend = '', route = '', accessKey = ''): Place {
     for (const one of places) if (one.backend === backend && one.route === route && one.accessKey === accessKey) return one
-    const accounts = ['all', `backend:${backend}`, `route:${route}`, `key:${accessKey}`].map(toAccount)
-    const place = { backend, route, accessKey, accounts, limits: [], budgets: [] }
+    const place = { backend, route, accessKey, date: '', day: createSum(), month: createSum(), held: createSum(), holds: 0, limits: [] }
     places.push(place)
+    limitsOf = undefined
     return place
   }
 
-  function toLimits(place: Place): readonly Limit[] {
-    const all = budgets()
-    if (place.budgets === all) return place.limits
-    place.budgets = all
-    return place.limits = all.flatMap((budget) => {
-      const account = toAccount(budget.scope)
-      const unit = budget.dollars === undefined ? 'tokens' : 'dollars'
-      return place.accounts.includes(account) ? { budget, account, unit, most: budget[unit] ?? Infinity } : []
-    })
+  function findLimits(): void {
+    if (limitsOf === budgets()) return
+    limitsOf = budgets()
+    const limits = limitsOf.map((budget): Limit => ({
+      budget, isOfTokens: budget.dollars === undefined, most: budget.dollars ?? budget.tokens ?? Infinity,
+      places: places.filter((place) => isWithin(place, budget.scope)),
+    }))
+    for (const place of places) place.limits = limits.filter((limit) => limit.places.includes(place))
   }
 
   /** To `today`: an older day is none of it, but of its month. */
-  function turn(account: Account, today: string): void {
-    if (today <= account.date) return
-    account.day = createSum()
-    if (today.slice(0, 7) !== account.date.slice(0, 7)) account.month = createSum()
-    account.date = today
+  function turn(place: Place, today: string): void {
+    if (today <= place.date) return
+    place.day = createSum()
+    if (today.slice(0, 7) !== place.date.slice(0, 7)) place.month = createSum()
+    place.date = today
   }
 
-  function count({ accounts }: Place, day: string, dollars: number, tokens: number): void {
-    const today = toLocalDay(now())
-    for (const account of accounts) {
-      turn(account, today)
-      if (day === account.date) change(account.day, dollars, tokens)
-      if (day === account.date || day.slice(0, 7) === account.date.slice(0, 7)) change(account.month, dollars, tokens)
-    }
+  function count(place: Place, day: string, dollars: number, tokens: number): void {
+    turn(place, toLocalDay(now()))
+    if (day === place.date) change(place.day, dollars, tokens)
+    if (day === place.date || day.slice(0, 7) === place.date.slice(0, 7)) change(place.month, dollars, tokens)
   }
 
-  /** `requests`: 1 when one begins, -1 when it is over. */
-  function hold({ accounts }: Place, dollars: number, tokens: number, requests: 1 | -1): void {
-    for (const account of accounts) {
-      account.holds += requests
-      change(account.held, requests * dollars, requests * tokens)
-      // Anew when nothing is under way: what sums of fractions lose must not add up for months.
-      if (account.holds === 0) account.held.dollars = account.held.tokens = 0
-    }
+  function release(place: Place, dollars: number, tokens: number): void {
+    place.holds--
+    change(place.held, -dollars, -tokens)
+    // Anew when nothing is under way: what sums of fractions lose must not add up for months.
+    if (place.holds === 0) place.held.dollars = place.held.tokens = 0
   }
 
   /** Of a request that will read so much. An error: refused. A text: let in with a warning. */
-  function judge(place: Place, dollars: number, tokens: number): DarioError | string | undefined {
+  function judge({ limits }: Place, dollars: number, tokens: number): DarioError | string | undefined {
     const today = toLocalDay(now())
     let warning: string | undefined
-    for (const { budget, account, unit, most } of toLimits(place)) {
-      turn(account, today)
-      // The requests under way and this one included.
-      const gone = account[budget.per][unit] + account.held[unit]
-      if (gone >= most || gone + (unit === 'tokens' ? tokens : dollars) > most) return refuse(budget, gone)
+    for (const { budget, isOfTokens, most, places } of limits) {
+      let gone = 0 // the requests under way and this one included
+      for (const place of places) {
+        turn(place, today)
+        const { [budget.per]: sum, held } = place
+        gone += isOfTokens ? sum.tokens + held.tokens : sum.dollars + held.dollars
+      }
+      if (gone >= most || gone + (isOfTokens ? tokens : dollars) > most) return refuse(budget, gone)
       if (gone < WARN_AT * most) continue
       const name = describe(budget)
       warning ??= `${Math.floor(gone / most * 100)} % of the budget of ${name} is used`
@@ -179,6 +168,7 @@ export function createBudgets({ budgets, priceOf, used, now, warn }: BudgetOptio
       let refusal: DarioError | undefined
       const allowed = chain.filter(({ backend, model }) => {
         const place = toPlace(backend.id, record.route, record.accessKey)
+        findLimits()
         const price = priceOf(backend.id, model)
         const { input, output } = price === undefined || price === 'plan' ? FREE : price
         const verdict = judge(place, tokens * input, tokens)
@@ -201,8 +191,9 @@ export function createBudgets({ budgets, priceOf, used, now, warn }: BudgetOptio
       // each would fit by itself.
       const place = first
       const whole = tokens + usualOutput
-      hold(place, held, whole, 1)
-      record.reserved = { release: () => hold(place, held, whole, -1) }
+      place.holds++
+      change(place.held, held, whole)
+      record.reserved = { release: () => release(place, held, whole) }
       return allowed
     },
     settle({ time, backend, route, accessKey, usage, cost, reserved }) {
@@ -214,6 +205,10 @@ export function createBudgets({ budgets, priceOf, used, now, warn }: BudgetOptio
       count(toPlace(backend, route, accessKey), toLocalDay(time), dollars, input + cacheRead + cacheWrite + output)
     },
   }
+}
+
+function isWithin({ backend, route, accessKey }: Place, scope: string): boolean {
+  return scope === 'all' || scope === `backend:${backend}` || scope === `route:${route}` || scope === `key:${accessKey}`
 }
 
 function createSum(): Sum {
