@@ -22,7 +22,7 @@ const known: Readonly<RequestRecord>[] = []
 const MOST_KNOWN = 32
 let next = 0
 let last: Readonly<RequestRecord> | undefined
-let lastLike: Readonly<RequestRecord> | undefined
+let lastPlace = -1
 
 function hasSameNames(one: Readonly<RequestRecord>, other: Readonly<RequestRecord>): boolean {
   return one.model === other.model && one.servedModel === other.servedModel && one.tool === other.tool && one.path === other.path
@@ -31,25 +31,27 @@ function hasSameNames(one: Readonly<RequestRecord>, other: Readonly<RequestRecor
     && one.stop === other.stop && one.stream === other.stream && one.error?.code === other.error?.code
 }
 
-/** The first of all finished requests with the same names: what is made of names is made of that one. */
-function toLike(record: Readonly<RequestRecord>): Readonly<RequestRecord> {
-  if (record === last && lastLike !== undefined) return lastLike
+/** Where in `known` the first of all finished requests with the same names is; -1: nowhere, its names are too long. */
+function toPlace(record: Readonly<RequestRecord>): number {
+  if (record === last) return lastPlace
   last = record
-  for (const one of known) if (hasSameNames(one, record)) return lastLike = one
+  lastPlace = known.findIndex((one) => hasSameNames(one, record))
   const { model, servedModel = '', tool = '', path } = record
   // Clients may choose long names.
-  if (model.length + servedModel.length + tool.length + path.length < 1000) known[next++ % MOST_KNOWN] = record
-  return lastLike = record
+  if (lastPlace === -1 && model.length + servedModel.length + tool.length + path.length < 1000) known[lastPlace = next++ % MOST_KNOWN] = record
+  return lastPlace
 }
 
 /** Makes what depends on the names of a finished request only, once for all that share them. */
 export function createMemo<Made>(make: (record: Readonly<RequestRecord>) => Made): (record: Readonly<RequestRecord>) => Made {
-  const made = new WeakMap<Readonly<RequestRecord>, { made: Made }>()
+  const made: { of: Readonly<RequestRecord>; made: Made }[] = []
   return (record) => {
-    const like = toLike(record)
-    let one = made.get(like)
-    if (one === undefined) made.set(like, one = { made: make(like) })
-    return one.made
+    const place = toPlace(record)
+    const like = known[place]
+    if (like === undefined) return make(record)
+    const one = made[place]
+    if (one?.of === like) return one.made
+    return (made[place] = { of: like, made: make(like) }).made
   }
 }
 
