@@ -148,6 +148,12 @@ test('run: a tool that has no command, or that only its settings can point here,
   }
 })
 
+test('run: a model for a command that is no known tool is refused rather than ignored', async (t) => {
+  const { code, stdout, stderr } = await runDario(t, createHome(t), ['run', '--port', '0', '--model', 'gpt-5', '--', process.execPath, '-p', '1'])
+  deepStrictEqual([code, stdout], [2, ''])
+  match(stderr, /--model is for the tools that dario setup lists/)
+})
+
 test('run: a model that no settings file can carry is refused', async (t) => {
   const { code, stderr } = await runDario(t, createHome(t), ['run', '--port', '0', '--model', 'a"b\n', 'claude'])
   strictEqual(code, 2)
@@ -184,7 +190,7 @@ test('run: a dario that lists no models leaves a tool with the usual one', async
   const home = createHome(t)
   writeFileSync(join(home, 'qwen'), TELL, { mode: 0o755 })
   const server = createServer(({ url }, response) => {
-    if (url === '/health') response.end('{"name":"dario","version":"1"}')
+    if (url === '/health') response.end('{"name":"dario","version":"1","backends":[{"id":"one","keys":[]}]}')
     else response.destroy()
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')

@@ -40,8 +40,9 @@ export const listBackends: Command = async (context) => {
       return [name, type, speaks.join(', '), told.map(cleanText).join('; ') || '-', cleanText(baseUrl ?? plan?.program ?? '-')]
     })])
     for (const { name, plan } of backends) if (plan?.hint !== undefined) output.note(`${name}: ${cleanText(plan.hint)}`)
-    output.note(running === undefined ? 'dario does not run, so this is the configuration' : `keys as the dario at ${running.url} knows them`)
-    if (discovered !== undefined) output.note('found on this machine; none is configured yet: dario backend add NAME')
+    const source = discovered === undefined ? 'the configuration' : 'what is found on this machine'
+    output.note(running === undefined ? `dario does not run, so this is ${source}` : `keys as the dario at ${running.url} knows them`)
+    if (discovered !== undefined) output.note('no backend is configured yet: dario backend add NAME')
   })
 }
 

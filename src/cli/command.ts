@@ -90,7 +90,7 @@ export async function editList(
     const items = json[list] ??= []
     if (!Array.isArray(items)) return // which is then refused with its place
     const member = list === 'routes' ? 'model' : 'name'
-    edit(items, items.map((item) => String((item as JsonObject | null)?.[member] ?? '')))
+    edit(items, items.map((item, index) => String((item as JsonObject | null)?.[member] ?? `${list}[${index}]`))) // as `key list` says
   })
 }
 
@@ -98,7 +98,7 @@ export async function editList(
 export function findName(name: string, names: readonly string[], problem: string, otherwise: string): number {
   const at = names.indexOf(name)
   if (at !== -1) return at
-  throw new DarioError('not_found', suggest(problem, name, names.filter((known) => known !== ''), otherwise))
+  throw new DarioError('not_found', suggest(problem, name, names, otherwise))
 }
 
 export interface Assembled {
@@ -140,6 +140,12 @@ export async function findRunning(config: Pick<Config, 'host' | 'port'>, environ
   } catch {
     return undefined
   }
+}
+
+/** Before tools are told of a dario that would refuse their requests. */
+export function warnOfKey(context: CommandContext, { accessKeys }: Config, running?: Running): void {
+  const isOpen = running === undefined ? accessKeys.length === 0 || toAccessKey(context.environment) !== undefined : running.backends.size > 0
+  if (!isOpen) warn(context, 'dario wants an access key that it knows; put it into DARIO_ACCESS_KEY and do this again')
 }
 
 export function warn({ output }: CommandContext, message: string): void {

@@ -7,6 +7,7 @@ import { createServer } from 'node:net'
 import { networkInterfaces, release } from 'node:os'
 import { PLACEHOLDER_KEY, isOurselves } from '../config/discovery.ts'
 import { readConfig } from '../config/file.ts'
+import { isLoopbackHost } from '../config/parse.ts'
 import type { ParsedConfig } from '../config/types.ts'
 import type { Environment } from '../config/values.ts'
 import type { BackendStatus } from '../proxy.ts'
@@ -43,12 +44,12 @@ export const doctor: Command = async (context) => {
   const checks = [
     ok('node', process.versions.node), // an old one does not get as far as here
     ...configChecks,
-    await checkPort(port, running),
+    await checkPort(host, port, running),
     ...backends.map((backend) => checkBackend(backend, running)),
     ...(backends.every(({ plan }) => plan === undefined) ? [await checkClaude(environment)] : []),
     checkProxyVariables(environment),
     ...checkCertificates(environment),
-    ...checkContainer(environment, port),
+    ...(isLoopbackHost(host) ? checkContainer(environment, port) : []),
     ...checkTools(environment, port),
     ...listTools(environment, port),
   ]
@@ -76,15 +77,18 @@ function checkConfig(context: CommandContext): [ParsedConfig | undefined, Check[
   }
 }
 
-async function checkPort(port: number, running: Running | undefined): Promise<Check> {
+async function checkPort(host: string | undefined, port: number, running: Running | undefined): Promise<Check> {
   if (running !== undefined) return ok('port', `dario ${running.version} answers at ${running.url}`)
   const problem = await new Promise<string | undefined>((resolve) => {
     const server = createServer().once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? 'error'))
-    server.listen(port, '127.0.0.1', () => server.close(() => resolve(undefined)))
+    server.listen(port, host ?? '127.0.0.1', () => server.close(() => resolve(undefined)))
   })
   if (problem === undefined) return ok('port', `${port} is free`)
-  const found = problem === 'EADDRINUSE' ? `${port} is taken by another program` : `${port} cannot be used (${problem})`
-  return { name: 'port', state: 'fail', found, remedy: `take another: dario --port ${port < 65_535 ? port + 1 : 3456}` }
+  const other = `take another: dario --port ${port >= 1024 && port < 65_535 ? port + 1 : 3456}` // those below are for root
+  const [found, remedy] = problem === 'EADDRINUSE' ? [`${port} is taken by another program`, other]
+    : problem === 'EACCES' ? [`${port} needs more rights than dario has`, other]
+      : [`dario cannot listen on ${host} (${problem})`, 'name an address of this machine in "host", --host or DARIO_HOST']
+  return { name: 'port', state: 'fail', found, remedy }
 }
 
 function checkBackend({ id, type, speaks, keys, models, problem, plan }: BackendStatus, running: Running | undefined): Check {

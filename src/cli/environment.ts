@@ -5,7 +5,7 @@
 import { basename } from 'node:path'
 import type { Environment } from '../config/values.ts'
 import { PLACEHOLDER_KEY } from '../config/discovery.ts'
-import { answer, createUsageError, loadConfig, text, toAccessKey, toUrl } from './command.ts'
+import { answer, createUsageError, loadConfig, text, toAccessKey, toUrl, warnOfKey } from './command.ts'
 import type { Command } from './command.ts'
 
 /** Variables to set; undefined: to remove. */
@@ -63,6 +63,7 @@ export const environment: Command = async (context) => {
   const asked = text(context, 'shell')?.replace(/^(?:zsh|sh|dash|ksh)$/, 'bash').replace(/^pwsh$/, 'powershell') as Shell | undefined
   if (asked !== undefined && !Object.hasOwn(SHELLS, asked)) throw createUsageError(`--shell must be one of ${Object.keys(SHELLS).join(', ')}`)
   const { config } = loadConfig(context)
+  warnOfKey(context, config)
   const variables = createVariables(toUrl(config), toAccessKey(context.environment), context.environment)
   answer(context, variables, () => {
     for (const line of renderVariables(variables, asked ?? detectShell(context.environment, process.platform))) context.output.line(line)

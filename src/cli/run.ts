@@ -28,6 +28,9 @@ export const run: Command = async (context) => {
   if (tool !== undefined && (tool.program === undefined || (tool.env ?? tool.args) === undefined)) {
     throw createUsageError(`${tool.title} is not started from here; this says how it gets to dario: dario setup ${command}`)
   }
+  if (tool === undefined && text(context, 'model') !== undefined) {
+    throw createUsageError(`--model is for the tools that dario setup lists; give ${command} its model as it takes it`)
+  }
   const endpoint = await findEndpoint(context)
   const dir = mkdtempSync(join(tmpdir(), 'dario-run-'))
   try {
@@ -67,14 +70,11 @@ function writeFiles(tool: Tool | undefined, values: Required<Values>): void {
   }
 }
 
-/** The dario that runs, else one of our own on a free port, with a key that only the child knows; a `key` must be sent. */
+/** The dario that runs and lets us in, else one of our own on a free port, with a key that only the child knows; a `key` must be sent. */
 async function findEndpoint(context: CommandContext): Promise<{ url: string; key: string | undefined; close(): Promise<void> }> {
   const parsed = loadConfig(context)
-  const own = toAccessKey(context.environment)
-  if (parsed.config.accessKeys.length === 0 || own !== undefined) {
-    const running = await findRunning(parsed.config)
-    if (running !== undefined) return { url: running.url, key: own, close: async () => {} }
-  }
+  const running = await findRunning(parsed.config, context.environment)
+  if (running !== undefined && running.backends.size > 0) return { url: running.url, key: toAccessKey(context.environment), close: async () => {} }
   const { config } = await assemble(context, parsed)
   const key = randomBytes(24).toString('base64url')
   const port = text(context, 'port') === undefined ? 0 : config.port

@@ -12,7 +12,7 @@ import { makeFolder } from '../config/folder.ts'
 import { DarioError } from '../errors.ts'
 import { suggest } from '../config/nearest.ts'
 import { createProxy } from '../proxy.ts'
-import { answer, assemble, createUsageError, findRunning, loadConfig, text, toAccessKey, toUrl, warn } from './command.ts'
+import { answer, assemble, createUsageError, findRunning, loadConfig, text, toAccessKey, toUrl, warn, warnOfKey } from './command.ts'
 import type { Command, CommandContext } from './command.ts'
 import { cleanText } from './output.ts'
 import { editSettings } from './settings.ts'
@@ -61,6 +61,9 @@ export const setup: Command = async (context) => {
     output.line(undo ? 'as it was before' : `done; dario setup ${name} --undo takes it back`)
   }
   if (values !== undefined) explain(context, tool, values)
+  if (values?.model === 'echo' && text(context, 'model') === undefined) {
+    warn(context, `echo only repeats what it is told, and no backend lists another model; name one: dario setup ${name} --model NAME`)
+  }
   return 0
 }
 
@@ -87,8 +90,8 @@ async function readValues(context: CommandContext, tool: Tool): Promise<Values> 
   const parsed = loadConfig(context)
   const root = toUrl(parsed.config)
   const key = toAccessKey(context.environment)
-  if (key === undefined && parsed.config.accessKeys.length > 0) warn(context, 'dario wants an access key; put it into DARIO_ACCESS_KEY and set the tool up again')
-  const running = await findRunning(parsed.config)
+  const running = await findRunning(parsed.config, context.environment)
+  warnOfKey(context, parsed.config, running)
   const { config } = running === undefined ? await assemble(context, parsed) : parsed
   const proxy = createProxy({ config: { ...config, accessKeys: [] }, environment: context.environment })
   try {
