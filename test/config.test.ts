@@ -89,6 +89,17 @@ for (const [given, expected] of BASE_URLS) {
   })
 }
 
+test('config: a backend without an address has the one of its name, else of its type', () => {
+  const { backends } = parseConfig({ backends: {
+    groq: { type: 'openai', keys: ['gsk-1'] }, work: { type: 'openai' }, anthropic: { type: 'openai' }, constructor: { type: 'anthropic' }, plan: { type: 'claude-code' },
+  } }).config
+  deepStrictEqual(Object.entries(backends).map(([name, { baseUrl }]) => [name, baseUrl]), [
+    ['groq', 'https://api.groq.com/openai'], ['work', 'https://api.openai.com'], ['anthropic', 'https://api.openai.com'],
+    ['constructor', 'https://api.anthropic.com'], ['plan', undefined], ['echo', undefined],
+  ])
+  deepStrictEqual(backends['groq']?.speaks, ['chat'])
+})
+
 test('config: keys come as literals, from variables, from files and with weights', (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'dario-key-'))
   t.after(() => rmSync(folder, { recursive: true }))
