@@ -12,7 +12,8 @@ import type { Config, ParsedConfig } from '../config/types.ts'
 import { toHome } from '../config/values.ts'
 import type { Environment } from '../config/values.ts'
 import { DarioError } from '../errors.ts'
-import type { Json, JsonObject } from '../hub/types.ts'
+import { toFields } from '../hub/json.ts'
+import type { Json } from '../hub/types.ts'
 import type { BackendStatus } from '../proxy.ts'
 import { cleanText } from './output.ts'
 import type { Output, PlanWindows } from './output.ts'
@@ -90,7 +91,7 @@ export async function editList(
     const items = json[list] ??= []
     if (!Array.isArray(items)) return // which is then refused with its place
     const member = list === 'routes' ? 'model' : 'name'
-    edit(items, items.map((item, index) => String((item as JsonObject | null)?.[member] ?? `${list}[${index}]`))) // as `key list` says
+    edit(items, items.map((item, index) => String(toFields(item)[member] ?? `${list}[${index}]`))) // as `key list` says
   })
 }
 
@@ -127,7 +128,7 @@ export interface Running {
 }
 
 /** The dario that answers at this address, if one does: the truth on keys is there, not in the file (pitfall W12). */
-export async function findRunning(config: Pick<Config, 'host' | 'port'>, environment: Environment = {}): Promise<Running | undefined> {
+export async function findRunning(config: Pick<Config, 'host' | 'port'>, environment: Environment): Promise<Running | undefined> {
   if (config.port === 0) return undefined
   const url = toUrl(config)
   const key = toAccessKey(environment)

@@ -10,6 +10,7 @@ import { readConfig } from '../config/file.ts'
 import { isLoopbackHost } from '../config/parse.ts'
 import type { ParsedConfig } from '../config/types.ts'
 import type { Environment } from '../config/values.ts'
+import { parseObject, toFields } from '../hub/json.ts'
 import type { BackendStatus } from '../proxy.ts'
 import { askClaude } from '../survey.ts'
 import { readVersion } from '../version.ts'
@@ -193,12 +194,11 @@ function listTools(environment: Environment, port: number): Check[] {
 
 function checkClaudeSettings(environment: Environment, port: number): Check[] {
   const file = findSettings('claude', environment)
-  let env: Record<string, unknown>
-  try {
-    env = ((JSON.parse(readIfThere(file) || '{}') as { env?: Record<string, unknown> } | null)?.env ?? {})
-  } catch {
-    return [{ name: 'claude code', state: 'warn', found: `${file} is not valid JSON`, remedy: 'correct it; Claude Code ignores it now' }]
+  const settings = parseObject(readIfThere(file) || '{}')
+  if (settings === undefined) {
+    return [{ name: 'claude code', state: 'warn', found: `${file} holds no valid JSON object`, remedy: 'correct it; Claude Code ignores it now' }]
   }
+  const env = toFields(settings['env'])
   const overriding = ['ANTHROPIC_BASE_URL', 'ANTHROPIC_API_KEY', 'ANTHROPIC_AUTH_TOKEN', 'CLAUDE_CODE_USE_BEDROCK', 'CLAUDE_CODE_USE_VERTEX']
     .filter((name) => env[name] !== undefined && env[name] !== '' && env[name] !== PLACEHOLDER_KEY)
     .filter((name) => name !== 'ANTHROPIC_BASE_URL' || !isOurselves(String(env[name]), port))

@@ -13,6 +13,7 @@ import { makeFolder } from './folder.ts'
 import type { ConfigFlags, ParsedConfig } from './types.ts'
 import type { Environment } from './values.ts'
 import { DarioError } from '../errors.ts'
+import { isObject } from '../hub/json.ts'
 import type { JsonObject } from '../hub/types.ts'
 import { locatePath, parseJsonText } from './json-text.ts'
 
@@ -100,7 +101,7 @@ export async function editConfig(source: ConfigSource, edit: (json: JsonObject) 
     release = await lock(`${file}.lock`)
     const text = readText(file)
     const json = text === undefined ? {} : parseJsonText(text, file)
-    if (typeof json === 'object' && json !== null && !Array.isArray(json)) edit(json as JsonObject)
+    if (isObject(json)) edit(json)
     const indent = /\n([ \t]+)"/.exec(text ?? '')?.[1] ?? '  '
     const next = `${JSON.stringify(json, null, indent)}\n`
     const parsed = parseEdited(json, text, { ...source, file })

@@ -6,6 +6,7 @@
 import { readFileSync } from 'node:fs'
 import { userInfo } from 'node:os'
 import { DarioError } from '../errors.ts'
+import { isObject } from '../hub/json.ts'
 import { memberPath } from './json-text.ts'
 import { suggest } from './nearest.ts'
 
@@ -21,7 +22,7 @@ export function fail(path: string, problem: string): never {
 }
 
 function readObject(value: unknown, path: string): Record<string, unknown> {
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>
+  if (isObject(value)) return value
   return fail(path || 'the file', 'must be an object: { ... }')
 }
 
