@@ -169,8 +169,8 @@ export function checkTools(environment: Environment, port: number): Check[] {
   const checks = checkClaudeSettings(environment, port)
   const codex = findSettings('codex', environment)
   const codexUrls = [...readIfThere(codex).matchAll(/^\s*(?:openai_)?base_url\s*=\s*["']([^"'\n]*)["']/gm)].map((match) => match[1] ?? '')
-  const elsewhere = codexUrls.find((url) => !isOurselves(url, port))
-  if (elsewhere !== undefined) {
+  const [elsewhere] = codexUrls
+  if (elsewhere !== undefined && !codexUrls.some((url) => isOurselves(url, port))) { // it may list others beside us
     const remedy = `set base_url = "http://localhost:${port}/v1" there, or remove the line`
     checks.push({ name: 'codex', state: 'warn', found: `${codex} sends Codex to ${hidePassword(elsewhere)}`, remedy })
   }
