@@ -546,6 +546,12 @@ test('doctor: hides proxy passwords and names what overrides us, as JSON and as 
   ok(!(stdout + text.stdout + text.stderr).includes(SECRET))
 })
 
+test('doctor: a variable that is no use is a failure like another, and named', async (t) => {
+  const { code, stdout } = await runDario(t, createHome(t), ['doctor', '--port', '0'], { environment: { OPENAI_API_KEY: 'a b' } })
+  strictEqual(code, 1)
+  match(stdout, /fail {2}configuration: backends\.openai\.keys\[0\]: OPENAI_API_KEY has a space/)
+})
+
 test('doctor: a broken configuration is a failure with its line', async (t) => {
   const home = createHome(t)
   writeConfig(home, '{\n"x": 1}')

@@ -130,6 +130,15 @@ test('run: cline and crush find their settings in the folder of the run', async 
   match(crush.files['crush.json']?.text ?? '', /"large":\{"provider":"dario","model":"echo"\}/)
 })
 
+test('run: where temporary files cannot be, tools that need one are told so, and others run', async (t) => {
+  const home = createHome(t)
+  const environment = { TMPDIR: join(home, 'none') }
+  const { code, stderr } = await runDario(t, home, ['run', '--port', '0', 'claude'], { environment })
+  strictEqual(code, 1)
+  match(stderr, /^dario: .*none.dario-run-\w+ cannot be written \(ENOENT\); name another folder in TMPDIR$/m)
+  strictEqual((await runDario(t, home, ['run', '--port', '0', '--', process.execPath, '-e', ''], { environment })).code, 0)
+})
+
 test('run: the settings of the user are not touched', async (t) => {
   const home = createHome(t)
   mkdirSync(join(home, '.claude'))

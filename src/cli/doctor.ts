@@ -8,7 +8,7 @@ import { networkInterfaces, release } from 'node:os'
 import { PLACEHOLDER_KEY, isOurselves } from '../config/discovery.ts'
 import { readConfig } from '../config/file.ts'
 import { isLoopbackHost } from '../config/parse.ts'
-import type { ParsedConfig } from '../config/types.ts'
+import type { Config } from '../config/types.ts'
 import type { Environment } from '../config/values.ts'
 import { parseObject, toFields } from '../hub/json.ts'
 import type { BackendStatus } from '../proxy.ts'
@@ -38,10 +38,10 @@ const COLOURS = { ok: 'green', warn: 'yellow', fail: 'red' } as const
 
 export const doctor: Command = async (context) => {
   const { output, environment } = context
-  const [parsed, configChecks] = checkConfig(context)
-  const { host, port } = parsed?.config ?? { host: undefined, port: 3456 }
+  const [config, configChecks] = await checkConfig(context)
+  const { host, port } = config ?? { host: undefined, port: 3456 }
   const running = await findRunning({ host, port }, environment)
-  const backends = parsed === undefined ? [] : await askBackends((await assemble(context, parsed)).config, environment)
+  const backends = config === undefined ? [] : await askBackends(config, environment)
   const checks = [
     ok('node', process.versions.node), // an old one does not get as far as here
     ...configChecks,
@@ -64,7 +64,7 @@ export const doctor: Command = async (context) => {
   return failed ? 1 : 0
 }
 
-function checkConfig(context: CommandContext): [ParsedConfig | undefined, Check[]] {
+async function checkConfig(context: CommandContext): Promise<[Config | undefined, Check[]]> {
   const source = toSource(context)
   const name = 'configuration'
   try {
@@ -72,7 +72,7 @@ function checkConfig(context: CommandContext): [ParsedConfig | undefined, Check[
     const warnings = parsed.warnings.map((warning): Check => (
       { name, state: 'warn', found: warning, remedy: `change ${source.file} or the environment, then run dario doctor again` }))
     const found = existsSync(source.file) ? `${source.file} is valid` : `no ${source.file}; dario uses what it finds`
-    return [parsed, [ok(name, found), ...warnings]]
+    return [(await assemble(context, parsed)).config, [ok(name, found), ...warnings]]
   } catch (error) {
     return [undefined, [{ name, state: 'fail', found: (error as Error).message, remedy: 'correct it there; dario config check tells when it is right' }]]
   }

@@ -6,13 +6,14 @@
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { constants, tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { makeFolder } from '../config/folder.ts'
 import { hashKey } from '../config/parse.ts'
 import type { Environment } from '../config/values.ts'
 import { PLACEHOLDER_KEY } from '../config/discovery.ts'
+import { DarioError } from '../errors.ts'
 import { createProxy } from '../proxy.ts'
 import { assemble, createUsageError, findRunning, loadConfig, text, toAccessKey, toUsageFolder } from './command.ts'
 import type { Command, CommandContext } from './command.ts'
@@ -32,7 +33,7 @@ export const run: Command = async (context) => {
     throw createUsageError(`--model is for the tools that dario setup lists; give ${command} its model as it takes it`)
   }
   const endpoint = await findEndpoint(context)
-  const dir = mkdtempSync(join(tmpdir(), 'dario-run-'))
+  const dir = join(tmpdir(), `dario-run-${randomBytes(9).toString('hex')}`)
   try {
     const { url: root, key } = endpoint
     const model = tool === undefined ? undefined : await chooseModel(fetch, root, key, text(context, 'model'), tool.models !== undefined)
@@ -62,11 +63,18 @@ function toArguments(tool: Tool | undefined, values: Values, args: readonly stri
 }
 
 function writeFiles(tool: Tool | undefined, values: Required<Values>): void {
-  for (const [name, template] of Object.entries(tool?.files ?? {})) {
-    const file = join(values.dir, name)
-    const content = fill(template, values)
-    makeFolder(dirname(file))
-    writeFileSync(file, typeof content === 'string' ? content : JSON.stringify(content), { mode: 0o600, flag: 'wx' })
+  if (tool?.files === undefined) return
+  try {
+    mkdirSync(values.dir, { mode: 0o700 })
+    for (const [name, template] of Object.entries(tool.files)) {
+      const file = join(values.dir, name)
+      const content = fill(template, values)
+      makeFolder(dirname(file))
+      writeFileSync(file, typeof content === 'string' ? content : JSON.stringify(content), { mode: 0o600, flag: 'wx' })
+    }
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    throw new DarioError('config_invalid', `${values.dir} cannot be written (${code}); name another folder in TMPDIR`, { cause: error })
   }
 }
 
