@@ -287,6 +287,17 @@ test('cli: the chain of a new route is separated by spaces or commas', async (t)
   strictEqual(stdout, 'fast goes to echo:a, then echo:b, then echo\n')
 })
 
+test('cli: a route that is removed is told with what still names it', async (t) => {
+  const home = createHome(t)
+  writeConfig(home, {
+    routes: [{ model: 'fast', to: ['echo'] }], budgets: [{ scope: 'route:fast', per: 'day', tokens: 5 }], accessKeys: [{ name: 'ci', key: 'k', routes: ['fast'] }],
+  })
+  const { code, stderr } = await runDario(t, home, ['route', 'remove', 'fast'])
+  strictEqual(code, 0)
+  match(stderr, /^warning: budgets\[0\]\.scope: no route is called "fast"/m)
+  match(stderr, /^warning: accessKeys: "ci" may use a route "fast", and there is none/m)
+})
+
 test('cli: route explain says where a model goes', async (t) => {
   const { code, stdout } = await runDario(t, createHome(t), ['route', 'explain', 'echo:anything', '--json'])
   strictEqual(code, 0)

@@ -13,7 +13,7 @@ import { toHome } from '../config/values.ts'
 import type { Environment } from '../config/values.ts'
 import { DarioError } from '../errors.ts'
 import { toFields } from '../hub/json.ts'
-import type { Json } from '../hub/types.ts'
+import type { Json, JsonObject } from '../hub/types.ts'
 import type { BackendStatus } from '../proxy.ts'
 import { cleanText } from './output.ts'
 import type { Output, PlanWindows } from './output.ts'
@@ -83,15 +83,22 @@ export function loadConfig(context: CommandContext): ParsedConfig {
   return parsed
 }
 
+/** Edits the file, and tells what that leaves to be warned of: a budget of a route that went. */
+export async function edit(context: CommandContext, change: (json: JsonObject) => void): Promise<Config> {
+  const { config, warnings } = await editConfig(toSource(context), change)
+  for (const warning of warnings) warn(context, warning)
+  return config
+}
+
 /** Edits a list of the file, together with the names of its items: routes go by `model`, access keys by `name`. */
 export async function editList(
-  context: CommandContext, list: 'routes' | 'accessKeys', edit: (items: Json[], names: string[]) => void,
+  context: CommandContext, list: 'routes' | 'accessKeys', change: (items: Json[], names: string[]) => void,
 ): Promise<void> {
-  await editConfig(toSource(context), (json) => {
+  await edit(context, (json) => {
     const items = json[list] ??= []
     if (!Array.isArray(items)) return // which is then refused with its place
     const member = list === 'routes' ? 'model' : 'name'
-    edit(items, items.map((item, index) => String(toFields(item)[member] ?? `${list}[${index}]`))) // as `key list` says
+    change(items, items.map((item, index) => String(toFields(item)[member] ?? `${list}[${index}]`))) // as `key list` says
   })
 }
 
