@@ -6,6 +6,7 @@
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { constants, tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -92,32 +93,28 @@ async function findEndpoint(context: CommandContext): Promise<{ url: string; key
   return { url: `http://127.0.0.1:${chosen}`, key, close: () => proxy.close(0) }
 }
 
-export function runChild({ output }: CommandContext, command: string, args: readonly string[], env: Environment): Promise<number> {
+export async function runChild({ output }: CommandContext, command: string, args: readonly string[], env: Environment): Promise<number> {
   const windows = process.platform === 'win32'
   // There, most tools are .cmd files, which only a shell can start; it wants quotes around spaces (pitfall W5).
-  const quoted = windows ? [command, ...args].map(quoteForCmd) : [command, ...args]
-  let child: ChildProcess
-  try {
-    child = spawn(quoted[0] ?? '', quoted.slice(1), { stdio: 'inherit', env, shell: windows })
-  } catch (error) {
-    return Promise.resolve(explain(error as NodeJS.ErrnoException)) // some faults come at once: E2BIG, ENOTDIR
-  }
-  function explain({ code }: NodeJS.ErrnoException): number {
-    output.note(`dario: ${command} cannot be started (${code}); ${code === 'ENOENT' ? 'is it installed and in PATH?' : 'is it a program that you may run?'}`)
-    return code === 'ENOENT' ? 127 : 126
-  }
+  const [program = '', ...rest] = windows ? [command, ...args].map(quoteForCmd) : [command, ...args]
+  let child: ChildProcess | undefined
   function forward(signal: NodeJS.Signals): void {
     // A terminal sends Ctrl-C to the child itself, and two of them mean something else to many tools.
-    if (signal !== 'SIGINT' || !process.stdin.isTTY) child.kill(signal)
+    if (signal !== 'SIGINT' || !process.stdin.isTTY) child?.kill(signal)
   }
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
   for (const signal of signals) process.on(signal, forward)
-  return new Promise<number>((resolve) => {
-    child.once('error', (error) => resolve(explain(error)))
-    child.once('exit', (code, signal) => resolve(code ?? 128 + (signal === null ? 0 : constants.signals[signal])))
-  }).finally(() => {
+  try {
+    child = spawn(program, rest, { stdio: 'inherit', env, shell: windows })
+    const [code, signal] = await once(child, 'exit') as [number | null, NodeJS.Signals | null]
+    return code ?? 128 + (signal === null ? 0 : constants.signals[signal])
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException // also one that comes at once: E2BIG, ENOTDIR
+    output.note(`dario: ${command} cannot be started (${code}); ${code === 'ENOENT' ? 'is it installed and in PATH?' : 'is it a program that you may run?'}`)
+    return code === 'ENOENT' ? 127 : 126
+  } finally {
     for (const signal of signals) process.off(signal, forward)
-  })
+  }
 }
 
 function quoteForCmd(word: string): string {
