@@ -485,9 +485,11 @@ test('run: where the dario that runs does not take our key, one of our own serve
   const home = createHome(t)
   writeConfig(home, { port: Number(new URL(url).port) })
   const script = 'fetch(process.env.OPENAI_BASE_URL + "/models", { headers: { "x-api-key": process.env.ANTHROPIC_API_KEY } }).then((r) => console.log(r.status, process.env.OPENAI_BASE_URL))'
-  const { stdout } = await runDario(t, home, ['run', '--', process.execPath, '-e', script], { environment: { DARIO_ACCESS_KEY: 'another-key' } })
-  match(stdout, /^200 /)
-  ok(!stdout.includes(`:${new URL(url).port}/`))
+  for (const options of [[], ['--port', new URL(url).port]]) {
+    const { stdout } = await runDario(t, home, ['run', ...options, '--', process.execPath, '-e', script], { environment: { DARIO_ACCESS_KEY: 'another-key' } })
+    match(stdout, /^200 /)
+    ok(!stdout.includes(`:${new URL(url).port}/`))
+  }
 })
 
 test('run: what follows the command is the command\'s own, also without --', async (t) => {

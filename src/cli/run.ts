@@ -86,7 +86,7 @@ async function findEndpoint(context: CommandContext): Promise<{ url: string; key
   if (running !== undefined && running.backends.size > 0) return { url: running.url, key: toAccessKey(context.environment), close: async () => {} }
   const { config } = await assemble(context, parsed)
   const key = randomBytes(24).toString('base64url')
-  const port = text(context, 'port') === undefined ? 0 : config.port
+  const port = running === undefined && text(context, 'port') !== undefined ? config.port : 0
   const mine = { ...config, host: '127.0.0.1', port, accessKeys: [{ name: 'run', hash: hashKey(key) }] }
   const proxy = createProxy({ config: mine, environment: context.environment, usageFolder: toUsageFolder(context) })
   const { port: chosen } = await proxy.listen()
