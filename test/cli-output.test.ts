@@ -101,3 +101,15 @@ test('doctor: an empty CLAUDE_CONFIG_DIR is the usual folder', (t) => {
   const [check] = checkTools({ HOME: home, CLAUDE_CONFIG_DIR: '', CODEX_HOME: '' }, 3456)
   strictEqual(check?.name, 'claude code')
 })
+
+test('doctor: Codex that has other servers beside dario is not said to go elsewhere', (t) => {
+  const home = createHome(t)
+  mkdirSync(join(home, '.codex'))
+  const other = '[model_providers.other]\nbase_url = "https://elsewhere.example/v1"\n'
+  const check = (toml: string): string[] => {
+    writeFileSync(join(home, '.codex', 'config.toml'), toml)
+    return checkTools({ HOME: home }, 3456).map(({ name }) => name)
+  }
+  deepStrictEqual(check(other), ['codex'])
+  deepStrictEqual(check(`${other}[model_providers.dario]\nbase_url = "http://localhost:3456/v1"\n`), ['tools'])
+})

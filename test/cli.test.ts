@@ -13,6 +13,7 @@ import { COMMANDS } from '../src/cli/help.ts'
 import { readVersion } from '../src/version.ts'
 import { createHome, runDario, startDario } from './helpers/command.ts'
 import { withDeadline } from './helpers/deadline.ts'
+import { startProxy } from './helpers/proxy.ts'
 import { until } from './helpers/until.ts'
 import { sendJson, startUpstream } from './helpers/upstream.ts'
 
@@ -286,6 +287,17 @@ test('cli: the chain of a new route is separated by spaces or commas', async (t)
   strictEqual(stdout, 'fast goes to echo:a, then echo:b, then echo\n')
 })
 
+test('cli: a route that is removed is told with what still names it', async (t) => {
+  const home = createHome(t)
+  writeConfig(home, {
+    routes: [{ model: 'fast', to: ['echo'] }], budgets: [{ scope: 'route:fast', per: 'day', tokens: 5 }], accessKeys: [{ name: 'ci', key: 'k', routes: ['fast'] }],
+  })
+  const { code, stderr } = await runDario(t, home, ['route', 'remove', 'fast'])
+  strictEqual(code, 0)
+  match(stderr, /^warning: budgets\[0\]\.scope: no route is called "fast"/m)
+  match(stderr, /^warning: accessKeys: "ci" may use a route "fast", and there is none/m)
+})
+
 test('cli: route explain says where a model goes', async (t) => {
   const { code, stdout } = await runDario(t, createHome(t), ['route', 'explain', 'echo:anything', '--json'])
   strictEqual(code, 0)
@@ -320,6 +332,15 @@ test('env: tools are told the address that dario listens on', async (t) => {
   match(await told('127.0.0.2'), /ANTHROPIC_BASE_URL='http:\/\/127\.0\.0\.2:3456'/)
   match(await told('0.0.0.0'), /ANTHROPIC_BASE_URL='http:\/\/localhost:3456'/)
   match(await told('fd00::1'), /ANTHROPIC_BASE_URL='http:\/\/\[fd00::1\]:3456'/)
+})
+
+test('env: the key that tools would lack is warned of, beside what the shell reads', async (t) => {
+  const home = createHome(t)
+  await runDario(t, home, ['key', 'add', 'me'])
+  const { code, stderr } = await runDario(t, home, ['env'])
+  strictEqual(code, 0)
+  match(stderr, /^warning: dario wants an access key that it knows/)
+  strictEqual((await runDario(t, home, ['env'], { environment: { DARIO_ACCESS_KEY: 'k' } })).stderr, '')
 })
 
 test('cli: an answer that no disk takes is a failure, and the reason is told', async (t) => {
@@ -459,6 +480,18 @@ test('run: a dario that runs is used', async (t) => {
   strictEqual(stdout, `http://localhost:${port}/v1\n`)
 })
 
+test('run: where the dario that runs does not take our key, one of our own serves the child', async (t) => {
+  const { url } = await startProxy(t, { accessKeys: [{ name: 'me', key: 'the-access-key-1' }] })
+  const home = createHome(t)
+  writeConfig(home, { port: Number(new URL(url).port) })
+  const script = 'fetch(process.env.OPENAI_BASE_URL + "/models", { headers: { "x-api-key": process.env.ANTHROPIC_API_KEY } }).then((r) => console.log(r.status, process.env.OPENAI_BASE_URL))'
+  for (const options of [[], ['--port', new URL(url).port]]) {
+    const { stdout } = await runDario(t, home, ['run', ...options, '--', process.execPath, '-e', script], { environment: { DARIO_ACCESS_KEY: 'another-key' } })
+    match(stdout, /^200 /)
+    ok(!stdout.includes(`:${new URL(url).port}/`))
+  }
+})
+
 test('run: what follows the command is the command\'s own, also without --', async (t) => {
   const { code, stdout } = await runDario(t, createHome(t), ['run', '--port', '0', process.execPath, '-e', 'console.log(process.argv.slice(1).join())', 'x', '--help', '-p'])
   strictEqual(code, 0)
@@ -526,6 +559,12 @@ test('doctor: hides proxy passwords and names what overrides us, as JSON and as 
   ok(!(stdout + text.stdout + text.stderr).includes(SECRET))
 })
 
+test('doctor: a variable that is no use is a failure like another, and named', async (t) => {
+  const { code, stdout } = await runDario(t, createHome(t), ['doctor', '--port', '0'], { environment: { OPENAI_API_KEY: 'a b' } })
+  strictEqual(code, 1)
+  match(stdout, /fail {2}configuration: backends\.openai\.keys\[0\]: OPENAI_API_KEY has a space/)
+})
+
 test('doctor: a broken configuration is a failure with its line', async (t) => {
   const home = createHome(t)
   writeConfig(home, '{\n"x": 1}')
@@ -548,4 +587,10 @@ test('doctor: a backend that refuses its key is a failure, one that accepts it i
   strictEqual(code, 1)
   match(stdout, /fail {2}backend one: /)
   ok(!(stdout + refused.stdout).includes(SECRET))
+})
+
+test('doctor: an address that this machine does not have is a failure of the host, not of the port', async (t) => {
+  const { code, stdout } = await runDario(t, createHome(t), ['doctor', '--port', '0'], { environment: { DARIO_HOST: '192.0.2.1', DARIO_ACCESS_KEY: 'k' } })
+  strictEqual(code, 1)
+  match(stdout, /fail {2}port: dario cannot listen on 192\.0\.2\.1 \(EADDRNOTAVAIL\)\n +-> .*DARIO_HOST/)
 })

@@ -62,6 +62,7 @@ const WRONG: [name: string, json: unknown, path: string, says: RegExp][] = [
   ['the same plan twice', { backends: { p: { type: 'claude-code' } }, routes: [{ model: '*', to: ['p:opus', 'p:haiku'] }] }, 'routes[0].to[1]', /one claude-code/],
   ['an open host without a key', { host: '0.0.0.0' }, 'host', /DARIO_ACCESS_KEY/],
   ['a host that only looks like loopback', { host: '127.0.0.1.example.com' }, 'host', /other machines/],
+  ['an access key without any', { accessKeys: ['k', { name: 'a' }] }, 'accessKeys[1]', /must have a "key" or a "hash"/],
   ['an access key hash that is none', { accessKeys: [{ name: 'a', hash: 'abc' }] }, 'accessKeys[0].hash', /SHA-256/],
 ]
 
@@ -88,6 +89,17 @@ for (const [given, expected] of BASE_URLS) {
     strictEqual(parseConfig({ backends: { a: { ...OPENAI, baseUrl: given } } }).config.backends['a']?.baseUrl, expected)
   })
 }
+
+test('config: a backend without an address has the one of its name, else of its type', () => {
+  const { backends } = parseConfig({ backends: {
+    groq: { type: 'openai', keys: ['gsk-1'] }, work: { type: 'openai' }, anthropic: { type: 'openai' }, constructor: { type: 'anthropic' }, plan: { type: 'claude-code' },
+  } }).config
+  deepStrictEqual(Object.entries(backends).map(([name, { baseUrl }]) => [name, baseUrl]), [
+    ['groq', 'https://api.groq.com/openai'], ['work', 'https://api.openai.com'], ['anthropic', 'https://api.openai.com'],
+    ['constructor', 'https://api.anthropic.com'], ['plan', undefined], ['echo', undefined],
+  ])
+  deepStrictEqual(backends['groq']?.speaks, ['chat'])
+})
 
 test('config: keys come as literals, from variables, from files and with weights', (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'dario-key-'))
@@ -141,6 +153,13 @@ test('config: a model or alias called like a member of Object finds nothing', ()
   const { config } = parseConfig({ aliases: { fast: 'echo:x' } })
   strictEqual(config.aliases['constructor'], undefined)
   strictEqual(config.backends['toString'], undefined)
+})
+
+test('config: an access key for a route that is not there is warned of', () => {
+  const accessKeys = [{ name: 'ci', key: SECRET, routes: ['fast', 'slow'] }]
+  const routes = [{ model: 'fast', to: ['echo'] }]
+  deepStrictEqual(parseConfig({ accessKeys, routes }).warnings, ['accessKeys: "ci" may use a route "slow", and there is none'])
+  deepStrictEqual(parseConfig({ accessKeys, routes: [...routes, { model: 'slow', to: ['echo'] }] }).warnings, [])
 })
 
 test('config: M8: an alias of an alias is warned of', () => {

@@ -88,3 +88,9 @@ function findMistake(text: string): { line: number; column: number } | undefined
   const place = /^f:(\d+):(\d+):/.exec(messageOf(() => parseJsonText(text, 'f')))
   return place === null ? undefined : { line: Number(place[1]), column: Number(place[2]) }
 }
+
+test('json: single quotes, or none, are answered with the ones that JSON has', () => {
+  for (const text of ["{'port': 1}", '{port: 1}']) {
+    throws(() => parseJsonText(text, 'x.json'), { message: /^x\.json:1:2: not valid JSON: unexpected "['p]"; names and texts stand in double quotes$/ })
+  }
+})

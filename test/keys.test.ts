@@ -49,3 +49,13 @@ test('keys: what the configuration warns of is told once, however many routes ar
   writeFileSync(file, JSON.stringify({ ...JSON.parse(readFileSync(file, 'utf8')), budgets: [{ scope: 'key:nobody', per: 'day', tokens: 1 }] }))
   strictEqual((await runDario(t, home, ['key', 'add', 'ci', '--route', 'a,b'])).stderr.match(/warning:/g)?.length, 1)
 })
+
+test('keys: one without a name is removed by the one that the list gives it', async (t) => {
+  const home = createHome(t)
+  const file = join(home, 'config.json')
+  writeFileSync(file, '{ "accessKeys": ["the-access-key-1", { "name": "x", "key": "the-access-key-2" }] }', { mode: 0o600 })
+  match((await runDario(t, home, ['key', 'list', '--config', file])).stdout, /^accessKeys\[0\] /m)
+  strictEqual((await runDario(t, home, ['key', 'remove', 'accessKeys[0]', '--config', file])).code, 0)
+  deepStrictEqual(Object.keys(JSON.parse(readFileSync(file, 'utf8')) as object), ['accessKeys'])
+  match((await runDario(t, home, ['key', 'list', '--config', file])).stdout, /^NAME +ROUTES\nx +all\n$/)
+})

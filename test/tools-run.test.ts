@@ -130,6 +130,15 @@ test('run: cline and crush find their settings in the folder of the run', async 
   match(crush.files['crush.json']?.text ?? '', /"large":\{"provider":"dario","model":"echo"\}/)
 })
 
+test('run: where temporary files cannot be, tools that need one are told so, and others run', async (t) => {
+  const home = createHome(t)
+  const environment = { TMPDIR: join(home, 'none') }
+  const { code, stderr } = await runDario(t, home, ['run', '--port', '0', 'claude'], { environment })
+  strictEqual(code, 1)
+  match(stderr, /^dario: .*none.dario-run-\w+ cannot be written \(ENOENT\); name another folder in TMPDIR$/m)
+  strictEqual((await runDario(t, home, ['run', '--port', '0', '--', process.execPath, '-e', ''], { environment })).code, 0)
+})
+
 test('run: the settings of the user are not touched', async (t) => {
   const home = createHome(t)
   mkdirSync(join(home, '.claude'))
@@ -146,6 +155,12 @@ test('run: a tool that has no command, or that only its settings can point here,
     strictEqual(code, 2)
     match(stderr, new RegExp(`${title} is not started from here.*dario setup ${name}`))
   }
+})
+
+test('run: a model for a command that is no known tool is refused rather than ignored', async (t) => {
+  const { code, stdout, stderr } = await runDario(t, createHome(t), ['run', '--port', '0', '--model', 'gpt-5', '--', process.execPath, '-p', '1'])
+  deepStrictEqual([code, stdout], [2, ''])
+  match(stderr, /--model is for the tools that dario setup lists/)
 })
 
 test('run: a model that no settings file can carry is refused', async (t) => {
@@ -184,7 +199,7 @@ test('run: a dario that lists no models leaves a tool with the usual one', async
   const home = createHome(t)
   writeFileSync(join(home, 'qwen'), TELL, { mode: 0o755 })
   const server = createServer(({ url }, response) => {
-    if (url === '/health') response.end('{"name":"dario","version":"1"}')
+    if (url === '/health') response.end('{"name":"dario","version":"1","backends":[{"id":"one","keys":[]}]}')
     else response.destroy()
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')

@@ -15,6 +15,7 @@ import { createHome, runDario as runCommand } from './helpers/command.ts'
 import type { CommandOptions, Finished } from './helpers/command.ts'
 import { forAll } from './helpers/property.ts'
 import type { Random } from './helpers/property.ts'
+import { startProxy } from './helpers/proxy.ts'
 
 const BUILT = buildDario()
 
@@ -167,6 +168,20 @@ test('setup: an access key of dario is not shown, and another one in its place i
     match(stdout, /\+ experimental_bearer_token = "(?:dario-)?…"/)
     doesNotMatch(stdout, /0123456789|zyxwvu|of-mine/)
   }
+})
+
+test('setup: a key that the running dario does not take is warned of', async (t) => {
+  const { url } = await startProxy(t, { accessKeys: [{ name: 'me', key: 'the-access-key-1' }] })
+  const args = ['setup', 'aider', '--print', '--model', 'm', '--port', new URL(url).port]
+  const setUp = async (key: string) => (await runDario(t, createHome(t), args, { environment: { DARIO_ACCESS_KEY: key } })).stderr
+  match(await setUp('the-access-key-2'), /^warning: dario wants an access key that it knows; put it into DARIO_ACCESS_KEY/)
+  strictEqual(await setUp('the-access-key-1'), '')
+})
+
+test('setup: a tool that is given echo for good, because there is nothing else yet, is told so', async (t) => {
+  const home = createHome(t)
+  match((await runDario(t, home, ['setup', 'aider', '--print'])).stderr, /echo only repeats.*dario setup aider --model NAME/)
+  doesNotMatch((await runDario(t, home, ['setup', 'aider', '--print', '--model', 'echo'])).stderr, /echo/)
 })
 
 test('setup: a tool that is set up by hand is explained, with the values', async (t) => {

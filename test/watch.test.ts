@@ -10,6 +10,7 @@ import { createServer as createNetServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
 import { renderScreen } from '../src/cli/watch.ts'
+import { parseConfig } from '../src/config/parse.ts'
 import { createLive } from '../src/observe/live.ts'
 import type { RequestRecord } from '../src/index.ts'
 import type { LiveState } from '../src/observe/live.ts'
@@ -163,4 +164,17 @@ test('watch: a dario that is killed has ended, and that is no fault of this one'
   const { code, stderr } = await runDario(context, createHome(context), ['watch', '--url', upstream.url])
   strictEqual(code, 1)
   match(stderr, /^dario: dario at http\S+ has ended/)
+})
+
+test('watch: that the access key was taken away is told as that, not as the end of dario', async (context) => {
+  const keys = [{ name: 'me', key: 'the-access-key-1' }]
+  const { proxy, url } = await startProxy(context, { accessKeys: [...keys, { name: 'other', key: 'the-access-key-2' }] })
+  const watching = startDario(context, createHome(context), ['watch', '--url', url], { environment: { DARIO_ACCESS_KEY: 'the-access-key-2' } })
+  const body = JSON.stringify({ model: 'echo', max_tokens: 9, messages: [{ role: 'user', content: 'hi' }] })
+  await (await fetch(`${url}/v1/messages`, { method: 'POST', body, headers: { 'x-api-key': 'the-access-key-1' } })).text()
+  await watching.says(/200 {2}echo/)
+  proxy.update(parseConfig({ accessKeys: keys }).config)
+  const { code, stderr } = await watching.finished
+  strictEqual(code, 1)
+  match(stderr, /^dario: dario at http\S+ does not know the access key in DARIO_ACCESS_KEY; dario key add NAME makes another$/m)
 })

@@ -66,7 +66,9 @@ function parseOptions(name: string, spec: CommandSpec, args: readonly string[]):
     const how = token.inlineValue === false && /^-./.test(token.value) ? `; one that begins with - is given as --${token.name}=-...` : ''
     if (option.type === 'string' && (!token.value || how !== '')) return usage(`${token.rawName} needs a value: ${option.value}${how}`)
   }
-  const [least, most] = spec.takes ?? [0, 0]
+  const wanted = spec.usage?.split(' ') ?? []
+  const least = wanted.filter((word) => !word.startsWith('[')).length
+  const most = wanted.some((word) => word.includes('...')) ? Infinity : wanted.length
   if (positionals.length > most) return usage(`one word too many: ${positionals[most]}`)
   if (positionals.length < least || positionals[0] === '') return usage(`dario ${name} needs ${spec.usage}`)
   return { kind: 'command', spec, positionals, values: values as Values }

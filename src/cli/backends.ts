@@ -5,7 +5,7 @@
 import { createInterface } from 'node:readline/promises'
 import { text as readAll } from 'node:stream/consumers'
 import { BACKEND_NAME, readDialects, readType } from '../config/backend.ts'
-import { editConfig, readConfig } from '../config/file.ts'
+import { readConfig } from '../config/file.ts'
 import { KNOWN_BACKENDS } from '../config/known.ts'
 import type { KnownBackend } from '../config/known.ts'
 import { suggest } from '../config/nearest.ts'
@@ -18,7 +18,7 @@ import type { JsonObject } from '../hub/types.ts'
 import { createProxy, describeKey } from '../proxy.ts'
 import type { BackendStatus } from '../proxy.ts'
 import { askClaude, askServer } from '../survey.ts'
-import { answer, assemble, createUsageError, findName, findRunning, text, toSource, warn, words } from './command.ts'
+import { answer, assemble, createUsageError, edit, findName, findRunning, text, toSource, words } from './command.ts'
 import type { Command, CommandContext } from './command.ts'
 import { cleanText, describePlan } from './output.ts'
 
@@ -40,8 +40,9 @@ export const listBackends: Command = async (context) => {
       return [name, type, speaks.join(', '), told.map(cleanText).join('; ') || '-', cleanText(baseUrl ?? plan?.program ?? '-')]
     })])
     for (const { name, plan } of backends) if (plan?.hint !== undefined) output.note(`${name}: ${cleanText(plan.hint)}`)
-    output.note(running === undefined ? 'dario does not run, so this is the configuration' : `keys as the dario at ${running.url} knows them`)
-    if (discovered !== undefined) output.note('found on this machine; none is configured yet: dario backend add NAME')
+    const source = discovered === undefined ? 'the configuration' : 'what is found on this machine'
+    output.note(running === undefined ? `dario does not run, so this is ${source}` : `keys as the dario at ${running.url} knows them`)
+    if (discovered !== undefined) output.note('no backend is configured yet: dario backend add NAME')
   })
 }
 
@@ -63,7 +64,7 @@ export const addBackend: Command = async (context) => {
   const key = local ? undefined : await readKey(context, known, written)
   const speaks = local ? undefined : await readSpeaks(context, type, given === undefined && written !== undefined ? undefined : baseUrl, key)
   const backend: JsonObject = { type, ...(!local && baseUrl && { baseUrl }), ...(key && { keys: [key] }), ...(speaks && { speaks }) }
-  const { config, warnings } = await editConfig(toSource(context), (json) => {
+  const config = await edit(context, (json) => {
     const present = (json['backends'] ??= {}) as JsonObject
     if (typeof present !== 'object') return // which is then refused with its place
     if (Object.keys(present).length === 0) noteEndOfDiscovery(context, name)
@@ -74,7 +75,6 @@ export const addBackend: Command = async (context) => {
     present[name] = { ...entry, ...backend }
     if (context.values['no-key'] === true) delete present[name]['keys']
   })
-  for (const warning of warnings) warn(context, warning)
   const added = config.backends[name] as BackendConfig
   const keys = added.keys.map(({ label }) => label)
   answer(context, { name, type, baseUrl: added.baseUrl, speaks: added.speaks, keys }, () => {
@@ -158,7 +158,7 @@ async function readSpeaks(
 
 export const removeBackend: Command = async (context) => {
   const { output, positionals: [name = ''] } = context
-  await editConfig(toSource(context), (json) => {
+  await edit(context, (json) => {
     const present = (json['backends'] ?? {}) as JsonObject
     findName(name, Object.keys(present), `no backend is called "${name}" in ${toSource(context).file}`, 'see: dario backend list')
     const route = (Array.isArray(json['routes']) ? json['routes'] as { model?: string; to?: string[] }[] : [])

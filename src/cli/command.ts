@@ -12,6 +12,7 @@ import type { Config, ParsedConfig } from '../config/types.ts'
 import { toHome } from '../config/values.ts'
 import type { Environment } from '../config/values.ts'
 import { DarioError } from '../errors.ts'
+import { toFields } from '../hub/json.ts'
 import type { Json, JsonObject } from '../hub/types.ts'
 import type { BackendStatus } from '../proxy.ts'
 import { cleanText } from './output.ts'
@@ -82,15 +83,22 @@ export function loadConfig(context: CommandContext): ParsedConfig {
   return parsed
 }
 
+/** Edits the file, and tells what that leaves to be warned of: a budget of a route that went. */
+export async function edit(context: CommandContext, change: (json: JsonObject) => void): Promise<Config> {
+  const { config, warnings } = await editConfig(toSource(context), change)
+  for (const warning of warnings) warn(context, warning)
+  return config
+}
+
 /** Edits a list of the file, together with the names of its items: routes go by `model`, access keys by `name`. */
 export async function editList(
-  context: CommandContext, list: 'routes' | 'accessKeys', edit: (items: Json[], names: string[]) => void,
+  context: CommandContext, list: 'routes' | 'accessKeys', change: (items: Json[], names: string[]) => void,
 ): Promise<void> {
-  await editConfig(toSource(context), (json) => {
+  await edit(context, (json) => {
     const items = json[list] ??= []
     if (!Array.isArray(items)) return // which is then refused with its place
     const member = list === 'routes' ? 'model' : 'name'
-    edit(items, items.map((item) => String((item as JsonObject | null)?.[member] ?? '')))
+    change(items, items.map((item, index) => String(toFields(item)[member] ?? `${list}[${index}]`))) // as `key list` says
   })
 }
 
@@ -98,7 +106,7 @@ export async function editList(
 export function findName(name: string, names: readonly string[], problem: string, otherwise: string): number {
   const at = names.indexOf(name)
   if (at !== -1) return at
-  throw new DarioError('not_found', suggest(problem, name, names.filter((known) => known !== ''), otherwise))
+  throw new DarioError('not_found', suggest(problem, name, names, otherwise))
 }
 
 export interface Assembled {
@@ -127,7 +135,7 @@ export interface Running {
 }
 
 /** The dario that answers at this address, if one does: the truth on keys is there, not in the file (pitfall W12). */
-export async function findRunning(config: Pick<Config, 'host' | 'port'>, environment: Environment = {}): Promise<Running | undefined> {
+export async function findRunning(config: Pick<Config, 'host' | 'port'>, environment: Environment): Promise<Running | undefined> {
   if (config.port === 0) return undefined
   const url = toUrl(config)
   const key = toAccessKey(environment)
@@ -140,6 +148,12 @@ export async function findRunning(config: Pick<Config, 'host' | 'port'>, environ
   } catch {
     return undefined
   }
+}
+
+/** Before tools are told of a dario that would refuse their requests. */
+export function warnOfKey(context: CommandContext, { accessKeys }: Config, running?: Running): void {
+  const isOpen = running === undefined ? accessKeys.length === 0 || toAccessKey(context.environment) !== undefined : running.backends.size > 0
+  if (!isOpen) warn(context, 'dario wants an access key that it knows; put it into DARIO_ACCESS_KEY and do this again')
 }
 
 export function warn({ output }: CommandContext, message: string): void {

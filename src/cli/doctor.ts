@@ -7,8 +7,10 @@ import { createServer } from 'node:net'
 import { networkInterfaces, release } from 'node:os'
 import { PLACEHOLDER_KEY, isOurselves } from '../config/discovery.ts'
 import { readConfig } from '../config/file.ts'
-import type { ParsedConfig } from '../config/types.ts'
+import { isLoopbackHost } from '../config/parse.ts'
+import type { Config } from '../config/types.ts'
 import type { Environment } from '../config/values.ts'
+import { parseObject, toFields } from '../hub/json.ts'
 import type { BackendStatus } from '../proxy.ts'
 import { askClaude } from '../survey.ts'
 import { readVersion } from '../version.ts'
@@ -36,19 +38,19 @@ const COLOURS = { ok: 'green', warn: 'yellow', fail: 'red' } as const
 
 export const doctor: Command = async (context) => {
   const { output, environment } = context
-  const [parsed, configChecks] = checkConfig(context)
-  const { host, port } = parsed?.config ?? { host: undefined, port: 3456 }
+  const [config, configChecks] = await checkConfig(context)
+  const { host, port } = config ?? { host: undefined, port: 3456 }
   const running = await findRunning({ host, port }, environment)
-  const backends = parsed === undefined ? [] : await askBackends((await assemble(context, parsed)).config, environment)
+  const backends = config === undefined ? [] : await askBackends(config, environment)
   const checks = [
     ok('node', process.versions.node), // an old one does not get as far as here
     ...configChecks,
-    await checkPort(port, running),
+    await checkPort(host, port, running),
     ...backends.map((backend) => checkBackend(backend, running)),
     ...(backends.every(({ plan }) => plan === undefined) ? [await checkClaude(environment)] : []),
     checkProxyVariables(environment),
     ...checkCertificates(environment),
-    ...checkContainer(environment, port),
+    ...(isLoopbackHost(host) ? checkContainer(environment, port) : []),
     ...checkTools(environment, port),
     ...listTools(environment, port),
   ]
@@ -62,7 +64,7 @@ export const doctor: Command = async (context) => {
   return failed ? 1 : 0
 }
 
-function checkConfig(context: CommandContext): [ParsedConfig | undefined, Check[]] {
+async function checkConfig(context: CommandContext): Promise<[Config | undefined, Check[]]> {
   const source = toSource(context)
   const name = 'configuration'
   try {
@@ -70,21 +72,24 @@ function checkConfig(context: CommandContext): [ParsedConfig | undefined, Check[
     const warnings = parsed.warnings.map((warning): Check => (
       { name, state: 'warn', found: warning, remedy: `change ${source.file} or the environment, then run dario doctor again` }))
     const found = existsSync(source.file) ? `${source.file} is valid` : `no ${source.file}; dario uses what it finds`
-    return [parsed, [ok(name, found), ...warnings]]
+    return [(await assemble(context, parsed)).config, [ok(name, found), ...warnings]]
   } catch (error) {
     return [undefined, [{ name, state: 'fail', found: (error as Error).message, remedy: 'correct it there; dario config check tells when it is right' }]]
   }
 }
 
-async function checkPort(port: number, running: Running | undefined): Promise<Check> {
+async function checkPort(host: string | undefined, port: number, running: Running | undefined): Promise<Check> {
   if (running !== undefined) return ok('port', `dario ${running.version} answers at ${running.url}`)
   const problem = await new Promise<string | undefined>((resolve) => {
     const server = createServer().once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? 'error'))
-    server.listen(port, '127.0.0.1', () => server.close(() => resolve(undefined)))
+    server.listen(port, host ?? '127.0.0.1', () => server.close(() => resolve(undefined)))
   })
   if (problem === undefined) return ok('port', `${port} is free`)
-  const found = problem === 'EADDRINUSE' ? `${port} is taken by another program` : `${port} cannot be used (${problem})`
-  return { name: 'port', state: 'fail', found, remedy: `take another: dario --port ${port < 65_535 ? port + 1 : 3456}` }
+  const other = `take another: dario --port ${port >= 1024 && port < 65_535 ? port + 1 : 3456}` // those below are for root
+  const [found, remedy] = problem === 'EADDRINUSE' ? [`${port} is taken by another program`, other]
+    : problem === 'EACCES' ? [`${port} needs more rights than dario has`, other]
+      : [`dario cannot listen on ${host} (${problem})`, 'name an address of this machine in "host", --host or DARIO_HOST']
+  return { name: 'port', state: 'fail', found, remedy }
 }
 
 function checkBackend({ id, type, speaks, keys, models, problem, plan }: BackendStatus, running: Running | undefined): Check {
@@ -164,8 +169,8 @@ export function checkTools(environment: Environment, port: number): Check[] {
   const checks = checkClaudeSettings(environment, port)
   const codex = findSettings('codex', environment)
   const codexUrls = [...readIfThere(codex).matchAll(/^\s*(?:openai_)?base_url\s*=\s*["']([^"'\n]*)["']/gm)].map((match) => match[1] ?? '')
-  const elsewhere = codexUrls.find((url) => !isOurselves(url, port))
-  if (elsewhere !== undefined) {
+  const [elsewhere] = codexUrls
+  if (elsewhere !== undefined && !codexUrls.some((url) => isOurselves(url, port))) { // it may list others beside us
     const remedy = `set base_url = "http://localhost:${port}/v1" there, or remove the line`
     checks.push({ name: 'codex', state: 'warn', found: `${codex} sends Codex to ${hidePassword(elsewhere)}`, remedy })
   }
@@ -189,12 +194,11 @@ function listTools(environment: Environment, port: number): Check[] {
 
 function checkClaudeSettings(environment: Environment, port: number): Check[] {
   const file = findSettings('claude', environment)
-  let env: Record<string, unknown>
-  try {
-    env = ((JSON.parse(readIfThere(file) || '{}') as { env?: Record<string, unknown> } | null)?.env ?? {})
-  } catch {
-    return [{ name: 'claude code', state: 'warn', found: `${file} is not valid JSON`, remedy: 'correct it; Claude Code ignores it now' }]
+  const settings = parseObject(readIfThere(file) || '{}')
+  if (settings === undefined) {
+    return [{ name: 'claude code', state: 'warn', found: `${file} holds no valid JSON object`, remedy: 'correct it; Claude Code ignores it now' }]
   }
+  const env = toFields(settings['env'])
   const overriding = ['ANTHROPIC_BASE_URL', 'ANTHROPIC_API_KEY', 'ANTHROPIC_AUTH_TOKEN', 'CLAUDE_CODE_USE_BEDROCK', 'CLAUDE_CODE_USE_VERTEX']
     .filter((name) => env[name] !== undefined && env[name] !== '' && env[name] !== PLACEHOLDER_KEY)
     .filter((name) => name !== 'ANTHROPIC_BASE_URL' || !isOurselves(String(env[name]), port))

@@ -5,21 +5,18 @@
 import { basename } from 'node:path'
 import type { Environment } from '../config/values.ts'
 import { PLACEHOLDER_KEY } from '../config/discovery.ts'
-import { answer, createUsageError, loadConfig, text, toAccessKey, toUrl } from './command.ts'
+import { answer, createUsageError, loadConfig, text, toAccessKey, toUrl, warnOfKey } from './command.ts'
 import type { Command } from './command.ts'
 
-/** Variables to set; undefined: to remove. */
-export type Variables = Record<string, string | undefined>
-
 /**
- * Works for the vendors' own libraries and what is built on them.
+ * Variables to set, and as undefined those to remove, for the vendors' own libraries and what is built on them.
  * @param key a client key of this proxy; undefined when it asks for none
  */
-export function createVariables(url: string, key: string | undefined, environment: Environment): Variables {
+export function createVariables(url: string, key: string | undefined, environment: Environment): Environment {
   const exempt = (environment['NO_PROXY'] || environment['no_proxy'] || '').split(',').map((host) => host.trim()).filter(Boolean)
   // Added to what is there, never in its place (pitfall X7).
   const noProxy = [...new Set([...exempt, 'localhost', '127.0.0.1', '::1'])].join(',')
-  const variables: Variables = {
+  const variables: Record<string, string | undefined> = {
     ANTHROPIC_BASE_URL: url,
     OPENAI_BASE_URL: `${url}/v1`,
     OPENAI_API_BASE: `${url}/v1`,
@@ -48,7 +45,7 @@ const SHELLS: Record<Shell, { set(name: string, value: string): string; unset(na
 }
 
 /** Lines for the user's shell to evaluate. */
-export function renderVariables(variables: Variables, shell: Shell): string[] {
+export function renderVariables(variables: Environment, shell: Shell): string[] {
   const { set, unset } = SHELLS[shell]
   return Object.entries(variables).map(([name, value]) => (value === undefined ? unset(name) : set(name, value)))
 }
@@ -63,6 +60,7 @@ export const environment: Command = async (context) => {
   const asked = text(context, 'shell')?.replace(/^(?:zsh|sh|dash|ksh)$/, 'bash').replace(/^pwsh$/, 'powershell') as Shell | undefined
   if (asked !== undefined && !Object.hasOwn(SHELLS, asked)) throw createUsageError(`--shell must be one of ${Object.keys(SHELLS).join(', ')}`)
   const { config } = loadConfig(context)
+  warnOfKey(context, config)
   const variables = createVariables(toUrl(config), toAccessKey(context.environment), context.environment)
   answer(context, variables, () => {
     for (const line of renderVariables(variables, asked ?? detectShell(context.environment, process.platform))) context.output.line(line)

@@ -16,12 +16,10 @@ export interface OptionSpec {
 export interface CommandSpec {
   /** Loaded when it is called: an old Node must get as far as a sentence, and `--help` should not wait for a proxy to load. */
   load: () => Promise<Command>
-  /** What follows the name, for people; undefined for nothing. */
+  /** What follows the name: `[WORD]` need not be there, `WORD...` may be several; undefined for nothing. */
   usage?: string
   help: string
   options: Readonly<Record<string, OptionSpec>>
-  /** Least and most positionals after the command's name; none where nothing is said. */
-  takes?: readonly [number, number]
   examples: readonly string[]
 }
 
@@ -50,7 +48,7 @@ export const COMMANDS: Readonly<Record<string, CommandSpec>> = {
     options: FILE_OPTIONS, examples: ['dario backend list', 'dario backend list --json'],
   },
   'backend add': {
-    load: async () => (await import('./backends.ts')).addBackend, usage: 'NAME', takes: [1, 1],
+    load: async () => (await import('./backends.ts')).addBackend, usage: 'NAME',
     help: `Add or change a backend. Known names need no URL: ${Object.keys(KNOWN_BACKENDS).join(', ')}; plan is the claude program. `
       + 'Without --key or --key-env the key is read from stdin.',
     options: {
@@ -69,12 +67,12 @@ export const COMMANDS: Readonly<Record<string, CommandSpec>> = {
     ],
   },
   'backend remove': {
-    load: async () => (await import('./backends.ts')).removeBackend, usage: 'NAME', takes: [1, 1],
+    load: async () => (await import('./backends.ts')).removeBackend, usage: 'NAME',
     help: 'Remove a backend from the configuration.',
     options: FILE_OPTIONS, examples: ['dario backend remove groq'],
   },
   'backend test': {
-    load: async () => (await import('./backends.ts')).testBackends, usage: '[NAME]', takes: [0, 1],
+    load: async () => (await import('./backends.ts')).testBackends, usage: '[NAME]',
     help: 'Ask one backend, or all, whether they answer and accept the key.',
     options: FILE_OPTIONS, examples: ['dario backend test', 'dario backend test openai --json'],
   },
@@ -84,18 +82,18 @@ export const COMMANDS: Readonly<Record<string, CommandSpec>> = {
     options: FILE_OPTIONS, examples: ['dario route list'],
   },
   'route add': {
-    load: async () => (await import('./routes.ts')).addRoute, usage: 'MODEL TO...', takes: [2, 50],
+    load: async () => (await import('./routes.ts')).addRoute, usage: 'MODEL TO...',
     help: 'Send models that match a pattern to a chain of backends; backend:model also renames. Replaces a route of the same pattern.',
     options: { ...FILE_OPTIONS, first: { type: 'boolean', help: 'put it in front of the others' } },
     examples: ["dario route add 'claude-*' plan anthropic", 'dario route add fast groq:llama-3.3-70b-versatile'],
   },
   'route remove': {
-    load: async () => (await import('./routes.ts')).removeRoute, usage: 'MODEL', takes: [1, 1],
+    load: async () => (await import('./routes.ts')).removeRoute, usage: 'MODEL',
     help: 'Remove the route of this pattern.',
     options: FILE_OPTIONS, examples: ["dario route remove 'claude-*'"],
   },
   'route explain': {
-    load: async () => (await import('./routes.ts')).explainRoute, usage: 'MODEL', takes: [1, 1],
+    load: async () => (await import('./routes.ts')).explainRoute, usage: 'MODEL',
     help: 'Say where a model goes, and why.', options: FILE_OPTIONS,
     examples: ['dario route explain claude-sonnet-4-5', 'dario route explain groq:llama-3.3-70b-versatile'],
   },
@@ -116,13 +114,13 @@ export const COMMANDS: Readonly<Record<string, CommandSpec>> = {
     options: FILE_OPTIONS, examples: ['dario key list'],
   },
   'key add': {
-    load: async () => (await import('./keys.ts')).addKey, usage: 'NAME', takes: [1, 1],
+    load: async () => (await import('./keys.ts')).addKey, usage: 'NAME',
     help: 'Make an access key for a tool or a colleague. It is shown once and kept as a hash; usage and budgets go by its name.',
     options: { ...FILE_OPTIONS, route: { type: 'string', value: 'LIST', help: 'routes that it may use, comma-separated (default: all)' } },
     examples: ['dario key add laptop', "dario key add ci --route 'fast,gpt-*'"],
   },
   'key remove': {
-    load: async () => (await import('./keys.ts')).removeKey, usage: 'NAME', takes: [1, 1],
+    load: async () => (await import('./keys.ts')).removeKey, usage: 'NAME',
     help: 'Remove an access key; who has it is refused from then on.',
     options: FILE_OPTIONS, examples: ['dario key remove ci'],
   },
@@ -138,13 +136,13 @@ export const COMMANDS: Readonly<Record<string, CommandSpec>> = {
     examples: ['eval "$(dario env)"', 'dario env --shell fish | source', 'dario env --shell powershell | Invoke-Expression'],
   },
   run: {
-    load: async () => (await import('./run.ts')).run, usage: 'TOOL|COMMAND [ARGUMENT...]', takes: [1, Infinity],
+    load: async () => (await import('./run.ts')).run, usage: 'TOOL|COMMAND [ARGUMENT...]',
     help: 'Run a tool, or any command, pointed at dario; starts dario for as long as it runs if none does. No file of yours is changed.',
     options: { config: CONFIG, port: PORT, model: MODEL },
     examples: ['dario run claude', 'dario run --model gpt-5 claude', 'dario run -- python agent.py'],
   },
   setup: {
-    load: async () => (await import('./setup.ts')).setup, usage: '[TOOL]', takes: [0, 1],
+    load: async () => (await import('./setup.ts')).setup, usage: '[TOOL]',
     help: 'Point a tool at dario for good: shows the change to its settings, asks, keeps a copy. Without TOOL: what is known.',
     options: {
       ...FILE_OPTIONS, port: PORT, model: MODEL,
@@ -155,7 +153,7 @@ export const COMMANDS: Readonly<Record<string, CommandSpec>> = {
     examples: ['dario setup', 'dario setup codex', 'dario setup codex --undo'],
   },
   shim: {
-    load: async () => (await import('./shim.ts')).shim, usage: 'COMMAND [ARGUMENT...]', takes: [1, Infinity],
+    load: async () => (await import('./shim.ts')).shim, usage: 'COMMAND [ARGUMENT...]',
     help: 'Run a Node program that asks dario inside its own process: no port, nothing listens.',
     options: { config: CONFIG, hosts: { type: 'string', value: 'LIST', help: 'hosts to answer for (default api.anthropic.com,api.openai.com)' } },
     examples: ['dario shim -- node agent.js', 'dario shim -- qwen'],

@@ -3,9 +3,10 @@
  * @module
  */
 import { randomBytes } from 'node:crypto'
+import { readConfig } from '../config/file.ts'
 import { hashKey } from '../config/parse.ts'
 import { DarioError } from '../errors.ts'
-import { answer, createUsageError, editList, findName, loadConfig, words } from './command.ts'
+import { answer, createUsageError, editList, findName, loadConfig, toSource, words } from './command.ts'
 import type { Command } from './command.ts'
 import { cleanText } from './output.ts'
 
@@ -22,7 +23,7 @@ export const addKey: Command = async (context) => {
   const { output, positionals: [name = ''] } = context
   if (!/^[\w.@-]{1,64}$/.test(name)) throw createUsageError(`"${cleanText(name)}" cannot be a name: use up to 64 letters, digits, . _ - and @`)
   const routes = words(context, 'route')
-  const known = routes === undefined ? [] : loadConfig(context).config.routes.map(({ model }) => model)
+  const known = routes === undefined ? [] : readConfig(toSource(context)).config.routes.map(({ model }) => model)
   for (const route of routes ?? []) findName(route, known, `no route for "${cleanText(route)}"`, 'see: dario route list')
   const key = `dario-${randomBytes(24).toString('base64url')}`
   await editList(context, 'accessKeys', (items, names) => {

@@ -4,6 +4,7 @@
  * @module
  */
 import { stripVTControlCharacters, styleText } from 'node:util'
+import type { Environment } from '../config/values.ts'
 import type { BackendStatus } from '../proxy.ts'
 
 export type Style = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan'
@@ -32,9 +33,7 @@ export function cleanText(text: string): string {
   return text.replace(ESCAPES, '').replace(CONTROLS, '').replace(/\s*\n\s*/g, ' ')
 }
 
-export function createOutput(
-  stdout: Stream, stderr: Stream, environment: Readonly<Record<string, string | undefined>>,
-): Output {
+export function createOutput(stdout: Stream, stderr: Stream, environment: Environment): Output {
   const colours = stdout.isTTY === true && !environment['NO_COLOR'] && environment['TERM'] !== 'dumb'
   // A terminal may report 0 columns or a handful (pitfall W11).
   const width = stdout.isTTY === true ? Math.max(40, stdout.columns || 80) : Infinity

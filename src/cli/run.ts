@@ -6,13 +6,15 @@
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { once } from 'node:events'
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { constants, tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { makeFolder } from '../config/folder.ts'
 import { hashKey } from '../config/parse.ts'
 import type { Environment } from '../config/values.ts'
 import { PLACEHOLDER_KEY } from '../config/discovery.ts'
+import { DarioError } from '../errors.ts'
 import { createProxy } from '../proxy.ts'
 import { assemble, createUsageError, findRunning, loadConfig, text, toAccessKey, toUsageFolder } from './command.ts'
 import type { Command, CommandContext } from './command.ts'
@@ -28,8 +30,11 @@ export const run: Command = async (context) => {
   if (tool !== undefined && (tool.program === undefined || (tool.env ?? tool.args) === undefined)) {
     throw createUsageError(`${tool.title} is not started from here; this says how it gets to dario: dario setup ${command}`)
   }
+  if (tool === undefined && text(context, 'model') !== undefined) {
+    throw createUsageError(`--model is for the tools that dario setup lists; give ${command} its model as it takes it`)
+  }
   const endpoint = await findEndpoint(context)
-  const dir = mkdtempSync(join(tmpdir(), 'dario-run-'))
+  const dir = join(tmpdir(), `dario-run-${randomBytes(9).toString('hex')}`)
   try {
     const { url: root, key } = endpoint
     const model = tool === undefined ? undefined : await chooseModel(fetch, root, key, text(context, 'model'), tool.models !== undefined)
@@ -59,57 +64,57 @@ function toArguments(tool: Tool | undefined, values: Values, args: readonly stri
 }
 
 function writeFiles(tool: Tool | undefined, values: Required<Values>): void {
-  for (const [name, template] of Object.entries(tool?.files ?? {})) {
-    const file = join(values.dir, name)
-    const content = fill(template, values)
-    makeFolder(dirname(file))
-    writeFileSync(file, typeof content === 'string' ? content : JSON.stringify(content), { mode: 0o600, flag: 'wx' })
+  if (tool?.files === undefined) return
+  try {
+    mkdirSync(values.dir, { mode: 0o700 })
+    for (const [name, template] of Object.entries(tool.files)) {
+      const file = join(values.dir, name)
+      const content = fill(template, values)
+      makeFolder(dirname(file))
+      writeFileSync(file, typeof content === 'string' ? content : JSON.stringify(content), { mode: 0o600, flag: 'wx' })
+    }
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    throw new DarioError('config_invalid', `${values.dir} cannot be written (${code}); name another folder in TMPDIR`, { cause: error })
   }
 }
 
-/** The dario that runs, else one of our own on a free port, with a key that only the child knows; a `key` must be sent. */
+/** The dario that runs and lets us in, else one of our own on a free port, with a key that only the child knows; a `key` must be sent. */
 async function findEndpoint(context: CommandContext): Promise<{ url: string; key: string | undefined; close(): Promise<void> }> {
   const parsed = loadConfig(context)
-  const own = toAccessKey(context.environment)
-  if (parsed.config.accessKeys.length === 0 || own !== undefined) {
-    const running = await findRunning(parsed.config)
-    if (running !== undefined) return { url: running.url, key: own, close: async () => {} }
-  }
+  const running = await findRunning(parsed.config, context.environment)
+  if (running !== undefined && running.backends.size > 0) return { url: running.url, key: toAccessKey(context.environment), close: async () => {} }
   const { config } = await assemble(context, parsed)
   const key = randomBytes(24).toString('base64url')
-  const port = text(context, 'port') === undefined ? 0 : config.port
+  const port = running === undefined && text(context, 'port') !== undefined ? config.port : 0
   const mine = { ...config, host: '127.0.0.1', port, accessKeys: [{ name: 'run', hash: hashKey(key) }] }
   const proxy = createProxy({ config: mine, environment: context.environment, usageFolder: toUsageFolder(context) })
   const { port: chosen } = await proxy.listen()
   return { url: `http://127.0.0.1:${chosen}`, key, close: () => proxy.close(0) }
 }
 
-export function runChild({ output }: CommandContext, command: string, args: readonly string[], env: Environment): Promise<number> {
+export async function runChild({ output }: CommandContext, command: string, args: readonly string[], env: Environment): Promise<number> {
   const windows = process.platform === 'win32'
   // There, most tools are .cmd files, which only a shell can start; it wants quotes around spaces (pitfall W5).
-  const quoted = windows ? [command, ...args].map(quoteForCmd) : [command, ...args]
-  let child: ChildProcess
-  try {
-    child = spawn(quoted[0] ?? '', quoted.slice(1), { stdio: 'inherit', env, shell: windows })
-  } catch (error) {
-    return Promise.resolve(explain(error as NodeJS.ErrnoException)) // some faults come at once: E2BIG, ENOTDIR
-  }
-  function explain({ code }: NodeJS.ErrnoException): number {
-    output.note(`dario: ${command} cannot be started (${code}); ${code === 'ENOENT' ? 'is it installed and in PATH?' : 'is it a program that you may run?'}`)
-    return code === 'ENOENT' ? 127 : 126
-  }
+  const [program = '', ...rest] = windows ? [command, ...args].map(quoteForCmd) : [command, ...args]
+  let child: ChildProcess | undefined
   function forward(signal: NodeJS.Signals): void {
     // A terminal sends Ctrl-C to the child itself, and two of them mean something else to many tools.
-    if (signal !== 'SIGINT' || !process.stdin.isTTY) child.kill(signal)
+    if (signal !== 'SIGINT' || !process.stdin.isTTY) child?.kill(signal)
   }
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
   for (const signal of signals) process.on(signal, forward)
-  return new Promise<number>((resolve) => {
-    child.once('error', (error) => resolve(explain(error)))
-    child.once('exit', (code, signal) => resolve(code ?? 128 + (signal === null ? 0 : constants.signals[signal])))
-  }).finally(() => {
+  try {
+    child = spawn(program, rest, { stdio: 'inherit', env, shell: windows })
+    const [code, signal] = await once(child, 'exit') as [number | null, NodeJS.Signals | null]
+    return code ?? 128 + (signal === null ? 0 : constants.signals[signal])
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException // also one that comes at once: E2BIG, ENOTDIR
+    output.note(`dario: ${command} cannot be started (${code}); ${code === 'ENOENT' ? 'is it installed and in PATH?' : 'is it a program that you may run?'}`)
+    return code === 'ENOENT' ? 127 : 126
+  } finally {
     for (const signal of signals) process.off(signal, forward)
-  })
+  }
 }
 
 function quoteForCmd(word: string): string {

@@ -6,13 +6,13 @@
 import { chmodSync, constants, copyFileSync, existsSync, lstatSync, readFileSync, realpathSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { createInterface } from 'node:readline'
-import { remedyFor, replaceFile } from '../config/file.ts'
+import { refuseFile, replaceFile } from '../config/file.ts'
 import { PLACEHOLDER_KEY } from '../config/discovery.ts'
 import { makeFolder } from '../config/folder.ts'
 import { DarioError } from '../errors.ts'
 import { suggest } from '../config/nearest.ts'
 import { createProxy } from '../proxy.ts'
-import { answer, assemble, createUsageError, findRunning, loadConfig, text, toAccessKey, toUrl, warn } from './command.ts'
+import { answer, assemble, createUsageError, findRunning, loadConfig, text, toAccessKey, toUrl, warn, warnOfKey } from './command.ts'
 import type { Command, CommandContext } from './command.ts'
 import { cleanText } from './output.ts'
 import { editSettings } from './settings.ts'
@@ -57,10 +57,13 @@ export const setup: Command = async (context) => {
   }
   if (changes.length > 0 && !print) {
     if (!yes && !(await confirm(context))) return output.line('nothing was changed'), 1
-    for (const change of changes) write(change, undo ? restore : apply)
+    for (const change of changes) attempt(change.file, 'written', () => (undo ? restore : apply)(change))
     output.line(undo ? 'as it was before' : `done; dario setup ${name} --undo takes it back`)
   }
   if (values !== undefined) explain(context, tool, values)
+  if (values?.model === 'echo' && text(context, 'model') === undefined) {
+    warn(context, `echo only repeats what it is told, and no backend lists another model; name one: dario setup ${name} --model NAME`)
+  }
   return 0
 }
 
@@ -87,8 +90,8 @@ async function readValues(context: CommandContext, tool: Tool): Promise<Values> 
   const parsed = loadConfig(context)
   const root = toUrl(parsed.config)
   const key = toAccessKey(context.environment)
-  if (key === undefined && parsed.config.accessKeys.length > 0) warn(context, 'dario wants an access key; put it into DARIO_ACCESS_KEY and set the tool up again')
-  const running = await findRunning(parsed.config)
+  const running = await findRunning(parsed.config, context.environment)
+  warnOfKey(context, parsed.config, running)
   const { config } = running === undefined ? await assemble(context, parsed) : parsed
   const proxy = createProxy({ config: { ...config, accessKeys: [] }, environment: context.environment })
   try {
@@ -115,14 +118,17 @@ function refuse(file: string, why: string): DarioError {
   return new DarioError('config_invalid', `${file} is left as it is: ${why}`)
 }
 
+function attempt<Result>(file: string, what: string, action: () => Result): Result {
+  try {
+    return action()
+  } catch (error) {
+    return refuseFile(`${file} is left as it is: it cannot be ${what}`, error)
+  }
+}
+
 function read(file: string): string | undefined {
   if (!existsSync(file)) return undefined
-  let bytes: Buffer
-  try {
-    bytes = readFileSync(file)
-  } catch (error) {
-    throw refuse(file, `it cannot be read (${(error as NodeJS.ErrnoException).code})`)
-  }
+  const bytes = attempt(file, 'read', () => readFileSync(file))
   const text = bytes.toString('utf8')
   if (!bytes.equals(Buffer.from(text))) throw refuse(file, 'it is not UTF-8 text')
   return text
@@ -137,15 +143,6 @@ function planChange(file: string, { file: _, ...templates }: SettingsFile, value
 function planUndo(file: string): Change[] {
   if (existsSync(file + COPY)) return [{ file, before: read(file), after: read(file + COPY) }]
   return existsSync(file + NONE) ? [{ file, before: read(file), after: undefined }] : []
-}
-
-function write(change: Change, how: (change: Change) => void): void {
-  try {
-    how(change)
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    throw refuse(change.file, `it cannot be written (${code}); ${remedyFor(code)}`)
-  }
 }
 
 function apply({ file, before, after = '' }: Change): void {

@@ -11,7 +11,6 @@ import { isOurselves } from '../config/discovery.ts'
 import { createUsageError, loadConfig, toSource, words } from './command.ts'
 import type { Command } from './command.ts'
 import { createVariables } from './environment.ts'
-import type { Variables } from './environment.ts'
 import { runChild } from './run.ts'
 import { findProgram } from './tool.ts'
 import { findTool } from './tools.ts'
@@ -33,15 +32,14 @@ export const shim: Command = async (context) => {
   if (!hosts.every((host) => /^[\w.-]+(?::\d+)?$/.test(host))) throw createUsageError('--hosts takes names such as api.example.com or localhost:8080')
   const { ANTHROPIC_API_KEY, OPENAI_API_KEY } = createVariables('', undefined, environment) // only where there is none
   const preload = `--require "${PRELOAD.replace(/[\\"]/g, '\\$&')}"`
-  const variables: Variables = {
+  // A tool that is set up for the port must not go there.
+  const addresses = ['ANTHROPIC_BASE_URL', 'OPENAI_BASE_URL', 'OPENAI_API_BASE'].filter((name) => isOurselves(environment[name] ?? '', config.port))
+  return runChild(context, command, args, {
+    ...environment, ...Object.fromEntries(addresses.map((name) => [name, undefined])),
     ...(ANTHROPIC_API_KEY && { ANTHROPIC_API_KEY }), ...(OPENAI_API_KEY && { OPENAI_API_KEY }),
     DARIO_CONFIG: resolve(toSource(context).file), DARIO_SHIM_HOSTS: [...hosts, ...own].join(','),
     NODE_OPTIONS: [environment['NODE_OPTIONS'], preload].filter(Boolean).join(' '),
-  }
-  for (const name of ['ANTHROPIC_BASE_URL', 'OPENAI_BASE_URL', 'OPENAI_API_BASE']) {
-    if (isOurselves(environment[name] ?? '', config.port)) variables[name] = undefined
-  }
-  return runChild(context, command, args, { ...environment, ...variables })
+  })
 }
 
 /** Whether a command ends in a program that is not Node's, also behind the little scripts that npm puts into PATH. */

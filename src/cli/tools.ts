@@ -52,7 +52,7 @@ export const TOOLS: Readonly<Record<string, Tool>> = {
     title: 'Claude Code', program: 'claude', speaks: 'anthropic', models: 'claude-*', native: true,
     env: CLAUDE_RUN, args: [['--settings', '{dir}/settings.json']], files: { 'settings.json': { env: CLAUDE_RUN } },
     settings: [{ file: ['CLAUDE_CONFIG_DIR', '~/.claude', 'settings.json'], json: { env: CLAUDE_ENV } }],
-    source: 'https://code.claude.com/docs/en/llm-gateway',
+    limits: 'it ignores the whole settings.json when there are comments or a comma too many in it', source: 'https://code.claude.com/docs/en/llm-gateway',
   },
   'claude-agent-sdk': {
     title: 'Claude Agent SDK', speaks: 'anthropic', models: 'claude-*',

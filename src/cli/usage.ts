@@ -63,14 +63,13 @@ function dayBefore(days: number): string {
   return toLocalDay(date.getTime())
 }
 
-/** `used`: 0 to 1; `resetsAt`: ISO 8601 in UTC; `windowsUnknown`: why there are none. */
-interface Windows {
-  windows: { backend: string; name: string; used: number; resetsAt: string | undefined }[]
-  windowsUnknown: string | undefined
-}
+type Windows = Awaited<ReturnType<typeof readWindows>>
 
-/** How much of a plan is used only the running dario knows: the plan's program tells it with its answers. */
-async function readWindows(context: CommandContext): Promise<Windows> {
+/**
+ * How much of a plan is used only the running dario knows: the plan's program tells it with its answers. `used`: 0 to 1;
+ * `resetsAt`: ISO 8601 in UTC; `windowsUnknown`: why there are none.
+ */
+async function readWindows(context: CommandContext) {
   const { config } = loadConfig(context)
   const running = await findRunning(config, context.environment)
   const windows = [...running?.backends.values() ?? []].flatMap(({ id: backend, windows = [] }) => windows.map(({ name, used, resetsAt }) => (

@@ -55,16 +55,8 @@ export const watch: Command = async (context) => {
   }
 }
 
-async function* follow({ environment }: CommandContext, url: string, signal: AbortSignal): AsyncGenerator<LiveState> {
-  const key = toAccessKey(environment)
-  const headers = key ? { authorization: `Bearer ${key}` } : {}
-  const late = new AbortController()
-  const timer = setTimeout(() => late.abort(), PATIENCE)
-  const either = AbortSignal.any([signal, late.signal])
-  const response = await fetch(`${url}/events`, { headers, signal: either, redirect: 'error' }).finally(() => clearTimeout(timer)).catch(() => {
-    throw new DarioError('upstream_unreachable', `nothing answers at ${url}; start dario there, or name the place with --url or --port`)
-  })
-  if (response.status === 401) throw new DarioError('authentication', `dario at ${url} asks for an access key; put one into DARIO_ACCESS_KEY`)
+async function* follow(context: CommandContext, url: string, signal: AbortSignal): AsyncGenerator<LiveState> {
+  const response = await ask(context, url, signal, 'GET', `nothing answers at ${url}; start dario there, or name the place with --url or --port`)
   if (!response.ok || response.body === null) throw new DarioError('upstream_error', `${url} answers ${response.status}; is it a dario of this version?`)
   const events = createSseDecoder()
   const decoder = new TextDecoder()
@@ -73,7 +65,24 @@ async function* follow({ environment }: CommandContext, url: string, signal: Abo
       for (const { data } of events.push(decoder.decode(bytes, { stream: true })).slice(-1)) yield JSON.parse(data) as LiveState
     }
   } catch { /* it was killed, or its machine is gone */ }
-  throw new DarioError('upstream_unreachable', `dario at ${url} has ended`)
+  const ended = `dario at ${url} has ended`
+  await ask(context, url, signal, 'HEAD', ended) // it may be there, and our access key is not any more
+  throw new DarioError('upstream_unreachable', ended)
+}
+
+/** @throws DarioError `upstream_unreachable` with `silent` for its message, `authentication` */
+async function ask({ environment }: CommandContext, url: string, signal: AbortSignal, method: string, silent: string): Promise<Response> {
+  const key = toAccessKey(environment)
+  const headers = key ? { authorization: `Bearer ${key}` } : {}
+  const late = new AbortController()
+  const timer = setTimeout(() => late.abort(), PATIENCE)
+  const either = AbortSignal.any([signal, late.signal])
+  const response = await fetch(`${url}/events`, { method, headers, signal: either, redirect: 'error' }).finally(() => clearTimeout(timer)).catch(() => {
+    throw new DarioError('upstream_unreachable', silent)
+  })
+  if (response.status !== 401) return response
+  const remedy = key ? 'does not know the access key in DARIO_ACCESS_KEY; dario key add NAME makes another' : 'asks for an access key; put one into DARIO_ACCESS_KEY'
+  throw new DarioError('authentication', `dario at ${url} ${remedy}`)
 }
 
 /** Never more lines than rows, never a line wider than the terminal, whatever its size. */

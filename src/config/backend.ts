@@ -63,7 +63,9 @@ export function readBackend(value: unknown, path: string, id: string, secret: Re
     maxProcesses: withDefault(10, numberFrom(1, 1000)),
     warm: withDefault(false, oneOf([true, false])),
   })(value, path)
-  const baseUrl = given.baseUrl ?? KNOWN_BACKENDS[given.type]?.baseUrl
+  // By its name first: a key of Groq's is nothing for OpenAI.
+  const known = [id, given.type].map((name) => KNOWN_BACKENDS[name]).find((backend) => backend?.type === given.type)
+  const baseUrl = given.baseUrl ?? known?.baseUrl
   const speaks = given.speaks ?? (given.type === 'openai' ? hostSpeaks(baseUrl) : ['anthropic'])
   if (speaks.length === 0) fail(`${path}.speaks`, `must name at least one of ${DIALECTS.join(', ')}`)
   return {

@@ -13,6 +13,7 @@ import { makeFolder } from './folder.ts'
 import type { ConfigFlags, ParsedConfig } from './types.ts'
 import type { Environment } from './values.ts'
 import { DarioError } from '../errors.ts'
+import { isObject } from '../hub/json.ts'
 import type { JsonObject } from '../hub/types.ts'
 import { locatePath, parseJsonText } from './json-text.ts'
 
@@ -40,16 +41,18 @@ function readText(file: string): string | undefined {
   try {
     return readFileSync(file, 'utf8')
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    if (code === 'ENOENT') return undefined
-    throw new DarioError('config_invalid', `${file} cannot be read (${code}); ${remedyFor(code)}`, { cause: error })
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    return refuseFile(`${file} cannot be read`, error)
   }
 }
 
-/** What to do about a file that cannot be read or written. */
-export function remedyFor(code: string | undefined): string {
-  if (code === 'ENOSPC' || code === 'EDQUOT') return 'make room on the disk'
-  return code === 'EISDIR' || code === 'ELOOP' ? 'name a file with --config or DARIO_CONFIG' : 'check who owns it and its folder'
+/** @throws DarioError `config_invalid` with what the system has against a file, and what to do; other errors as they are */
+export function refuseFile(problem: string, error: unknown): never {
+  const { code = '', syscall } = error as NodeJS.ErrnoException
+  if (syscall === undefined) throw error
+  const remedy = /^(?:ENOSPC|EDQUOT)$/.test(code) ? 'make room on the disk'
+    : /^(?:EISDIR|ELOOP)$/.test(code) ? 'name a file with --config or DARIO_CONFIG' : 'check who owns it and its folder'
+  throw new DarioError('config_invalid', `${problem} (${code}); ${remedy}`, { cause: error })
 }
 
 function parseText(text: string, { file, environment, flags }: ConfigSource): ParsedConfig {
@@ -100,16 +103,14 @@ export async function editConfig(source: ConfigSource, edit: (json: JsonObject) 
     release = await lock(`${file}.lock`)
     const text = readText(file)
     const json = text === undefined ? {} : parseJsonText(text, file)
-    if (typeof json === 'object' && json !== null && !Array.isArray(json)) edit(json as JsonObject)
+    if (isObject(json)) edit(json)
     const indent = /\n([ \t]+)"/.exec(text ?? '')?.[1] ?? '  '
     const next = `${JSON.stringify(json, null, indent)}\n`
     const parsed = parseEdited(json, text, { ...source, file })
     replaceFile(file, next)
     return parsed
   } catch (error) {
-    const { code, syscall } = error as NodeJS.ErrnoException
-    if (syscall === undefined) throw error
-    throw new DarioError('config_invalid', `${file} cannot be written (${code}); ${remedyFor(code)}`, { cause: error })
+    return refuseFile(`${file} cannot be written`, error)
   } finally {
     release?.()
   }

@@ -11,6 +11,12 @@ const SPACE_AND_COMMENTS = /(?:\s|\/\/.*|\/\*[^]*?\*\/)*/y
 const STRING = /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/y
 const SCALAR = /true|false|null|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y
 
+/** By the character that is not JSON. */
+const HINTS: readonly [RegExp, string][] = [
+  [/\//, '; JSON has no comments'], [/[}\]]/, '; is there a comma too many before it?'],
+  [/['a-z_]/i, '; names and texts stand in double quotes'], [/\uFFFD/, '; save the file as UTF-8'],
+]
+
 /** A value and its place in the text: from `start` to before `end`. */
 export interface JsonNode {
   /** Where a member's name begins; of a list item the same as `start`. */
@@ -45,8 +51,7 @@ export function parseJsonText(text: string, name: string): unknown {
   const { line, column } = positionAt(body, errorAt)
   const found = body[errorAt]
   const what = found === undefined ? 'the file ends too early' : `unexpected ${JSON.stringify(found)}`
-  const hint = found === '/' ? '; JSON has no comments' : /[}\]]/.test(found ?? '') ? '; is there a comma too many before it?'
-    : found === '\uFFFD' ? '; save the file as UTF-8' : body.trim() === '' ? '; write {} into it or delete it' : ''
+  const hint = body.trim() === '' ? '; write {} into it or delete it' : HINTS.find(([pattern]) => pattern.test(found ?? ''))?.[1] ?? ''
   const problem = cause instanceof SyntaxError && cause.message !== '' ? cause.message : `not valid JSON: ${what}${hint}`
   throw new DarioError('config_invalid', `${name}:${line}:${column}: ${problem}`, { cause })
 }

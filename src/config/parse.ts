@@ -41,6 +41,7 @@ function readRoute(value: unknown, path: string, backends: Record<string, Backen
 function readAccessKey(value: unknown, path: string, secret: ReadSecret): AccessKeyConfig[] {
   const { name = path, key, hash, routes } = readAccessKeyMembers(typeof value === 'string' ? { key: value } : value, path)
   if (hash !== undefined && !/^[0-9a-f]{64}$/i.test(hash)) fail(`${path}.hash`, 'must be a SHA-256 in hexadecimal')
+  if (key === undefined && hash === undefined) fail(path, 'must have a "key" or a "hash"')
   const known = hash === undefined ? secret(readText(key, path), path) : undefined
   const kept = known === undefined ? hash?.toLowerCase() : hashKey(known)
   return kept === undefined ? [] : [{ name, hash: kept, ...(routes && { routes }) }]
@@ -134,6 +135,10 @@ export function parseConfig(json: unknown, environment: Environment = {}, flags:
     const [kind = '', name = ''] = scope.split(/:(.*)/s)
     if (names[kind]?.includes(name) !== false) continue
     warnings.push(`budgets[${index}].scope: no ${kind} is called "${name}"; this budget counts nothing yet`)
+  }
+  for (const { name, routes: allowed = [] } of accessKeys) {
+    const missing = allowed.find((pattern) => !names['route']?.includes(pattern))
+    if (missing !== undefined) warnings.push(`accessKeys: "${name}" may use a route "${missing}", and there is none`)
   }
   return { config: { ...given, host, port, accessKeys, routes }, warnings }
 }

@@ -6,6 +6,7 @@
 import { readFileSync } from 'node:fs'
 import { userInfo } from 'node:os'
 import { DarioError } from '../errors.ts'
+import { isObject } from '../hub/json.ts'
 import { memberPath } from './json-text.ts'
 import { suggest } from './nearest.ts'
 
@@ -21,7 +22,7 @@ export function fail(path: string, problem: string): never {
 }
 
 function readObject(value: unknown, path: string): Record<string, unknown> {
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>
+  if (isObject(value)) return value
   return fail(path || 'the file', 'must be an object: { ... }')
 }
 
@@ -110,22 +111,22 @@ export type ReadSecret = (text: string, path: string) => string | undefined
 
 /** Reads secrets; `undefined` with a warning where one is missing, so that one lost variable does not stop the rest. */
 export function createSecretReader(environment: Environment, warnings: string[]): ReadSecret {
-  function find(text: string): [value: string | undefined, problem: string] {
+  function find(text: string): [value: string | undefined, problem: string, source?: string] {
     const name = text.replace(/^(?:env|file):/, '').trim()
     // What is no name may be the key itself.
-    if (text.startsWith('env:')) return [environment[name]?.trim(), /^\w+$/.test(name) ? `${name} is not set` : 'what follows env: is no name of a variable']
+    if (text.startsWith('env:')) return [environment[name]?.trim(), /^\w+$/.test(name) ? `${name} is not set` : 'what follows env: is no name of a variable', `${name} `]
     if (!text.startsWith('file:')) return [text.trim(), 'nothing is there']
     const file = name.replace(/^~(?=[/\\]|$)/, toHome(environment))
     try {
-      return [readFileSync(file, 'utf8').trim(), `${file} is empty`]
+      return [readFileSync(file, 'utf8').trim(), `${file} is empty`, `${file} `]
     } catch (error) {
       return [undefined, `${file} cannot be read (${(error as NodeJS.ErrnoException).code})`]
     }
   }
   return (text, path) => {
-    const [value, problem] = find(text)
+    const [value, problem, source = ''] = find(text)
     if (!value) return void warnings.push(`${path}: ${problem}; this key is left out`)
-    if (!/^[\x21-\x7e]+$/.test(value)) fail(path, 'has a space or a character that cannot travel in a header; paste it again')
+    if (!/^[\x21-\x7e]+$/.test(value)) fail(path, `${source}has a space or a character that cannot travel in a header; paste it again`)
     return value
   }
 }
