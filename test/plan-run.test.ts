@@ -187,6 +187,19 @@ test('plan: a client that goes on without the result of a call ends the parked r
   match(plan.logs.join('\n'), /its call was abandoned/)
 })
 
+test('plan: two conversations with the same first words keep their parked calls', async (context) => {
+  const plan = await startPlan(context)
+  const ask = [user('call get {}')]
+  const tools = { tools: [GET_TOOL] }
+  await plan.ask(ask, { system: 'a title for it' })
+  const firsts = [await plan.ask(ask, tools), await plan.ask(ask, tools)]
+  await plan.ask(ask, { system: 'a title for it' })
+  const second = async ({ message: { content } }: { message: { content: unknown } }, result: string): Promise<unknown> =>
+    (await plan.ask([...ask, assistant(content), results(content, result)], tools)).message.content[0]?.['text']
+  deepStrictEqual([await second(firsts[0]!, 'one'), await second(firsts[1]!, 'two')], ['got one', 'got two'])
+  strictEqual(plan.fake.records('transcript').length, 0)
+})
+
 test('plan: an input that is nested too deep to be written is an error of that request alone', async (context) => {
   const plan = await startPlan(context)
   await rejects(plan.ask([user('deep')], { tools: [GET_TOOL], stream: false }), { code: 'upstream_protocol' })

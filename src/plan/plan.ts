@@ -115,8 +115,10 @@ export function createPlanBackend(options: PlanOptions): PlanBackend {
     const headers: Record<string, string> = dropped === '' ? {} : { 'dario-dropped': dropped }
     const ask: Ask = { chain: chains.at(-1) ?? EMPTY_CHAIN, stop, stream, headers, signal }
     const live = pick(request, chains.at(-2) ?? EMPTY_CHAIN)
-    // A client that went on from before a parked call without its result: nobody will bring it.
-    for (const run of runs) if (run.state === 'parked' && chains.includes(run.before)) void run.end('its call was abandoned')
+    // A client that went on from before a parked call without its result: nobody will bring it. One that has a run of its
+    // own, or is only there yet, is another conversation with the same first words, such as the question for a title.
+    const passed = live === undefined ? chains.slice(0, -1) : []
+    for (const run of runs) if (run.state === 'parked' && passed.includes(run.before)) void run.end('its call was abandoned')
     let asked = await live?.run.ask(ask, live.input)
     if (asked !== undefined && 'upstream' in asked) return asked.upstream
     const blocks = turns.at(-1)?.blocks ?? []
