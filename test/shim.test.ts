@@ -92,7 +92,7 @@ say(answers.map((answer) => answer.status ?? answer))`)
 test('shim: what clients do to sockets does no harm', async (t) => {
   const { said, stderr } = await runScript(t, `
 const call = request({ host: 'api.openai.com', path: '/v1/chat/completions', ...post })
-call.setTimeout(5000, () => call.destroy(new Error('late')))
+call.setTimeout(60_000, () => call.destroy(new Error('late')))
 call.setNoDelay(true)
 call.setSocketKeepAlive(true, 1000)
 const socket = await new Promise((resolve) => { call.once('socket', resolve); call.flushHeaders() })
@@ -173,6 +173,30 @@ const answers = [await fetch('${upstream.url}/api/oauth'), await fetch('${upstre
 say([...await Promise.all(answers.map(async (answer) => (await answer.json()).url)), JSON.parse((await ask(http.get, '${upstream.url}/login')).text).url])`,
   { args: ['--hosts', new URL(upstream.url).host] })
   deepStrictEqual(said, ['/api/oauth', '/v1/models', '/login'], stderr)
+})
+
+test('shim: calls that are not for it do what they did, the wrong ones too', async (t) => {
+  const { said, stderr } = await runScript(t, `
+const { uninstall } = await import('${join(BUILT, 'dist/shim/install.js')}')
+const nowhere = { host: '127.0.0.1', port: 1 }
+const calls = [
+  () => fetch(null), () => fetch({ toString() { throw new Error('mine') } }), () => new http.ClientRequest('http://127.0.0.1:1', null),
+  () => http.request({ ...nowhere, headers: null }), () => request({ host: 5 }), () => http.get(null),
+]
+const try_ = async (call) => {
+  try {
+    const made = call()
+    return made instanceof Promise ? await made.catch((error) => 'rejected: ' + error.message) : (made.on('error', () => {}), 'made')
+  } catch (error) {
+    return 'threw: ' + error.message
+  }
+}
+const during = await Promise.all(calls.map(try_))
+uninstall()
+say([during, await Promise.all(calls.map(try_))])`)
+  const [during, without] = said as string[][]
+  deepStrictEqual(during, without, stderr)
+  strictEqual(without?.length, 6)
 })
 
 test('shim: without a proxy the tool runs untouched after one line', async (t) => {
