@@ -310,8 +310,8 @@ test('L11: when dario is killed no process and no file is left', async (context)
   const pids = plan.fake.records('start').map(({ pid }) => pid)
   strictEqual(pids.filter(isAlive).length, 3)
   host.kill('SIGKILL')
-  await until(() => !pids.some(isAlive), 5_000)
-  await until(() => plan.folders().length === 0, 5_000)
+  await until(() => !pids.some(isAlive))
+  await until(() => plan.folders().length === 0)
   strictEqual(plan.fake.records('request').length, 3) // none asked the model again
 })
 
@@ -323,8 +323,8 @@ test('L11: a process that has nothing else to do ends, although a run is idle an
   })
   context.after(() => { host.kill('SIGKILL') })
   deepStrictEqual(await withDeadline(once(host, 'exit'), 15_000, 'the end of the process'), [0, null])
-  await until(() => !plan.fake.records('start').some(({ pid }) => isAlive(pid)), 5_000)
-  await until(() => plan.folders().length === 0, 5_000)
+  await until(() => !plan.fake.records('start').some(({ pid }) => isAlive(pid)))
+  await until(() => plan.folders().length === 0)
 })
 
 test('plan: a program that ends is over at once, although something that it started holds its output', async (context) => {
@@ -343,7 +343,7 @@ test('plan: a program that ends is over, although something out of reach holds i
 test('plan: a program that ends is over, although something out of reach prints for ever', async (context) => {
   const plan = await startPlan(context)
   context.after(() => until(() => plan.fake.records('heir').every(({ pid }) => !isAlive(pid)))) // nobody reads it any more
-  await withDeadline(rejects(plan.ask([user('chatter')]), /exit code 7/), 10_000, 'the end')
+  await withDeadline(rejects(plan.ask([user('chatter')]), /exit code 7/), 20_000, 'the end')
 })
 
 test('plan: closing does not wait for a process that SIGKILL does not end, and says which it is', async (context) => {
@@ -352,7 +352,7 @@ test('plan: closing does not wait for a process that SIGKILL does not end, and s
   const [{ pid } = { pid: 0 }] = plan.fake.records('start')
   const kill = context.mock.method(process, 'kill', () => true)
   const told = rejects(readAnswer(streaming), { code: 'upstream_unreachable' })
-  await withDeadline(plan.backend.close(), KILL_MS + 3_000, 'the close')
+  await withDeadline(plan.backend.close(), KILL_MS + 20_000, 'the close')
   await told
   kill.mock.restore() // without its pipes the stand-in ends by itself
   strictEqual(plan.logs.filter((line) => line.includes(`process ${pid} has not ended`)).length, 1)

@@ -222,11 +222,13 @@ test('plan: a call that the program gave up ends the run, and the client\'s resu
 })
 
 test('plan: a program that stays silent after a result is given up in time', async (context) => {
-  const plan = await startPlan(context, {}, { startMs: 2000 })
+  const plan = await startPlan(context)
   const ask = [user('call get {"freeze":1}')]
   const first = await plan.ask(ask, { tools: [GET_TOOL] })
   const next = [...ask, assistant(first.message.content), results(first.message.content, 'mine')]
-  await rejects(plan.ask(next, { tools: [GET_TOOL] }), { code: 'upstream_timeout', message: /nothing for 2000 ms/ })
+  const { setTimeout } = globalThis // the start was given its time; the silence that never ends needs none
+  context.mock.method(globalThis, 'setTimeout', (act: () => void, ms: number) => setTimeout(act, ms === 30_000 ? 1 : ms))
+  await rejects(plan.ask(next, { tools: [GET_TOOL] }), { code: 'upstream_timeout', message: /nothing for 30000 ms/ })
 })
 
 test('plan: a call that the program answered by itself ends the run, and the client\'s result goes by a transcript', async (context) => {
