@@ -74,6 +74,14 @@ test('answer: a stream that was cut is not whole', () => {
   strictEqual((failed[0] as JsonObject)['type'], 'error')
 })
 
+test('answer: a failure report with a status that is no failure is a 502', () => {
+  for (const status of [undefined, null, 0, 200, 999, 'x']) {
+    const answer = createAnswer([], new Map())
+    answer.push({ type: 'result', is_error: true, result: 'no', ...(status === undefined ? {} : { api_error_status: status }) })
+    strictEqual(answer.end?.type === 'failed' && answer.end.status, 502)
+  }
+})
+
 for (const [reason, over] of [['end_turn', false], ['tool_use', false], ['max_tokens', true], ['refusal', true], ['pause_turn', true], ['a_word_of_next_year', true]] as const) {
   test(`answer: after ${reason} the run ${over ? 'ends' : 'lives on'}`, () => {
     const answer = createAnswer([], new Map())

@@ -264,6 +264,16 @@ test('L11: over the cap the longest idle run makes way', async (context) => {
   strictEqual(plan.folders().length, 2)
 })
 
+test('L11: over the cap a run that is only kept warm makes way before one that holds a conversation', async (context) => {
+  const plan = await startPlan(context, {}, { maxProcesses: 2, warm: true })
+  const first = await plan.ask([user('one')])
+  await until(() => plan.fake.records('start').length === 2)
+  await plan.ask([user('another')], { system: 'another prompt' })
+  const second = await plan.ask([user('one'), assistant(first.message.content), user('two')])
+  strictEqual(second.message.content.at(-1)?.['text'], '3: two')
+  strictEqual(plan.fake.records('transcript').length, 0)
+})
+
 test('L11: when all are busy a request waits its turn; when the queue is full it is a 529', async (context) => {
   const plan = await startPlan(context, {}, { maxProcesses: 1, maxQueue: 1 })
   const controller = new AbortController()
@@ -461,6 +471,15 @@ test('plan: a program that stays silent is given up in time', async (context) =>
   await until(() => plan.folders().length === 0)
 })
 
+test('plan: who is answered by nobody since dario closes is told so', async (context) => {
+  const plan = await startPlan(context, { hang: true })
+  const asked = plan.ask([user('x')])
+  await until(() => plan.fake.records('start').length === 1)
+  await plan.backend.close()
+  const { status, message } = await asked
+  deepStrictEqual([status, message.error?.message], [529, 'dario is closing; try again when it is back'])
+})
+
 test('plan: only callers on this machine are served', async (context) => {
   const plan = await startPlan(context)
   const call = toCall({ model: 'opus', messages: [user('x')] as never }, { loopback: false })
@@ -485,6 +504,9 @@ for (const [name, body, text] of [
   ['a double tool name', { messages: [user('x')], tools: [GET_TOOL, GET_TOOL] }, /tools\[1\]\.name: "get" is there twice/],
   ['a tool without a name', { messages: [user('x')], tools: [{}] }, /tools\[0\]\.name/],
   ['a content that is no list', { messages: [user(7)] }, /messages\[0\]\.content/],
+  ['a last message of blanks', { messages: [user([{ type: 'text', text: ' ' }, { type: 'text', text: '\n' }])] }, /last user message is empty/],
+  ['a role of another API', { messages: [user('x'), { role: 'tool', content: 'y' }] }, /^messages\[1\]\.role: /],
+  ['a message without a role', { messages: [{ content: 'x' }] }, /^messages\[0\]\.role: /],
 ] as const) {
   test(`plan: ${name} is a 400 that names the place`, async (context) => {
     const plan = await startPlan(context)

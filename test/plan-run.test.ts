@@ -95,9 +95,11 @@ test('plan: limits and thinking of the request become the program\'s variables',
   await plan.ask([user('a')], { max_tokens: 777 })
   await plan.ask([user('b')], { thinking: { type: 'enabled', budget_tokens: 2048 } })
   await plan.ask([user('c')], { thinking: { type: 'adaptive' } })
+  const odd = await plan.ask([user('d')], { max_tokens: -1 })
   const seen = plan.fake.records('start').map(({ env }) => env as Record<string, string>)
-  deepStrictEqual(seen.map((env) => env['MAX_THINKING_TOKENS']), ['0', '2048', undefined])
-  strictEqual(seen[0]?.['CLAUDE_CODE_MAX_OUTPUT_TOKENS'], '777')
+  deepStrictEqual(seen.map((env) => env['MAX_THINKING_TOKENS']), ['0', '2048', undefined, '0'])
+  deepStrictEqual(seen.map((env) => env['CLAUDE_CODE_MAX_OUTPUT_TOKENS']), ['777', '1000', '1000', undefined])
+  strictEqual(odd.headers['dario-dropped'], 'max_tokens')
 })
 
 test('plan: a tool loop with parallel calls stays in one process', async (context) => {
@@ -166,6 +168,16 @@ for (const [name, content, more, live] of [
     strictEqual(starts(plan), live ? 1 : 2)
   })
 }
+
+test('plan: an error that is only an image keeps its place in the transcript, and the image follows', async (context) => {
+  const plan = await startPlan(context)
+  const image = { type: 'image', source: { type: 'base64', media_type: 'image/png', data: PIXEL } }
+  const call = { type: 'tool_use', id: 't1', name: 'get', input: {} }
+  await plan.ask([user('x'), assistant([call]), results([call], [image], { is_error: true })], { tools: [GET_TOOL] })
+  const lines = plan.fake.records('transcript')[0]?.['lines'] as { message: { content: unknown } }[]
+  deepStrictEqual(lines[2]?.message.content, [{ type: 'tool_result', tool_use_id: 't1', content: 'see the image', is_error: true }])
+  deepStrictEqual(lines[3]?.message.content, [image, { type: 'text', text: '' }])
+})
 
 test('plan: results that come with new words go by a transcript, results first', async (context) => {
   const plan = await startPlan(context)

@@ -83,11 +83,15 @@ export function createPlanBackend(options: PlanOptions): PlanBackend {
     return { ...shared, file, cwd: createPlace(environment, options.id) }
   }
 
+  function refuseIfClosed(): void {
+    if (closed) throw new DarioError('overloaded', 'dario is closing; try again when it is back')
+  }
+
   /** A busy run, in `runs` for as long as its process lives. */
   async function start(request: PlanRequest, signal: Signal, transcript: string | undefined): Promise<Run> {
     const leave = await queue.enter(signal)
     try {
-      if (closed) throw new DarioError('overloaded', 'dario is closing; try again when it is back')
+      refuseIfClosed()
       const created = createContext().then((context) => createRun(context, options.newId('run'), request, transcript))
       starting = created.then(() => {}, () => {}) // without the run, which would be kept
       const run = await created
@@ -132,6 +136,7 @@ export function createPlanBackend(options: PlanOptions): PlanBackend {
       asked = await (await start(request, signal, undefined)).ask(quoted, { blocks: quoteHistory(turns) })
     }
     if ('upstream' in asked) return asked.upstream
+    refuseIfClosed()
     const sentence = `the claude program ended before it answered (${asked.gone}); run "dario doctor"`
     throw new DarioError('upstream_unreachable', sentence)
   }

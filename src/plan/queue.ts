@@ -5,6 +5,7 @@
  */
 import type { Signal } from '../backends/backend.ts'
 import { DarioError } from '../errors.ts'
+import { EMPTY_CHAIN } from './history.ts'
 import type { Run } from './run.ts'
 
 interface Queue {
@@ -26,10 +27,11 @@ export function createQueue(runs: ReadonlySet<Run>, max: number, maxWaiting: num
   let entering = false
   const free = (): number => Math.max(0, max - runs.size - (entering ? 1 : 0))
 
-  /** Idle runs before parked ones, the longest unused first. */
+  /** Runs that are only kept warm before those that hold a conversation, parked ones last; the longest unused first. */
   function findResting(): Run | undefined {
     const byAge = [...runs].sort((a, b) => a.usedAt - b.usedAt)
-    return byAge.find(({ state }) => state === 'idle') ?? byAge.find(({ state }) => state === 'parked')
+    const idle = byAge.filter(({ state }) => state === 'idle')
+    return idle.find(({ chain }) => chain === EMPTY_CHAIN) ?? idle[0] ?? byAge.find(({ state }) => state === 'parked')
   }
 
   function pump(): void {

@@ -68,14 +68,14 @@ export function readRequest(bytes: Buffer | string, model: string): PlanRequest 
     turns.pop() // lossy: no prefill, the answer begins afresh
     dropped.push(`messages[${(body['messages'] as Json[]).length - 1}]`)
   }
-  if (turns.at(-1)?.blocks.length === 0 || turns.length === 0) {
+  if ((turns.at(-1)?.blocks ?? []).every(isBlank)) {
     throw refuse('messages', 'the last user message is empty; give it some text')
   }
   const settings: Settings = {
     model: readModel(model),
     system: readSystem(body['system'], dropped),
     tools: readTools(body['tools'], dropped),
-    maxTokens: typeof body['max_tokens'] === 'number' ? body['max_tokens'] : undefined,
+    maxTokens: readMaxTokens(body['max_tokens'], dropped),
     thinking: readThinking(body['thinking'], dropped),
     effort: readEffort(body['output_config'], dropped),
   }
@@ -139,11 +139,22 @@ function readTools(tools: Json | undefined, dropped: string[]): PlanTool[] {
   return read
 }
 
+/** The program drops such a text, and would ask the model about "(no content)". */
+function isBlank({ type, text }: JsonObject): boolean {
+  return type === 'text' && String(text ?? '').trim() === ''
+}
+
 /** The bridge's name of a tool: the client's own wherever it is legal. */
 export function toSentName(name: string): string {
   if (/^[A-Za-z0-9_-]+$/.test(name) && name.length <= MAX_NAME) return name
   const tag = createHash('sha256').update(name).digest('hex').slice(0, 8)
   return `${name.replace(/[^A-Za-z0-9_-]/g, '_').slice(0, MAX_NAME - 9)}_${tag}`
+}
+
+function readMaxTokens(limit: Json | undefined, dropped: string[]): number | undefined {
+  if (typeof limit === 'number' && Number.isInteger(limit) && limit > 0) return limit
+  if (limit != null) dropped.push('max_tokens') // lossy: the program knows only such limits, and has one of its own
+  return undefined
 }
 
 function readThinking(thinking: Json | undefined, dropped: string[]): string | undefined {

@@ -77,7 +77,8 @@ function liftErrorImages(blocks: readonly JsonObject[]): JsonObject[] {
     if (!isResult(block) || block['is_error'] !== true || !Array.isArray(content)) return block
     const isImage = (part: Json): part is JsonObject => isObject(part) && part['type'] === 'image'
     lifted.push(...content.filter(isImage))
-    return { ...block, content: content.filter((part) => !isImage(part)) }
+    const rest = content.filter((part) => !isImage(part)) // the API takes no error without any
+    return { ...block, content: rest.length === 0 && content.length > 0 ? 'see the image' : rest }
   })
   return lifted.length === 0 ? kept : [...kept.filter(isResult), ...lifted, ...kept.filter((block) => !isResult(block))]
 }
