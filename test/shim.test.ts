@@ -230,6 +230,24 @@ test('shim: a preload that cannot load is one line, and the tool runs', async (t
   match(err, /^dario: the shim is off in this process: Cannot find module/)
 })
 
+test('shim: undici is met by whatever name a program loads it', async (t) => {
+  const { said, stderr } = await runScript(t, `
+const { mkdirSync, writeFileSync } = await import('node:fs')
+const { createRequire } = await import('node:module')
+const source = 'exports.Agent = class { constructor(options) { this.options = options } dispatch(_, handler) { return handler(typeof this.options?.connect) } }'
+const seen = []
+for (const name of ['undici', './node_modules/undici', './node_modules/undici/index.js']) {
+  const folder = new URL(seen.length + '/', import.meta.url)
+  mkdirSync(new URL('node_modules/undici', folder), { recursive: true })
+  writeFileSync(new URL('node_modules/undici/index.js', folder), source)
+  const { Agent } = createRequire(new URL('tool.js', folder))(name)
+  const ask = (origin) => new Agent().dispatch({ origin, path: '/v1/models' }, (connect) => connect)
+  seen.push([ask('https://api.openai.com'), ask('https://example.com')])
+}
+say(seen)`)
+  deepStrictEqual(said, Array.from({ length: 3 }, () => ['function', 'undefined']), stderr)
+})
+
 test('shim: workers and child Node processes are included', async (t) => {
   const { said, stderr } = await runScript(t, `
 import { Worker } from 'node:worker_threads'
