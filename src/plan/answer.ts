@@ -172,7 +172,7 @@ function toRemedy(status: number, message: string, line: JsonObject): string {
   if (line['type'] === 'assistant' && line['is_api_error_message'] !== true) {
     return 'the claude program answered this text by itself instead of the model; put a word in front of it'
   }
-  if (message === '') return 'the claude program ended its turn without an answer; send the request again'
+  if (message === '' || line['is_error'] === false) return 'the claude program ended its turn without an answer; send the request again'
   return message.replace(/^Prompt is too long/, 'prompt is too long') // clients know it by these words (E1)
 }
 

@@ -51,21 +51,18 @@ export function createQueue(runs: ReadonlySet<Run>, max: number, maxWaiting: num
     }
     await new Promise<void>((resolve, reject) => {
       const sentence = `all ${max} claude processes were busy for ${MAX_WAIT_MS} ms; try again`
-      const late = setTimeout(() => fail(new DarioError('overloaded', sentence)), MAX_WAIT_MS).unref()
-      const gone = (): void => fail(signal.reason)
-      function fail(reason: unknown): void {
-        leave()
-        reject(reason)
-      }
-      function admit(): void {
-        leave()
-        entering = true
-        resolve()
-      }
-      function leave(): void {
+      const late = setTimeout(() => leave(new DarioError('overloaded', sentence)), MAX_WAIT_MS).unref()
+      const gone = (): void => leave(signal.reason)
+      function leave(reason: unknown): void {
         waiting.delete(admit)
         clearTimeout(late)
         signal.removeEventListener('abort', gone)
+        reject(reason)
+      }
+      function admit(): void {
+        entering = true
+        resolve()
+        leave(undefined) // too late to be rejected
       }
       signal.addEventListener('abort', gone)
       waiting.add(admit)

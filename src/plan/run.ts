@@ -78,7 +78,6 @@ export async function createRun(
     throw cause
   })
   const names = new Map(tools.map((tool) => [tool.sent, tool.name]))
-  const delivered = new Set<string>()
   let open: Turn | undefined
   let timer: NodeJS.Timeout | undefined
   let settled = Promise.resolve()
@@ -112,8 +111,9 @@ export async function createRun(
   /** A tool unknown to the program, or an input that it refuses: its conversation is no longer the client's. */
   function answersItself(message: JsonObject): boolean {
     const content = toFields(message['message'])['content']
+    const delivered = open === undefined ? [] : run.calls
     return Array.isArray(content) && content.map(toFields).some((block) =>
-      isResult(block) && !delivered.has(String(block['tool_use_id'])))
+      isResult(block) && !delivered.includes(String(block['tool_use_id'])))
   }
 
   function advance(turn: Turn, message: JsonObject): void {
@@ -169,10 +169,7 @@ export async function createRun(
     if (input?.blocks !== undefined) {
       claude.write({ type: 'user', message: { role: 'user', content: encodeContent(input.blocks) } })
     }
-    for (const [id, result] of input?.results ?? []) {
-      delivered.add(id)
-      door?.deliver(id, result)
-    }
+    for (const [id, result] of input?.results ?? []) door?.deliver(id, result)
     timer = setTimeout(() => {
       const silence = `the claude program printed nothing for ${context.startMs} ms; run "dario doctor"`
       open?.fail(new DarioError('upstream_timeout', silence))
