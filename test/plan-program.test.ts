@@ -160,6 +160,16 @@ test('L6: a refused transcript falls back once to quoted, labelled history', asy
   deepStrictEqual([last?.text, guard?.text], ['two', ''])
 })
 
+test('L6: a client that leaves while its run is started is no refused transcript', async (context) => {
+  const plan = await startPlan(context)
+  const controller = new AbortController()
+  const asked = plan.ask([user('one'), assistant('a'), user('two')], {}, controller.signal).then(() => 'answered', (error: Error) => error.message)
+  while (plan.folders().length === 0) await new Promise(setImmediate) // its files come before it
+  controller.abort(new Error('left'))
+  strictEqual(await asked, 'left')
+  doesNotMatch(plan.logs.join('\n'), /refused/)
+})
+
 test('L6: a fallback that fails too is an error, not a third try', async (context) => {
   const plan = await startPlan(context, { exit: { code: 1, words: 'no' } })
   await rejects(plan.ask([user('one'), assistant('a'), user('two')]), { code: 'upstream_unreachable' })
@@ -286,6 +296,13 @@ test('L11: when all are busy a request waits its turn; when the queue is full it
   match(refused.message.error?.message ?? '', /maxProcesses/)
   controller.abort()
   strictEqual((await waiting).message.content.at(-1)?.['text'], 'mine')
+})
+
+test('L11: a process that is ending for a request is no reason to refuse the next one', async (context) => {
+  const plan = await startPlan(context, {}, { maxProcesses: 1, maxQueue: 1 })
+  await plan.ask([user('say idle')])
+  const answers = await Promise.all(['b', 'c'].map((text) => plan.ask([user(`say ${text}`)])))
+  deepStrictEqual(answers.map(({ status }) => status), [200, 200])
 })
 
 test('L11: a client that leaves while it waits gives up its place in the queue', async (context) => {

@@ -102,6 +102,8 @@ export function createPlanBackend(options: PlanOptions): PlanBackend {
         runs.delete(run)
         queue.pump()
       })
+      signal.throwIfAborted()
+      refuseIfClosed()
       return run
     } catch (cause) {
       if (cause instanceof DarioError) throw cause

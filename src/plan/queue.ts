@@ -26,6 +26,8 @@ export function createQueue(runs: ReadonlySet<Run>, max: number, maxWaiting: num
   /** One at a time: each start blocks the event loop for some milliseconds, and others need their turns in between. */
   let entering = false
   const free = (): number => Math.max(0, max - runs.size - (entering ? 1 : 0))
+  /** Requests that will have no place, also when what is ending has ended. */
+  const missing = (): number => waiting.size - free() - [...runs].filter(({ state }) => state === 'over').length
 
   /** Runs that are only kept warm before those that hold a conversation, parked ones last; the longest unused first. */
   function findResting(): Run | undefined {
@@ -37,15 +39,12 @@ export function createQueue(runs: ReadonlySet<Run>, max: number, maxWaiting: num
   function pump(): void {
     const [next] = waiting
     if (!entering && free() > 0) next?.()
-    const ending = [...runs].filter(({ state }) => state === 'over')
-    for (let missing = waiting.size - free() - ending.length; missing > 0; missing--) {
-      void findResting()?.end('its place is needed')
-    }
+    for (let times = missing(); times > 0; times--) void findResting()?.end('its place is needed')
   }
 
   async function enter(signal: Signal): Promise<() => void> {
     signal.throwIfAborted()
-    if (waiting.size - free() >= maxWaiting && findResting() === undefined) {
+    if (missing() >= maxWaiting && findResting() === undefined) {
       const remedy = 'try again or raise "maxProcesses"'
       throw new DarioError('overloaded', `all ${max} claude processes are busy and the queue is full; ${remedy}`)
     }
