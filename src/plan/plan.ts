@@ -59,10 +59,10 @@ const MODELS: JsonObject = {
 }
 
 export function createPlanBackend(options: PlanOptions): PlanBackend {
-  const { environment, command, maxProcesses, now, log } = options
+  const { environment, command, now, log } = options
   const runs = new Set<Run>()
   const bridge = createBridge(options.version)
-  const queue = createQueue(runs, maxProcesses, options.maxQueue)
+  const queue = createQueue(runs, options.maxProcesses, options.maxQueue)
   const env = toEnvironment(environment, options.configDir, options.env)
   const told: Told = { limits: undefined, models: new Map() }
   const shared = {
@@ -158,7 +158,7 @@ export function createPlanBackend(options: PlanOptions): PlanBackend {
 
   async function keepWarm(request: PlanRequest): Promise<void> {
     const spare = [...runs].filter((run) => run.state === 'idle' && run.chain === EMPTY_CHAIN)
-    if (spare.some((run) => run.key === request.key) || runs.size - spare.length >= maxProcesses) return
+    if (spare.some((run) => run.key === request.key) || queue.missing() >= spare.length) return
     await Promise.all(spare.map((run) => run.end('another prompt is kept warm')))
     const run = await start(request, new AbortController().signal, undefined)
     if (run.state === 'busy') run.state = 'idle'

@@ -14,6 +14,8 @@ interface Queue {
    * @throws DarioError `overloaded`
    */
   enter(signal: Signal): Promise<() => void>
+  /** How many of those that wait will have no place when what is ending has ended; below 0: places that nobody wants. */
+  missing(): number
   /** Looks again: a run ended or came to rest. */
   pump(): void
 }
@@ -26,7 +28,6 @@ export function createQueue(runs: ReadonlySet<Run>, max: number, maxWaiting: num
   /** One at a time: each start blocks the event loop for some milliseconds, and others need their turns in between. */
   let entering = false
   const free = (): number => Math.max(0, max - runs.size - (entering ? 1 : 0))
-  /** Requests that will have no place, also when what is ending has ended. */
   const missing = (): number => waiting.size - free() - [...runs].filter(({ state }) => state === 'over').length
 
   /** Runs that are only kept warm before those that hold a conversation, parked ones last; the longest unused first. */
@@ -72,5 +73,5 @@ export function createQueue(runs: ReadonlySet<Run>, max: number, maxWaiting: num
       pump()
     }
   }
-  return { enter, pump }
+  return { enter, missing, pump }
 }
