@@ -84,9 +84,8 @@ export async function createRun(
   let settle = (): void => {}
   let spoiled = false
   const claude = startClaude({
-    file: context.file, args: toArguments(settings, folder, resumes), cwd: context.cwd, folder,
+    ...context, folder, args: toArguments(settings, folder, resumes), secrets: [...context.secrets, door?.bearer ?? ''],
     env: { ...toRunEnvironment(settings, folder, resumes), ...context.env },
-    secrets: [...context.secrets, door?.bearer ?? ''], log: context.log,
   }, line)
   const over = claude.over.then(exit)
   const run: Run = {
@@ -183,10 +182,10 @@ export async function createRun(
     return over
   }
 
-  async function exit({ reason, words }: { reason: string; words: string }): Promise<void> {
+  async function exit(reason: string): Promise<void> {
     leave(`ended by itself: ${reason}`)
     door?.close()
-    open?.breakOff(words === '' ? reason : `${reason}: ${words}`)
+    open?.breakOff(reason)
     await removeFiles(folder)
   }
 
