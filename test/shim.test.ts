@@ -248,6 +248,15 @@ say(seen)`)
   deepStrictEqual(said, Array.from({ length: 3 }, () => ['function', 'undefined']), stderr)
 })
 
+test('shim: a file that is only called undici is left alone', async (t) => {
+  const { said, stderr } = await runScript(t, `
+const { writeFileSync } = await import('node:fs')
+const { createRequire } = await import('node:module')
+writeFileSync(new URL('undici.js', import.meta.url), 'exports.Agent = () => 7')
+say([createRequire(import.meta.url)('./undici').Agent()])`)
+  deepStrictEqual(said, [7], stderr)
+})
+
 test('shim: workers and child Node processes are included', async (t) => {
   const { said, stderr } = await runScript(t, `
 import { Worker } from 'node:worker_threads'

@@ -50,7 +50,7 @@ export function watchUndici(isOurs: (address: string) => boolean, open: (url: UR
     const { dispatch } = base
     const ours: Dispatcher['dispatch'] = base.dispatch = function (options, handler) {
       const { origin = originOf(this), path = '', upgrade } = options ?? {}
-      if (options?.[OURS] || origin === undefined || upgrade || !isOurs(origin.toString().replace(/\/$/, '') + path)) {
+      if (options?.[OURS] || origin == null || upgrade || !isOurs(origin.toString().replace(/\/$/, '') + path)) {
         return dispatch.call(this, options, handler)
       }
       return create().dispatch({ ...options, origin, [OURS]: true }, handler)
@@ -78,5 +78,5 @@ function originOf(dispatcher: Dispatcher): string | undefined {
 
 function isUndici(exports: unknown): exports is Undici {
   const { Agent } = (exports ?? {}) as Partial<Undici>
-  return typeof Agent === 'function' && typeof Agent.prototype.dispatch === 'function'
+  return typeof Agent === 'function' && typeof Agent.prototype?.dispatch === 'function'
 }
