@@ -73,7 +73,7 @@ export function createPlanBackend(options: PlanOptions): PlanBackend {
   let starting: Promise<unknown> = Promise.resolve()
   let closed = false
 
-  async function createContext(): Promise<RunContext> {
+  function createContext(): RunContext {
     const file = findProgram(command, environment)
     if (file === undefined) {
       const what = command === undefined ? 'the claude program is not on PATH' : `${command} is not a program`
@@ -92,7 +92,7 @@ export function createPlanBackend(options: PlanOptions): PlanBackend {
     const leave = await queue.enter(signal)
     try {
       refuseIfClosed()
-      const created = createContext().then((context) => createRun(context, options.newId('run'), request, transcript))
+      const created = createRun(createContext(), options.newId('run'), request, transcript)
       starting = created.then(() => {}, () => {}) // without the run, which would be kept
       const run = await created
       if (run.state === 'idle') run.state = 'busy'

@@ -158,22 +158,17 @@ export async function createRun(
       void end('the client left')
       throw given.signal.reason
     }
-    open = createTurn(given, names, context, claude.resume, () => void end('the client left'))
-    const { asked } = open
-    send(input)
-    return await asked
-  }
-
-  function send(input: Input): void {
+    const turn = open = createTurn(given, names, context, claude.resume, () => void end('the client left'))
     if (input?.blocks !== undefined) {
       claude.write({ type: 'user', message: { role: 'user', content: encodeContent(input.blocks) } })
     }
     for (const [id, result] of input?.results ?? []) door?.deliver(id, result)
     timer = setTimeout(() => {
       const silence = `the claude program printed nothing for ${context.startMs} ms; run "dario doctor"`
-      open?.fail(new DarioError('upstream_timeout', silence))
+      turn.fail(new DarioError('upstream_timeout', silence))
       void end('silent')
     }, context.startMs).unref()
+    return await turn.asked
   }
 
   function end(reason: string): Promise<void> {

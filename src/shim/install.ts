@@ -99,7 +99,9 @@ export function install({ proxy, hosts = ['api.anthropic.com', 'api.openai.com']
   }
 
   function wrapClass(Made: typeof http.ClientRequest): typeof http.ClientRequest {
-    return new Proxy(Made, { construct: (_, args: Arguments, made) => Reflect.construct(Made, divert(args, isSecure(args)) ?? args, made) as object })
+    // It goes by its agent, which is all that `https.request` adds.
+    const isSecure = (one: unknown): boolean => (one as { agent?: { protocol?: string } } | null)?.agent?.protocol === 'https:'
+    return new Proxy(Made, { construct: (_, args: Arguments, made) => Reflect.construct(Made, divert(args, args.some(isSecure)) ?? args, made) as object })
   }
 }
 
@@ -126,11 +128,6 @@ async function answerFetch(
     throw new TypeError('fetch failed', { cause: error }) // what clients know as "try again"
   })
   return Object.defineProperty(response, 'url', { value: request.url })
-}
-
-/** What the class goes by: its agent, since `https.request` only adds one. */
-function isSecure(args: Arguments): boolean {
-  return args.some((one) => (one as { agent?: { protocol?: string } } | null)?.agent?.protocol === 'https:')
 }
 
 /** The options of a request that is ours, read as Node reads them. */
