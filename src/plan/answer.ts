@@ -119,12 +119,12 @@ export function createAnswer(stop: readonly string[], names: ReadonlyMap<string,
     return frame(event)
   }
 
-  function conclude(event: JsonObject): string {
+  function conclude(event: JsonObject, ends = false): string {
     const part = toFields(event['delta'])
     if (part['stop_reason'] == null) return ''
     const usage = { ...toFields(answer.message['usage']), ...toFields(event['usage']) }
     Object.assign(answer.message, part, { usage })
-    if (CALM.has(String(part['stop_reason']))) return frame(event)
+    if (!ends && CALM.has(String(part['stop_reason']))) return frame(event)
     answer.end = { type: 'whole', over: true }
     return frame(event) + frame({ type: 'message_stop' })
   }
@@ -133,10 +133,8 @@ export function createAnswer(stop: readonly string[], names: ReadonlyMap<string,
     // lossy: the count of the tokens up to here is not known; four characters are about one
     const words = answer.blocks.map(({ text, thinking }) => `${text ?? ''}${thinking ?? ''}`).join('')
     const usage = { output_tokens: Math.max(1, Math.ceil(words.length / 4)) }
-    const end = { type: 'message_delta', delta: { stop_reason: 'stop_sequence', stop_sequence: word }, usage }
-    const text = frame({ type: 'content_block_stop', index }) + conclude(end) + frame({ type: 'message_stop' })
-    answer.end = { type: 'whole', over: true }
-    return text
+    const delta = { stop_reason: 'stop_sequence', stop_sequence: word }
+    return frame({ type: 'content_block_stop', index }) + conclude({ type: 'message_delta', delta, usage }, true)
   }
 
   return answer

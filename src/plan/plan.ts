@@ -30,17 +30,12 @@ import type { Ask } from './turn.ts'
 /** `warm` keeps one process ready for the last used system prompt and tools. */
 type Configured = Pick<BackendConfig, 'command' | 'configDir' | 'env' | 'maxProcesses' | 'maxQueue' | 'warm'>
 
-export interface PlanOptions extends Configured {
+/** `startMs` is 30,000 by default. */
+export interface PlanOptions extends Configured, Pick<RunContext, 'idleMs' | 'now' | 'log'>, Partial<Pick<RunContext, 'startMs'>> {
   id: string
-  /** A process without a request ends after this many ms; a parked call lives as long. */
-  idleMs: number
   /** dario's own environment, of which an allow-list is passed on. */
   environment: Environment
-  /** Milliseconds until the program must have printed its first line of a turn; default 30,000. */
-  startMs?: number
-  now: () => number
   newId: (prefix: string) => string
-  log: (line: string) => void
   /** dario's version, told to the program as the name of its MCP server. */
   version: string
 }

@@ -71,11 +71,14 @@ export function readRequest(bytes: Buffer | string, model: string): PlanRequest 
   if ((turns.at(-1)?.blocks ?? []).every(isBlank)) {
     throw refuse('messages', 'the last user message is empty; give it some text')
   }
+  const limit = body['max_tokens']
+  const isLimit = typeof limit === 'number' && Number.isInteger(limit) && limit > 0
+  if (limit != null && !isLimit) dropped.push('max_tokens') // lossy: the program takes one of its own instead
   const settings: Settings = {
     model: readModel(model),
     system: readSystem(body['system'], dropped),
     tools: readTools(body['tools'], dropped),
-    maxTokens: readMaxTokens(body['max_tokens'], dropped),
+    maxTokens: isLimit ? limit : undefined,
     thinking: readThinking(body['thinking'], dropped),
     effort: readEffort(body['output_config'], dropped),
   }
@@ -149,12 +152,6 @@ export function toSentName(name: string): string {
   if (/^[A-Za-z0-9_-]+$/.test(name) && name.length <= MAX_NAME) return name
   const tag = createHash('sha256').update(name).digest('hex').slice(0, 8)
   return `${name.replace(/[^A-Za-z0-9_-]/g, '_').slice(0, MAX_NAME - 9)}_${tag}`
-}
-
-function readMaxTokens(limit: Json | undefined, dropped: string[]): number | undefined {
-  if (typeof limit === 'number' && Number.isInteger(limit) && limit > 0) return limit
-  if (limit != null) dropped.push('max_tokens') // lossy: the program knows only such limits, and has one of its own
-  return undefined
 }
 
 function readThinking(thinking: Json | undefined, dropped: string[]): string | undefined {

@@ -23,7 +23,7 @@ const SETTLE_MS = 5_000
 
 /** What all runs of a backend share. */
 export interface RunContext {
-  /** A process without a request ends after this many ms. */
+  /** A process without a request ends after this many ms; a parked call lives as long. */
   idleMs: number
   now: () => number
   log: (line: string) => void
@@ -33,6 +33,7 @@ export interface RunContext {
   temp: string
   secrets: string[]
   bridge: Bridge
+  /** Milliseconds until the program must have printed its first line of a turn. */
   startMs: number
   told: Told
   /** The run's state changed: a place may be free. */
