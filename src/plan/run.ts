@@ -89,9 +89,7 @@ export async function createRun(
     env: { ...toRunEnvironment(settings, folder, resumes), ...context.env },
   }, line)
   const over = claude.over.then(exit)
-  const run: Run = {
-    key, state: 'idle', chain: EMPTY_CHAIN, before: EMPTY_CHAIN, calls: [], usedAt: now(), ask, over, end,
-  }
+  const run: Run = { key, state: 'idle', chain: EMPTY_CHAIN, before: EMPTY_CHAIN, calls: [], usedAt: now(), ask, over, end }
   rest('idle')
   return run
 

@@ -29,17 +29,16 @@ export function encodeTranscript(turns: readonly Turn[], model: string, now: num
   const timestamp = new Date(now).toISOString()
   let parentUuid: string | null = null
   let text = ''
-  const add = (role: Turn['role'], content: JsonObject[]): void => {
+  const { earlier, asked } = splitLast(turns.map(({ role, blocks }): Turn => (
+    { role, blocks: role === 'assistant' ? blocks.map(renameCall) : liftErrorImages(blocks) })))
+  // The program adds a text of its own to a transcript that ends with results, unless a user line follows them.
+  const lines: Turn[] = [...earlier, { role: 'user', blocks: encodeContent(asked) }]
+  for (const { role, blocks: content } of lines) {
     const uuid = newUuid()
     const message = role === 'assistant' ? { role, model, content } : { role, content }
     text += `${JSON.stringify({ type: role, uuid, parentUuid, sessionId, timestamp, message })}\n`
     parentUuid = uuid
   }
-  const { earlier, asked } = splitLast(turns.map(({ role, blocks }): Turn => (
-    { role, blocks: role === 'assistant' ? blocks.map(renameCall) : liftErrorImages(blocks) })))
-  for (const { role, blocks } of earlier) add(role, blocks)
-  // The program adds a text of its own to a transcript that ends with results, unless a user line follows them.
-  add('user', encodeContent(asked))
   return text
 }
 
