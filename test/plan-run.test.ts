@@ -305,6 +305,26 @@ test('plan: a client that leaves before the first event is told its own reason',
   await until(() => plan.folders().length === 0)
 })
 
+test('plan: a client that leaves while the last turn has no result yet is not kept', async (context) => {
+  const plan = await startPlan(context)
+  const first = await plan.ask([user('unsettled')])
+  const controller = new AbortController()
+  const asked = plan.send([user('unsettled'), assistant(first.message.content), user('two')], {}, controller.signal)
+  controller.abort(new Error('left'))
+  await rejects(asked, /^Error: left$/)
+  deepStrictEqual(plan.logs, ['run run_1 ends: the client left'])
+})
+
+test('plan: a turn whose last one has no result goes to another run', async (context) => {
+  const plan = await startPlan(context)
+  const first = await plan.ask([user('unsettled')])
+  const { setTimeout } = globalThis // it would be given 5 s for it
+  context.mock.method(globalThis, 'setTimeout', (act: () => void, ms: number) => setTimeout(act, ms === 5_000 ? 1 : ms))
+  const second = await plan.ask([user('unsettled'), assistant(first.message.content), user('two')])
+  strictEqual(second.message.content.at(-1)?.['text'], '3: two')
+  deepStrictEqual(plan.logs, ['run run_1 ends: no result after the answer'])
+})
+
 test('plan: a client that reads slowly slows the program down', async (context) => {
   const plan = await startPlan(context)
   const upstream = await plan.send([user('flood')])

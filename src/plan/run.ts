@@ -150,14 +150,14 @@ export async function createRun(
     claude.hold(true)
     run.before = given.chain
     timer = setTimeout(() => void end('no result after the answer'), SETTLE_MS).unref()
+    const left = (): void => void end('the client left')
+    given.signal.addEventListener('abort', left)
+    if (given.signal.aborted) left()
     await settled
+    given.signal.removeEventListener('abort', left)
     clearTimeout(timer)
     if (run.state === 'over') return { gone: 'it ended while it waited for this turn' }
-    if (given.signal.aborted) {
-      void end('the client left')
-      throw given.signal.reason
-    }
-    const turn = open = createTurn(given, names, context, claude.resume, () => void end('the client left'))
+    const turn = open = createTurn(given, names, context, claude.resume, left)
     if (input?.blocks !== undefined) {
       claude.write({ type: 'user', message: { role: 'user', content: encodeContent(input.blocks) } })
     }

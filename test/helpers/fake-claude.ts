@@ -217,6 +217,7 @@ async function turn() {
       await fail(undefined, undefined, 'unknown', 'the connection broke', { api_error: 'connection_failed' })
       return
     case 'wait': begin(); event({ type: 'content_block_start', index: 0, content_block: { type: 'text', text: '' } }); return
+    case 'unsettled': begin(); text(0, 'all but its result'); return finish('end_turn')
     case 'max': begin(); text(0, 'half an ans'); return finish('max_tokens') // it is not over by itself: it would ask again
     case 'flood': begin(); event({ type: 'content_block_start', index: 0, content_block: { type: 'text', text: '' } })
       for (let sent = 0; sent < 20000; sent++) {
