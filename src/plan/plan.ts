@@ -111,18 +111,18 @@ export function createPlanBackend(options: PlanOptions): PlanBackend {
 
   async function answer(request: PlanRequest, signal: Signal): Promise<Upstream> {
     const { turns, settings: { model }, stop, stream } = request
+    const blocks = turns.at(-1)?.blocks ?? []
     const chains = hashTurns(turns)
     const dropped = toHeader(request.dropped)
     const headers: Record<string, string> = dropped === '' ? {} : { 'dario-dropped': dropped }
     const ask: Ask = { chain: chains.at(-1) ?? EMPTY_CHAIN, stop, stream, headers, signal }
-    const live = pick(request, chains.at(-2) ?? EMPTY_CHAIN)
+    const live = pick(request.key, chains.at(-2) ?? EMPTY_CHAIN, blocks)
     // A client that went on from before a parked call without its result: nobody will bring it. One that has a run of its
     // own, or is only there yet, is another conversation with the same first words, such as the question for a title.
     const passed = live === undefined ? chains.slice(0, -1) : []
     for (const run of runs) if (run.state === 'parked' && passed.includes(run.before)) void run.end('its call was abandoned')
     let asked = await live?.run.ask(ask, live.input)
     if (asked !== undefined && 'upstream' in asked) return asked.upstream
-    const blocks = turns.at(-1)?.blocks ?? []
     const resumed = turns.length > 1 || blocks.some(isResult)
     const transcript = resumed ? encodeTranscript(turns, told.models.get(model) ?? model, now(), randomUUID) : undefined
     asked = await (await start(request, signal, transcript)).ask(ask, resumed ? undefined : { blocks })
@@ -139,10 +139,9 @@ export function createPlanBackend(options: PlanOptions): PlanBackend {
   }
 
   /** A live run that holds exactly this conversation and can be given the new turn as it is. */
-  function pick(request: PlanRequest, before: string): { run: Run; input: Input } | undefined {
-    const blocks = request.turns.at(-1)?.blocks ?? []
+  function pick(key: string, before: string, blocks: JsonObject[]): { run: Run; input: Input } | undefined {
     for (const run of runs) {
-      if ((run.state !== 'idle' && run.state !== 'parked') || run.key !== request.key || run.chain !== before) continue
+      if ((run.state !== 'idle' && run.state !== 'parked') || run.key !== key || run.chain !== before) continue
       const input = run.state === 'parked' ? toResults(run, blocks) : blocks.some(isResult) ? undefined : { blocks }
       if (input === undefined) continue
       run.state = 'busy'
