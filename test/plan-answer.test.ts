@@ -74,6 +74,22 @@ test('answer: a stream that was cut is not whole', () => {
   strictEqual((failed[0] as JsonObject)['type'], 'error')
 })
 
+test('answer: a failure report with a status that is no failure is a 502', () => {
+  for (const status of [undefined, null, 0, 200, 999, 'x']) {
+    const answer = createAnswer([], new Map())
+    answer.push({ type: 'result', is_error: true, result: 'no', ...(status === undefined ? {} : { api_error_status: status }) })
+    strictEqual(answer.end?.type === 'failed' && answer.end.status, 502)
+  }
+})
+
+test('answer: an answer that did not come as a stream is not the message of an error', () => {
+  const answer = createAnswer([], new Map())
+  answer.push({ type: 'assistant', message: { model: 'claude', content: [{ type: 'text', text: 'words' }] } })
+  answer.push({ type: 'result', is_error: false, result: 'words' })
+  const error = answer.end?.type === 'failed' ? answer.end.body['error'] as JsonObject : {}
+  strictEqual(error['message'], 'the claude program ended its turn without an answer; send the request again')
+})
+
 for (const [reason, over] of [['end_turn', false], ['tool_use', false], ['max_tokens', true], ['refusal', true], ['pause_turn', true], ['a_word_of_next_year', true]] as const) {
   test(`answer: after ${reason} the run ${over ? 'ends' : 'lives on'}`, () => {
     const answer = createAnswer([], new Map())

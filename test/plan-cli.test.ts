@@ -7,6 +7,7 @@ import { runDario, startDario } from './helpers/command.ts'
 import { installFakeClaude } from './helpers/fake-claude.ts'
 import type { FakeClaude, Scenario } from './helpers/fake-claude.ts'
 import { post } from './helpers/plan-proxy.ts'
+import { until } from './helpers/until.ts'
 
 /** The fake program on PATH, in a home of its own. */
 async function install(context: TestContext, scenario: Scenario = {}): Promise<{ fake: FakeClaude; home: string; options: { environment: Record<string, string> } }> {
@@ -71,6 +72,7 @@ test('plan: backend list and doctor show the limits that the running dario knows
   const dario = startDario(context, home, [], options)
   const [, url = ''] = await dario.says(/listens on (http:\S+)/)
   await post(url, 'anthropic', [{ role: 'user', content: 'hello' }])
+  await until(async () => (await (await fetch(`${url}/health`)).text()).includes('windows')) // told after the answer
   const running = { environment: { ...options.environment, DARIO_PORT: new URL(url).port } }
   const list = await runDario(context, home, ['backend', 'list'], running)
   match(list.stdout, /claude 2\.1\.330, logged in \(claude\.ai\); 25 % of 5 hours used until 1970-01-01T01:23Z; 50 % of 7 days used/)

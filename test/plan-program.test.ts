@@ -160,6 +160,16 @@ test('L6: a refused transcript falls back once to quoted, labelled history', asy
   deepStrictEqual([last?.text, guard?.text], ['two', ''])
 })
 
+test('L6: a client that leaves while its run is started is no refused transcript', async (context) => {
+  const plan = await startPlan(context)
+  const controller = new AbortController()
+  const asked = plan.ask([user('one'), assistant('a'), user('two')], {}, controller.signal).then(() => 'answered', (error: Error) => error.message)
+  while (plan.folders().length === 0) await new Promise(setImmediate) // its files come before it
+  controller.abort(new Error('left'))
+  strictEqual(await asked, 'left')
+  doesNotMatch(plan.logs.join('\n'), /refused/)
+})
+
 test('L6: a fallback that fails too is an error, not a third try', async (context) => {
   const plan = await startPlan(context, { exit: { code: 1, words: 'no' } })
   await rejects(plan.ask([user('one'), assistant('a'), user('two')]), { code: 'upstream_unreachable' })
@@ -264,6 +274,16 @@ test('L11: over the cap the longest idle run makes way', async (context) => {
   strictEqual(plan.folders().length, 2)
 })
 
+test('L11: over the cap a run that is only kept warm makes way before one that holds a conversation', async (context) => {
+  const plan = await startPlan(context, {}, { maxProcesses: 2, warm: true })
+  const first = await plan.ask([user('one')])
+  await until(() => plan.fake.records('start').length === 2)
+  await plan.ask([user('another')], { system: 'another prompt' })
+  const second = await plan.ask([user('one'), assistant(first.message.content), user('two')])
+  strictEqual(second.message.content.at(-1)?.['text'], '3: two')
+  strictEqual(plan.fake.records('transcript').length, 0)
+})
+
 test('L11: when all are busy a request waits its turn; when the queue is full it is a 529', async (context) => {
   const plan = await startPlan(context, {}, { maxProcesses: 1, maxQueue: 1 })
   const controller = new AbortController()
@@ -276,6 +296,13 @@ test('L11: when all are busy a request waits its turn; when the queue is full it
   match(refused.message.error?.message ?? '', /maxProcesses/)
   controller.abort()
   strictEqual((await waiting).message.content.at(-1)?.['text'], 'mine')
+})
+
+test('L11: a process that is ending for a request is no reason to refuse the next one', async (context) => {
+  const plan = await startPlan(context, {}, { maxProcesses: 1, maxQueue: 1 })
+  await plan.ask([user('say idle')])
+  const answers = await Promise.all(['b', 'c'].map((text) => plan.ask([user(`say ${text}`)])))
+  deepStrictEqual(answers.map(({ status }) => status), [200, 200])
 })
 
 test('L11: a client that leaves while it waits gives up its place in the queue', async (context) => {
@@ -310,8 +337,8 @@ test('L11: when dario is killed no process and no file is left', async (context)
   const pids = plan.fake.records('start').map(({ pid }) => pid)
   strictEqual(pids.filter(isAlive).length, 3)
   host.kill('SIGKILL')
-  await until(() => !pids.some(isAlive), 5_000)
-  await until(() => plan.folders().length === 0, 5_000)
+  await until(() => !pids.some(isAlive))
+  await until(() => plan.folders().length === 0)
   strictEqual(plan.fake.records('request').length, 3) // none asked the model again
 })
 
@@ -323,8 +350,8 @@ test('L11: a process that has nothing else to do ends, although a run is idle an
   })
   context.after(() => { host.kill('SIGKILL') })
   deepStrictEqual(await withDeadline(once(host, 'exit'), 15_000, 'the end of the process'), [0, null])
-  await until(() => !plan.fake.records('start').some(({ pid }) => isAlive(pid)), 5_000)
-  await until(() => plan.folders().length === 0, 5_000)
+  await until(() => !plan.fake.records('start').some(({ pid }) => isAlive(pid)))
+  await until(() => plan.folders().length === 0)
 })
 
 test('plan: a program that ends is over at once, although something that it started holds its output', async (context) => {
@@ -343,7 +370,7 @@ test('plan: a program that ends is over, although something out of reach holds i
 test('plan: a program that ends is over, although something out of reach prints for ever', async (context) => {
   const plan = await startPlan(context)
   context.after(() => until(() => plan.fake.records('heir').every(({ pid }) => !isAlive(pid)))) // nobody reads it any more
-  await withDeadline(rejects(plan.ask([user('chatter')]), /exit code 7/), 10_000, 'the end')
+  await withDeadline(rejects(plan.ask([user('chatter')]), /exit code 7/), 20_000, 'the end')
 })
 
 test('plan: closing does not wait for a process that SIGKILL does not end, and says which it is', async (context) => {
@@ -352,7 +379,7 @@ test('plan: closing does not wait for a process that SIGKILL does not end, and s
   const [{ pid } = { pid: 0 }] = plan.fake.records('start')
   const kill = context.mock.method(process, 'kill', () => true)
   const told = rejects(readAnswer(streaming), { code: 'upstream_unreachable' })
-  await withDeadline(plan.backend.close(), KILL_MS + 3_000, 'the close')
+  await withDeadline(plan.backend.close(), KILL_MS + 20_000, 'the close')
   await told
   kill.mock.restore() // without its pipes the stand-in ends by itself
   strictEqual(plan.logs.filter((line) => line.includes(`process ${pid} has not ended`)).length, 1)
@@ -461,6 +488,15 @@ test('plan: a program that stays silent is given up in time', async (context) =>
   await until(() => plan.folders().length === 0)
 })
 
+test('plan: who is answered by nobody since dario closes is told so', async (context) => {
+  const plan = await startPlan(context, { hang: true })
+  const asked = plan.ask([user('x')])
+  await until(() => plan.fake.records('start').length === 1)
+  await plan.backend.close()
+  const { status, message } = await asked
+  deepStrictEqual([status, message.error?.message], [529, 'dario is closing; try again when it is back'])
+})
+
 test('plan: only callers on this machine are served', async (context) => {
   const plan = await startPlan(context)
   const call = toCall({ model: 'opus', messages: [user('x')] as never }, { loopback: false })
@@ -485,6 +521,9 @@ for (const [name, body, text] of [
   ['a double tool name', { messages: [user('x')], tools: [GET_TOOL, GET_TOOL] }, /tools\[1\]\.name: "get" is there twice/],
   ['a tool without a name', { messages: [user('x')], tools: [{}] }, /tools\[0\]\.name/],
   ['a content that is no list', { messages: [user(7)] }, /messages\[0\]\.content/],
+  ['a last message of blanks', { messages: [user([{ type: 'text', text: ' ' }, { type: 'text', text: '\n' }])] }, /last user message is empty/],
+  ['a role of another API', { messages: [user('x'), { role: 'tool', content: 'y' }] }, /^messages\[1\]\.role: /],
+  ['a message without a role', { messages: [{ content: 'x' }] }, /^messages\[0\]\.role: /],
 ] as const) {
   test(`plan: ${name} is a 400 that names the place`, async (context) => {
     const plan = await startPlan(context)

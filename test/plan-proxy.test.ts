@@ -5,8 +5,7 @@ import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import type { JsonObject } from '../src/hub/types.ts'
-import type { ProxyOptions } from '../src/index.ts'
-import type { BackendStatus } from '../src/proxy.ts'
+import type { BackendStatus, Proxy, ProxyOptions } from '../src/index.ts'
 import { DIALECTS, END_MARKS, STREAM_ERRORS, WHOLES, wholeStream } from './helpers/answers.ts'
 import { isAlive } from './helpers/fake-claude.ts'
 import { makeResults, makeTools, post, startPlanProxy } from './helpers/plan-proxy.ts'
@@ -24,6 +23,10 @@ async function startMetered(context: TestContext): Promise<{ upstream: TestUpstr
     return sendJson(response, 200, WHOLES.anthropic)
   })
   return { upstream, backends: { anthropic: { type: 'anthropic', baseUrl: upstream.url, keys: ['sk-test-SECRETSECRET'] } } }
+}
+
+async function readStatus(proxy: Proxy): Promise<BackendStatus> {
+  return (await proxy.status()).backends.find(({ id }) => id === 'plan')!
 }
 
 for (const dialect of DIALECTS) {
@@ -70,8 +73,9 @@ for (const dialect of DIALECTS) {
   })
 
   test(`plan: its limits reach a ${dialect} client, streamed or not`, async (context) => {
-    const { url } = await startPlanProxy(context)
+    const { url, proxy } = await startPlanProxy(context)
     await post(url, dialect, [user('hello')])
+    await until(async () => ((await readStatus(proxy)).plan?.windows.length ?? 0) > 0) // the program tells them after its answer
     for (const stream of [true, false]) {
       const { headers } = (await post(url, dialect, [user('again')], { stream })).response
       deepStrictEqual(
@@ -193,9 +197,8 @@ test('plan: health shows the limits to who has the access key only', async (cont
 test('plan: the status of a backend says whether its program is ready, and its limits', async (context) => {
   const { url, proxy } = await startPlanProxy(context)
   await post(url, 'anthropic', [user('hello')])
-  const read = async (): Promise<BackendStatus> => (await proxy.status()).backends.find(({ id }) => id === 'plan')!
-  await until(async () => ((await read()).plan?.windows.length ?? 0) > 0) // the program tells them after its answer
-  const { problem, plan } = await read()
+  await until(async () => ((await readStatus(proxy)).plan?.windows.length ?? 0) > 0) // the program tells them after its answer
+  const { problem, plan } = await readStatus(proxy)
   strictEqual(problem, undefined)
   deepStrictEqual([plan?.version, plan?.login, plan?.windows[0]?.used], ['2.1.330', 'claude.ai', 0.25])
 })

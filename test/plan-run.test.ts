@@ -95,9 +95,11 @@ test('plan: limits and thinking of the request become the program\'s variables',
   await plan.ask([user('a')], { max_tokens: 777 })
   await plan.ask([user('b')], { thinking: { type: 'enabled', budget_tokens: 2048 } })
   await plan.ask([user('c')], { thinking: { type: 'adaptive' } })
+  const odd = await plan.ask([user('d')], { max_tokens: -1 })
   const seen = plan.fake.records('start').map(({ env }) => env as Record<string, string>)
-  deepStrictEqual(seen.map((env) => env['MAX_THINKING_TOKENS']), ['0', '2048', undefined])
-  strictEqual(seen[0]?.['CLAUDE_CODE_MAX_OUTPUT_TOKENS'], '777')
+  deepStrictEqual(seen.map((env) => env['MAX_THINKING_TOKENS']), ['0', '2048', undefined, '0'])
+  deepStrictEqual(seen.map((env) => env['CLAUDE_CODE_MAX_OUTPUT_TOKENS']), ['777', '1000', '1000', undefined])
+  strictEqual(odd.headers['dario-dropped'], 'max_tokens')
 })
 
 test('plan: a tool loop with parallel calls stays in one process', async (context) => {
@@ -167,6 +169,16 @@ for (const [name, content, more, live] of [
   })
 }
 
+test('plan: an error that is only an image keeps its place in the transcript, and the image follows', async (context) => {
+  const plan = await startPlan(context)
+  const image = { type: 'image', source: { type: 'base64', media_type: 'image/png', data: PIXEL } }
+  const call = { type: 'tool_use', id: 't1', name: 'get', input: {} }
+  await plan.ask([user('x'), assistant([call]), results([call], [image], { is_error: true })], { tools: [GET_TOOL] })
+  const lines = plan.fake.records('transcript')[0]?.['lines'] as { message: { content: unknown } }[]
+  deepStrictEqual(lines[2]?.message.content, [{ type: 'tool_result', tool_use_id: 't1', content: 'see the image', is_error: true }])
+  deepStrictEqual(lines[3]?.message.content, [image, { type: 'text', text: '' }])
+})
+
 test('plan: results that come with new words go by a transcript, results first', async (context) => {
   const plan = await startPlan(context)
   const ask = [user('call get {}')]
@@ -185,6 +197,19 @@ test('plan: a client that goes on without the result of a call ends the parked r
   await plan.ask([user('call get {}'), assistant('never mind'), user('say ok')], { tools: [GET_TOOL] })
   await until(() => !isAlive(Number(parked?.pid)))
   match(plan.logs.join('\n'), /its call was abandoned/)
+})
+
+test('plan: two conversations with the same first words keep their parked calls', async (context) => {
+  const plan = await startPlan(context)
+  const ask = [user('call get {}')]
+  const tools = { tools: [GET_TOOL] }
+  await plan.ask(ask, { system: 'a title for it' })
+  const firsts = [await plan.ask(ask, tools), await plan.ask(ask, tools)]
+  await plan.ask(ask, { system: 'a title for it' })
+  const second = async ({ message: { content } }: { message: { content: unknown } }, result: string): Promise<unknown> =>
+    (await plan.ask([...ask, assistant(content), results(content, result)], tools)).message.content[0]?.['text']
+  deepStrictEqual([await second(firsts[0]!, 'one'), await second(firsts[1]!, 'two')], ['got one', 'got two'])
+  strictEqual(plan.fake.records('transcript').length, 0)
 })
 
 test('plan: an input that is nested too deep to be written is an error of that request alone', async (context) => {
@@ -209,11 +234,13 @@ test('plan: a call that the program gave up ends the run, and the client\'s resu
 })
 
 test('plan: a program that stays silent after a result is given up in time', async (context) => {
-  const plan = await startPlan(context, {}, { startMs: 2000 })
+  const plan = await startPlan(context)
   const ask = [user('call get {"freeze":1}')]
   const first = await plan.ask(ask, { tools: [GET_TOOL] })
   const next = [...ask, assistant(first.message.content), results(first.message.content, 'mine')]
-  await rejects(plan.ask(next, { tools: [GET_TOOL] }), { code: 'upstream_timeout', message: /nothing for 2000 ms/ })
+  const { setTimeout } = globalThis // the start was given its time; the silence that never ends needs none
+  context.mock.method(globalThis, 'setTimeout', (act: () => void, ms: number) => setTimeout(act, ms === 30_000 ? 1 : ms))
+  await rejects(plan.ask(next, { tools: [GET_TOOL] }), { code: 'upstream_timeout', message: /nothing for 30000 ms/ })
 })
 
 test('plan: a call that the program answered by itself ends the run, and the client\'s result goes by a transcript', async (context) => {
@@ -276,6 +303,26 @@ test('plan: a client that leaves before the first event is told its own reason',
   controller.abort(new Error('left'))
   strictEqual(await asked, 'left')
   await until(() => plan.folders().length === 0)
+})
+
+test('plan: a client that leaves while the last turn has no result yet is not kept', async (context) => {
+  const plan = await startPlan(context)
+  const first = await plan.ask([user('unsettled')])
+  const controller = new AbortController()
+  const asked = plan.send([user('unsettled'), assistant(first.message.content), user('two')], {}, controller.signal)
+  controller.abort(new Error('left'))
+  await rejects(asked, /^Error: left$/)
+  deepStrictEqual(plan.logs, ['run run_1 ends: the client left'])
+})
+
+test('plan: a turn whose last one has no result goes to another run', async (context) => {
+  const plan = await startPlan(context)
+  const first = await plan.ask([user('unsettled')])
+  const { setTimeout } = globalThis // it would be given 5 s for it
+  context.mock.method(globalThis, 'setTimeout', (act: () => void, ms: number) => setTimeout(act, ms === 5_000 ? 1 : ms))
+  const second = await plan.ask([user('unsettled'), assistant(first.message.content), user('two')])
+  strictEqual(second.message.content.at(-1)?.['text'], '3: two')
+  deepStrictEqual(plan.logs, ['run run_1 ends: no result after the answer'])
 })
 
 test('plan: a client that reads slowly slows the program down', async (context) => {

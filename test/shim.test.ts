@@ -92,7 +92,7 @@ say(answers.map((answer) => answer.status ?? answer))`)
 test('shim: what clients do to sockets does no harm', async (t) => {
   const { said, stderr } = await runScript(t, `
 const call = request({ host: 'api.openai.com', path: '/v1/chat/completions', ...post })
-call.setTimeout(5000, () => call.destroy(new Error('late')))
+call.setTimeout(60_000, () => call.destroy(new Error('late')))
 call.setNoDelay(true)
 call.setSocketKeepAlive(true, 1000)
 const socket = await new Promise((resolve) => { call.once('socket', resolve); call.flushHeaders() })
@@ -175,6 +175,30 @@ say([...await Promise.all(answers.map(async (answer) => (await answer.json()).ur
   deepStrictEqual(said, ['/api/oauth', '/v1/models', '/login'], stderr)
 })
 
+test('shim: calls that are not for it do what they did, the wrong ones too', async (t) => {
+  const { said, stderr } = await runScript(t, `
+const { uninstall } = await import('${join(BUILT, 'dist/shim/install.js')}')
+const nowhere = { host: '127.0.0.1', port: 1 }
+const calls = [
+  () => fetch(null), () => fetch({ toString() { throw new Error('mine') } }), () => new http.ClientRequest('http://127.0.0.1:1', null),
+  () => http.request({ ...nowhere, headers: null }), () => request({ host: 5 }), () => http.get(null),
+]
+const try_ = async (call) => {
+  try {
+    const made = call()
+    return made instanceof Promise ? await made.catch((error) => 'rejected: ' + error.message) : (made.on('error', () => {}), 'made')
+  } catch (error) {
+    return 'threw: ' + error.message
+  }
+}
+const during = await Promise.all(calls.map(try_))
+uninstall()
+say([during, await Promise.all(calls.map(try_))])`)
+  const [during, without] = said as string[][]
+  deepStrictEqual(during, without, stderr)
+  strictEqual(without?.length, 6)
+})
+
 test('shim: without a proxy the tool runs untouched after one line', async (t) => {
   const upstream = await startUpstream(t, ({ headers }, response) => sendJson(response, 200, { host: headers.host }))
   const { said, stderr } = await runScript(t, `
@@ -204,6 +228,33 @@ test('shim: a preload that cannot load is one line, and the tool runs', async (t
   const code = await withDeadline(new Promise((resolve) => child.once('close', resolve)), 10_000, 'the child')
   deepStrictEqual([code, out], [0, 'ran\n'])
   match(err, /^dario: the shim is off in this process: Cannot find module/)
+})
+
+test('shim: undici is met by whatever name a program loads it', async (t) => {
+  const { said, stderr } = await runScript(t, `
+const { mkdirSync, writeFileSync } = await import('node:fs')
+const { createRequire } = await import('node:module')
+const source = 'exports.Agent = class { constructor(options) { this.options = options } dispatch(_, handler) { return handler(typeof this.options?.connect) } }'
+const seen = []
+for (const name of ['undici', './node_modules/undici', './node_modules/undici/index.js']) {
+  const folder = new URL(seen.length + '/', import.meta.url)
+  mkdirSync(new URL('node_modules/undici', folder), { recursive: true })
+  writeFileSync(new URL('node_modules/undici/index.js', folder), source)
+  const { Agent } = createRequire(new URL('tool.js', folder))(name)
+  const ask = (origin) => new Agent().dispatch({ origin, path: '/v1/models' }, (connect) => connect)
+  seen.push([ask('https://api.openai.com'), ask('https://example.com')])
+}
+say(seen)`)
+  deepStrictEqual(said, Array.from({ length: 3 }, () => ['function', 'undefined']), stderr)
+})
+
+test('shim: a file that is only called undici is left alone', async (t) => {
+  const { said, stderr } = await runScript(t, `
+const { writeFileSync } = await import('node:fs')
+const { createRequire } = await import('node:module')
+writeFileSync(new URL('undici.js', import.meta.url), 'exports.Agent = () => 7')
+say([createRequire(import.meta.url)('./undici').Agent()])`)
+  deepStrictEqual(said, [7], stderr)
 })
 
 test('shim: workers and child Node processes are included', async (t) => {

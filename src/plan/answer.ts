@@ -33,7 +33,7 @@ const CALM = new Set(['end_turn', 'tool_use', 'stop_sequence'])
 /** `names`: the client's name of each tool by the one that was sent. */
 export function createAnswer(stop: readonly string[], names: ReadonlyMap<string, string>): Answer {
   const answer: Answer = { push, started: false, end: undefined, message: {}, blocks: [] }
-  const inputs = new Map<number, string>()
+  const parts = new Map<number, { block: JsonObject; input: string }>()
   let held = '' // text that may be the beginning of a stop sequence
   let foreign = false
 
@@ -74,25 +74,26 @@ export function createAnswer(stop: readonly string[], names: ReadonlyMap<string,
       foreign ||= !names.has(sent) // the program answers a tool that it does not know by itself
       block['name'] = names.get(sent) ?? sent
     }
-    inputs.set(index, '')
-    return answer.blocks[index] = block
+    parts.set(index, { block, input: '' })
+    answer.blocks.push(block)
+    return block
   }
 
   function delta(index: number, event: JsonObject): string {
-    const block = answer.blocks[index]
+    const given = parts.get(index)
     const part = event['delta']
-    if (block === undefined || !isObject(part)) return ''
+    if (given === undefined || !isObject(part)) return ''
+    const { block } = given
     switch (part['type']) {
       case 'text_delta': {
-        const given = held + String(part['text'])
-        const cut = findStop(given, stop)
-        const text = given.slice(0, cut.at)
-        held = cut.word === undefined ? given.slice(cut.at) : ''
-        block['text'] = String(block['text'] ?? '') + text
-        const out = text === '' ? '' : frame({ ...event, delta: { ...part, text } })
+        const words = held + String(part['text'])
+        const cut = findStop(words, stop)
+        const text = words.slice(0, cut.at)
+        held = cut.word === undefined ? words.slice(cut.at) : ''
+        const out = addText(block, text, { ...event, delta: { ...part, text } })
         return cut.word === undefined ? out : out + stopAt(index, cut.word)
       }
-      case 'input_json_delta': inputs.set(index, (inputs.get(index) ?? '') + String(part['partial_json'])); break
+      case 'input_json_delta': given.input += String(part['partial_json']); break
       case 'thinking_delta': block['thinking'] = String(block['thinking'] ?? '') + String(part['thinking']); break
       case 'signature_delta': block['signature'] = part['signature']; break
       case 'citations_delta': {
@@ -104,36 +105,36 @@ export function createAnswer(stop: readonly string[], names: ReadonlyMap<string,
   }
 
   function close(index: number): string {
-    const block = answer.blocks[index]
-    const input = inputs.get(index)
-    // What max_tokens has cut is no JSON.
-    if (block !== undefined && input) block['input'] = parseObject(input) ?? {}
-    if (held === '' || block === undefined) return ''
+    const part = parts.get(index)
+    if (part === undefined) return ''
+    if (part.input !== '') part.block['input'] = parseObject(part.input) ?? {} // what max_tokens has cut is no JSON
     const text = held
     held = ''
-    block['text'] = String(block['text'] ?? '') + text
-    return frame({ type: 'content_block_delta', index, delta: { type: 'text_delta', text } })
+    return addText(part.block, text, { type: 'content_block_delta', index, delta: { type: 'text_delta', text } })
   }
 
-  function conclude(event: JsonObject): string {
+  function addText(block: JsonObject, text: string, event: JsonObject): string {
+    if (text === '') return ''
+    block['text'] = String(block['text'] ?? '') + text
+    return frame(event)
+  }
+
+  function conclude(event: JsonObject, ends = false): string {
     const part = toFields(event['delta'])
     if (part['stop_reason'] == null) return ''
     const usage = { ...toFields(answer.message['usage']), ...toFields(event['usage']) }
     Object.assign(answer.message, part, { usage })
-    if (CALM.has(String(part['stop_reason']))) return frame(event)
+    if (!ends && CALM.has(String(part['stop_reason']))) return frame(event)
     answer.end = { type: 'whole', over: true }
     return frame(event) + frame({ type: 'message_stop' })
   }
 
   function stopAt(index: number, word: string): string {
     // lossy: the count of the tokens up to here is not known; four characters are about one
-    const thoughts = answer.blocks.map((block) => String(block['thinking'] ?? '')).join('')
-    const length = textOf(answer.blocks).length + thoughts.length
-    const usage = { output_tokens: Math.max(1, Math.ceil(length / 4)) }
-    const end = { type: 'message_delta', delta: { stop_reason: 'stop_sequence', stop_sequence: word }, usage }
-    const text = frame({ type: 'content_block_stop', index }) + conclude(end) + frame({ type: 'message_stop' })
-    answer.end = { type: 'whole', over: true }
-    return text
+    const words = answer.blocks.map(({ text, thinking }) => `${text ?? ''}${thinking ?? ''}`).join('')
+    const usage = { output_tokens: Math.max(1, Math.ceil(words.length / 4)) }
+    const delta = { stop_reason: 'stop_sequence', stop_sequence: word }
+    return frame({ type: 'content_block_stop', index }) + conclude({ type: 'message_delta', delta, usage }, true)
   }
 
   return answer
@@ -141,7 +142,7 @@ export function createAnswer(stop: readonly string[], names: ReadonlyMap<string,
 
 /** The whole answer of a request that did not ask for a stream. */
 export function encodeMessage(answer: Answer): JsonObject {
-  return { ...answer.message, content: answer.blocks.filter((block) => block !== undefined) }
+  return { ...answer.message, content: answer.blocks }
 }
 
 export function encodeFailure(type: string, message: string, more: JsonObject = {}): JsonObject {
@@ -155,8 +156,8 @@ const TYPES: Readonly<Record<number, string>> = {
 
 /** From a `<synthetic>` assistant line or a `result`: both mean that the model's answer will not come. */
 function readFailure(line: JsonObject): AnswerEnd & { type: 'failed' } {
-  const given = typeof line['api_error_status'] === 'number' ? line['api_error_status'] : undefined
-  const status = given ?? (line['error'] === 'authentication_failed' ? 401 : 502)
+  const given = Number(line['api_error_status'])
+  const status = given >= 400 && given < 600 ? given : line['error'] === 'authentication_failed' ? 401 : 502
   const message = isObject(line['message']) && Array.isArray(line['message']['content'])
     ? textOf(line['message']['content'] as JsonObject[])
     : String(line['result'] ?? (Array.isArray(line['errors']) ? line['errors'].join('; ') : ''))
@@ -169,7 +170,7 @@ function toRemedy(status: number, message: string, line: JsonObject): string {
   if (line['type'] === 'assistant' && line['is_api_error_message'] !== true) {
     return 'the claude program answered this text by itself instead of the model; put a word in front of it'
   }
-  if (message === '') return 'the claude program ended its turn without an answer; send the request again'
+  if (message === '' || line['is_error'] === false) return 'the claude program ended its turn without an answer; send the request again'
   return message.replace(/^Prompt is too long/, 'prompt is too long') // clients know it by these words (E1)
 }
 

@@ -22,10 +22,10 @@ export interface Claude {
   /** SIGKILL to the process and all it started. */
   kill(): void
   /**
-   * Resolves when it has ended, also when it could not be started, and at most `KILL_MS` after a `kill` that did not end
-   * it. `words`: its last ones on stderr, redacted.
+   * Resolves with the reason and its last words on stderr, redacted, when it has ended, also when it could not be
+   * started, and at most `KILL_MS` after a `kill` that did not end it.
    */
-  readonly over: Promise<{ reason: string; words: string }>
+  readonly over: Promise<string>
 }
 
 export interface Start {
@@ -85,7 +85,7 @@ export function startClaude(start: Start, take: (line: JsonObject) => void): Cla
       hold(true)
       child.stdout?.resume() // `close` waits for the end of output, paused or not
     },
-    over: ended.then((reason) => ({ reason, words: toLastWords(words, start.secrets) })),
+    over: ended.then((reason) => [reason, ...toLastWords(words, start.secrets)].join(': ')),
   }
 }
 
@@ -192,9 +192,10 @@ export function createLineReader(take: (line: JsonObject) => void): (text: strin
   }
 }
 
-/** Eight lines as one, redacted before they are cut, since a secret may have come in two pieces. */
-function toLastWords(text: string, secrets: readonly string[]): string {
+/** Eight lines as one, or none; redacted before they are cut, since a secret may have come in two pieces. */
+function toLastWords(text: string, secrets: readonly string[]): string[] {
   let clean = text.replace(/\b(sk-|Bearer\s+|eyJ)[\w.~+/=-]{6,}/gi, '[redacted]')
   for (const secret of secrets) if (secret.length > 5) clean = clean.replaceAll(secret, '[redacted]')
-  return clean.split('\n').filter((line) => line.trim() !== '').slice(-8).join(' | ').slice(-2000)
+  const lines = clean.split('\n').filter((line) => line.trim() !== '').slice(-8)
+  return lines.length === 0 ? [] : [lines.join(' | ').slice(-2000)]
 }

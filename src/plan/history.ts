@@ -29,6 +29,7 @@ export function readTurns(messages: Json | undefined, dropped: string[]): Turn[]
     const role = message['role'] === 'assistant' ? 'assistant' : 'user'
     // lossy: the program has no place for a system turn inside the conversation; its words stay, as the user's
     if (message['role'] === 'system') dropped.push(`${path}.role`)
+    else if (message['role'] !== role) throw refuse(`${path}.role`, 'use "user" or "assistant"')
     const blocks = readBlocks(message['content'], `${path}.content`, dropped)
     const last = turns.at(-1)
     if (last?.role === role) last.blocks.push(...blocks)

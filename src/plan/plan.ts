@@ -30,17 +30,12 @@ import type { Ask } from './turn.ts'
 /** `warm` keeps one process ready for the last used system prompt and tools. */
 type Configured = Pick<BackendConfig, 'command' | 'configDir' | 'env' | 'maxProcesses' | 'maxQueue' | 'warm'>
 
-export interface PlanOptions extends Configured {
+/** `startMs` is 30,000 by default. */
+export interface PlanOptions extends Configured, Pick<RunContext, 'idleMs' | 'now' | 'log'>, Partial<Pick<RunContext, 'startMs'>> {
   id: string
-  /** A process without a request ends after this many ms; a parked call lives as long. */
-  idleMs: number
   /** dario's own environment, of which an allow-list is passed on. */
   environment: Environment
-  /** Milliseconds until the program must have printed its first line of a turn; default 30,000. */
-  startMs?: number
-  now: () => number
   newId: (prefix: string) => string
-  log: (line: string) => void
   /** dario's version, told to the program as the name of its MCP server. */
   version: string
 }
@@ -59,10 +54,10 @@ const MODELS: JsonObject = {
 }
 
 export function createPlanBackend(options: PlanOptions): PlanBackend {
-  const { environment, command, maxProcesses, now, log } = options
+  const { environment, command, now, log } = options
   const runs = new Set<Run>()
   const bridge = createBridge(options.version)
-  const queue = createQueue(runs, maxProcesses, options.maxQueue)
+  const queue = createQueue(runs, options.maxProcesses, options.maxQueue)
   const env = toEnvironment(environment, options.configDir, options.env)
   const told: Told = { limits: undefined, models: new Map() }
   const shared = {
@@ -73,7 +68,7 @@ export function createPlanBackend(options: PlanOptions): PlanBackend {
   let starting: Promise<unknown> = Promise.resolve()
   let closed = false
 
-  async function createContext(): Promise<RunContext> {
+  function createContext(): RunContext {
     const file = findProgram(command, environment)
     if (file === undefined) {
       const what = command === undefined ? 'the claude program is not on PATH' : `${command} is not a program`
@@ -83,12 +78,16 @@ export function createPlanBackend(options: PlanOptions): PlanBackend {
     return { ...shared, file, cwd: createPlace(environment, options.id) }
   }
 
+  function refuseIfClosed(): void {
+    if (closed) throw new DarioError('overloaded', 'dario is closing; try again when it is back')
+  }
+
   /** A busy run, in `runs` for as long as its process lives. */
   async function start(request: PlanRequest, signal: Signal, transcript: string | undefined): Promise<Run> {
     const leave = await queue.enter(signal)
     try {
-      if (closed) throw new DarioError('overloaded', 'dario is closing; try again when it is back')
-      const created = createContext().then((context) => createRun(context, options.newId('run'), request, transcript))
+      refuseIfClosed()
+      const created = createRun(createContext(), options.newId('run'), request, transcript)
       starting = created.then(() => {}, () => {}) // without the run, which would be kept
       const run = await created
       if (run.state === 'idle') run.state = 'busy'
@@ -98,6 +97,8 @@ export function createPlanBackend(options: PlanOptions): PlanBackend {
         runs.delete(run)
         queue.pump()
       })
+      signal.throwIfAborted()
+      refuseIfClosed()
       return run
     } catch (cause) {
       if (cause instanceof DarioError) throw cause
@@ -110,16 +111,18 @@ export function createPlanBackend(options: PlanOptions): PlanBackend {
 
   async function answer(request: PlanRequest, signal: Signal): Promise<Upstream> {
     const { turns, settings: { model }, stop, stream } = request
+    const blocks = turns.at(-1)?.blocks ?? []
     const chains = hashTurns(turns)
     const dropped = toHeader(request.dropped)
     const headers: Record<string, string> = dropped === '' ? {} : { 'dario-dropped': dropped }
     const ask: Ask = { chain: chains.at(-1) ?? EMPTY_CHAIN, stop, stream, headers, signal }
-    const live = pick(request, chains.at(-2) ?? EMPTY_CHAIN)
-    // A client that went on from before a parked call without its result: nobody will bring it.
-    for (const run of runs) if (run.state === 'parked' && chains.includes(run.before)) void run.end('its call was abandoned')
+    const live = pick(request.key, chains.at(-2) ?? EMPTY_CHAIN, blocks)
+    // A client that went on from before a parked call without its result: nobody will bring it. One that has a run of its
+    // own, or is only there yet, is another conversation with the same first words, such as the question for a title.
+    const passed = live === undefined ? chains.slice(0, -1) : []
+    for (const run of runs) if (run.state === 'parked' && passed.includes(run.before)) void run.end('its call was abandoned')
     let asked = await live?.run.ask(ask, live.input)
     if (asked !== undefined && 'upstream' in asked) return asked.upstream
-    const blocks = turns.at(-1)?.blocks ?? []
     const resumed = turns.length > 1 || blocks.some(isResult)
     const transcript = resumed ? encodeTranscript(turns, told.models.get(model) ?? model, now(), randomUUID) : undefined
     asked = await (await start(request, signal, transcript)).ask(ask, resumed ? undefined : { blocks })
@@ -130,15 +133,15 @@ export function createPlanBackend(options: PlanOptions): PlanBackend {
       asked = await (await start(request, signal, undefined)).ask(quoted, { blocks: quoteHistory(turns) })
     }
     if ('upstream' in asked) return asked.upstream
+    refuseIfClosed()
     const sentence = `the claude program ended before it answered (${asked.gone}); run "dario doctor"`
     throw new DarioError('upstream_unreachable', sentence)
   }
 
   /** A live run that holds exactly this conversation and can be given the new turn as it is. */
-  function pick(request: PlanRequest, before: string): { run: Run; input: Input } | undefined {
-    const blocks = request.turns.at(-1)?.blocks ?? []
+  function pick(key: string, before: string, blocks: JsonObject[]): { run: Run; input: Input } | undefined {
     for (const run of runs) {
-      if ((run.state !== 'idle' && run.state !== 'parked') || run.key !== request.key || run.chain !== before) continue
+      if ((run.state !== 'idle' && run.state !== 'parked') || run.key !== key || run.chain !== before) continue
       const input = run.state === 'parked' ? toResults(run, blocks) : blocks.some(isResult) ? undefined : { blocks }
       if (input === undefined) continue
       run.state = 'busy'
@@ -149,7 +152,7 @@ export function createPlanBackend(options: PlanOptions): PlanBackend {
 
   async function keepWarm(request: PlanRequest): Promise<void> {
     const spare = [...runs].filter((run) => run.state === 'idle' && run.chain === EMPTY_CHAIN)
-    if (spare.some((run) => run.key === request.key) || runs.size - spare.length >= maxProcesses) return
+    if (spare.some((run) => run.key === request.key) || queue.missing() >= spare.length) return
     await Promise.all(spare.map((run) => run.end('another prompt is kept warm')))
     const run = await start(request, new AbortController().signal, undefined)
     if (run.state === 'busy') run.state = 'idle'

@@ -5,6 +5,7 @@
  */
 import type { Signal } from '../backends/backend.ts'
 import { DarioError } from '../errors.ts'
+import { EMPTY_CHAIN } from './history.ts'
 import type { Run } from './run.ts'
 
 interface Queue {
@@ -13,6 +14,8 @@ interface Queue {
    * @throws DarioError `overloaded`
    */
   enter(signal: Signal): Promise<() => void>
+  /** How many of those that wait will have no place when what is ending has ended; below 0: places that nobody wants. */
+  missing(): number
   /** Looks again: a run ended or came to rest. */
   pump(): void
 }
@@ -25,45 +28,41 @@ export function createQueue(runs: ReadonlySet<Run>, max: number, maxWaiting: num
   /** One at a time: each start blocks the event loop for some milliseconds, and others need their turns in between. */
   let entering = false
   const free = (): number => Math.max(0, max - runs.size - (entering ? 1 : 0))
+  const missing = (): number => waiting.size - free() - [...runs].filter(({ state }) => state === 'over').length
 
-  /** Idle runs before parked ones, the longest unused first. */
+  /** Runs that are only kept warm before those that hold a conversation, parked ones last; the longest unused first. */
   function findResting(): Run | undefined {
     const byAge = [...runs].sort((a, b) => a.usedAt - b.usedAt)
-    return byAge.find(({ state }) => state === 'idle') ?? byAge.find(({ state }) => state === 'parked')
+    const idle = byAge.filter(({ state }) => state === 'idle')
+    return idle.find(({ chain }) => chain === EMPTY_CHAIN) ?? idle[0] ?? byAge.find(({ state }) => state === 'parked')
   }
 
   function pump(): void {
     const [next] = waiting
     if (!entering && free() > 0) next?.()
-    const ending = [...runs].filter(({ state }) => state === 'over')
-    for (let missing = waiting.size - free() - ending.length; missing > 0; missing--) {
-      void findResting()?.end('its place is needed')
-    }
+    for (let times = missing(); times > 0; times--) void findResting()?.end('its place is needed')
   }
 
   async function enter(signal: Signal): Promise<() => void> {
     signal.throwIfAborted()
-    if (waiting.size - free() >= maxWaiting && findResting() === undefined) {
+    if (missing() >= maxWaiting && findResting() === undefined) {
       const remedy = 'try again or raise "maxProcesses"'
       throw new DarioError('overloaded', `all ${max} claude processes are busy and the queue is full; ${remedy}`)
     }
     await new Promise<void>((resolve, reject) => {
       const sentence = `all ${max} claude processes were busy for ${MAX_WAIT_MS} ms; try again`
-      const late = setTimeout(() => fail(new DarioError('overloaded', sentence)), MAX_WAIT_MS).unref()
-      const gone = (): void => fail(signal.reason)
-      function fail(reason: unknown): void {
-        leave()
-        reject(reason)
-      }
-      function admit(): void {
-        leave()
-        entering = true
-        resolve()
-      }
-      function leave(): void {
+      const late = setTimeout(() => leave(new DarioError('overloaded', sentence)), MAX_WAIT_MS).unref()
+      const gone = (): void => leave(signal.reason)
+      function leave(reason: unknown): void {
         waiting.delete(admit)
         clearTimeout(late)
         signal.removeEventListener('abort', gone)
+        reject(reason)
+      }
+      function admit(): void {
+        entering = true
+        resolve()
+        leave(undefined) // too late to be rejected
       }
       signal.addEventListener('abort', gone)
       waiting.add(admit)
@@ -74,5 +73,5 @@ export function createQueue(runs: ReadonlySet<Run>, max: number, maxWaiting: num
       pump()
     }
   }
-  return { enter, pump }
+  return { enter, missing, pump }
 }

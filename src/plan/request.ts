@@ -68,14 +68,17 @@ export function readRequest(bytes: Buffer | string, model: string): PlanRequest 
     turns.pop() // lossy: no prefill, the answer begins afresh
     dropped.push(`messages[${(body['messages'] as Json[]).length - 1}]`)
   }
-  if (turns.at(-1)?.blocks.length === 0 || turns.length === 0) {
+  if ((turns.at(-1)?.blocks ?? []).every(isBlank)) {
     throw refuse('messages', 'the last user message is empty; give it some text')
   }
+  const limit = body['max_tokens']
+  const isLimit = typeof limit === 'number' && Number.isInteger(limit) && limit > 0
+  if (limit != null && !isLimit) dropped.push('max_tokens') // lossy: the program takes one of its own instead
   const settings: Settings = {
     model: readModel(model),
     system: readSystem(body['system'], dropped),
     tools: readTools(body['tools'], dropped),
-    maxTokens: typeof body['max_tokens'] === 'number' ? body['max_tokens'] : undefined,
+    maxTokens: isLimit ? limit : undefined,
     thinking: readThinking(body['thinking'], dropped),
     effort: readEffort(body['output_config'], dropped),
   }
@@ -137,6 +140,11 @@ function readTools(tools: Json | undefined, dropped: string[]): PlanTool[] {
   // lossy: the program sorts them
   if (read.some((tool, index) => index > 0 && tool.sent < (read[index - 1]?.sent ?? ''))) dropped.push('tools.order')
   return read
+}
+
+/** The program drops such a text, and would ask the model about "(no content)". */
+function isBlank({ type, text }: JsonObject): boolean {
+  return type === 'text' && String(text ?? '').trim() === ''
 }
 
 /** The bridge's name of a tool: the client's own wherever it is legal. */

@@ -23,7 +23,7 @@ const SETTLE_MS = 5_000
 
 /** What all runs of a backend share. */
 export interface RunContext {
-  /** A process without a request ends after this many ms. */
+  /** A process without a request ends after this many ms; a parked call lives as long. */
   idleMs: number
   now: () => number
   log: (line: string) => void
@@ -33,6 +33,7 @@ export interface RunContext {
   temp: string
   secrets: string[]
   bridge: Bridge
+  /** Milliseconds until the program must have printed its first line of a turn. */
   startMs: number
   told: Told
   /** The run's state changed: a place may be free. */
@@ -78,21 +79,17 @@ export async function createRun(
     throw cause
   })
   const names = new Map(tools.map((tool) => [tool.sent, tool.name]))
-  const delivered = new Set<string>()
   let open: Turn | undefined
   let timer: NodeJS.Timeout | undefined
   let settled = Promise.resolve()
   let settle = (): void => {}
   let spoiled = false
   const claude = startClaude({
-    file: context.file, args: toArguments(settings, folder, resumes), cwd: context.cwd, folder,
+    ...context, folder, args: toArguments(settings, folder, resumes), secrets: [...context.secrets, door?.bearer ?? ''],
     env: { ...toRunEnvironment(settings, folder, resumes), ...context.env },
-    secrets: [...context.secrets, door?.bearer ?? ''], log: context.log,
   }, line)
   const over = claude.over.then(exit)
-  const run: Run = {
-    key, state: 'idle', chain: EMPTY_CHAIN, before: EMPTY_CHAIN, calls: [], usedAt: now(), ask, over, end,
-  }
+  const run: Run = { key, state: 'idle', chain: EMPTY_CHAIN, before: EMPTY_CHAIN, calls: [], usedAt: now(), ask, over, end }
   rest('idle')
   return run
 
@@ -112,8 +109,9 @@ export async function createRun(
   /** A tool unknown to the program, or an input that it refuses: its conversation is no longer the client's. */
   function answersItself(message: JsonObject): boolean {
     const content = toFields(message['message'])['content']
+    const delivered = open === undefined ? [] : run.calls
     return Array.isArray(content) && content.map(toFields).some((block) =>
-      isResult(block) && !delivered.has(String(block['tool_use_id'])))
+      isResult(block) && !delivered.includes(String(block['tool_use_id'])))
   }
 
   function advance(turn: Turn, message: JsonObject): void {
@@ -152,32 +150,24 @@ export async function createRun(
     claude.hold(true)
     run.before = given.chain
     timer = setTimeout(() => void end('no result after the answer'), SETTLE_MS).unref()
+    const left = (): void => void end('the client left')
+    given.signal.addEventListener('abort', left)
+    if (given.signal.aborted) left()
     await settled
+    given.signal.removeEventListener('abort', left)
     clearTimeout(timer)
     if (run.state === 'over') return { gone: 'it ended while it waited for this turn' }
-    if (given.signal.aborted) {
-      void end('the client left')
-      throw given.signal.reason
-    }
-    open = createTurn(given, names, context, claude.resume, () => void end('the client left'))
-    const { asked } = open
-    send(input)
-    return await asked
-  }
-
-  function send(input: Input): void {
+    const turn = open = createTurn(given, names, context, claude.resume, left)
     if (input?.blocks !== undefined) {
       claude.write({ type: 'user', message: { role: 'user', content: encodeContent(input.blocks) } })
     }
-    for (const [id, result] of input?.results ?? []) {
-      delivered.add(id)
-      door?.deliver(id, result)
-    }
+    for (const [id, result] of input?.results ?? []) door?.deliver(id, result)
     timer = setTimeout(() => {
       const silence = `the claude program printed nothing for ${context.startMs} ms; run "dario doctor"`
-      open?.fail(new DarioError('upstream_timeout', silence))
+      turn.fail(new DarioError('upstream_timeout', silence))
       void end('silent')
     }, context.startMs).unref()
+    return await turn.asked
   }
 
   function end(reason: string): Promise<void> {
@@ -186,10 +176,10 @@ export async function createRun(
     return over
   }
 
-  async function exit({ reason, words }: { reason: string; words: string }): Promise<void> {
+  async function exit(reason: string): Promise<void> {
     leave(`ended by itself: ${reason}`)
     door?.close()
-    open?.breakOff(words === '' ? reason : `${reason}: ${words}`)
+    open?.breakOff(reason)
     await removeFiles(folder)
   }
 

@@ -65,7 +65,7 @@ export function install({ proxy, hosts = ['api.anthropic.com', 'api.openai.com']
     },
   }
   const patched = {
-    fetch(input: Input, init?: RequestInit): Promise<Response> {
+    async fetch(input: Input, init?: RequestInit): Promise<Response> {
       return active === now && isOurs(now, input) ? answerFetch(now, before.fetch, input, init) : before.fetch(input, init)
     },
     http: { ...wrap(sendPlain, false), ClientRequest: wrapClass(before.http.ClientRequest) },
@@ -99,7 +99,9 @@ export function install({ proxy, hosts = ['api.anthropic.com', 'api.openai.com']
   }
 
   function wrapClass(Made: typeof http.ClientRequest): typeof http.ClientRequest {
-    return new Proxy(Made, { construct: (_, args: Arguments, made) => Reflect.construct(Made, divert(args, isSecure(args)) ?? args, made) as object })
+    // It goes by its agent, which is all that `https.request` adds.
+    const isSecure = (one: unknown): boolean => (one as { agent?: { protocol?: string } } | null)?.agent?.protocol === 'https:'
+    return new Proxy(Made, { construct: (_, args: Arguments, made) => Reflect.construct(Made, divert(args, args.some(isSecure)) ?? args, made) as object })
   }
 }
 
@@ -110,7 +112,7 @@ export function uninstall(): void {
 }
 
 function isOurs({ hosts }: Active, input: Input): boolean {
-  const address = typeof input === 'object' && 'url' in input ? input.url : String(input)
+  const address = String((input as Partial<Request> | null)?.url ?? input)
   const url = URL.canParse(address) ? new URL(address) : undefined
   return url !== undefined && PATHS.test(url.pathname) && hosts.has(`${url.hostname}:${url.port || (url.protocol === 'https:' ? 443 : 80)}`)
 }
@@ -128,12 +130,6 @@ async function answerFetch(
   return Object.defineProperty(response, 'url', { value: request.url })
 }
 
-/** What the class goes by: its agent, since `https.request` only adds one. */
-function isSecure(args: Arguments): boolean {
-  const agent = args.flatMap((one) => (typeof one === 'object' && 'agent' in one ? [one.agent] : []))[0]
-  return typeof agent === 'object' && (agent as { protocol?: string }).protocol === 'https:'
-}
-
 /** The options of a request that is ours, read as Node reads them. */
 function readOptions(args: Arguments, secure: boolean, { hosts }: Active): (RequestOptions & { url: URL }) | undefined {
   const [input] = args
@@ -141,10 +137,11 @@ function readOptions(args: Arguments, secure: boolean, { hosts }: Active): (Requ
   const fromUrl = typeof input === 'string' ? urlToHttpOptions(new URL(input)) : input instanceof URL ? urlToHttpOptions(input) : {}
   const given = args.find((one) => typeof one === 'object' && !(one instanceof URL)) as RequestOptions | undefined
   const options = { ...fromUrl, ...given }
-  const { socketPath, headers = {}, path } = options
+  const { socketPath, headers, path } = options
+  const names = Array.isArray(headers) ? headers as string[] : Object.keys(headers ?? {})
   // The mark of the proxy's own requests; and a websocket is no request for an answer.
-  if ('dario' in options || socketPath || Object.keys(headers).some((name) => /^upgrade$/i.test(name))) return undefined
-  const host = (options.hostname || options.host || 'localhost').toLowerCase()
+  if ('dario' in options || socketPath || names.some((name) => /^upgrade$/i.test(name))) return undefined
+  const host = String(options.hostname || options.host || 'localhost').toLowerCase()
   const port = Number(options.port || options.defaultPort || (secure ? 443 : 80))
   if (!hosts.has(`${host}:${port}`) || !PATHS.test(path ?? '')) return undefined
   return { ...options, host, hostname: host, port, url: new URL(`${secure ? 'https' : 'http'}://${host}:${port}`) }

@@ -16,7 +16,7 @@ type Load = (this: unknown, request: string, ...rest: unknown[]) => unknown
 
 const GLOBALS = [Symbol.for('undici.globalDispatcher.1'), Symbol.for('undici.globalDispatcher.2')]
 const OURS = Symbol('a request that has been seen')
-const FILE = /[\\/]undici[\\/]index\.js$/
+const NAME = /(^|[\\/])undici([\\/]index\.js)?$/
 
 /** Until the returned function is called: what `isOurs` goes over `open`, in what is loaded and in what will be. */
 export function watchUndici(isOurs: (address: string) => boolean, open: (url: URL) => Promise<Duplex>): () => void {
@@ -26,7 +26,7 @@ export function watchUndici(isOurs: (address: string) => boolean, open: (url: UR
   const before = loader._load
   function load(this: unknown, request: string, ...rest: unknown[]): unknown {
     const exports = before.call(this, request, ...rest)
-    if (request === 'undici' || FILE.test(request)) adopt(exports)
+    if (NAME.test(request)) adopt(exports)
     return exports
   }
 
@@ -50,7 +50,7 @@ export function watchUndici(isOurs: (address: string) => boolean, open: (url: UR
     const { dispatch } = base
     const ours: Dispatcher['dispatch'] = base.dispatch = function (options, handler) {
       const { origin = originOf(this), path = '', upgrade } = options ?? {}
-      if (options?.[OURS] || origin === undefined || upgrade || !isOurs(origin.toString().replace(/\/$/, '') + path)) {
+      if (options?.[OURS] || origin == null || upgrade || !isOurs(origin.toString().replace(/\/$/, '') + path)) {
         return dispatch.call(this, options, handler)
       }
       return create().dispatch({ ...options, origin, [OURS]: true }, handler)
@@ -62,7 +62,7 @@ export function watchUndici(isOurs: (address: string) => boolean, open: (url: UR
 
   loader._load = load
   // What was there before an embedder installed the shim.
-  for (const [file, module] of Object.entries(createRequire(import.meta.url).cache)) if (FILE.test(file)) adopt(module?.exports)
+  for (const [file, module] of Object.entries(createRequire(import.meta.url).cache)) if (NAME.test(file)) adopt(module?.exports)
   return () => {
     if (loader._load === load) loader._load = before
     for (const one of undo) one()
@@ -78,5 +78,5 @@ function originOf(dispatcher: Dispatcher): string | undefined {
 
 function isUndici(exports: unknown): exports is Undici {
   const { Agent } = (exports ?? {}) as Partial<Undici>
-  return typeof Agent === 'function' && typeof Agent.prototype.dispatch === 'function'
+  return typeof Agent === 'function' && typeof Agent.prototype?.dispatch === 'function'
 }
