@@ -181,8 +181,8 @@ function explain(cause: unknown, id: string, host: string, hasBegun = false): Da
     const message = `${host} sent ${words} (${code}); check backends.${id}.baseUrl`
     return new DarioError('upstream_protocol', message, { cause })
   }
-  if (hasBegun && code === 'ECONNRESET') {
-    return new DarioError('upstream_unreachable', `${host} broke off in the middle of its answer; ask again`, { cause })
+  if (hasBegun) {
+    return new DarioError('upstream_unreachable', `${host} broke off in the middle of its answer; ask again (${code})`, { cause })
   }
   const [, sentence = ''] = SENTENCES.find(([pattern]) => pattern.test(code)) ?? []
   const words = sentence.replace('HOST', () => host).replace('SETTING', () => `backends.${id}.baseUrl`)
