@@ -20,6 +20,12 @@ const SHARED: Buffer | undefined = process.platform === 'win32' ? undefined : Bu
 /** TCP probes keep address translators from forgetting a connection while a model thinks for minutes; in ms. */
 const SOCKET = { keepAlive: true, keepAliveInitialDelay: 30_000, noDelay: true }
 
+/**
+ * Node gives up each of a name's addresses but the last after 250 ms, and dials them one after the other: whoever has a
+ * round trip of more (a train, a satellite) and no IPv6 reached nobody. https://github.com/nodejs/node/issues/54359
+ */
+const ADDRESSES = 6
+
 /** Loaded for the first upstream that needs it: it takes 3 ms, and many upstreams are on this machine. */
 type ConnectTls = typeof import('node:tls').connect
 
@@ -41,7 +47,8 @@ export interface Connector {
  */
 export function createConnector(target: URL, proxy: URL | undefined, timeout: number, id: string): Connector {
   const secure = target.protocol === 'https:'
-  const address = { ...toAddress(target), ...SOCKET }
+  const patience = { ...SOCKET, autoSelectFamilyAttemptTimeout: Math.ceil(timeout / ADDRESSES) }
+  const address = { ...toAddress(target), ...patience }
   const sockets = new Set<Socket>()
   let connectTls: ConnectTls | undefined
   let session: Buffer | undefined
@@ -60,9 +67,14 @@ export function createConnector(target: URL, proxy: URL | undefined, timeout: nu
     return socket.once('error', () => { session = undefined })
   }
 
+  function connectProxy(proxy: URL): Socket {
+    const there = { ...toAddress(proxy), ...patience }
+    return proxy.protocol === 'https:' ? connectTls!({ ...there, ...toServerName(there.host) }) : connectTcp(there)
+  }
+
   async function open(track: (socket: Socket) => Socket): Promise<Socket> {
     if (proxy === undefined) return ready(track(start(undefined)), secure)
-    const toProxy = track(connectProxy(proxy, connectTls))
+    const toProxy = track(connectProxy(proxy))
     await ready(toProxy, proxy.protocol === 'https:').catch((cause: unknown) => {
       if (cause instanceof DarioError) throw cause
       throw proxyError(proxy, `cannot be reached (${(cause as NodeJS.ErrnoException).code ?? 'unknown error'})`)
@@ -115,11 +127,6 @@ async function ready(socket: Socket, secure: boolean): Promise<Socket> {
 
 function closedError(id: string): DarioError {
   return new DarioError('upstream_unreachable', `backend ${id} was closed`)
-}
-
-function connectProxy(proxy: URL, connectTls: ConnectTls | undefined): Socket {
-  const address = { ...toAddress(proxy), ...SOCKET }
-  return proxy.protocol === 'https:' ? connectTls!({ ...address, ...toServerName(address.host) }) : connectTcp(address)
 }
 
 /** A certificate is asked for by name; an address is none. */
