@@ -6,9 +6,10 @@ import { createServer, request } from 'node:http'
 import { createServer as createSecureServer } from 'node:https'
 import { connect } from 'node:net'
 import type { AddressInfo } from 'node:net'
-import type { Server } from 'node:net'
+import type { Server, Socket } from 'node:net'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
+import { setImmediate } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { readText } from '../src/backends/body.ts'
@@ -155,6 +156,29 @@ test('X6: a proxy that is not there is not taken for the upstream', async (t) =>
   await once(server, 'close')
   const backend = startBackend(t, 'https://upstream.test', { environment: { HTTPS_PROXY: `http://127.0.0.1:${port}` } })
   await rejects(backend.send(makeCall(), KEY, never()), { message: /the proxy http:\/\/127\.0\.0\.1:\d+ cannot be reached \(ECONNREFUSED\)/ })
+})
+
+test('X6: a proxy that resets is not taken for the upstream', async (t) => {
+  const server = createServer()
+  server.on('connect', (_request, socket) => (socket as Socket).resetAndDestroy())
+  const backend = startBackend(t, 'https://upstream.test', { environment: { HTTPS_PROXY: `http://127.0.0.1:${await listen(t, server)}` } })
+  await rejects(backend.send(makeCall(), KEY, never()), { message: /the proxy http:\/\/127\.0\.0\.1:\d+ cannot be reached \(ECONNRESET\)/ })
+})
+
+test('X6: a proxy may say yes in pieces', async (t) => {
+  const upstream = createSecureServer(certificate, (_, response) => response.end('{}'))
+  const port = await listen(t, upstream)
+  const proxy = createServer()
+  proxy.on('connect', async (_request, socket: Socket) => {
+    for (const piece of ['HTTP/1.1 2', '00 Fine\r', '\nx: y\r\n\r', '\n']) {
+      socket.write(piece)
+      await setImmediate()
+    }
+    const onward = connect(port, '127.0.0.1')
+    onward.pipe(socket).pipe(onward)
+  })
+  const backend = startBackend(t, 'https://upstream.test', { environment: { HTTPS_PROXY: `http://127.0.0.1:${await listen(t, proxy)}` } })
+  await rejects(backend.send(makeCall(), KEY, never()), { message: /signed by an authority that Node does not know/ }) // it was reached
 })
 
 test('X6: a proxy that accepts and says nothing is a connect timeout', async (t) => {

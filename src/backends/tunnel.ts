@@ -75,13 +75,14 @@ export function createConnector(target: URL, proxy: URL | undefined, timeout: nu
   async function open(track: (socket: Socket) => Socket): Promise<Socket> {
     if (proxy === undefined) return ready(track(start(undefined)), secure)
     const toProxy = track(connectProxy(proxy))
-    await ready(toProxy, proxy.protocol === 'https:').catch((cause: unknown) => {
+    try {
+      await ready(toProxy, proxy.protocol === 'https:')
+      if (secure) await askTunnel(toProxy, proxy, `${target.hostname}:${address.port}`)
+    } catch (cause) {
       if (cause instanceof DarioError) throw cause
       throw proxyError(proxy, `cannot be reached (${(cause as NodeJS.ErrnoException).code ?? 'unknown error'})`)
-    })
-    if (!secure) return toProxy
-    await askTunnel(toProxy, proxy, `${target.hostname}:${address.port}`)
-    return ready(track(start(toProxy)), true)
+    }
+    return secure ? ready(track(start(toProxy)), true) : toProxy
   }
 
   return {
@@ -139,32 +140,22 @@ function proxyError(proxy: URL, problem: string): DarioError {
   return new DarioError('upstream_unreachable', message)
 }
 
-function askTunnel(socket: Socket, proxy: URL, authority: string): Promise<void> {
+async function askTunnel(socket: Socket, proxy: URL, authority: string): Promise<void> {
   const authorization = toProxyAuthorization(proxy)
   const credentials = authorization === undefined ? '' : `proxy-authorization: ${authorization}\r\n`
-  return new Promise((resolve, reject) => {
-    let head = ''
-    const settle = (problem: string | undefined): void => {
-      socket.removeListener('readable', read).removeListener('end', ended).removeListener('error', reject)
-      if (problem === undefined) resolve()
-      else reject(proxyError(proxy, problem))
-    }
-    const ended = (): void => settle(`hung up on CONNECT ${authority}`)
-    const read = (): void => {
-      for (let chunk: Buffer | null; (chunk = socket.read() as Buffer | null) !== null;) {
-        head += chunk.toString('latin1')
-        const end = head.indexOf('\r\n\r\n')
-        if (end === -1 && head.length > MAX_CONNECT_HEAD) return settle('does not speak HTTP')
-        if (end === -1) continue
-        const status = /^HTTP\/1\.[01] (\d{3})/.exec(head)?.[1]
-        if (status === '407') return settle('asks for a user name and a password: put them into its URL')
-        if (status === undefined) return settle('does not speak HTTP')
-        if (!status.startsWith('2')) return settle(`refused CONNECT ${authority} (${status})`)
-        if (end + 4 < head.length) socket.unshift(Buffer.from(head.slice(end + 4), 'latin1'))
-        return settle(undefined)
-      }
-    }
-    socket.on('readable', read).on('end', ended).on('error', reject)
-    socket.write(`CONNECT ${authority} HTTP/1.1\r\nhost: ${authority}\r\n${credentials}\r\n`)
-  })
+  socket.write(`CONNECT ${authority} HTTP/1.1\r\nhost: ${authority}\r\n${credentials}\r\n`)
+  let head = ''
+  let end = -1
+  while (end === -1 && head.length <= MAX_CONNECT_HEAD) {
+    await once(socket, 'readable') // at the end too
+    const chunk = socket.read() as Buffer | null
+    if (chunk === null) throw proxyError(proxy, `hung up on CONNECT ${authority}`)
+    head += chunk.toString('latin1')
+    end = head.indexOf('\r\n\r\n')
+  }
+  const status = /^HTTP\/1\.[01] (\d{3})/.exec(head)?.[1]
+  if (end === -1 || status === undefined) throw proxyError(proxy, 'does not speak HTTP')
+  if (status === '407') throw proxyError(proxy, 'asks for a user name and a password: put them into its URL')
+  if (!status.startsWith('2')) throw proxyError(proxy, `refused CONNECT ${authority} (${status})`)
+  if (end + 4 < head.length) socket.unshift(Buffer.from(head.slice(end + 4), 'latin1'))
 }
