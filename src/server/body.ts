@@ -51,7 +51,7 @@ export async function readBody(request: IncomingMessage, limitBytes: number, sta
     const packed = body
     // One at a time: fifty bombs at once would each grow to the limit before they are refused, to 3 GB together.
     const expanded = expanding.then(() => expand(packed, name, limitBytes))
-    expanding = expanded.catch(() => undefined)
+    expanding = expanded.then(() => {}, () => {}) // not the body itself: it would stay until the next one comes
     body = await expanded
   }
   return body
