@@ -92,6 +92,11 @@ test('X11: without it the error names NODE_EXTRA_CA_CERTS', async (t) => {
   })
 })
 
+test('X11: a server that refuses our TLS is not one that speaks none', async (t) => {
+  const port = await listen(t, createSecureServer({ ...certificate, ALPNProtocols: ['h2'] }))
+  await rejects(startBackend(t, `https://127.0.0.1:${port}`).send(makeCall(), KEY, never()), { message: /refuses this TLS: .* \(ERR_SSL_\w+\)/ })
+})
+
 test('http backend: a long answer over TLS keeps its bytes through many reads', async (t) => {
   const text = Array.from({ length: 40_000 }, (_, index) => index.toString(36)).join(' ')
   const server = createSecureServer(certificate, (_, response) => {

@@ -198,6 +198,7 @@ const SENTENCES: readonly [RegExp, string][] = [
   ],
   [/^CERT_/, 'the certificate of HOST is not valid; have it renewed, or see NODE_EXTRA_CA_CERTS'],
   [/^ERR_TLS_CERT_ALTNAME_INVALID$/, 'the certificate of HOST is for another name; correct SETTING'],
+  [/_ALERT_/, 'HOST refuses this TLS: it wants another version or a client certificate; correct the port in SETTING or ask its operator'],
   [/^(EPROTO$|ERR_SSL_)/, 'HOST does not speak TLS; correct the scheme or port in SETTING'],
   [/^(ENOTFOUND|EAI_AGAIN)$/, 'the name of HOST cannot be resolved; check SETTING and the network'],
   [/^ECONNREFUSED$/, 'nothing listens at HOST; start that server or correct SETTING'],
