@@ -46,7 +46,7 @@ const MOST_KEPT = 512
 /** Of a server that says how long it keeps its end; its clock runs while that travels. In ms. */
 const LONGEST_IDLE = 60_000
 const HINT_MARGIN = 1000
-/** Milliseconds between two looks at the machine's addresses: one takes a twentieth of a millisecond. */
+/** Milliseconds between two looks at the machine's addresses: one takes a twentieth of a millisecond, on Windows several. */
 const LOOK_EVERY = 1000
 
 interface Kept extends Connection {
@@ -69,7 +69,7 @@ export function createConnections(connector: Connector, idle: number, readNetwor
   /** A connection from before another Wi-Fi or a VPN swallows what it is given, and says nothing for a quarter of an hour. */
   function look(): void {
     const time = Date.now()
-    if (Math.abs(time - looked) < LOOK_EVERY) return
+    if (Math.abs(time - Math.max(looked, kept.at(-1)?.since ?? 0)) < LOOK_EVERY) return // what just worked still does
     looked = time
     const current = readNetwork()
     if (current !== network) for (const connection of kept.splice(0)) connection.destroy()
