@@ -11,7 +11,7 @@ import { createConnections } from './connections.ts'
 import type { Connection, Waiting } from './connections.ts'
 import { createHeadRule } from './outgoing.ts'
 import type { HttpBackendOptions } from './outgoing.ts'
-import { BRACKETS, selectProxy } from './proxies.ts'
+import { selectProxy, toAddress } from './proxies.ts'
 import { createSource } from './source.ts'
 import type { Source } from './source.ts'
 import { createConnector } from './tunnel.ts'
@@ -132,7 +132,7 @@ export function createHttpBackend(options: HttpBackendOptions): Backend {
     type: options.type,
     speaks: options.speaks,
     keys: options.keys,
-    host: base.hostname.replace(BRACKETS, ''),
+    host: toAddress(base).host,
     async send(call, key, signal): Promise<Upstream> {
       const head = toHead(call, key)
       signal.throwIfAborted()
