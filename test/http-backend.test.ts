@@ -1,5 +1,6 @@
 import { deepStrictEqual, doesNotMatch, equal, match, ok, rejects } from 'node:assert/strict'
 import { once } from 'node:events'
+import { Socket } from 'node:net'
 import { test } from 'node:test'
 import { readText } from '../src/backends/body.ts'
 import { KEY, makeCall, never, startBackend, startRaw } from './helpers/http-backend.ts'
@@ -122,6 +123,17 @@ test('http backend: a kept-alive socket that died is replaced without an error',
   const backend = startBackend(t, raw.url)
   equal(await readText(await backend.send(makeCall(), KEY, never())), 'ok')
   await new Promise(setImmediate)
+  equal(await readText(await backend.send(makeCall(), KEY, never())), 'ok')
+  equal(raw.sockets.length, 2)
+})
+
+test('http backend: a kept-alive socket that the system aborted, as Windows does in another network, is replaced too', async (t) => {
+  const raw = await startRaw(t, (socket) => { socket.write('HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok') })
+  const backend = startBackend(t, raw.url)
+  equal(await readText(await backend.send(makeCall(), KEY, never())), 'ok')
+  t.mock.method(Socket.prototype, 'write', function (this: Socket) {
+    this.destroy(Object.assign(new Error(), { code: 'ECONNABORTED' }))
+  }, { times: 1 })
   equal(await readText(await backend.send(makeCall(), KEY, never())), 'ok')
   equal(raw.sockets.length, 2)
 })

@@ -157,8 +157,8 @@ export function createHttpBackend(options: HttpBackendOptions): Backend {
  * twice. https://www.rfc-editor.org/rfc/rfc9110#section-9.2.2
  */
 function isStale(cause: unknown, started: number): boolean {
-  const { code } = cause as NodeJS.ErrnoException
-  return (code === 'ECONNRESET' || code === 'EPIPE') && performance.now() - started < STALE_WITHIN
+  const { code = '' } = cause as NodeJS.ErrnoException
+  return /^(ECONNRESET|ECONNABORTED|EPIPE)$/.test(code) && performance.now() - started < STALE_WITHIN // aborted: Windows
 }
 
 /** An API does not redirect; following one could carry the key to another host (pitfall Z10). */
