@@ -99,6 +99,15 @@ test('http backend: configured headers replace the client\'s, once', async (t) =
   deepStrictEqual(titles, [Buffer.from('configured é 😀').toString('latin1')])
 })
 
+test('http backend: configured headers replace ours, once, but for what frames the request', async (t) => {
+  const upstream = await startUpstream(t, (_, response) => sendJson(response, 200, {}))
+  const headers = { Host: 'virtual.test', Authorization: 'Basic x', Connection: 'close', 'Content-Length': '5', 'Transfer-Encoding': 'chunked' }
+  await readText(await startBackend(t, upstream.url, { headers }).send(makeCall(), KEY, never()))
+  const { rawHeaders = [] } = upstream.received[0] ?? {}
+  const sent = rawHeaders.flatMap((name, at) => at % 2 === 0 && name !== 'content-type' && name !== 'user-agent' ? [`${name}: ${rawHeaders[at + 1]}`] : [])
+  deepStrictEqual(sent, ['host: virtual.test', 'connection: keep-alive', 'accept-encoding: identity', 'authorization: Basic x', 'content-length: 13'])
+})
+
 test('http backend: sequential requests share one connection', async (t) => {
   const ports = new Set<number | undefined>()
   const upstream = await startUpstream(t, (_, response, message) => {
