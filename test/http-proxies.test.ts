@@ -14,6 +14,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { readText } from '../src/backends/body.ts'
 import { selectProxy, showProxy } from '../src/backends/proxies.ts'
+import { createConnector } from '../src/backends/tunnel.ts'
 import { withDeadline } from './helpers/deadline.ts'
 import { KEY, makeCall, never, startBackend } from './helpers/http-backend.ts'
 import { sendJson, startUpstream } from './helpers/upstream.ts'
@@ -96,6 +97,27 @@ test('X11: a server that refuses our TLS is not one that speaks none', async (t)
   const port = await listen(t, createSecureServer({ ...certificate, ALPNProtocols: ['h2'] }))
   await rejects(startBackend(t, `https://127.0.0.1:${port}`).send(makeCall(), KEY, never()), { message: /refuses this TLS: .* \(ERR_SSL_\w+\)/ })
 })
+
+for (const scheme of ['http', 'https']) {
+  test(`http backend: an ${scheme} connection is probed while a model thinks, and sends without delay`, async (t) => {
+    // Its own sockets must not count.
+    const server = scheme === 'http' ? createServer({ noDelay: false }) : createSecureServer({ ...certificate, noDelay: false })
+    const port = await listen(t, server)
+    const socket = connect(port, '127.0.0.1')
+    await once(socket, 'connect')
+    const handles = Object.getPrototypeOf((socket as unknown as { _handle: object })._handle) as Record<'setKeepAlive' | 'setNoDelay', (...given: unknown[]) => void>
+    socket.destroy()
+    const [probes, delays] = [t.mock.method(handles, 'setKeepAlive'), t.mock.method(handles, 'setNoDelay')]
+    const trust = process.env['NODE_TLS_REJECT_UNAUTHORIZED']
+    process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = '0'
+    t.after(() => trust === undefined ? delete process.env['NODE_TLS_REJECT_UNAUTHORIZED'] : process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = trust)
+    const connector = createConnector(new URL(`${scheme}://127.0.0.1:${port}`), undefined, 5_000, 'up')
+    t.after(() => connector.close())
+    await connector.connect()
+    deepStrictEqual(probes.mock.calls.map((call) => call.arguments), [[true, 30]])
+    equal(delays.mock.calls.some((call) => call.arguments[0] === true), true)
+  })
+}
 
 test('http backend: a long answer over TLS keeps its bytes through many reads', async (t) => {
   const text = Array.from({ length: 40_000 }, (_, index) => index.toString(36)).join(' ')

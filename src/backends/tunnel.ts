@@ -18,7 +18,7 @@ const MAX_CONNECT_HEAD = 16_384
  */
 const SHARED: Buffer | undefined = process.platform === 'win32' ? undefined : Buffer.allocUnsafeSlow(65_536)
 /** TCP probes keep address translators from forgetting a connection while a model thinks for minutes; in ms. */
-const SOCKET = { keepAlive: true, keepAliveInitialDelay: 30_000, noDelay: true }
+const PROBE_AFTER = 30_000
 
 /**
  * Node gives up each of a name's addresses but the last after 250 ms, and dials them one after the other: whoever has a
@@ -47,7 +47,7 @@ export interface Connector {
  */
 export function createConnector(target: URL, proxy: URL | undefined, timeout: number, id: string): Connector {
   const secure = target.protocol === 'https:'
-  const patience = { ...SOCKET, autoSelectFamilyAttemptTimeout: Math.ceil(timeout / ADDRESSES) }
+  const patience = { autoSelectFamilyAttemptTimeout: Math.ceil(timeout / ADDRESSES) }
   const address = { ...toAddress(target), ...patience }
   const sockets = new Set<Socket>()
   let connectTls: ConnectTls | undefined
@@ -123,7 +123,7 @@ export function createConnector(target: URL, proxy: URL | undefined, timeout: nu
 
 async function ready(socket: Socket, secure: boolean): Promise<Socket> {
   await once(socket, secure ? 'secureConnect' : 'connect')
-  return socket
+  return socket.setNoDelay().setKeepAlive(true, PROBE_AFTER) // as options, TLS ignores both
 }
 
 function closedError(id: string): DarioError {
