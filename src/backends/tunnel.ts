@@ -7,6 +7,7 @@
 import { once } from 'node:events'
 import { connect as connectTcp, isIP } from 'node:net'
 import type { Socket } from 'node:net'
+import type { ConnectionOptions } from 'node:tls'
 import { DarioError } from '../errors.ts'
 import { showProxy, toAddress, toProxyAuthorization } from './proxies.ts'
 
@@ -47,37 +48,33 @@ export interface Connector {
  */
 export function createConnector(target: URL, proxy: URL | undefined, timeout: number, id: string): Connector {
   const secure = target.protocol === 'https:'
-  const patience = { autoSelectFamilyAttemptTimeout: Math.ceil(timeout / ADDRESSES) }
-  const address = { ...toAddress(target), ...patience }
   const sockets = new Set<Socket>()
   let connectTls: ConnectTls | undefined
   let session: Buffer | undefined
   let isClosed = false
 
+  function dial(url: URL, more: Pick<ConnectionOptions, 'socket' | 'session' | 'ALPNProtocols'>): Socket {
+    const { host, port } = toAddress(url)
+    const way = { host, port, autoSelectFamilyAttemptTimeout: Math.ceil(timeout / ADDRESSES), ...more }
+    // A certificate is asked for by name; an address is none.
+    return url.protocol === 'https:' ? connectTls!({ ...way, servername: isIP(host) === 0 ? host : '' }) : connectTcp(way)
+  }
+
   /** Directly, or inside of what a proxy opened. */
   function start(tunnel: Socket | undefined): Socket {
-    const { host } = address
-    let socket: Socket
     const read = SHARED && { onread: { buffer: SHARED, callback: (size: number) => socket.emit('data', SHARED.subarray(0, size)) } }
-    if (!secure) return (socket = connectTcp({ ...address, ...read }))
-    const way = tunnel === undefined ? { ...address, ...read } : { socket: tunnel, host }
-    const known = session && { session }
-    socket = connectTls!({ ...way, ...toServerName(host), ALPNProtocols: ['http/1.1'], ...known })
+    const way = tunnel === undefined ? read : { socket: tunnel }
+    const socket = dial(target, { ...way, ALPNProtocols: ['http/1.1'], ...(session && { session }) })
     socket.on('session', (fresh) => { session = fresh }) // saves the next handshake a round trip
     return socket.once('error', () => { session = undefined })
   }
 
-  function connectProxy(proxy: URL): Socket {
-    const there = { ...toAddress(proxy), ...patience }
-    return proxy.protocol === 'https:' ? connectTls!({ ...there, ...toServerName(there.host) }) : connectTcp(there)
-  }
-
   async function open(track: (socket: Socket) => Socket): Promise<Socket> {
     if (proxy === undefined) return ready(track(start(undefined)), secure)
-    const toProxy = track(connectProxy(proxy))
+    const toProxy = track(dial(proxy, {}))
     try {
       await ready(toProxy, proxy.protocol === 'https:')
-      if (secure) await askTunnel(toProxy, proxy, `${target.hostname}:${address.port}`)
+      if (secure) await askTunnel(toProxy, proxy, `${target.hostname}:${toAddress(target).port}`)
     } catch (cause) {
       if (cause instanceof DarioError) throw cause
       throw proxyError(proxy, `cannot be reached (${(cause as NodeJS.ErrnoException).code ?? 'unknown error'})`)
@@ -128,11 +125,6 @@ async function ready(socket: Socket, secure: boolean): Promise<Socket> {
 
 function closedError(id: string): DarioError {
   return new DarioError('upstream_unreachable', `backend ${id} was closed`)
-}
-
-/** A certificate is asked for by name; an address is none. */
-function toServerName(host: string): { servername?: string } {
-  return isIP(host) === 0 ? { servername: host } : {}
 }
 
 function proxyError(proxy: URL, problem: string): DarioError {
