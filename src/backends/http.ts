@@ -176,21 +176,18 @@ function redirectError(id: string, base: URL, status: number, location: string |
 function explain(cause: unknown, id: string, host: string, hasBegun = false): DarioError {
   if (cause instanceof DarioError) return cause
   const { code = 'unknown error' } = cause as NodeJS.ErrnoException
-  if (code.startsWith('HTTP_')) {
-    const words = code === 'HTTP_HEADER_OVERFLOW' ? 'too many headers' : 'something that is not HTTP'
-    const message = `${host} sent ${words} (${code}); check backends.${id}.baseUrl`
-    return new DarioError('upstream_protocol', message, { cause })
-  }
-  if (hasBegun) {
-    return new DarioError('upstream_unreachable', `${host} broke off in the middle of its answer; ask again (${code})`, { cause })
-  }
-  const [, sentence = ''] = SENTENCES.find(([pattern]) => pattern.test(code)) ?? []
-  const words = sentence.replace('HOST', () => host).replace('SETTING', () => `backends.${id}.baseUrl`)
-  return new DarioError('upstream_unreachable', `${words} (${code})`, { cause })
+  const isForeign = code.startsWith('HTTP_')
+  const known = hasBegun && !isForeign ? BROKEN_OFF : SENTENCES.find(([pattern]) => pattern.test(code))?.[1] ?? ''
+  const words = known.replace('HOST', () => host).replace('SETTING', () => `backends.${id}.baseUrl`)
+  return new DarioError(isForeign ? 'upstream_protocol' : 'upstream_unreachable', `${words} (${code})`, { cause })
 }
+
+const BROKEN_OFF = 'HOST broke off in the middle of its answer; ask again'
 
 /** By Node's error code, the first that matches. HOST is the upstream's, SETTING where its URL is configured. */
 const SENTENCES: readonly [RegExp, string][] = [
+  [/^HTTP_HEADER_OVERFLOW$/, 'HOST sent too many headers; check SETTING'],
+  [/^HTTP_/, 'HOST sent something that is not HTTP; check SETTING'],
   [
     /^(UNABLE_TO_(VERIFY_LEAF_SIGNATURE|GET_ISSUER_CERT(_LOCALLY)?)|SELF_SIGNED_CERT_IN_CHAIN|DEPTH_ZERO_SELF_SIGNED_CERT)$/,
     'the certificate of HOST is signed by an authority that Node does not know; if it is your company\'s, '
