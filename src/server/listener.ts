@@ -112,7 +112,7 @@ async function bindAll(
     const { code } = error as NodeJS.ErrnoException
     if (code === 'EADDRNOTAVAIL' || code === 'EAFNOSUPPORT') return { bound: [server], url, port } // no IPv6 here
     await new Promise((resolve) => server.close(resolve))
-    if (wanted === 0 && code === 'conflict') return bindAll(server, options) // any port will do, and this one was free on one address only
+    if (wanted === 0 && code === 'conflict') return bindAll(server, options) // this one was free on one address only
     throw error
   }
 }
