@@ -61,9 +61,7 @@ export function createHttpBackend(options: HttpBackendOptions): Backend {
         finish()
         reject(reason as Error)
       }
-      function abort(): void {
-        stop(signal.reason)
-      }
+      const abort = (): void => stop(signal.reason)
       function use(open: Connection): void {
         connection = open
         connection.send(call.method, head, call.body, request)
@@ -145,9 +143,7 @@ export function createHttpBackend(options: HttpBackendOptions): Backend {
       }
       return answer
     },
-    async close() {
-      connector.close()
-    },
+    close: async () => connector.close(),
   }
 }
 

@@ -52,6 +52,7 @@ export function createConnector(target: URL, proxy: URL | undefined, timeout: nu
   let connectTls: ConnectTls | undefined
   let session: Buffer | undefined
   let isClosed = false
+  const toClosed = (): DarioError => new DarioError('upstream_unreachable', `backend ${id} was closed`)
 
   function dial(url: URL, more: Pick<ConnectionOptions, 'socket' | 'session' | 'ALPNProtocols'>): Socket {
     const { host, port } = toAddress(url)
@@ -85,11 +86,8 @@ export function createConnector(target: URL, proxy: URL | undefined, timeout: nu
   return {
     lends: SHARED !== undefined && proxy === undefined,
     async connect() {
-      if (secure || proxy?.protocol === 'https:') {
-        const { connect } = await import('node:tls')
-        connectTls = connect
-      }
-      if (isClosed) throw closedError(id)
+      if (secure || proxy?.protocol === 'https:') connectTls = (await import('node:tls')).connect
+      if (isClosed) throw toClosed()
       let current: Socket | undefined
       const timer = setTimeout(() => {
         const via = proxy === undefined ? '' : ` through ${showProxy(proxy)}`
@@ -113,7 +111,7 @@ export function createConnector(target: URL, proxy: URL | undefined, timeout: nu
     },
     close() {
       isClosed = true
-      for (const socket of sockets) socket.destroy(closedError(id))
+      for (const socket of sockets) socket.destroy(toClosed())
     },
   }
 }
@@ -121,10 +119,6 @@ export function createConnector(target: URL, proxy: URL | undefined, timeout: nu
 async function ready(socket: Socket, secure: boolean): Promise<Socket> {
   await once(socket, secure ? 'secureConnect' : 'connect')
   return socket.setNoDelay().setKeepAlive(true, PROBE_AFTER) // as options, TLS ignores both
-}
-
-function closedError(id: string): DarioError {
-  return new DarioError('upstream_unreachable', `backend ${id} was closed`)
 }
 
 function proxyError(proxy: URL, problem: string): DarioError {
