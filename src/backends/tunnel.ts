@@ -86,7 +86,10 @@ export function createConnector(target: URL, proxy: URL | undefined, timeout: nu
   return {
     lends: SHARED !== undefined && proxy === undefined,
     async connect() {
-      if (secure || proxy?.protocol === 'https:') connectTls = (await import('node:tls')).connect
+      if (secure || proxy?.protocol === 'https:') {
+        const { connect } = await import('node:tls')
+        connectTls = connect
+      }
       if (isClosed) throw toClosed()
       let current: Socket | undefined
       const timer = setTimeout(() => {
