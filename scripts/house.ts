@@ -118,7 +118,7 @@ export const LAYERS: Readonly<Record<string, LayerRule>> = {
     files: ['src/backends/*'],
     may: [...HUB, 'src/sse.ts', 'src/config/types.ts'],
     own: true,
-    node: ['http', 'https', 'net', 'tls', 'crypto', 'stream', 'events', 'url', 'util', 'zlib', 'timers/promises'],
+    node: ['http', 'https', 'net', 'tls', 'crypto', 'stream', 'events', 'os', 'url', 'util', 'zlib', 'timers/promises'],
   },
   plan: {
     files: ['src/plan/*'],

@@ -79,7 +79,7 @@ export interface Proxy {
   handle(request: IncomingMessage, response: ServerResponse): void
   /** Stops accepting, lets answers finish for `graceMs` (default 10,000), ends the rest in-protocol. */
   close(graceMs?: number): Promise<void>
-  /** Takes a new configuration; requests under way finish with the old one. Host and port stay. */
+  /** Takes a new configuration; requests under way finish with the old one. Host, port and the limits of stored answers stay. */
   update(config: Config): void
   /** @throws DarioError `model_not_found`. */
   explain(model: string): Explanation

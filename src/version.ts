@@ -4,12 +4,9 @@
  */
 import { readFileSync } from 'node:fs'
 
-let version: string | undefined
-
 export function readVersion(): string {
   const file = new URL('../package.json', import.meta.url)
-  version ??= (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version
-  return version
+  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version
 }
 
 /** undefined: this Node will do; else a sentence. */

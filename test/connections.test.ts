@@ -4,6 +4,9 @@ import { once } from 'node:events'
 import { test } from 'node:test'
 import { setImmediate } from 'node:timers/promises'
 import { readText } from '../src/backends/body.ts'
+import { createConnections } from '../src/backends/connections.ts'
+import type { Connections } from '../src/backends/connections.ts'
+import { createConnector } from '../src/backends/tunnel.ts'
 import { withDeadline } from './helpers/deadline.ts'
 import { KEY, makeCall, never, startBackend, startRaw } from './helpers/http-backend.ts'
 import { sendJson, startUpstream } from './helpers/upstream.ts'
@@ -131,4 +134,28 @@ test('connections: close ends the requests under way, before their answers and w
   for (const one of [begun, waits]) {
     await rejects(withDeadline<unknown>(one, 2_000, 'end'), { code: 'upstream_unreachable', message: 'backend up was closed' })
   }
+})
+
+/** One request over a kept connection, or a new one. */
+async function askOnce(connections: Connections): Promise<void> {
+  const connection = connections.take() ?? await connections.open()
+  await new Promise<void>((resolve, reject) => connection.send('GET', 'GET / HTTP/1.1\r\n\r\n', undefined, {
+    head() {}, body: () => true, end: resolve, fail: reject,
+  }))
+}
+
+test('connections: none is used again in another network, where it would be silent for many minutes', async (t) => {
+  const raw = await startRaw(t, (socket) => socket.write(FINE) && socket.on('data', () => socket.write(FINE)))
+  const connector = createConnector(new URL(raw.url), undefined, 2_000, 'up')
+  t.after(() => connector.close())
+  let network = 'home'
+  const connections = createConnections(connector, 60_000, () => network)
+  let time = Date.now()
+  t.mock.method(Date, 'now', () => time += 1_000)
+  const opened: number[] = []
+  for (network of ['home', 'home', 'train', 'train', 'home']) {
+    await withDeadline(askOnce(connections), 2_000, 'answer')
+    opened.push(raw.sockets.length)
+  }
+  deepStrictEqual(opened, [1, 1, 2, 2, 3])
 })

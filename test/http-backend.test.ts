@@ -1,5 +1,6 @@
 import { deepStrictEqual, doesNotMatch, equal, match, ok, rejects } from 'node:assert/strict'
 import { once } from 'node:events'
+import { Socket } from 'node:net'
 import { test } from 'node:test'
 import { readText } from '../src/backends/body.ts'
 import { KEY, makeCall, never, startBackend, startRaw } from './helpers/http-backend.ts'
@@ -98,6 +99,15 @@ test('http backend: configured headers replace the client\'s, once', async (t) =
   deepStrictEqual(titles, [Buffer.from('configured é 😀').toString('latin1')])
 })
 
+test('http backend: configured headers replace ours, once, but for what frames the request', async (t) => {
+  const upstream = await startUpstream(t, (_, response) => sendJson(response, 200, {}))
+  const headers = { Host: 'virtual.test', Authorization: 'Basic x', Connection: 'close', 'Content-Length': '5', 'Transfer-Encoding': 'chunked' }
+  await readText(await startBackend(t, upstream.url, { headers }).send(makeCall(), KEY, never()))
+  const { rawHeaders = [] } = upstream.received[0] ?? {}
+  const sent = rawHeaders.flatMap((name, at) => at % 2 === 0 && name !== 'content-type' && name !== 'user-agent' ? [`${name}: ${rawHeaders[at + 1]}`] : [])
+  deepStrictEqual(sent, ['host: virtual.test', 'connection: keep-alive', 'accept-encoding: identity', 'authorization: Basic x', 'content-length: 13'])
+})
+
 test('http backend: sequential requests share one connection', async (t) => {
   const ports = new Set<number | undefined>()
   const upstream = await startUpstream(t, (_, response, message) => {
@@ -122,6 +132,17 @@ test('http backend: a kept-alive socket that died is replaced without an error',
   const backend = startBackend(t, raw.url)
   equal(await readText(await backend.send(makeCall(), KEY, never())), 'ok')
   await new Promise(setImmediate)
+  equal(await readText(await backend.send(makeCall(), KEY, never())), 'ok')
+  equal(raw.sockets.length, 2)
+})
+
+test('http backend: a kept-alive socket that the system aborted, as Windows does in another network, is replaced too', async (t) => {
+  const raw = await startRaw(t, (socket) => { socket.write('HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok') })
+  const backend = startBackend(t, raw.url)
+  equal(await readText(await backend.send(makeCall(), KEY, never())), 'ok')
+  t.mock.method(Socket.prototype, 'write', function (this: Socket) {
+    this.destroy(Object.assign(new Error(), { code: 'ECONNABORTED' }))
+  }, { times: 1 })
   equal(await readText(await backend.send(makeCall(), KEY, never())), 'ok')
   equal(raw.sockets.length, 2)
 })

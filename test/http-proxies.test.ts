@@ -6,13 +6,15 @@ import { createServer, request } from 'node:http'
 import { createServer as createSecureServer } from 'node:https'
 import { connect } from 'node:net'
 import type { AddressInfo } from 'node:net'
-import type { Server } from 'node:net'
+import type { Server, Socket } from 'node:net'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
+import { setImmediate } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { readText } from '../src/backends/body.ts'
 import { selectProxy, showProxy } from '../src/backends/proxies.ts'
+import { createConnector } from '../src/backends/tunnel.ts'
 import { withDeadline } from './helpers/deadline.ts'
 import { KEY, makeCall, never, startBackend } from './helpers/http-backend.ts'
 import { sendJson, startUpstream } from './helpers/upstream.ts'
@@ -91,6 +93,32 @@ test('X11: without it the error names NODE_EXTRA_CA_CERTS', async (t) => {
   })
 })
 
+test('X11: a server that refuses our TLS is not one that speaks none', async (t) => {
+  const port = await listen(t, createSecureServer({ ...certificate, ALPNProtocols: ['h2'] }))
+  await rejects(startBackend(t, `https://127.0.0.1:${port}`).send(makeCall(), KEY, never()), { message: /refuses this TLS: .* \(ERR_SSL_\w+\)/ })
+})
+
+for (const scheme of ['http', 'https']) {
+  test(`http backend: an ${scheme} connection is probed while a model thinks, and sends without delay`, async (t) => {
+    // Its own sockets must not count.
+    const server = scheme === 'http' ? createServer({ noDelay: false }) : createSecureServer({ ...certificate, noDelay: false })
+    const port = await listen(t, server)
+    const socket = connect(port, '127.0.0.1')
+    await once(socket, 'connect')
+    const handles = Object.getPrototypeOf((socket as unknown as { _handle: object })._handle) as Record<'setKeepAlive' | 'setNoDelay', (...given: unknown[]) => void>
+    socket.destroy()
+    const [probes, delays] = [t.mock.method(handles, 'setKeepAlive'), t.mock.method(handles, 'setNoDelay')]
+    const trust = process.env['NODE_TLS_REJECT_UNAUTHORIZED']
+    process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = '0'
+    t.after(() => trust === undefined ? delete process.env['NODE_TLS_REJECT_UNAUTHORIZED'] : process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = trust)
+    const connector = createConnector(new URL(`${scheme}://127.0.0.1:${port}`), undefined, 5_000, 'up')
+    t.after(() => connector.close())
+    await connector.connect()
+    deepStrictEqual(probes.mock.calls.map((call) => call.arguments), [[true, 30]])
+    equal(delays.mock.calls.some((call) => call.arguments[0] === true), true)
+  })
+}
+
 test('http backend: a long answer over TLS keeps its bytes through many reads', async (t) => {
   const text = Array.from({ length: 40_000 }, (_, index) => index.toString(36)).join(' ')
   const server = createSecureServer(certificate, (_, response) => {
@@ -155,6 +183,29 @@ test('X6: a proxy that is not there is not taken for the upstream', async (t) =>
   await once(server, 'close')
   const backend = startBackend(t, 'https://upstream.test', { environment: { HTTPS_PROXY: `http://127.0.0.1:${port}` } })
   await rejects(backend.send(makeCall(), KEY, never()), { message: /the proxy http:\/\/127\.0\.0\.1:\d+ cannot be reached \(ECONNREFUSED\)/ })
+})
+
+test('X6: a proxy that resets is not taken for the upstream', async (t) => {
+  const server = createServer()
+  server.on('connect', (_request, socket) => (socket as Socket).resetAndDestroy())
+  const backend = startBackend(t, 'https://upstream.test', { environment: { HTTPS_PROXY: `http://127.0.0.1:${await listen(t, server)}` } })
+  await rejects(backend.send(makeCall(), KEY, never()), { message: /the proxy http:\/\/127\.0\.0\.1:\d+ cannot be reached \(ECONNRESET\)/ })
+})
+
+test('X6: a proxy may say yes in pieces', async (t) => {
+  const upstream = createSecureServer(certificate, (_, response) => response.end('{}'))
+  const port = await listen(t, upstream)
+  const proxy = createServer()
+  proxy.on('connect', async (_request, socket: Socket) => {
+    for (const piece of ['HTTP/1.1 2', '00 Fine\r', '\nx: y\r\n\r', '\n']) {
+      socket.write(piece)
+      await setImmediate()
+    }
+    const onward = connect(port, '127.0.0.1')
+    onward.pipe(socket).pipe(onward)
+  })
+  const backend = startBackend(t, 'https://upstream.test', { environment: { HTTPS_PROXY: `http://127.0.0.1:${await listen(t, proxy)}` } })
+  await rejects(backend.send(makeCall(), KEY, never()), { message: /signed by an authority that Node does not know/ }) // it was reached
 })
 
 test('X6: a proxy that accepts and says nothing is a connect timeout', async (t) => {
@@ -225,7 +276,6 @@ test('X6: a proxy variable that is not an http URL is refused without showing it
 })
 
 test('Z6: a proxy is shown without user name and password', () => {
-  equal(showProxy('http://user:hunter2@h.test:3128'), 'http://***@h.test:3128')
-  equal(showProxy('h.test:3128'), 'http://h.test:3128')
-  equal(showProxy(':::hunter2'), 'not an http URL')
+  equal(showProxy(new URL('http://user:hunter2@h.test:3128')), 'http://***@h.test:3128')
+  equal(showProxy(new URL('http://h.test:3128')), 'http://h.test:3128')
 })

@@ -1,7 +1,7 @@
 import { equal, match, ok, rejects } from 'node:assert/strict'
 import { once } from 'node:events'
-import { createServer } from 'node:net'
-import type { AddressInfo } from 'node:net'
+import { Socket, createServer } from 'node:net'
+import type { AddressInfo, TcpSocketConnectOpts } from 'node:net'
 import { test } from 'node:test'
 import { MAX_TIMER } from '../src/config/values.ts'
 import { readText } from '../src/backends/body.ts'
@@ -148,3 +148,18 @@ test('http backend: the longest timeout that a configuration may hold does not f
   const backend = startBackend(t, upstream.url, { timeouts: { connect: MAX_TIMER, firstByte: MAX_TIMER, silence: MAX_TIMER } })
   equal(await readText(await backend.send(makeCall(), KEY, never())), 'late')
 })
+
+for (const [way, url, environment] of [
+  ['an http upstream', 'http://127.0.0.1:9', {}],
+  ['an https upstream', 'https://127.0.0.1:9', {}],
+  ['a proxy', 'https://a.test', { HTTPS_PROXY: 'http://127.0.0.1:9' }],
+  ['a proxy over TLS', 'https://a.test', { HTTPS_PROXY: 'https://127.0.0.1:9' }],
+] as const) {
+  test(`http backend: each address of ${way} gets a sixth of the connect timeout, not the 250 ms that a slow network needs`, async (t) => {
+    const dial = t.mock.method(Socket.prototype, 'connect')
+    const timeouts = { connect: 12_000, firstByte: LONG, silence: LONG }
+    await rejects(startBackend(t, url, { timeouts, environment }).send(makeCall(), KEY, never()), { code: 'upstream_unreachable' })
+    const [given] = dial.mock.calls[0]?.arguments as unknown as [TcpSocketConnectOpts | [TcpSocketConnectOpts]]
+    equal((Array.isArray(given) ? given[0] : given).autoSelectFamilyAttemptTimeout, 2_000)
+  })
+}

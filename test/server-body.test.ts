@@ -152,3 +152,16 @@ test('body: one in many pieces arrives in order', async (context) => {
   strictEqual((await result).toString(), Array.from({ length: 100 }, (_, index) => String(index).padStart(2, '0')).join(''))
   socket.destroy()
 })
+
+test('body: one that somebody in front has read is an error at once, not after the stall', async (context) => {
+  const server = createServer(async (request, response) => {
+    for await (const _ of request);
+    response.end(await readBody(request, 100, 60_000).then(String, (error: DarioError) => error.message))
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  context.after(() => server.close())
+  const { port } = server.address() as AddressInfo
+  const answer = await withDeadline(fetch(`http://127.0.0.1:${port}`, { method: 'POST', body: '{}' }), 5_000, 'the answer')
+  match(await answer.text(), /put `proxy\.handle` in front of what parses bodies/)
+})

@@ -2,12 +2,12 @@
  * Where the server binds, what it says when it cannot, and how it stops.
  * @module
  */
-import { deepStrictEqual, match, ok, rejects, strictEqual } from 'node:assert/strict'
+import { deepStrictEqual, match, notStrictEqual, ok, rejects, strictEqual } from 'node:assert/strict'
 import { once } from 'node:events'
 import { createServer, get } from 'node:http'
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { connect, createServer as createNetServer } from 'node:net'
-import type { AddressInfo } from 'node:net'
+import { Server as NetServer, connect, createServer as createNetServer } from 'node:net'
+import type { AddressInfo, ListenOptions } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
@@ -107,6 +107,22 @@ test('W3: a port that is taken on IPv6 only is taken, and the other address is f
   again.listen(port, '127.0.0.1')
   await once(again, 'listening')
   again.close()
+})
+
+test('listener: any free port is one that is free on both addresses', async (context) => {
+  if (!HAS_IPV6) return
+  const other = createNetServer((socket) => socket.destroy())
+  other.listen(0, '::1')
+  await once(other, 'listening')
+  context.after(() => other.close())
+  const { port: taken } = other.address() as AddressInfo
+  const { listen } = NetServer.prototype
+  const chance = function (this: NetServer, given: ListenOptions): NetServer {
+    return listen.call(this, { ...given, port: taken })
+  }
+  context.mock.method(NetServer.prototype, 'listen', chance as typeof listen, { times: 1 })
+  const { port } = await startServer(context)
+  notStrictEqual(port, taken)
 })
 
 test('listener: close lets a running answer finish, then ends its connection', async (context) => {

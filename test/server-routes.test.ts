@@ -87,6 +87,12 @@ test('routes: a wrong method is a 405 with allow', async (context) => {
   strictEqual(seen.length, 0)
 })
 
+test('routes: a refusal names the path as it was asked for', async (context) => {
+  const { url } = await startServer(context)
+  match(await (await fetch(`${url}/v1/nothing?key=x`)).text(), /dario has no GET \/v1\/nothing; it has/)
+  match(await (await fetch(`${url}/v1/messages`)).text(), /dario has no GET \/v1\/messages; that path takes POST/)
+})
+
 for (const [path, headers, dialect] of [
   ['/v1/messages', {}, 'anthropic'],
   ['/messages?x=/chat/completions', {}, 'anthropic'],

@@ -5,6 +5,7 @@
  */
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Socket } from 'node:net'
+import { networkInterfaces } from 'node:os'
 import { createResponseParser } from './response-parser.ts'
 import type { Connector } from './tunnel.ts'
 
@@ -45,6 +46,8 @@ const MOST_KEPT = 512
 /** Of a server that says how long it keeps its end; its clock runs while that travels. In ms. */
 const LONGEST_IDLE = 60_000
 const HINT_MARGIN = 1000
+/** Milliseconds between two looks at the machine's addresses: one takes a twentieth of a millisecond, on Windows several. */
+const LOOK_EVERY = 1000
 
 interface Kept extends Connection {
   /** Unix time in ms at which its last request was over. A machine that slept must see that time has passed. */
@@ -53,10 +56,25 @@ interface Kept extends Connection {
   keepFor: number
 }
 
-/** @param idle milliseconds that a connection is kept without a request, where the other side does not say */
-export function createConnections(connector: Connector, idle: number): Connections {
+/**
+ * @param idle milliseconds that a connection is kept without a request, where the other side does not say
+ * @param readNetwork tells the network that the machine is in from any other
+ */
+export function createConnections(connector: Connector, idle: number, readNetwork: () => string = readAddresses): Connections {
   const kept: Kept[] = []
   let sweeper: NodeJS.Timeout | undefined
+  let network = ''
+  let looked = 0
+
+  /** A connection from before another Wi-Fi or a VPN swallows what it is given, and says nothing for a quarter of an hour. */
+  function look(): void {
+    const time = Date.now()
+    if (Math.abs(time - Math.max(looked, kept.at(-1)?.since ?? 0)) < LOOK_EVERY) return // what just worked still does
+    looked = time
+    const current = readNetwork()
+    if (current !== network) for (const connection of kept.splice(0)) connection.destroy()
+    network = current
+  }
 
   function sweep(): void {
     for (const connection of [...kept]) if (!isFresh(connection)) connection.destroy()
@@ -144,6 +162,7 @@ export function createConnections(connector: Connector, idle: number): Connectio
 
   return {
     take() {
+      look()
       // The last one first: the others may then rest until they are closed.
       for (let last = kept.pop(); last !== undefined; last = kept.pop()) {
         if (isFresh(last)) return last
@@ -152,6 +171,15 @@ export function createConnections(connector: Connector, idle: number): Connectio
       return undefined
     },
     open: async () => create(await connector.connect()),
+  }
+}
+
+/** Without link-local ones, which come and go with containers and AirDrop; '' where a system does not tell (Android). */
+function readAddresses(): string {
+  try {
+    return Object.values(networkInterfaces()).flat().flatMap((one) => one?.scopeid ? [] : one?.address).join()
+  } catch {
+    return ''
   }
 }
 

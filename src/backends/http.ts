@@ -11,7 +11,7 @@ import { createConnections } from './connections.ts'
 import type { Connection, Waiting } from './connections.ts'
 import { createHeadRule } from './outgoing.ts'
 import type { HttpBackendOptions } from './outgoing.ts'
-import { BRACKETS, selectProxy } from './proxies.ts'
+import { selectProxy, toAddress } from './proxies.ts'
 import { createSource } from './source.ts'
 import type { Source } from './source.ts'
 import { createConnector } from './tunnel.ts'
@@ -61,9 +61,7 @@ export function createHttpBackend(options: HttpBackendOptions): Backend {
         finish()
         reject(reason as Error)
       }
-      function abort(): void {
-        stop(signal.reason)
-      }
+      const abort = (): void => stop(signal.reason)
       function use(open: Connection): void {
         connection = open
         connection.send(call.method, head, call.body, request)
@@ -132,7 +130,7 @@ export function createHttpBackend(options: HttpBackendOptions): Backend {
     type: options.type,
     speaks: options.speaks,
     keys: options.keys,
-    host: base.hostname.replace(BRACKETS, ''),
+    host: toAddress(base).host,
     async send(call, key, signal): Promise<Upstream> {
       const head = toHead(call, key)
       signal.throwIfAborted()
@@ -145,9 +143,7 @@ export function createHttpBackend(options: HttpBackendOptions): Backend {
       }
       return answer
     },
-    async close() {
-      connector.close()
-    },
+    close: async () => connector.close(),
   }
 }
 
@@ -157,8 +153,8 @@ export function createHttpBackend(options: HttpBackendOptions): Backend {
  * twice. https://www.rfc-editor.org/rfc/rfc9110#section-9.2.2
  */
 function isStale(cause: unknown, started: number): boolean {
-  const { code } = cause as NodeJS.ErrnoException
-  return (code === 'ECONNRESET' || code === 'EPIPE') && performance.now() - started < STALE_WITHIN
+  const { code = '' } = cause as NodeJS.ErrnoException
+  return /^(ECONNRESET|ECONNABORTED|EPIPE)$/.test(code) && performance.now() - started < STALE_WITHIN // aborted: Windows
 }
 
 /** An API does not redirect; following one could carry the key to another host (pitfall Z10). */
@@ -176,21 +172,18 @@ function redirectError(id: string, base: URL, status: number, location: string |
 function explain(cause: unknown, id: string, host: string, hasBegun = false): DarioError {
   if (cause instanceof DarioError) return cause
   const { code = 'unknown error' } = cause as NodeJS.ErrnoException
-  if (code.startsWith('HTTP_')) {
-    const words = code === 'HTTP_HEADER_OVERFLOW' ? 'too many headers' : 'something that is not HTTP'
-    const message = `${host} sent ${words} (${code}); check backends.${id}.baseUrl`
-    return new DarioError('upstream_protocol', message, { cause })
-  }
-  if (hasBegun && code === 'ECONNRESET') {
-    return new DarioError('upstream_unreachable', `${host} broke off in the middle of its answer; ask again`, { cause })
-  }
-  const [, sentence = ''] = SENTENCES.find(([pattern]) => pattern.test(code)) ?? []
-  const words = sentence.replace('HOST', () => host).replace('SETTING', () => `backends.${id}.baseUrl`)
-  return new DarioError('upstream_unreachable', `${words} (${code})`, { cause })
+  const isForeign = code.startsWith('HTTP_')
+  const known = hasBegun && !isForeign ? BROKEN_OFF : SENTENCES.find(([pattern]) => pattern.test(code))?.[1] ?? ''
+  const words = known.replace('HOST', () => host).replace('SETTING', () => `backends.${id}.baseUrl`)
+  return new DarioError(isForeign ? 'upstream_protocol' : 'upstream_unreachable', `${words} (${code})`, { cause })
 }
+
+const BROKEN_OFF = 'HOST broke off in the middle of its answer; ask again'
 
 /** By Node's error code, the first that matches. HOST is the upstream's, SETTING where its URL is configured. */
 const SENTENCES: readonly [RegExp, string][] = [
+  [/^HTTP_HEADER_OVERFLOW$/, 'HOST sent too many headers; check SETTING'],
+  [/^HTTP_/, 'HOST sent something that is not HTTP; check SETTING'],
   [
     /^(UNABLE_TO_(VERIFY_LEAF_SIGNATURE|GET_ISSUER_CERT(_LOCALLY)?)|SELF_SIGNED_CERT_IN_CHAIN|DEPTH_ZERO_SELF_SIGNED_CERT)$/,
     'the certificate of HOST is signed by an authority that Node does not know; if it is your company\'s, '
@@ -198,6 +191,7 @@ const SENTENCES: readonly [RegExp, string][] = [
   ],
   [/^CERT_/, 'the certificate of HOST is not valid; have it renewed, or see NODE_EXTRA_CA_CERTS'],
   [/^ERR_TLS_CERT_ALTNAME_INVALID$/, 'the certificate of HOST is for another name; correct SETTING'],
+  [/_ALERT_/, 'HOST refuses this TLS: it wants another version or a client certificate; correct the port in SETTING or ask its operator'],
   [/^(EPROTO$|ERR_SSL_)/, 'HOST does not speak TLS; correct the scheme or port in SETTING'],
   [/^(ENOTFOUND|EAI_AGAIN)$/, 'the name of HOST cannot be resolved; check SETTING and the network'],
   [/^ECONNREFUSED$/, 'nothing listens at HOST; start that server or correct SETTING'],

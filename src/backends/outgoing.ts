@@ -50,14 +50,16 @@ export function createHeadRule(
   const own = new Map(Object.entries(options.headers).map(([name, value]) => [name.toLowerCase(), toHeaderValue(value)]))
   const ownBetas = own.get('anthropic-beta')
   own.delete('anthropic-beta')
+  for (const name of ['connection', 'content-length', 'transfer-encoding']) own.delete(name) // ours to say, and once
+  const [credential, scheme] = options.type === 'anthropic' ? ['x-api-key', ''] : ['authorization', 'Bearer ']
   const authorization = proxy === undefined ? undefined : toProxyAuthorization(proxy)
   const agent = `dario/${options.version}`
   const isValid = [...own.keys()].every((name) => NAME.test(name))
-  const fixed = [
+  const fixed = [...new Map([
     // identity: what comes is what the client gets, byte for byte, and readers have nothing to undo (pitfalls X1, X2).
     ['host', base.host], ['connection', 'keep-alive'], ['accept-encoding', 'identity'], ...own,
-    ...(authorization === undefined ? [] : [['proxy-authorization', authorization]]),
-  ].map(([name, value]) => `${name}: ${value}\r\n`).join('')
+    ...(authorization === undefined ? [] : [['proxy-authorization', authorization] as const]),
+  ])].map(([name, value]) => `${name}: ${value}\r\n`).join('')
 
   function line(name: string, value: string): string {
     if (WRITABLE.test(value)) return `${name}: ${value}\r\n`
@@ -85,9 +87,7 @@ export function createHeadRule(
         head += line('anthropic-version', ANTHROPIC_VERSION)
       }
     }
-    if (key !== undefined && key.value !== '') {
-      head += options.type === 'anthropic' ? line('x-api-key', key.value) : line('authorization', `Bearer ${key.value}`)
-    }
+    if (key !== undefined && key.value !== '' && !own.has(credential)) head += line(credential, scheme + key.value)
     if (call.body !== undefined || call.method === 'POST') head += `content-length: ${Buffer.byteLength(call.body ?? '')}\r\n`
     return `${head}\r\n`
   }

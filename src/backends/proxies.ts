@@ -9,7 +9,7 @@ import { DarioError } from '../errors.ts'
 export type Environment = Readonly<Record<string, string | undefined>>
 
 /** Around an IPv6 address in a URL; sockets want it bare. */
-export const BRACKETS: RegExp = /^\[|\]$/g
+const BRACKETS = /^\[|\]$/g
 
 export function toAddress({ hostname, port, protocol }: URL): { host: string; port: number } {
   return { host: hostname.replace(BRACKETS, ''), port: Number(port || (protocol === 'https:' ? 443 : 80)) }
@@ -77,10 +77,8 @@ function toUrl(value: string): URL | undefined {
 }
 
 /** A proxy's URL as logs and errors may show it: without user name and password (pitfall Z6). */
-export function showProxy(proxy: URL | string): string {
-  const url = typeof proxy === 'string' ? toUrl(proxy) : proxy
-  if (url === undefined) return 'not an http URL'
-  return `${url.protocol}//${url.username || url.password ? '***@' : ''}${url.host}`
+export function showProxy({ protocol, username, password, host }: URL): string {
+  return `${protocol}//${username || password ? '***@' : ''}${host}`
 }
 
 /** The value of `proxy-authorization`, undefined when the URL has no credentials. */

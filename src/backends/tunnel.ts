@@ -7,6 +7,7 @@
 import { once } from 'node:events'
 import { connect as connectTcp, isIP } from 'node:net'
 import type { Socket } from 'node:net'
+import type { ConnectionOptions } from 'node:tls'
 import { DarioError } from '../errors.ts'
 import { showProxy, toAddress, toProxyAuthorization } from './proxies.ts'
 
@@ -18,7 +19,13 @@ const MAX_CONNECT_HEAD = 16_384
  */
 const SHARED: Buffer | undefined = process.platform === 'win32' ? undefined : Buffer.allocUnsafeSlow(65_536)
 /** TCP probes keep address translators from forgetting a connection while a model thinks for minutes; in ms. */
-const SOCKET = { keepAlive: true, keepAliveInitialDelay: 30_000, noDelay: true }
+const PROBE_AFTER = 30_000
+
+/**
+ * Node gives up each of a name's addresses but the last after 250 ms, and dials them one after the other: whoever has a
+ * round trip of more (a train, a satellite) and no IPv6 reached nobody. https://github.com/nodejs/node/issues/54359
+ */
+const ADDRESSES = 6
 
 /** Loaded for the first upstream that needs it: it takes 3 ms, and many upstreams are on this machine. */
 type ConnectTls = typeof import('node:tls').connect
@@ -41,35 +48,39 @@ export interface Connector {
  */
 export function createConnector(target: URL, proxy: URL | undefined, timeout: number, id: string): Connector {
   const secure = target.protocol === 'https:'
-  const address = { ...toAddress(target), ...SOCKET }
   const sockets = new Set<Socket>()
   let connectTls: ConnectTls | undefined
   let session: Buffer | undefined
   let isClosed = false
+  const toClosed = (): DarioError => new DarioError('upstream_unreachable', `backend ${id} was closed`)
+
+  function dial(url: URL, more: Pick<ConnectionOptions, 'socket' | 'session' | 'ALPNProtocols'>): Socket {
+    const { host, port } = toAddress(url)
+    const way = { host, port, autoSelectFamilyAttemptTimeout: Math.ceil(timeout / ADDRESSES), ...more }
+    // A certificate is asked for by name; an address is none.
+    return url.protocol === 'https:' ? connectTls!({ ...way, servername: isIP(host) === 0 ? host : '' }) : connectTcp(way)
+  }
 
   /** Directly, or inside of what a proxy opened. */
   function start(tunnel: Socket | undefined): Socket {
-    const { host } = address
-    let socket: Socket
     const read = SHARED && { onread: { buffer: SHARED, callback: (size: number) => socket.emit('data', SHARED.subarray(0, size)) } }
-    if (!secure) return (socket = connectTcp({ ...address, ...read }))
-    const way = tunnel === undefined ? { ...address, ...read } : { socket: tunnel, host }
-    const known = session && { session }
-    socket = connectTls!({ ...way, ...toServerName(host), ALPNProtocols: ['http/1.1'], ...known })
+    const way = tunnel === undefined ? read : { socket: tunnel }
+    const socket = dial(target, { ...way, ALPNProtocols: ['http/1.1'], ...(session && { session }) })
     socket.on('session', (fresh) => { session = fresh }) // saves the next handshake a round trip
     return socket.once('error', () => { session = undefined })
   }
 
   async function open(track: (socket: Socket) => Socket): Promise<Socket> {
     if (proxy === undefined) return ready(track(start(undefined)), secure)
-    const toProxy = track(connectProxy(proxy, connectTls))
-    await ready(toProxy, proxy.protocol === 'https:').catch((cause: unknown) => {
+    const toProxy = track(dial(proxy, {}))
+    try {
+      await ready(toProxy, proxy.protocol === 'https:')
+      if (secure) await askTunnel(toProxy, proxy, `${target.hostname}:${toAddress(target).port}`)
+    } catch (cause) {
       if (cause instanceof DarioError) throw cause
       throw proxyError(proxy, `cannot be reached (${(cause as NodeJS.ErrnoException).code ?? 'unknown error'})`)
-    })
-    if (!secure) return toProxy
-    await askTunnel(toProxy, proxy, `${target.hostname}:${address.port}`)
-    return ready(track(start(toProxy)), true)
+    }
+    return secure ? ready(track(start(toProxy)), true) : toProxy
   }
 
   return {
@@ -79,7 +90,7 @@ export function createConnector(target: URL, proxy: URL | undefined, timeout: nu
         const { connect } = await import('node:tls')
         connectTls = connect
       }
-      if (isClosed) throw closedError(id)
+      if (isClosed) throw toClosed()
       let current: Socket | undefined
       const timer = setTimeout(() => {
         const via = proxy === undefined ? '' : ` through ${showProxy(proxy)}`
@@ -103,28 +114,14 @@ export function createConnector(target: URL, proxy: URL | undefined, timeout: nu
     },
     close() {
       isClosed = true
-      for (const socket of sockets) socket.destroy(closedError(id))
+      for (const socket of sockets) socket.destroy(toClosed())
     },
   }
 }
 
 async function ready(socket: Socket, secure: boolean): Promise<Socket> {
   await once(socket, secure ? 'secureConnect' : 'connect')
-  return socket
-}
-
-function closedError(id: string): DarioError {
-  return new DarioError('upstream_unreachable', `backend ${id} was closed`)
-}
-
-function connectProxy(proxy: URL, connectTls: ConnectTls | undefined): Socket {
-  const address = { ...toAddress(proxy), ...SOCKET }
-  return proxy.protocol === 'https:' ? connectTls!({ ...address, ...toServerName(address.host) }) : connectTcp(address)
-}
-
-/** A certificate is asked for by name; an address is none. */
-function toServerName(host: string): { servername?: string } {
-  return isIP(host) === 0 ? { servername: host } : {}
+  return socket.setNoDelay().setKeepAlive(true, PROBE_AFTER) // as options, TLS ignores both
 }
 
 function proxyError(proxy: URL, problem: string): DarioError {
@@ -132,32 +129,22 @@ function proxyError(proxy: URL, problem: string): DarioError {
   return new DarioError('upstream_unreachable', message)
 }
 
-function askTunnel(socket: Socket, proxy: URL, authority: string): Promise<void> {
+async function askTunnel(socket: Socket, proxy: URL, authority: string): Promise<void> {
   const authorization = toProxyAuthorization(proxy)
   const credentials = authorization === undefined ? '' : `proxy-authorization: ${authorization}\r\n`
-  return new Promise((resolve, reject) => {
-    let head = ''
-    const settle = (problem: string | undefined): void => {
-      socket.removeListener('readable', read).removeListener('end', ended).removeListener('error', reject)
-      if (problem === undefined) resolve()
-      else reject(proxyError(proxy, problem))
-    }
-    const ended = (): void => settle(`hung up on CONNECT ${authority}`)
-    const read = (): void => {
-      for (let chunk: Buffer | null; (chunk = socket.read() as Buffer | null) !== null;) {
-        head += chunk.toString('latin1')
-        const end = head.indexOf('\r\n\r\n')
-        if (end === -1 && head.length > MAX_CONNECT_HEAD) return settle('does not speak HTTP')
-        if (end === -1) continue
-        const status = /^HTTP\/1\.[01] (\d{3})/.exec(head)?.[1]
-        if (status === '407') return settle('asks for a user name and a password: put them into its URL')
-        if (status === undefined) return settle('does not speak HTTP')
-        if (!status.startsWith('2')) return settle(`refused CONNECT ${authority} (${status})`)
-        if (end + 4 < head.length) socket.unshift(Buffer.from(head.slice(end + 4), 'latin1'))
-        return settle(undefined)
-      }
-    }
-    socket.on('readable', read).on('end', ended).on('error', reject)
-    socket.write(`CONNECT ${authority} HTTP/1.1\r\nhost: ${authority}\r\n${credentials}\r\n`)
-  })
+  socket.write(`CONNECT ${authority} HTTP/1.1\r\nhost: ${authority}\r\n${credentials}\r\n`)
+  let head = ''
+  let end = -1
+  while (end === -1 && head.length <= MAX_CONNECT_HEAD) {
+    await once(socket, 'readable') // at the end too
+    const chunk = socket.read() as Buffer | null
+    if (chunk === null) throw proxyError(proxy, `hung up on CONNECT ${authority}`)
+    head += chunk.toString('latin1')
+    end = head.indexOf('\r\n\r\n')
+  }
+  const status = /^HTTP\/1\.[01] (\d{3})/.exec(head)?.[1]
+  if (end === -1 || status === undefined) throw proxyError(proxy, 'does not speak HTTP')
+  if (status === '407') throw proxyError(proxy, 'asks for a user name and a password: put them into its URL')
+  if (!status.startsWith('2')) throw proxyError(proxy, `refused CONNECT ${authority} (${status})`)
+  if (end + 4 < head.length) socket.unshift(Buffer.from(head.slice(end + 4), 'latin1'))
 }

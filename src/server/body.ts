@@ -36,10 +36,14 @@ let expanding: Promise<unknown> = Promise.resolve()
 /**
  * Reads and decompresses the body; an empty Buffer when there is none.
  * @param stallMs A body of which no byte comes for so long is given up; default 30,000.
- * @throws DarioError `request_too_large`, `unsupported_media_type`, `invalid_request`, `timeout`, `client_closed`.
+ * @throws DarioError `request_too_large`, `unsupported_media_type`, `invalid_request`, `timeout`, `client_closed`,
+ * `internal` when somebody else has read it.
  */
 export async function readBody(request: IncomingMessage, limitBytes: number, stallMs = 30_000): Promise<Buffer> {
   if (!hasBody(request)) return Buffer.alloc(0)
+  if (request.readableEnded) {
+    throw new DarioError('internal', 'The request body was read before dario saw it; put `proxy.handle` in front of what parses bodies')
+  }
   const layers = readLayers(request.headers['content-encoding'])
   if (Number(request.headers['content-length']) > limitBytes) throw tooLarge(limitBytes)
   let body = await collect(request, limitBytes, stallMs)
@@ -47,7 +51,7 @@ export async function readBody(request: IncomingMessage, limitBytes: number, sta
     const packed = body
     // One at a time: fifty bombs at once would each grow to the limit before they are refused, to 3 GB together.
     const expanded = expanding.then(() => expand(packed, name, limitBytes))
-    expanding = expanded.catch(() => undefined)
+    expanding = expanded.then(() => {}, () => {}) // not the body itself: it would stay until the next one comes
     body = await expanded
   }
   return body

@@ -90,8 +90,9 @@ export function createListener(options: ListenerOptions): Listener {
 }
 
 async function bindAll(
-  server: Server, { host, port: wanted, isGuarded }: ListenerOptions,
+  server: Server, options: Pick<ListenerOptions, 'host' | 'port' | 'isGuarded'>,
 ): Promise<{ url: string; port: number; bound: NetServer[] }> {
+  const { host, port: wanted, isGuarded } = options
   if (!isGuarded) {
     throw new DarioError('config_invalid', `On ${host} everyone in the network could spend your keys: make an access `
       + 'key first with `dario key add NAME` (or "accessKeys" in the configuration), or remove "host"')
@@ -111,6 +112,7 @@ async function bindAll(
     const { code } = error as NodeJS.ErrnoException
     if (code === 'EADDRNOTAVAIL' || code === 'EAFNOSUPPORT') return { bound: [server], url, port } // no IPv6 here
     await new Promise((resolve) => server.close(resolve))
+    if (wanted === 0 && code === 'conflict') return bindAll(server, options) // this one was free on one address only
     throw error
   }
 }

@@ -10,8 +10,6 @@ import type { ReadableStream as WebStream } from 'node:stream/web'
 /** The shim lets pass what carries this mark. */
 const OWN = { dario: true }
 
-type Done = (error?: Error | null) => void
-
 /** Gives one end of a new connection to the server and returns the other, for `http.request({ createConnection })`. */
 export function createMemoryConnection(server: Server): Duplex {
   const client: Duplex = createEnd(() => remote)
@@ -73,30 +71,24 @@ function toWebStream(message: IncomingMessage, signal: AbortSignal): ReadableStr
 
 /** The peer's `read` calls back the write that it could not take: that is all the backpressure there is. */
 function createEnd(peer: () => Duplex): Duplex {
-  let blocked: Done | undefined
-  function release(): void {
-    const done = blocked
-    blocked = undefined
-    done?.()
-  }
-  const end = new Duplex({
+  const end: Duplex = new Duplex({
     allowHalfOpen: true, // node:http reads the request's end before it has answered
     read: () => void peer().emit('taken'),
-    write(chunk: Buffer, _encoding, done: Done) {
-      if (peer().destroyed || peer().push(chunk)) return done()
-      blocked = done
+    write(chunk, _encoding, done) {
+      if (peer().destroyed || peer().push(chunk)) done()
+      else end.once('taken', done)
     },
     final(done) {
       if (!peer().destroyed) peer().push(null)
       done()
     },
     destroy(error, done) {
-      release()
+      end.emit('taken')
       // After a clean end the peer may still be reading what we wrote; a cut connection is cut for both.
       if (!end.writableFinished) process.nextTick(() => peer().destroy())
       peer().emit('taken')
       done(error)
     },
   })
-  return end.on('taken', release)
+  return end
 }

@@ -86,14 +86,14 @@ async function serve(
   const page = options.pages[path]
   const accessKey = page?.open === true || path === '/health' ? undefined : guard.checkKey(request)
   const route = page === undefined ? findRoute(path) : PAGE
-  if (route === undefined) throw unknownPath(method, path, Object.keys(options.pages))
+  if (route === undefined) throw unknownPath(request, Object.keys(options.pages))
   if (/\bwebsocket\b/i.test(request.headers.upgrade ?? '')) {
     throw new DarioError('invalid_request', 'dario speaks no WebSocket; send the request with POST', { status: 426 })
   }
   if (!route.methods.includes(method)) {
     const allow = route.methods.join(', ')
     response.setHeader('allow', allow)
-    throw new DarioError('method_not_allowed', `${toPrintable(path)} takes ${allow}, not ${toPrintable(method)}`)
+    throw new DarioError('method_not_allowed', `dario has no ${describe(request)}; that path takes ${allow}`)
   }
   const { operation, dialect = readDialect(request) } = route
   if (operation === 'own') {
@@ -172,10 +172,15 @@ function allowOrigin(request: IncomingMessage, response: ServerResponse, origin:
   }
 }
 
-function unknownPath(method: string, path: string, pages: string[]): DarioError {
-  const known = [...ROUTES.keys()].map((route) => `/v1${route}`).join(', ')
-  return new DarioError('not_found', `dario has no ${toPrintable(method)} ${toPrintable(path)}; `
-    + `it has ${[known, ...pages].join(', ')}. Check the base URL of your tool`)
+function unknownPath(request: IncomingMessage, pages: string[]): DarioError {
+  const known = [...ROUTES.keys()].map((route) => `/v1${route}`)
+  return new DarioError('not_found', `dario has no ${describe(request)}; it has ${[...known, ...pages].join(', ')}. `
+    + 'Check the base URL of your tool')
+}
+
+/** As it was asked for; never the query, which may hold a secret. */
+function describe({ method, url }: IncomingMessage): string {
+  return toPrintable(`${method} ${url?.split('?', 1)[0]}`)
 }
 
 /** Whose words an error must use (pitfall E3): the path tells, else a header that only Anthropic's clients send. */
@@ -194,8 +199,7 @@ async function fail(
   if (error.code === 'client_closed' || response.destroyed) return
   // The client gets one sentence; what really happened is for the log alone (pitfall E10).
   const cause = error.code === 'internal' && error.cause instanceof Error ? ` ${error.cause.stack}` : ''
-  const what = toPrintable(`${request.method} ${request.url?.split('?', 1)[0]}`)
-  options.log(`${id} ${what} refused: ${error.status} ${error.code}: ${error.message}${cause}`)
+  options.log(`${id} ${describe(request)} refused: ${error.status} ${error.code}: ${error.message}${cause}`)
   if (response.headersSent) return void response.destroy()
   response.setHeader(ID_HEADER, id)
   if (error.retryAfterMs !== undefined) response.setHeader('retry-after', Math.ceil(error.retryAfterMs / 1000))
