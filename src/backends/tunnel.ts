@@ -25,7 +25,7 @@ const PROBE_AFTER = 30_000
  * Node gives up each of a name's addresses but the last after 250 ms, and dials them one after the other: whoever has a
  * round trip of more (a train, a satellite) and no IPv6 reached nobody. https://github.com/nodejs/node/issues/54359
  */
-const ADDRESSES = 6
+const ADDRESSES = 10
 
 /** Loaded for the first upstream that needs it: it takes 3 ms, and many upstreams are on this machine. */
 type ConnectTls = typeof import('node:tls').connect
