@@ -219,12 +219,26 @@ test('S12, S13: the stop reason follows what was really called', () => {
 for (const [word, stop] of [
   ['length', 'max_tokens'], ['content_filter', 'refusal'], ['sensitive', 'refusal'], ['a_word_of_next_year', 'end_turn'],
   ['model_context_window_exceeded', 'model_context_window_exceeded'], ['MAX_TOKENS', 'max_tokens'],
+  ['content_filter: PROHIBITED_CONTENT', 'refusal'], ['RECITATION', 'refusal'], ['IMAGE_SAFETY', 'refusal'],
 ] as const) {
   test(`S14: finish_reason ${word} is ${stop}, and the raw word is kept`, () => {
     const reply = fold([delta({ content: 'a' }, word)])
     deepStrictEqual([reply.stop, reply.rawStop], [stop, word])
   })
 }
+
+test('S14: the stop sequence that vLLM names is told, but no token id, no word of another API and none beside a call', () => {
+  const stopped = (part: JsonObject, word: unknown): HubReply =>
+    fold([{ id: 'c1', model: 'm', choices: [{ index: 0, delta: part, finish_reason: 'stop', stop_reason: word as string }] }])
+  const reply = stopped({ content: 'a' }, '</answer>')
+  deepStrictEqual([reply.stop, reply.stopSequence, reply.rawStop], ['stop_sequence', '</answer>', 'stop'])
+  for (const word of [128_009, null, 'stop', 'end_turn', '']) {
+    const { stop, stopSequence } = stopped({ content: 'a' }, word)
+    deepStrictEqual([stop, stopSequence], ['end_turn', undefined], String(word))
+  }
+  const called = stopped({ tool_calls: [{ index: 0, id: 'a', function: { name: 'x', arguments: '{}' } }] }, '</answer>')
+  deepStrictEqual([called.stop, called.stopSequence], ['tool_use', undefined])
+})
 
 test('S15: a stream that just stops is an error', () => {
   strictEqual(errorOf(decode([delta({ content: 'half' })], { done: false })).code, 'upstream_protocol')

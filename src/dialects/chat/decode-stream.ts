@@ -7,10 +7,10 @@ import { DarioError } from '../../errors.ts'
 import type { HubEvent, Json, JsonObject, Seal, Usage } from '../../hub/types.ts'
 import type { SseEvent } from '../../sse.ts'
 import type { DecodeContext, StreamDecoder } from '../dialect.ts'
-import { joinTexts, objectsIn, optionalArr, optionalNum, optionalObj, optionalStr, parseObject } from '../read.ts'
+import { defined, joinTexts, objectsIn, optionalArr, optionalNum, optionalObj, optionalStr, parseObject } from '../read.ts'
 import { createCallDecoder } from './decode-calls.ts'
 import { createDetailCollector, createThinkSplitter } from './reasoning.ts'
-import { decodeError, decodeFinishReason, isErrorObject, readUsage } from './wire.ts'
+import { decodeError, decodeFinishReason, isErrorObject, readStopSequence, readUsage } from './wire.ts'
 
 const NO_USAGE: Usage = { input: 0, cacheRead: 0, cacheWrite: 0, output: 0 }
 /** Vendors' words for "it broke" in the place of a finish reason: OpenRouter, Zhipu, DeepSeek, vLLM, Gemini. */
@@ -28,7 +28,7 @@ export function decodeReply(body: JsonObject, context: DecodeContext): HubEvent[
 export function createStreamDecoder(context: DecodeContext): StreamDecoder & { whole(body: JsonObject): HubEvent[] } {
   const events: HubEvent[] = []
   let started = false, over = false, nextIndex = 0, malformed = 0
-  let usage: Partial<Usage> | undefined, finish: string | undefined
+  let usage: Partial<Usage> | undefined, finish: string | undefined, stopSequence: string | undefined
   let open: { kind: Kind; index: number } | undefined
   let refused = false
   let streamed = false // some vendors close a stream with the whole message once more (MiniMax)
@@ -103,6 +103,7 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder & { w
     const word = optionalStr(choice['finish_reason'])
     // It may come twice, and once per choice: a plain `stop` says the least, so anything else replaces it.
     if (word !== undefined && word !== '' && (finish === undefined || finish === 'stop')) finish = word
+    stopSequence ??= readStopSequence(choice)
   }
 
   function start(data: JsonObject): void {
@@ -144,8 +145,9 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder & { w
     closeProse()
     calls.close()
     const stop = decodeFinishReason(finish, { tools: calls.any(), refusal: refused })
-    const rawStop = finish === undefined ? {} : { rawStop: finish }
-    events.push({ type: 'end', stop, ...rawStop, usage: { ...NO_USAGE, ...usage } })
+    const hit = stop === 'end_turn' ? stopSequence : undefined, whole = { ...NO_USAGE, ...usage }
+    const told = hit === undefined ? stop : 'stop_sequence'
+    events.push(defined<HubEvent>({ type: 'end', stop: told, rawStop: finish, stopSequence: hit, usage: whole }))
   }
 
   function readEvent({ event, data: text }: SseEvent): void {

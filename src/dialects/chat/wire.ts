@@ -40,19 +40,25 @@ export function encodeFinishReason(stop: StopReason, seen: { tools: boolean; ref
   return legacy ? 'function_call' : 'tool_calls' // clients of the form before `tools` wait for its own word
 }
 
+/** A filter's doing. Gemini adds its own word to OpenAI's (`content_filter: PROHIBITED_CONTENT`), or writes that alone. */
+const FILTERED = /^content_filter|^(?:refusal|sensitive|blocklist|spii|(?:image_)?(?:safety|recitation|prohibited_content))$/i
+
 /** Lenient: a new vendor word is an ordinary end (pitfall S14), and tools that were called win over `stop` (S12). */
 export function decodeFinishReason(word: string | undefined, seen: { tools: boolean; refusal: boolean }): StopReason {
+  if (FILTERED.test(word ?? '')) return 'refusal'
   switch (word?.toLowerCase()) {
     case 'length':
     case 'max_tokens':
     case 'model_length': return 'max_tokens'
-    case 'content_filter':
-    case 'refusal':
-    case 'safety':
-    case 'sensitive': return 'refusal'
     case 'model_context_window_exceeded': return 'model_context_window_exceeded'
     default: return seen.tools ? 'tool_use' : seen.refusal ? 'refusal' : 'end_turn'
   }
+}
+
+/** vLLM's `stop_reason` is the sequence that was hit, or a token's id; elsewhere it may repeat Anthropic's word. */
+export function readStopSequence({ stop_reason: found, finish_reason: word }: JsonObject): string | undefined {
+  const isOwn = typeof found === 'string' && found !== '' && found !== word && !Object.hasOwn(FINISH_REASONS, found)
+  return isOwn ? found : undefined
 }
 
 /** Usage of a chunk or of a whole answer, wherever this vendor puts it (pitfalls O1, U2 to U4). */
