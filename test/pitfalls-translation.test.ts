@@ -128,6 +128,33 @@ test('U7: a cancelled stream is recorded with the usage that is known', async (c
   }
 })
 
+for (const [backend, ending] of [
+  ['chat', [
+    { id: 'c', choices: [{ index: 0, delta: { content: 'half' } }] },
+    { id: 'c', choices: [{ index: 0, delta: {}, finish_reason: 'error' }], usage: { prompt_tokens: 42, completion_tokens: 7 } },
+  ]],
+  ['responses', [
+    { type: 'response.created', response: { id: 'r', model: 'm', usage: null } },
+    { type: 'response.output_text.delta', output_index: 0, content_index: 0, delta: 'half' },
+    { type: 'response.failed', response: { status: 'failed', error: { code: 'server_error', message: 'it broke' }, usage: { input_tokens: 42, output_tokens: 7 } } },
+  ]],
+] as [DialectName, JsonObject[]][]) {
+  test(`U7: an answer of a ${backend} backend that breaks is recorded with the usage that is known, and Responses clients are told it`, async (context) => {
+    const upstream = await startUpstream(context, (_request, response) => sendSse(response, [toSse(backend, ending)]))
+    const { url, records } = await startProxy(context, { backends: backendsAt(upstream.url) })
+    for (const client of NAMES.filter((name) => name !== backend)) {
+      const response = await fetch(url + PATHS[client], {
+        method: 'POST', headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ model: `${backend}:m`, max_tokens: 9, stream: true, input: 'hi', messages: [{ role: 'user', content: 'hi' }] }),
+      })
+      const text = await response.text()
+      match(text, /half/)
+      if (client === 'responses') match(text, /response\.failed.*"usage":\{"input_tokens":42,.*"output_tokens":7,/)
+    }
+    deepEqual(records.map(({ end, usage }) => [end, usage?.input, usage?.output]), [['broken', 42, 7], ['broken', 42, 7]])
+  })
+}
+
 test('H10: a stream says its charset and that nothing on the way may hold it back', async (context) => {
   const upstream = await startUpstream(context, (_request, response) => {
     return sendSse(response, [toSse('chat', [{ id: 'c', choices: [{ index: 0, delta: { content: 'ok' }, finish_reason: 'stop' }] }])])

@@ -19,6 +19,8 @@ import {
 } from './read.ts'
 import { repairSchema } from './schema.ts'
 
+export const NO_USAGE: Usage = { input: 0, cacheRead: 0, cacheWrite: 0, output: 0 }
+
 /** A comment line: no event reaches the client's parser (pitfalls S19, S21). */
 export const KEEP_ALIVE = ': keep-alive\n\n'
 

@@ -7,12 +7,12 @@ import { DarioError } from '../../errors.ts'
 import type { HubEvent, Json, JsonObject, Seal, Usage } from '../../hub/types.ts'
 import type { SseEvent } from '../../sse.ts'
 import type { DecodeContext, StreamDecoder } from '../dialect.ts'
+import { NO_USAGE } from '../openai.ts'
 import { defined, joinTexts, objectsIn, optionalArr, optionalNum, optionalObj, optionalStr, parseObject } from '../read.ts'
 import { createCallDecoder } from './decode-calls.ts'
 import { createDetailCollector, createThinkSplitter } from './reasoning.ts'
 import { decodeError, decodeFinishReason, isErrorObject, readStopSequence, readUsage } from './wire.ts'
 
-const NO_USAGE: Usage = { input: 0, cacheRead: 0, cacheWrite: 0, output: 0 }
 /** Vendors' words for "it broke" in the place of a finish reason: OpenRouter, Zhipu, DeepSeek, vLLM, Gemini. */
 const BROKEN = /^(?:error|network_error|insufficient_system_resource|abort)$|malformed_function_call$/i
 
@@ -116,7 +116,7 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder & { w
 
   function fail(error: DarioError): void {
     over = true
-    events.push({ type: 'error', error })
+    events.push(defined<HubEvent>({ type: 'error', error, usage }))
   }
 
   function read(data: JsonObject, isError: boolean): void {

@@ -5,11 +5,11 @@
  * @module
  */
 import { DarioError } from '../../errors.ts'
-import type { Block, HubEvent, JsonObject } from '../../hub/types.ts'
+import type { Block, HubEvent, JsonObject, Usage } from '../../hub/types.ts'
 import type { SseEvent } from '../../sse.ts'
 import type { DecodeContext, StreamDecoder } from '../dialect.ts'
 import { toToolUse } from '../encoding.ts'
-import { decodeUsage } from '../openai.ts'
+import { NO_USAGE, decodeUsage } from '../openai.ts'
 import { defined, isObject, objectsIn, optionalArr, optionalNum, optionalObj, optionalStr, parseObject } from '../read.ts'
 import { decodeError, decodeStop, isCall, isSameItem, readInput, readProof, readThought } from './wire.ts'
 
@@ -167,7 +167,8 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder & { f
   /** The final object: its output counts only for items that the stream did not finish (pitfall O20). */
   function finish(response: JsonObject): void {
     const { error, status } = response, output = optionalArr(response['output'])
-    if (isObject(error) || status === 'failed' || status === 'cancelled') return fail(decodeError(200, JSON.stringify({ error })))
+    if (isObject(error) || status === 'failed' || status === 'cancelled')
+      return fail(decodeError(200, JSON.stringify({ error })), decodeUsage(response['usage']))
     if (status === 'queued' || status === 'in_progress' || (output === undefined && !started)) {
       return fail(new DarioError('upstream_protocol', 'the upstream sent no finished answer; try again, or another backend'))
     }
@@ -188,13 +189,13 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder & { f
     }
     over = true
     const rawStop = optionalStr(optionalObj(response['incomplete_details'])?.['reason']) ?? optionalStr(response['status'])
-    const usage = decodeUsage(response['usage']) ?? { input: 0, cacheRead: 0, cacheWrite: 0, output: 0 }
+    const usage = decodeUsage(response['usage']) ?? NO_USAGE
     events.push(defined<HubEvent>({ type: 'end', stop: decodeStop(response, saw), usage, rawStop }))
   }
 
-  function fail(error: DarioError): void {
+  function fail(error: DarioError, usage?: Usage): void {
     over = true
-    events.push({ type: 'error', error })
+    events.push(defined<HubEvent>({ type: 'error', error, usage }))
   }
 
   function read({ event, data: text }: SseEvent): void {
@@ -213,7 +214,7 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder & { f
         return finish({ ...response, status: cut ? 'incomplete' : 'completed' })
       }
       case 'response.failed':
-      case 'response.cancelled': return fail(decodeError(200, JSON.stringify({ error: response?.['error'] })))
+      case 'response.cancelled': return finish({ ...response, status: 'failed' })
       case 'error': return fail(decodeError(200, text))
       case 'keepalive': events.push({ type: 'ping' }); return
       default: return readItem(type, data)
