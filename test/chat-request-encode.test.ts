@@ -288,6 +288,45 @@ test('R16: a choice of a tool that was left out leaves the model free', () => {
   deepStrictEqual([body['tool_choice'], warnings.map(({ path }) => path)], [undefined, ['tool_choice']])
 })
 
+const GOOGLE: Target = { model: 'gemini-3-pro-preview', host: 'generativelanguage.googleapis.com', repairs: new Set() }
+const PROOF = { google: { thought_signature: 'c2ln' } }
+const proven = (proof: JsonObject): Block => {
+  return { type: 'thinking', text: '', redacted: true, seal: { origin: 'chat', value: JSON.stringify({ extra_content: proof }) } }
+}
+const callsOf = (turns: Turn[], target: Target): Json[] =>
+  (messagesOf(turns, target) as JsonObject[]).map((message) => message['tool_calls'] ?? [])
+
+test('T4: the proof that Gemini put beside a call goes back beside it, and is lost unsaid nowhere else', () => {
+  const turn = assistant(text('t'), proven(PROOF), use('a'), use('b'))
+  const { body, warnings } = encode({ turns: [turn] }, GOOGLE)
+  deepStrictEqual(body['messages'], [{ role: 'assistant', content: 't', tool_calls: [{ ...call('a'), extra_content: PROOF }, call('b')] }])
+  deepStrictEqual(warnings, [])
+  const each = assistant(proven(PROOF), use('a'), proven({ google: { thought_signature: 'bW9yZQ' } }), use('b'))
+  deepStrictEqual(callsOf([each], { ...GOOGLE, host: 'proxy.test' }),
+    [[{ ...call('a'), extra_content: PROOF }, { ...call('b'), extra_content: { google: { thought_signature: 'bW9yZQ' } } }]])
+  for (const target of [LOCAL, OPENROUTER]) {
+    const { body, warnings } = encode({ turns: [turn] }, target)
+    deepStrictEqual(body['messages'], [{ role: 'assistant', content: 't', tool_calls: [call('a'), call('b')] }])
+    strictEqual(warnings.length, 1)
+  }
+})
+
+test('T4: a call of another model, or whose proof was lost, is marked so for Google, which refuses it bare', () => {
+  const mark = { google: { thought_signature: 'skip_thought_signature_validator' } }
+  const turns = [assistant(use('a'), use('b')), user(result('a'), result('b')), assistant(use('c'))]
+  deepStrictEqual(callsOf(turns, GOOGLE).flat(), [{ ...call('a'), extra_content: mark }, call('b'), { ...call('c'), extra_content: mark }])
+  for (const other of [{ host: 'proxy.test' }, { model: 'gemini-2.5-pro' }, { host: 'openrouter.ai', model: 'google/gemini-3-pro' }]) {
+    deepStrictEqual(callsOf(turns, { ...GOOGLE, ...other }).flat(), [call('a'), call('b'), call('c')])
+  }
+})
+
+test('R19: an id in which LiteLLM keeps the proof of a call stays whole, except for OpenAI', () => {
+  const id = `call_1__thought__${'c2ln'.repeat(100)}`
+  deepStrictEqual(messagesOf([assistant(use(id)), user(result(id, text('1')))]),
+    [{ role: 'assistant', content: null, tool_calls: [call(id)] }, { role: 'tool', tool_call_id: id, content: '1' }])
+  strictEqual(JSON.stringify(messagesOf([assistant(use(id))], OPENAI)).includes(id), false)
+})
+
 test('R19: long call ids are cut the same way on both sides, and Mistral gets nine characters', () => {
   const long = 'call_'.padEnd(60, 'x')
   for (const [target, pattern] of [[LOCAL, /^.{1,40}$/], [{ host: 'api.mistral.ai' }, /^[A-Za-z0-9]{9}$/]] as const) {

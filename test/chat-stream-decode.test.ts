@@ -361,6 +361,19 @@ test('O6: encrypted reasoning without text is a redacted block', () => {
   deepStrictEqual(reply.blocks[0], { type: 'thinking', text: '', redacted: true, seal })
 })
 
+test('O6: the proof that Gemini puts beside a call is a redacted thought before it, in stream and whole answer', () => {
+  const extra_content = { google: { thought_signature: 'c2ln' } }
+  const calls = [
+    { id: 'a', type: 'function', function: { name: 'x', arguments: '{"q":1}' }, extra_content },
+    { id: 'b', type: 'function', function: { name: 'x', arguments: '{"q":2}' } },
+  ]
+  const proof = { type: 'thinking', text: '', redacted: true, seal: { origin: 'chat', value: JSON.stringify({ extra_content }) } }
+  const uses = ['a', 'b'].map((id, index) => ({ type: 'tool_use', id, name: 'x', input: `{"q":${index + 1}}` }))
+  deepStrictEqual(fold([call(calls[0]!), call(calls[1]!, 'tool_calls')]).blocks, [proof, ...uses])
+  const body = { choices: [{ message: { role: 'assistant', content: null, tool_calls: calls }, finish_reason: 'tool_calls' }] }
+  deepStrictEqual(foldEvents(chatDialect.decodeReply(body, createContext())).blocks, [proof, ...uses])
+})
+
 test('O7: errors inside a 200 end the answer, in every vendor\'s shape', () => {
   const groq = decodeText([`data: ${JSON.stringify(delta({ content: 'a' }))}\n\nevent: error\ndata: {"error":{"message":"no","type":"invalid_request_error","code":"tool_use_failed"}}\n\n`])
   strictEqual(errorOf(groq).code, 'invalid_request')

@@ -96,6 +96,27 @@ for (const [field, delta] of [
   })
 }
 
+for (const [client, keepsProof] of [['anthropic', true], ['responses', true], ['responses', false]] as const) {
+  test(`T4: a ${client} client that ${keepsProof ? 'keeps' : 'drops'} thoughts brings Gemini the proof of its call back`, async (context) => {
+    const extra_content = { google: { thought_signature: 'c2ln' } }
+    const upstream = await startUpstream(context, (_request, response) => sendSse(response, [toSse('chat', [
+      { id: 'c', choices: [{ index: 0, delta: { tool_calls: [{ id: 'call_1', function: { name: 'read', arguments: '{}' }, extra_content }] }, finish_reason: 'tool_calls' }] },
+    ])]))
+    const { url } = await startProxy(context, { backends: backendsAt(upstream.url) })
+    const ask = async (history: JsonObject[]): Promise<JsonObject> => (await fetch(url + PATHS[client], {
+      method: 'POST', headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ model: 'chat:gemini-3-pro', max_tokens: 9, [client === 'anthropic' ? 'messages' : 'input']: [{ role: 'user', content: 'hi' }, ...history] }),
+    })).json() as Promise<JsonObject>
+    const answer = await ask([])
+    const items = (answer['content'] ?? answer['output']) as JsonObject[]
+    const kept = keepsProof ? items : items.filter(({ type }) => type !== 'reasoning')
+    await ask(client === 'responses' ? [...kept, { type: 'function_call_output', call_id: 'call_1', output: 'x' }]
+      : [{ role: 'assistant', content: kept }, { role: 'user', content: [{ type: 'tool_result', tool_use_id: 'call_1', content: 'x' }] }])
+    const { messages } = JSON.parse(upstream.received.at(-1)!.body.toString()) as { messages: JsonObject[] }
+    deepEqual((messages[1]!['tool_calls'] as JsonObject[])[0]!['extra_content'], extra_content)
+  })
+}
+
 test('I8: an option of pictures is not copied to files', () => {
   const body = { messages: [{ role: 'user', content: [{ type: 'image_url', image_url: { url: 'data:application/pdf;base64,JVBERg==', detail: 'high' } }] }] }
   for (const to of NAMES) equal(JSON.stringify(translate('chat', to, body)).includes('detail'), false)

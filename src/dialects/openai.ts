@@ -8,8 +8,8 @@ import type { DarioError, ErrorCode } from '../errors.ts'
 import type {
   Block, HubRequest, JsonObject, OutputFormat, Thinking, Tool, ToolChoice, Usage, Warning,
 } from '../hub/types.ts'
-import type { Repair } from './dialect.ts'
-import { encodeStrict } from './encoding.ts'
+import type { Repair, Target } from './dialect.ts'
+import { encodeStrict, shorten } from './encoding.ts'
 import type { Encoding } from './encoding.ts'
 import { findRepair } from './error.ts'
 import type { Lessons } from './error.ts'
@@ -90,6 +90,12 @@ export function readRepairs({ status, code, path = '', upstreamType = '', messag
 
 /** A call's input as JSON text: none is the empty object (pitfall K8). */
 export const toArguments = (input: string): string => input.trim() === '' ? '{}' : input
+
+/** Cut to OpenAI's limit (R19), but not where LiteLLM keeps Gemini's proof of thought in the id: cut, it is a 400. */
+export function toCallId(id: string, most: number, { host = '' }: Target): string {
+  const isProof = id.includes('__thought__') && !/(?:^|\.)(?:openai|azure)\.com$/.test(host)
+  return isProof ? id : shorten(id, most)
+}
 
 /** Cached tokens are a part of the input here, not in the hub; vendors have many words for them (O1, U2 to U4). */
 export function decodeUsage(value: unknown): Usage | undefined {

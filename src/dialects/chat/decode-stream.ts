@@ -10,7 +10,7 @@ import type { DecodeContext, StreamDecoder } from '../dialect.ts'
 import { NO_USAGE } from '../openai.ts'
 import { defined, joinTexts, objectsIn, optionalArr, optionalNum, optionalObj, optionalStr, parseObject } from '../read.ts'
 import { createCallDecoder } from './decode-calls.ts'
-import { createDetailCollector, createThinkSplitter } from './reasoning.ts'
+import { createDetailCollector, createThinkSplitter, readCallProof } from './reasoning.ts'
 import { decodeError, decodeFinishReason, isErrorObject, readStopSequence, readUsage } from './wire.ts'
 
 /** Vendors' words for "it broke" in the place of a finish reason: OpenRouter, Zhipu, DeepSeek, vLLM, Gemini. */
@@ -98,7 +98,10 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder & { w
       think.flush()
       closeProse()
     }
-    for (const piece of pieces) calls.push(piece, position)
+    for (const piece of pieces) {
+      redacted(readCallProof(piece))
+      calls.push(piece, position)
+    }
     if (legacy !== undefined) calls.push(legacy, position, `${position}:function_call`)
     const word = optionalStr(choice['finish_reason'])
     // It may come twice, and once per choice: a plain `stop` says the least, so anything else replaces it.

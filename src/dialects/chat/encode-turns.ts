@@ -7,10 +7,11 @@ import type { Block, BlockOf, CacheHint, JsonObject, Turn } from '../../hub/type
 import { encodeCache, shorten } from '../encoding.ts'
 import type { Encoding } from '../encoding.ts'
 import { encodeAudio, toUrl } from '../parts.ts'
-import { ERROR_PREFIX, toArguments } from '../openai.ts'
+import { ERROR_PREFIX, toArguments, toCallId } from '../openai.ts'
 import { defined, objectsIn, parseObject } from '../read.ts'
 import type { Family } from './families.ts'
-import type { ChatMessage, ChatPart } from './wire.ts'
+import { toCallProof } from './reasoning.ts'
+import type { ChatCall, ChatMessage, ChatPart } from './wire.ts'
 
 type Media = BlockOf<'media'>
 
@@ -54,11 +55,7 @@ const toParts = (content: ChatMessage['content']): ChatPart[] =>
   typeof content === 'string' ? [{ type: 'text', text: content }] : content ?? []
 
 function encodeAssistant(turn: Turn, messages: ChatMessage[], context: EncodeContext): void {
-  const calls = turn.blocks.filter((block) => block.type === 'tool_use').map((block) => ({
-    id: encodeId(block.id, context),
-    type: 'function' as const,
-    function: { name: context.names.toWire(block), arguments: encodeInput(block) },
-  }))
+  const calls = encodeCalls(turn, context)
   const spoken = turn.blocks.filter((block) => block.type === 'text' || block.type === 'refusal')
   const thoughts = encodeThoughts(turn, calls.length > 0, context)
   for (const block of turn.blocks) {
@@ -81,10 +78,26 @@ function encodeAssistant(turn: Turn, messages: ChatMessage[], context: EncodeCon
   } else messages.push({ role: 'assistant', content, ...thoughts, ...(calls.length > 0 ? { tool_calls: calls } : {}) })
 }
 
+/** Google's own word for a call of another model, or one whose proof was lost; bare, the first of a turn is a 400. */
+const UNPROVEN = { google: { thought_signature: 'skip_thought_signature_validator' } }
+
+function encodeCalls(turn: Turn, context: EncodeContext): ChatCall[] {
+  const { callProofs } = context.family
+  const proofs = callProofs === 'none' ? [] : turn.blocks.map(toCallProof).filter((proof) => proof !== undefined)
+  if (callProofs === 'demanded' && proofs.length === 0) proofs.push(UNPROVEN)
+  return turn.blocks.filter((block) => block.type === 'tool_use').map((block, index): ChatCall => defined({
+    id: encodeId(block.id, context),
+    type: 'function',
+    function: { name: context.names.toWire(block), arguments: encodeInput(block) },
+    extra_content: proofs[index],
+  }))
+}
+
 /** A8: reasoning goes only where the backend has a field for it and wants it back (T4), never into the text. */
 function encodeThoughts(turn: Turn, hasCalls: boolean, context: EncodeContext): Partial<ChatMessage> {
   const { family, target } = context
   const blocks = turn.blocks.filter((block) => block.type === 'thinking')
+    .filter((block) => family.callProofs === 'none' || toCallProof(block) === undefined)
   const drop = (): Partial<ChatMessage> => {
     if (blocks.length > 0) context.drop(turn.path ?? 'messages', 'this backend has no place for earlier reasoning')
     return {}
@@ -108,8 +121,8 @@ function encodeInput(block: BlockOf<'tool_use'>): string {
 }
 
 /** R19: OpenAI takes call ids of 40 characters, Mistral exactly nine letters and digits. Same id in, same id out. */
-function encodeId(id: string, { family }: EncodeContext): string {
-  if (family.toolIds === 'any') return shorten(id, 40)
+function encodeId(id: string, { family, target }: EncodeContext): string {
+  if (family.toolIds === 'any') return toCallId(id, 40, target)
   if (/^[A-Za-z0-9]{9}$/.test(id)) return id
   const hashed = shorten(id.padEnd(99), 18) // long enough to end in a hash of all of it
   return hashed.replace(/[^A-Za-z0-9]/g, '').slice(-9).padStart(9, '0')

@@ -21,6 +21,8 @@ export interface Family {
   /** Keeps `reasoning_details` and Anthropic's `cache_control` (C2). */
   details: boolean
   cacheMarks: boolean
+  /** Gemini's proof beside its calls: given back, or else refused (from version 3 on, by Google itself). */
+  callProofs: 'none' | 'returned' | 'demanded'
   /** Takes `prompt_cache_key`, and OpenAI's `service_tier`. */
   cacheKey: boolean
   serviceTier: boolean
@@ -42,6 +44,7 @@ export function toFamily({ model, host = '' }: Target): Family {
   const mistral = at('mistral.ai')
   const switched = at('deepseek.com', 'moonshot.ai', 'moonshot.cn', 'kimi.com', 'z.ai', 'bigmodel.cn')
   const reasons = /^(?:o\d|codex|gpt-(?:[5-9]|oss))/.test(name) && !name.includes('chat')
+  const gemini = name.startsWith('gemini') && !openrouter
   const openaiReasons = reasons && !name.startsWith('gpt-oss')
   return {
     maxTokensField: openai || openaiReasons && !openrouter ? 'max_completion_tokens' : 'max_tokens',
@@ -51,6 +54,7 @@ export function toFamily({ model, host = '' }: Target): Family {
     xhigh: hasXhigh(name),
     replaysReasoning: switched || /^(?:deepseek|kimi|moonshot|glm|minimax)/.test(name) && !openrouter,
     details: openrouter,
+    callProofs: !gemini ? 'none' : at('googleapis.com') && !/^gemini-[12]/.test(name) ? 'demanded' : 'returned',
     cacheMarks: openrouter && /claude|gemini/.test(name),
     cacheKey: openai || openrouter || at('moonshot.ai', 'moonshot.cn', 'kimi.com'),
     serviceTier: openai || openrouter,

@@ -12,12 +12,19 @@ import { isObject, optionalArr, optionalObj } from '../read.ts'
 // Type aliases, not interfaces: only an alias is assignable to JsonObject.
 export type ChatPart = { type: string; [field: string]: string | JsonObject | undefined }
 
+export type ChatCall = {
+  id: string
+  type: 'function'
+  function: { name: string; arguments: string }
+  extra_content?: JsonObject | undefined
+}
+
 export type ChatMessage = {
   role: 'system' | 'user' | 'assistant' | 'tool'
   content: string | ChatPart[] | null
   reasoning_content?: string
   reasoning_details?: JsonObject[]
-  tool_calls?: { id: string; type: 'function'; function: { name: string; arguments: string } }[]
+  tool_calls?: ChatCall[]
   tool_call_id?: string
 }
 

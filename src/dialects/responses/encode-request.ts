@@ -6,10 +6,10 @@
  */
 import type { Block, BlockOf, HubRequest, JsonObject, Turn } from '../../hub/types.ts'
 import type { EncodedRequest, Target } from '../dialect.ts'
-import { createEncoding, shorten, tellFormat } from '../encoding.ts'
+import { createEncoding, tellFormat } from '../encoding.ts'
 import type { Encoding } from '../encoding.ts'
 import { encodeAudio, toUrl } from '../parts.ts'
-import { ERROR_PREFIX, toArguments } from '../openai.ts'
+import { ERROR_PREFIX, toArguments, toCallId } from '../openai.ts'
 import { toText, unsupported } from '../read.ts'
 import { encodeOptions, encodeToolFields, isPlainModel } from './encode-options.ts'
 
@@ -91,7 +91,7 @@ function encodeOutput(block: BlockOf<'tool_result'>, turn: Turn, run: Run): Json
     ? prefix + parts.map((part) => part['text']).join('\n')
     : [...(prefix === '' ? [] : [{ type: 'input_text', text: prefix.trimEnd() }]), ...parts]
   const type = run.kinds.get(block.toolUseId) === 'custom' ? 'custom_tool_call_output' : 'function_call_output'
-  return { type, call_id: shorten(block.toolUseId), output }
+  return { type, call_id: toCallId(block.toolUseId, 64, run.target), output }
 }
 
 function encodePart(block: Block, turn: Turn, run: Run): JsonObject[] {
@@ -154,7 +154,7 @@ function encodeAssistantTurn(turn: Turn, run: Run): JsonObject[] {
 function encodeCall(block: BlockOf<'tool_use'>, run: Run): JsonObject {
   const kind = block.kind ?? 'function'
   run.kinds.set(block.id, kind)
-  const shared = { call_id: shorten(block.id), name: run.names.toWire(block) }
+  const shared = { call_id: toCallId(block.id, 64, run.target), name: run.names.toWire(block) }
   if (kind === 'custom') return { type: 'custom_tool_call', ...shared, input: block.input }
   return { type: 'function_call', ...shared, arguments: toArguments(block.input) }
 }
