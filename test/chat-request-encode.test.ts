@@ -167,9 +167,9 @@ test('C5: a line of the system prompt for one vendor only is not sent, and not w
 
 test('B4: leading system turns are one message; later ones keep their rank only where that is safe', () => {
   const turns = [system(text('a')), system(text('b')), user(text('c')), system(text('d'))]
-  const head = [{ role: 'system', content: 'a\n\nb' }, { role: 'user', content: 'c' }]
-  deepStrictEqual(messagesOf(turns, OPENAI), [...head, { role: 'system', content: 'd' }])
-  deepStrictEqual(messagesOf(turns), [...head, { role: 'user', content: '[system]\n\nd' }])
+  const first = { role: 'system', content: 'a\n\nb' }
+  deepStrictEqual(messagesOf(turns, OPENAI), [first, { role: 'user', content: 'c' }, { role: 'system', content: 'd' }])
+  deepStrictEqual(messagesOf(turns), [first, { role: 'user', content: 'c\n\n[system]\n\nd' }])
 })
 
 test('C2: cache marks stay at home unless the backend takes them', () => {
@@ -416,4 +416,27 @@ test('what a Chat client said comes out as it said it', () => {
   const { body: again, warnings } = chatDialect.encodeRequest(chatDialect.decodeRequest(body).request, { ...LOCAL, model: 'm' })
   deepStrictEqual(JSON.parse(JSON.stringify(again)), body)
   deepStrictEqual(warnings, [])
+})
+
+test('B3: neighbouring user turns are one message, whatever they hold', () => {
+  deepStrictEqual(messagesOf([user(text('a')), user(text('b'))]), [{ role: 'user', content: 'a\n\nb' }])
+  const seen = [assistant(use('a')), user(result('a', image)), user(text('so?'))]
+  deepStrictEqual((messagesOf(seen) as JsonObject[]).slice(2), [
+    { role: 'user', content: [{ type: 'text', text: 'From the result of tool call a:' }, IMAGE_PART, { type: 'text', text: 'so?' }] },
+  ])
+  deepStrictEqual(messagesOf([user(text('a')), system(text('s')), user(text('b'))]), [{ role: 'user', content: 'a\n\n[system]\n\ns\n\nb' }])
+})
+
+test('A11: fields that only OpenAI has are sent to no other vendor', () => {
+  const request = { extra: { chat: { verbosity: 'low', prompt_cache_retention: '24h' } } }
+  const { body, warnings } = encode(request, { host: 'api.groq.com' })
+  deepStrictEqual([body['verbosity'], body['prompt_cache_retention'], warnings.map(({ path }) => path)], [undefined, undefined, ['verbosity']])
+  const sent = bodyOf(request, OPENAI)
+  deepStrictEqual([sent['verbosity'], sent['prompt_cache_retention']], ['low', '24h'])
+})
+
+test('R16: a call that cannot be forced, as no tool is left, is said', () => {
+  const tools: Tool[] = [{ type: 'opaque', origin: 'responses', value: { type: 'mcp' } }]
+  const { body, warnings } = encode({ tools, toolChoice: { type: 'required' } })
+  deepStrictEqual([body['tool_choice'], warnings.map(({ path }) => path)], [undefined, ['tools[0]', 'tool_choice']])
 })

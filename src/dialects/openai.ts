@@ -225,6 +225,12 @@ function toKey(value: JsonObject): string {
   return JSON.stringify([value['type'] ?? 'function', nameOf(value) ?? value['server_label']])
 }
 
+/** Says that a call was to be forced, of tools that are none of them sent. */
+export function dropChoice({ toolChoice }: HubRequest, { drop }: Encoding): void {
+  const isForced = toolChoice?.type === 'required' || toolChoice?.type === 'tool'
+  if (isForced) drop('tool_choice', 'no tool is left that this backend could be made to call')
+}
+
 /** Chat has the schema and its name in a member of their own. `path`: of a schema that must be there. */
 export function decodeFormat(format: JsonObject | undefined, path?: string): OutputFormat | undefined {
   if (format?.['type'] === 'json_object') return { type: 'json_object' }

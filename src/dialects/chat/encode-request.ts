@@ -8,7 +8,7 @@ import type { EncodedRequest, Repair, Target } from '../dialect.ts'
 import {
   createEncoding, encodeParallel, encodeStrict, encodeTools, shorten, tellFormat, toWireName, wrapCustomTool,
 } from '../encoding.ts'
-import { encodeSchema, toEffort } from '../openai.ts'
+import { dropChoice, encodeSchema, toEffort } from '../openai.ts'
 import { defined, isObject, optionalArr } from '../read.ts'
 import { repairToolSchema } from '../schema.ts'
 import { encodeTurns, markCache } from './encode-turns.ts'
@@ -45,7 +45,10 @@ function encodeToolFields(request: HubRequest, context: EncodeContext): JsonObje
   const search = family.webSearch ? request.tools.findLast(({ type }) => type === 'web_search') : undefined
   const options = search && 'value' in search && search.origin === 'chat' ? search.value : {}
   const fields = defined({ web_search_options: search && options })
-  if (tools.length === 0) return fields // A10, and Q11: no choice without tools
+  if (tools.length === 0) { // A10, and Q11: no choice without tools
+    dropChoice(request, context)
+    return fields
+  }
   const choice = encodeToolChoice(request.toolChoice, request.tools, context)
   return defined({ tools, tool_choice: choice, parallel_tool_calls: encodeParallel(request, context), ...fields })
 }
@@ -153,17 +156,18 @@ function encodeIdentity(request: HubRequest, { family, target, drop }: EncodeCon
   })
 }
 
+/** OpenAI's newer fields go to those who have them: strict servers (Groq) refuse a request for one they do not know. */
 function encodeExtra(request: HubRequest, { family, target, drop }: EncodeContext): JsonObject {
-  const { metadata, frequency_penalty, presence_penalty, ...extra } = request.extra.chat ?? {}
-  if (!family.openFields) {
-    if (extra['verbosity'] !== undefined) drop('verbosity', 'this vendor has no such field')
-    return {}
-  }
-  if (family.sampling && !target.repairs.has('no_sampling')) {
-    if (frequency_penalty !== undefined) extra['frequency_penalty'] = frequency_penalty
-    if (presence_penalty !== undefined) extra['presence_penalty'] = presence_penalty
-  }
-  return extra['store'] === true && metadata !== undefined ? { ...extra, metadata } : extra // Q11
+  const { verbosity, prompt_cache_retention, ...common } = request.extra.chat ?? {}
+  const { metadata, frequency_penalty, presence_penalty, ...extra } = common
+  if (!family.serviceTier && verbosity !== undefined) drop('verbosity', 'this vendor has no such field')
+  if (!family.openFields) return {}
+  return defined({
+    ...extra,
+    ...(family.serviceTier ? { verbosity, prompt_cache_retention } : {}),
+    ...(family.sampling && !target.repairs.has('no_sampling') ? { frequency_penalty, presence_penalty } : {}),
+    ...(extra['store'] === true ? { metadata } : {}), // Q11
+  })
 }
 
 /**

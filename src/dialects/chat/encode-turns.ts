@@ -8,7 +8,7 @@ import { encodeCache, shorten } from '../encoding.ts'
 import type { Encoding } from '../encoding.ts'
 import { encodeAudio, toUrl } from '../parts.ts'
 import { ERROR_PREFIX, toArguments, toCallId } from '../openai.ts'
-import { defined, objectsIn, parseObject } from '../read.ts'
+import { defined, objectsIn, parseObject, toText } from '../read.ts'
 import type { Family } from './families.ts'
 import { toCallProof } from './reasoning.ts'
 import type { ChatCall, ChatMessage, ChatPart } from './wire.ts'
@@ -43,7 +43,14 @@ function encodeSystem(turn: Turn, messages: ChatMessage[], context: EncodeContex
   if (messages.length === 1 && last?.role === 'system') last.content = joinContent(last.content, content)
   else if (messages.length === 0 || context.family.midSystem) messages.push({ role: 'system', content })
   // lossy: many chat templates fail on a later system message, so it loses its rank and keeps its words
-  else messages.push({ role: 'user', content: joinContent('[system]', content) })
+  else addUser(messages, joinContent('[system]', content))
+}
+
+/** B3: neighbours are one message, as many chat templates fail on roles that do not alternate. */
+function addUser(messages: ChatMessage[], content: string | ChatPart[]): void {
+  const last = messages.at(-1)
+  if (last?.role === 'user') last.content = joinContent(last.content, content)
+  else messages.push({ role: 'user', content })
 }
 
 function joinContent(before: ChatMessage['content'], after: string | ChatPart[]): string | ChatPart[] {
@@ -151,7 +158,7 @@ function encodeUser(turn: Turn, messages: ChatMessage[], context: EncodeContext)
     messages.push({ role: 'tool', tool_call_id: id, content: prefix + text.join('\n') })
   }
   const content = encodeContent([...moved, ...rest], turn, context)
-  if (content !== undefined) messages.push({ role: 'user', content })
+  if (content !== undefined) addUser(messages, content)
 }
 
 /** A9: pure text is a string, which every backend takes; parts only where there is more than text. */
@@ -195,6 +202,7 @@ function encodeMedia(block: Media, turn: Turn, context: EncodeContext): ChatPart
 }
 
 function warnDropped(block: Block, turn: Turn, { drop }: EncodeContext): [] {
-  const whose = block.type === 'opaque' ? `that only ${block.origin} knows` : 'that this backend cannot be given'
-  return drop(turn.path ?? 'messages', `a ${block.type} block ${whose}`) ?? []
+  const what = block.type === 'opaque' ? `${toText(block.value['type'])} block that only ${block.origin} knows`
+    : `${block.type} block that this backend cannot be given`
+  return drop(turn.path ?? 'messages', `a ${what}`) ?? []
 }

@@ -23,7 +23,7 @@ export interface Family {
   cacheMarks: boolean
   /** Gemini's proof beside its calls: given back, or else refused (from version 3 on, by Google itself). */
   callProofs: 'none' | 'returned' | 'demanded'
-  /** Takes `prompt_cache_key`, and OpenAI's `service_tier`. */
+  /** Takes `prompt_cache_key`, and OpenAI's own `service_tier`, `verbosity` and `prompt_cache_retention`. */
   cacheKey: boolean
   serviceTier: boolean
   /** Takes OpenAI's optional fields at all: `user`, `stream_options`; strict servers refuse unknown ones. */

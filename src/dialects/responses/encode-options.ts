@@ -7,7 +7,7 @@
 import type { HubRequest, Json, JsonObject, OutputFormat, Thinking, Tool } from '../../hub/types.ts'
 import { encodeParallel, encodeStrict, encodeTools, shorten, toWireName } from '../encoding.ts'
 import type { Encoding } from '../encoding.ts'
-import { encodeSchema, hasXhigh, toEffort, toTier } from '../openai.ts'
+import { dropChoice, encodeSchema, hasXhigh, toEffort, toTier } from '../openai.ts'
 import { defined, optionalObj, optionalStr, toText } from '../read.ts'
 import { repairToolSchema } from '../schema.ts'
 
@@ -97,9 +97,7 @@ function warnOfRest({ stop, extra }: HubRequest, { drop }: Encoding): void {
 export function encodeToolFields(request: HubRequest, encoding: Encoding): JsonObject {
   const tools = encodeTools(request, encoding, encodeTool)
   if (tools.length === 0) {
-    if (request.toolChoice?.type === 'required' || request.toolChoice?.type === 'tool') {
-      encoding.drop('tool_choice', 'no tool is left that this backend could be made to call')
-    }
+    dropChoice(request, encoding)
     return {}
   }
   const choice = encodeToolChoice(request, tools, encoding)
