@@ -55,7 +55,9 @@ function addUser(messages: ChatMessage[], content: string | ChatPart[]): void {
 
 function joinContent(before: ChatMessage['content'], after: string | ChatPart[]): string | ChatPart[] {
   if (typeof before === 'string' && typeof after === 'string') return `${before}\n\n${after}`
-  return [...toParts(before), ...toParts(after)]
+  const parts = toParts(before)
+  for (const part of toParts(after)) parts.push(part) // in place: a history may have any number of neighbours
+  return parts
 }
 
 const toParts = (content: ChatMessage['content']): ChatPart[] =>
