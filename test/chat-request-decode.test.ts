@@ -256,3 +256,8 @@ for (const [body, path] of [
 ] as [JsonObject, string][]) {
   test(`X9: ${JSON.stringify(body)} is refused at ${path}`, () => throws(() => decode(body), { code: 'invalid_request', path }))
 }
+
+test('E9: a role that no API has is named in the refusal, but no more than the head of it', () => {
+  const role = `bot${'x'.repeat(100)}`
+  throws(() => chatDialect.decodeRequest({ model: 'm', messages: [{ role, content: 'a' }] }), /messages\[0\]\.role: must be one of .*, it is string \("botx{17}"\)$/)
+})

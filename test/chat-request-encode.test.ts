@@ -2,7 +2,7 @@
  * Hub requests as Chat Completions requests that real backends take.
  * @module
  */
-import { deepStrictEqual, match, ok, strictEqual } from 'node:assert/strict'
+import { deepStrictEqual, match, ok, strictEqual, throws } from 'node:assert/strict'
 import { test } from 'node:test'
 import { chatDialect } from '../src/dialects/chat/dialect.ts'
 import type { EncodedRequest, Repair, Target } from '../src/dialects/dialect.ts'
@@ -345,15 +345,23 @@ test('I1 to I4: files have the form that Chat knows', () => {
     { type: 'media', kind: 'document', source },
     { type: 'media', kind: 'document', source: { type: 'text', mediaType: 'text/plain', text: 'words' }, name: 'n' },
     { type: 'media', kind: 'audio', source: { type: 'base64', mediaType: 'audio/mpeg', data: 'aGk=' } },
-    { type: 'media', kind: 'image', source: { type: 'file', origin: 'anthropic', id: 'f' } },
+    { type: 'media', kind: 'document', source: { type: 'file', origin: 'responses', id: 'file-1' } },
   )] })
   deepStrictEqual((body['messages'] as JsonObject[])[0]?.['content'], [
     { type: 'image_url', image_url: { url: 'https://x/y', detail: 'low' } },
     { type: 'file', file: { filename: 'document.pdf', file_data: 'data:application/pdf;base64,aGk=' } },
     { type: 'text', text: 'n:\nwords' },
     { type: 'input_audio', input_audio: { data: 'aGk=', format: 'mp3' } },
+    { type: 'file', file: { file_id: 'file-1' } },
   ])
-  deepStrictEqual(warnings.map(({ path }) => path), ['messages[1]'])
+  deepStrictEqual(warnings, [])
+})
+
+test('I2: a file that Chat has no word for is refused by name, not dropped', () => {
+  for (const [kind, origin] of [['image', 'anthropic'], ['document', 'anthropic'], ['image', 'responses']] as const) {
+    throws(() => encode({ turns: [user({ type: 'media', kind, source: { type: 'file', origin, id: 'f' } })] }),
+      { code: 'unsupported_across_dialects', path: 'messages[1]' })
+  }
 })
 
 for (const [target, thinking, expected] of [

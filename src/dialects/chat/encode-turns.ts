@@ -8,7 +8,7 @@ import { encodeCache, shorten } from '../encoding.ts'
 import type { Encoding } from '../encoding.ts'
 import { encodeAudio, toUrl } from '../parts.ts'
 import { ERROR_PREFIX, toArguments, toCallId } from '../openai.ts'
-import { defined, objectsIn, parseObject, toText } from '../read.ts'
+import { defined, objectsIn, parseObject, toText, unsupported } from '../read.ts'
 import type { Family } from './families.ts'
 import { toCallProof } from './reasoning.ts'
 import type { ChatCall, ChatMessage, ChatPart } from './wire.ts'
@@ -187,8 +187,9 @@ function encodeMedia(block: Media, turn: Turn, context: EncodeContext): ChatPart
     return [{ type: 'text', text: `${block.name ?? 'Document'}:\n${source.text}`, ...mark }]
   }
   if (source.type === 'file') {
-    if (source.origin === 'chat') return [{ type: 'file', file: { file_id: source.id } }]
-    return warnDropped(block, turn, context)
+    // I2: one that vanished would be a wrong answer that looks right. Chat and Responses share one vendor's store.
+    if (source.origin !== 'anthropic' && block.kind === 'document') return [{ type: 'file', file: { file_id: source.id } }]
+    unsupported(turn.path ?? 'messages', `Chat takes no ${block.kind} by the id ${source.id}; send its content instead`)
   }
   const url = toUrl(source)
   if (block.kind === 'image') {
