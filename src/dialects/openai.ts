@@ -1,17 +1,17 @@
 /**
- * What OpenAI's two APIs, and the vendors that took them over, have in common: usage, effort words, output formats, and
- * the mark of a failed tool.
+ * What OpenAI's two APIs, and the vendors that took them over, have in common: usage, errors, effort words, tools and
+ * output formats.
  * https://platform.openai.com/docs/api-reference
  * @module
  */
 import type { DarioError, ErrorCode } from '../errors.ts'
 import type {
-  Block, HubRequest, JsonObject, OutputFormat, Thinking, Tool, ToolChoice, Usage, Warning,
+  HubRequest, JsonObject, OutputFormat, Thinking, Tool, ToolChoice, Usage, Warning,
 } from '../hub/types.ts'
 import type { Repair, Target } from './dialect.ts'
 import { encodeStrict, shorten } from './encoding.ts'
 import type { Encoding } from './encoding.ts'
-import { findRepair } from './error.ts'
+import { decodeVendorError, findRepair } from './error.ts'
 import type { Lessons } from './error.ts'
 import {
   arr, defined, filled, given, isObject, num, obj, objectsIn, optionalBool, optionalNum, optionalObj, optionalStr,
@@ -23,18 +23,6 @@ export const NO_USAGE: Usage = { input: 0, cacheRead: 0, cacheWrite: 0, output: 
 
 /** A comment line: no event reaches the client's parser (pitfalls S19, S21). */
 export const KEEP_ALIVE = ': keep-alive\n\n'
-
-/**
- * Marks a failed tool's text, because these APIs have no field for it (pitfall K10); read back as the flag. Odd enough
- * that no tool prints it by chance.
- */
-export const ERROR_PREFIX = '[tool error] '
-
-export function readErrorPrefix(content: Block[]): { content: Block[]; isError: boolean } {
-  const [first, ...rest] = content
-  if (first?.type !== 'text' || !first.text.startsWith(ERROR_PREFIX)) return { content, isError: false }
-  return { content: [{ ...first, text: first.text.slice(ERROR_PREFIX.length) }, ...rest], isError: true }
-}
 
 const ERROR_TYPES: Partial<Record<ErrorCode, string>> = {
   permission: 'permission_error', payment_required: 'insufficient_quota', rate_limited: 'rate_limit_error',
@@ -51,6 +39,15 @@ export function encodeEnvelope(error: DarioError, code: string | null): { status
   const type = ERROR_TYPES[error.code] ?? (status < 500 ? 'invalid_request_error' : 'server_error')
   const details = error.details as JsonObject | undefined
   return { status, body: { error: { message: error.message, type, param: error.path ?? null, code, ...details } } }
+}
+
+/** With status 200 it is one inside an answer: of a failed response, or of an `error` event (pitfalls O7, O22, E4). */
+export function decodeError(status: number, text: string): DarioError {
+  const nothing = (status: number): string => status === 200 ? 'the upstream could not finish its answer; try again'
+    : `the upstream answered ${status} without a message`
+  const page = (status: number, title: string): string =>
+    title === '' ? nothing(status) : `the upstream answered ${status} with a web page: ${title}`
+  return decodeVendorError(status, text, { words: ['code', 'type'], page, nothing })
 }
 
 /** What a refusal of a field looks like: not of its value, which would be the client's own mistake. */
@@ -130,9 +127,7 @@ export function encodeCached({ cacheRead, cacheWrite }: Usage): JsonObject {
 }
 
 /** `xhigh` exists; else `high` is the most. */
-export function hasXhigh(model: string): boolean {
-  return /^gpt-(?:5\.(?:[2-9]|\d\d)|[6-9])|codex-max/.test(model)
-}
+export const hasXhigh = (model: string): boolean => /^gpt-(?:5\.(?:[2-9]|\d\d)|[6-9])|codex-max/.test(model)
 
 /** lossy: a budget in tokens becomes a word, and `max` the highest word that the model knows. */
 export function toEffort({ effort, budget }: Thinking, xhigh: boolean): string | undefined {
@@ -227,8 +222,8 @@ function toKey(value: JsonObject): string {
 
 /** Says that a call was to be forced, of tools that are none of them sent. */
 export function dropChoice({ toolChoice }: HubRequest, { drop }: Encoding): void {
-  const isForced = toolChoice?.type === 'required' || toolChoice?.type === 'tool'
-  if (isForced) drop('tool_choice', 'no tool is left that this backend could be made to call')
+  if (toolChoice?.type === 'required' || toolChoice?.type === 'tool')
+    drop('tool_choice', 'no tool is left that this backend could be made to call')
 }
 
 /** Chat has the schema and its name in a member of their own. `path`: of a schema that must be there. */
@@ -253,6 +248,3 @@ export function encodeSchema(format: Extract<OutputFormat, { type: 'json_schema'
     strict: encodeStrict(format.strict, 'format', encoding),
   })
 }
-
-/** Anthropic's word for the tier without priority. */
-export const toTier = (tier: string | undefined): string | undefined => tier === 'standard_only' ? 'default' : tier

@@ -6,7 +6,6 @@
  */
 import { DarioError } from '../errors.ts'
 import type { Block, BlockOf, Json, JsonObject, Source } from '../hub/types.ts'
-import { readErrorPrefix } from './openai.ts'
 import { arr, defined, filled, isObject, joinTexts, obj, optionalObj, optionalStr, readCache, str } from './read.ts'
 
 type Origin = 'chat' | 'responses'
@@ -17,6 +16,18 @@ export function decodeContent(content: Json | undefined, path: string, origin: O
   if (typeof content === 'string') return toBlocks(content)
   const parts = isObject(content) ? [content] : arr(content, path)
   return parts.flatMap((part, index) => decodePart(part, `${path}[${index}]`, origin))
+}
+
+/**
+ * Marks a failed tool's text, because these APIs have no field for it (pitfall K10); read back as the flag. Odd enough
+ * that no tool prints it by chance.
+ */
+export const ERROR_PREFIX = '[tool error] '
+
+function readErrorPrefix(content: Block[]): { content: Block[]; isError: boolean } {
+  const [first, ...rest] = content
+  if (first?.type !== 'text' || !first.text.startsWith(ERROR_PREFIX)) return { content, isError: false }
+  return { content: [{ ...first, text: first.text.slice(ERROR_PREFIX.length) }, ...rest], isError: true }
 }
 
 export const toBlocks = (text: string): Block[] => text === '' ? [] : [{ type: 'text', text }]

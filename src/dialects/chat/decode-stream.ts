@@ -7,11 +7,11 @@ import { DarioError } from '../../errors.ts'
 import type { HubEvent, Json, JsonObject, Seal, Usage } from '../../hub/types.ts'
 import type { SseEvent } from '../../sse.ts'
 import type { DecodeContext, StreamDecoder } from '../dialect.ts'
-import { NO_USAGE } from '../openai.ts'
+import { NO_USAGE, decodeError } from '../openai.ts'
 import { defined, joinTexts, objectsIn, optionalArr, optionalNum, optionalObj, optionalStr, parseObject } from '../read.ts'
 import { createCallDecoder } from './decode-calls.ts'
 import { createDetailCollector, createThinkSplitter, readCallProof } from './reasoning.ts'
-import { decodeError, decodeFinishReason, isErrorObject, readStopSequence, readUsage } from './wire.ts'
+import { decodeFinishReason, isErrorObject, readStopSequence, readUsage } from './wire.ts'
 
 /** Vendors' words for "it broke" in the place of a finish reason: OpenRouter, Zhipu, DeepSeek, vLLM, Gemini. */
 const BROKEN = /^(?:error|network_error|insufficient_system_resource|abort)$|malformed_function_call$/i
@@ -19,11 +19,6 @@ const BROKEN = /^(?:error|network_error|insufficient_system_resource|abort)$|mal
 const isBroken = (choice: JsonObject): boolean => BROKEN.test(optionalStr(choice['finish_reason']) ?? '')
 
 type Kind = 'text' | 'thinking' | 'refusal'
-
-/** A whole JSON answer cannot be cut, so it needs no finish reason; it may still be an error inside a 200 (O7). */
-export function decodeReply(body: JsonObject, context: DecodeContext): HubEvent[] {
-  return createStreamDecoder(context).whole(body)
-}
 
 export function createStreamDecoder(context: DecodeContext): StreamDecoder & { whole(body: JsonObject): HubEvent[] } {
   const events: HubEvent[] = []
@@ -166,6 +161,7 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder & { w
   return {
     push: (event) => over ? [] : take(readEvent(event)),
     end: () => take(close(false)),
+    /** A JSON answer cannot be cut, so it needs no finish reason; it may still be an error inside a 200 (O7). */
     whole(body) {
       read(body, false)
       return take(close(true))

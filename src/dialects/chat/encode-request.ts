@@ -3,7 +3,7 @@
  * https://platform.openai.com/docs/api-reference/chat/create
  * @module
  */
-import type { HubRequest, JsonObject, Thinking, Tool, ToolChoice } from '../../hub/types.ts'
+import type { HubRequest, JsonObject, Thinking, Tool, ToolChoice, Turn } from '../../hub/types.ts'
 import type { EncodedRequest, Repair, Target } from '../dialect.ts'
 import {
   createEncoding, encodeParallel, encodeStrict, encodeTools, shorten, tellFormat, toWireName, wrapCustomTool,
@@ -14,17 +14,15 @@ import { repairToolSchema } from '../schema.ts'
 import { encodeTurns, markCache } from './encode-turns.ts'
 import type { EncodeContext } from './encode-turns.ts'
 import { toFamily } from './families.ts'
-import type { ChatMessage } from './wire.ts'
 
 export function encodeRequest(request: HubRequest, target: Target): EncodedRequest {
   const context: EncodeContext = { ...createEncoding(target), family: toFamily(target) }
   const tools = encodeToolFields(request, context) // before the turns: the tools choose first among the names
   const format = encodeFormat(request, context)
-  const messages = encodeTurns(request.turns, context)
-  if (format.instruction !== undefined) addInstruction(messages, format.instruction)
+  const turns = format.instruction === undefined ? request.turns : instruct(request.turns, format.instruction)
   const body: JsonObject = {
     model: target.model,
-    messages: messages as unknown as JsonObject[],
+    messages: encodeTurns(turns, context) as unknown as JsonObject[],
     ...tools,
     ...encodeLimits(request, context),
     ...encodeThinking(request.thinking, context),
@@ -136,12 +134,10 @@ function encodeFormat({ format }: HubRequest, context: EncodeContext): { field?:
   return { field: { response_format: { type: 'json_object' } }, instruction: tellFormat(format, context) }
 }
 
-/** Into the first system message: a second one is refused by many chat templates. */
-function addInstruction(messages: ChatMessage[], instruction: string): void {
-  const first = messages[0]
-  if (first?.role !== 'system') messages.unshift({ role: 'system', content: instruction })
-  else if (typeof first.content === 'string') first.content += `\n\n${instruction}`
-  else first.content?.push({ type: 'text', text: instruction })
+/** Behind the leading system turns, which become one message: a second one is refused by many chat templates. */
+function instruct(turns: readonly Turn[], text: string): Turn[] {
+  const first = turns.findIndex(({ role }) => role !== 'system')
+  return turns.toSpliced(first === -1 ? turns.length : first, 0, { role: 'system', blocks: [{ type: 'text', text }] })
 }
 
 function encodeIdentity(request: HubRequest, { family, target, drop }: EncodeContext): JsonObject {

@@ -127,8 +127,9 @@ export function createThinkSplitter(tell: (kind: 'text' | 'thinking', text: stri
       if (state === 'inside') held = begun.slice(OPEN.length)
     }
     if (state === 'inside') {
-      const close = held.indexOf(CLOSE)
-      take('thinking', close === -1 ? held.length - partialClose(held) : close)
+      const close = held.indexOf(CLOSE), begun = held.lastIndexOf(CLOSE.charAt(0))
+      const isBegun = begun !== -1 && CLOSE.startsWith(held.slice(begun))
+      take('thinking', close !== -1 ? close : isBegun ? begun : held.length)
       if (close === -1) return
       held = held.slice(CLOSE.length)
       state = 'after'
@@ -145,12 +146,4 @@ export function createThinkSplitter(tell: (kind: 'text' | 'thinking', text: stri
       state = 'text'
     },
   }
-}
-
-/** Length of the longest end of `text` that may be the beginning of the closing tag. */
-function partialClose(text: string): number {
-  for (let length = Math.min(CLOSE.length - 1, text.length); length > 0; length--) {
-    if (text.endsWith(CLOSE.slice(0, length))) return length
-  }
-  return 0
 }

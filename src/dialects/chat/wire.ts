@@ -5,7 +5,7 @@
  */
 import type { DarioError } from '../../errors.ts'
 import type { JsonObject, StopReason, Usage } from '../../hub/types.ts'
-import { decodeVendorError, findChoiceError } from '../error.ts'
+import { findChoiceError } from '../error.ts'
 import { CODES, decodeUsage, encodeCached, encodeEnvelope } from '../openai.ts'
 import { isObject, optionalArr, optionalObj } from '../read.ts'
 
@@ -95,14 +95,6 @@ export function encodeError(error: DarioError): { status: number; body: JsonObje
 /** A data frame with `error` and no `[DONE]`: a broken answer must not look whole (pitfall S17). */
 export function encodeStreamError(error: DarioError): string {
   return `data: ${JSON.stringify(encodeError(error).body)}\n\n`
-}
-
-export function decodeError(status: number, text: string): DarioError {
-  return decodeVendorError(status, text, {
-    words: ['code', 'type'],
-    page: (status, title) => `the upstream answered ${status} with a web page${title && `: ${title}`}`,
-    nothing: (status) => `the upstream answered ${status} without a message`,
-  })
 }
 
 /** Whether this is an error that a vendor puts into a stream or a 200 (pitfall O7). */

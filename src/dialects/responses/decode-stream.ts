@@ -9,9 +9,9 @@ import type { Block, HubEvent, JsonObject, Usage } from '../../hub/types.ts'
 import type { SseEvent } from '../../sse.ts'
 import type { DecodeContext, StreamDecoder } from '../dialect.ts'
 import { toToolUse } from '../encoding.ts'
-import { NO_USAGE, decodeUsage } from '../openai.ts'
+import { NO_USAGE, decodeError, decodeUsage } from '../openai.ts'
 import { defined, isObject, objectsIn, optionalArr, optionalNum, optionalObj, optionalStr, parseObject } from '../read.ts'
-import { decodeError, decodeStop, isCall, isSameItem, readInput, readProof, readThought } from './wire.ts'
+import { decodeStop, isCall, isSameItem, readInput, readProof, readThought } from './wire.ts'
 
 /** A hub block that an item or one of its parts has become. */
 interface Piece {

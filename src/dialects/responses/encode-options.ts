@@ -7,7 +7,7 @@
 import type { HubRequest, Json, JsonObject, OutputFormat, Thinking, Tool } from '../../hub/types.ts'
 import { encodeParallel, encodeStrict, encodeTools, shorten, toWireName } from '../encoding.ts'
 import type { Encoding } from '../encoding.ts'
-import { dropChoice, encodeSchema, hasXhigh, toEffort, toTier } from '../openai.ts'
+import { dropChoice, encodeSchema, hasXhigh, toEffort } from '../openai.ts'
 import { defined, optionalObj, optionalStr, toText } from '../read.ts'
 import { repairToolSchema } from '../schema.ts'
 
@@ -33,7 +33,7 @@ const TIERS: readonly string[] = ['auto', 'default', 'flex', 'priority']
 export function encodeOptions(request: HubRequest, encoding: Encoding): JsonObject {
   const { target } = encoding
   const chat = request.extra.chat ?? {}
-  const tier = toTier(request.serviceTier)
+  const tier = request.serviceTier === 'standard_only' ? 'default' : request.serviceTier // Anthropic's word
   const most = request.maxTokens && Math.min(request.maxTokens, target.maxOutputTokens ?? Infinity)
   const sampling = encodeSampling(request, encoding)
   const format = target.repairs.has('no_format') ? undefined : encodeFormat(request.format, encoding)

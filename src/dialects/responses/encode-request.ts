@@ -8,8 +8,8 @@ import type { Block, BlockOf, HubRequest, JsonObject, Turn } from '../../hub/typ
 import type { EncodedRequest, Target } from '../dialect.ts'
 import { createEncoding, tellFormat } from '../encoding.ts'
 import type { Encoding } from '../encoding.ts'
-import { encodeAudio, toUrl } from '../parts.ts'
-import { ERROR_PREFIX, toArguments, toCallId } from '../openai.ts'
+import { toArguments, toCallId } from '../openai.ts'
+import { ERROR_PREFIX, encodeAudio, toUrl } from '../parts.ts'
 import { toText, unsupported } from '../read.ts'
 import { encodeOptions, encodeToolFields, isPlainModel } from './encode-options.ts'
 

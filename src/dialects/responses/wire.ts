@@ -9,7 +9,6 @@ import { packSeal, unpackSeal } from '../../hub/seal.ts'
 import type { BlockOf, Json, JsonObject, Seal, StopReason, Usage } from '../../hub/types.ts'
 import { encodeSse } from '../../sse.ts'
 import type { ReplyContext } from '../dialect.ts'
-import { decodeVendorError } from '../error.ts'
 import { CODES, encodeCached, encodeEnvelope } from '../openai.ts'
 import { defined, given, joinTexts, optionalObj, optionalStr, toText } from '../read.ts'
 
@@ -164,11 +163,4 @@ export function encodeStreamError(error: DarioError, requestId: string): string 
     error: encodeFailure(error), incomplete_details: null, usage: null,
   }
   return encodeEvent('response.failed', 0, { response })
-}
-
-/** Also the error of a failed response or of an `error` event, with status 200 (pitfalls O22, E4). */
-export function decodeError(status: number, text: string): DarioError {
-  const nothing = (status: number): string => status === 200 ? 'the upstream could not finish its answer; try again'
-    : `the upstream answered ${status} without a message`
-  return decodeVendorError(status, text, { words: ['code', 'type'], page: nothing, nothing })
 }
