@@ -36,11 +36,9 @@ export const toBlocks = (text: string): Block[] => text === '' ? [] : [{ type: '
 export function decodeToolContent(
   content: Json | undefined, path: string, origin: Origin,
 ): { content: Block[]; isError: boolean } {
-  const isParts = isObject(content) ? 'type' in content
-    : Array.isArray(content) && content.every((part) => typeof part === 'string' || (isObject(part) && 'type' in part))
-  const blocks = content === null || content === undefined || typeof content === 'string' || isParts
-    ? decodeContent(content, path, origin)
-    : toBlocks(JSON.stringify(content))
+  const isPart = (part: Json): boolean => typeof part === 'string' || isObject(part) && 'type' in part
+  const isContent = content == null || (Array.isArray(content) ? content : [content]).every(isPart)
+  const blocks = isContent ? decodeContent(content, path, origin) : toBlocks(JSON.stringify(content))
   // Inside a result every part is something that the model should read, whatever the dialect's word for it.
   return readErrorPrefix(blocks.map((block) => {
     return block.type === 'opaque' ? { type: 'text', text: JSON.stringify(block.value) } : block
@@ -100,7 +98,9 @@ function readMedia(
 ): Media {
   const id = optionalStr(fileId)
   if (value == null && id !== undefined) return { type: 'media', kind, source: { type: 'file', origin, id } }
-  return kind === 'image' ? decodeUrl(filled(value, path), kind) : decodeFile(filled(value, path), kind)
+  const url = filled(value, path)
+  const isBare = kind === 'document' && !/^[a-z][a-z0-9+.-]*:/i.test(url) // some SDKs send a file as bare base64
+  return decodeUrl(isBare ? `data:application/pdf;base64,${url}` : url, kind)
 }
 
 /** A data URL is read by its own media type, whatever field it came in: PDFs travel in `image_url` too (pitfall I3). */
@@ -124,11 +124,6 @@ function decodePercent(text: string): string {
   } catch {
     return text
   }
-}
-
-/** Some SDKs send a file as bare base64. */
-function decodeFile(data: string, kind: Media['kind']): Media {
-  return decodeUrl(/^[a-z][a-z0-9+.-]*:/i.test(data) ? data : `data:application/pdf;base64,${data}`, kind)
 }
 
 function decodeAudio(part: JsonObject, path: string): Media {

@@ -25,26 +25,26 @@ function isReasoningModel(model: string): boolean {
   return !isPlainModel(model) && /^(?:o\d|gpt-[5-9]|codex)/.test(model.replace(OWN_NAME, ''))
 }
 
-/** What Chat Completions and Responses both have, under its name in each (`text.verbosity` is written with the format). */
-const SHARED_WITH_CHAT: readonly string[] = ['metadata', 'prompt_cache_retention']
-
 const TIERS: readonly string[] = ['auto', 'default', 'flex', 'priority']
 
 export function encodeOptions(request: HubRequest, encoding: Encoding): JsonObject {
   const { target } = encoding
-  const chat = request.extra.chat ?? {}
+  const { metadata, prompt_cache_retention, verbosity, store: _, ...lost } = request.extra.chat ?? {}
   const tier = request.serviceTier === 'standard_only' ? 'default' : request.serviceTier // Anthropic's word
   const most = request.maxTokens && Math.min(request.maxTokens, target.maxOutputTokens ?? Infinity)
   const sampling = encodeSampling(request, encoding)
   const format = target.repairs.has('no_format') ? undefined : encodeFormat(request.format, encoding)
-  const text = defined({ format, verbosity: optionalStr(chat['verbosity']) })
+  const text = defined({ format, verbosity: optionalStr(verbosity) })
   const cacheKey = request.cacheKey ?? target.session
   // `user` is the older name, which compatible servers know.
   const user = target.host === 'api.openai.com' ? 'safety_identifier' : 'user'
-  warnOfRest(request, encoding)
+  // A11: nothing unknown travels, and nothing is lost unsaid.
+  if (request.stop.length > 0) encoding.drop('stop', 'OpenAI Responses has no stop sequences')
+  for (const field of Object.keys(lost)) encoding.drop(field, 'OpenAI Responses has no such field')
   if (tier !== undefined && !TIERS.includes(tier)) encoding.drop('service_tier', 'OpenAI Responses has no such tier')
   return defined({
-    ...Object.fromEntries(SHARED_WITH_CHAT.map((field) => [field, chat[field] ?? undefined])),
+    metadata,
+    prompt_cache_retention,
     service_tier: TIERS.find((known) => known === tier),
     max_output_tokens: most === undefined ? undefined : Math.max(LEAST_OUTPUT, most),
     ...sampling,
@@ -84,13 +84,6 @@ function toOff(name: string): string | undefined {
 function encodeFormat(format: OutputFormat | undefined, encoding: Encoding): JsonObject | undefined {
   if (format?.type !== 'json_schema') return format && { type: format.type }
   return { type: 'json_schema', ...encodeSchema(format, encoding) }
-}
-
-/** A11: nothing unknown travels, and nothing is lost unsaid. */
-function warnOfRest({ stop, extra }: HubRequest, { drop }: Encoding): void {
-  if (stop.length > 0) drop('stop', 'OpenAI Responses has no stop sequences')
-  const lost = Object.keys(extra.chat ?? {}).filter((field) => ![...SHARED_WITH_CHAT, 'verbosity', 'store'].includes(field))
-  for (const field of lost) drop(field, 'OpenAI Responses has no such field')
 }
 
 /** `tools`, `tool_choice` and `parallel_tool_calls`; nothing at all when no tool is left (pitfalls A10, Q11). */
