@@ -126,12 +126,12 @@ export function encodeCached({ cacheRead, cacheWrite }: Usage): JsonObject {
   return { cached_tokens: cacheRead, ...(cacheWrite > 0 ? { cache_write_tokens: cacheWrite } : {}) }
 }
 
-/** `xhigh` exists; else `high` is the most. */
-export const hasXhigh = (model: string): boolean => /^gpt-(?:5\.(?:[2-9]|\d\d)|[6-9])|codex-max/.test(model)
+/** Models that know it; for others `high` is the most. OpenRouter and others put the vendor before a model's name. */
+const XHIGH = /^(?:.*\/)?gpt-(?:5\.(?:[2-9]|\d\d)|[6-9])|codex-max/i
 
 /** lossy: a budget in tokens becomes a word, and `max` the highest word that the model knows. */
-export function toEffort({ effort, budget }: Thinking, xhigh: boolean): string | undefined {
-  if (effort === 'xhigh' || effort === 'max') return xhigh ? 'xhigh' : 'high'
+export function toEffort({ effort, budget }: Thinking, model: string): string | undefined {
+  if (effort === 'xhigh' || effort === 'max') return XHIGH.test(model) ? 'xhigh' : 'high'
   if (effort === 'minimal') return 'low' // lossy: newer models refuse the word
   if (effort !== undefined || budget === undefined) return effort
   return budget <= 2048 ? 'low' : budget <= 8192 ? 'medium' : 'high'

@@ -115,13 +115,13 @@ function encodeThinking(thinking: Thinking | undefined, { family, target, drop }
   if (family.reasoning === 'switch') return { thinking: { type: on ? 'enabled' : 'disabled' } } // lossy: no amount
   if (family.reasoning === 'object') {
     if (!on) return { reasoning: { enabled: false } }
-    const effort = toEffort(thinking, family.xhigh)
+    const effort = toEffort(thinking, target.model)
     const amount = thinking.budget !== undefined ? { max_tokens: thinking.budget }
       : effort !== undefined ? { effort } : { enabled: true }
     return { reasoning: { ...amount, ...(thinking.visible === false ? { exclude: true } : {}) } }
   }
   // lossy: not every model can stop reasoning, so "off" is left unsaid
-  const effort = on ? toEffort(thinking, family.xhigh) : undefined
+  const effort = on ? toEffort(thinking, target.model) : undefined
   return effort === undefined ? {} : { reasoning_effort: effort }
 }
 

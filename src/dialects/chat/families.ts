@@ -4,7 +4,6 @@
  * @module
  */
 import type { Target } from '../dialect.ts'
-import { hasXhigh } from '../openai.ts'
 
 export interface Family {
   maxTokensField: 'max_tokens' | 'max_completion_tokens'
@@ -14,8 +13,6 @@ export interface Family {
   stops: number
   /** How a wish for reasoning is said: OpenAI's word, OpenRouter's object, an on/off switch, or not at all. */
   reasoning: 'effort' | 'object' | 'switch' | 'none'
-  /** Knows `xhigh`; else `high` is the most. */
-  xhigh: boolean
   /** Wants its earlier reasoning back on assistant turns (pitfall T4). */
   replaysReasoning: boolean
   /** Keeps `reasoning_details` and Anthropic's `cache_control` (C2). */
@@ -51,7 +48,6 @@ export function toFamily({ model, host = '' }: Target): Family {
     sampling: !openaiReasons,
     stops: openaiReasons ? 0 : openai ? 4 : 16,
     reasoning: openrouter ? 'object' : switched ? 'switch' : mistral || (openai || /^(?:chatgpt|gpt-[34])/.test(name)) && !reasons ? 'none' : 'effort',
-    xhigh: hasXhigh(name),
     replaysReasoning: switched || /^(?:deepseek|kimi|moonshot|glm|minimax)/.test(name) && !openrouter,
     details: openrouter,
     callProofs: !gemini ? 'none' : at('googleapis.com') && !/^gemini-[12]/.test(name) ? 'demanded' : 'returned',

@@ -32,9 +32,6 @@ interface Item {
   done: boolean
 }
 
-/** Items among which the end of one without an index is looked for: of very many, a search of all would take minutes. */
-const MOST_OPEN = 64
-
 export function createStreamDecoder(context: DecodeContext): StreamDecoder & { finish(whole: JsonObject): HubEvent[] } {
   const items: Item[] = []
   const byIndex = new Map<number, Item>(), byId = new Map<unknown, Item>()
@@ -90,7 +87,8 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder & { f
     const own = index === undefined || named?.moved ? named : byIndex.get(index)
     const isSame = (item: Item): boolean => isSameItem(item.value, value)
     const isOneOfMany = isDone && (index === undefined || own !== undefined)
-    const known = own && isSame(own) ? own : isOneOfMany ? items.slice(-MOST_OPEN).find((item) => !item.done && isSame(item)) : undefined
+    // Of the latest: among very many without an index, a search of all would take minutes.
+    const known = own && isSame(own) ? own : isOneOfMany ? items.slice(-64).find((item) => !item.done && isSame(item)) : undefined
     if (known === undefined && own !== undefined) own.moved = true
     const item = known ?? addItem(index, value)
     for (const name of [value['id'], value['call_id']]) if (name) byId.set(name, item)

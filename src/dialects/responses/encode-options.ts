@@ -7,7 +7,7 @@
 import type { HubRequest, Json, JsonObject, OutputFormat, Thinking, Tool } from '../../hub/types.ts'
 import { encodeParallel, encodeStrict, encodeTools, shorten, toWireName } from '../encoding.ts'
 import type { Encoding } from '../encoding.ts'
-import { dropChoice, encodeSchema, hasXhigh, toEffort } from '../openai.ts'
+import { dropChoice, encodeSchema, toEffort } from '../openai.ts'
 import { defined, optionalObj, optionalStr, toText } from '../read.ts'
 import { repairToolSchema } from '../schema.ts'
 
@@ -68,8 +68,7 @@ function encodeThinking(thinking: Thinking | undefined, { target, drop }: Encodi
   if (thinking === undefined) return undefined
   if (target.repairs.has('no_thinking') || isPlainModel(target.model))
     return thinking.mode === 'on' ? drop('thinking', 'this model takes no wish for reasoning') : undefined
-  const name = target.model.replace(OWN_NAME, '')
-  const effort = thinking.mode === 'off' ? toOff(name) : toEffort(thinking, hasXhigh(name))
+  const effort = thinking.mode === 'off' ? toOff(target.model.replace(OWN_NAME, '')) : toEffort(thinking, target.model)
   const summary = thinking.mode === 'off' || thinking.visible === false ? {} : { summary: 'auto' }
   const reasoning = defined({ effort, ...summary })
   return Object.keys(reasoning).length === 0 ? undefined : reasoning

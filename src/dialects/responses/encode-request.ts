@@ -30,7 +30,7 @@ export function encodeRequest(request: HubRequest, target: Target): EncodedReque
   const body: JsonObject = {
     model: target.model,
     ...(instructions === '' ? {} : { instructions }),
-    input: request.turns.slice(leading).flatMap((turn) => encodeTurn(turn, run)),
+    input: request.turns.slice(leading).flatMap((turn) => BY_ROLE[turn.role](turn, run)),
     ...tools,
     ...encodeOptions(request, run),
     store: false,
@@ -55,16 +55,11 @@ function drop(run: Run, turn: Turn, reason: string): [] {
   return run.drop(turn.path ?? 'input', reason) ?? []
 }
 
-function encodeTurn(turn: Turn, run: Run): JsonObject[] {
-  switch (turn.role) {
-    case 'system': {
-      const text = readText(turn, run)
-      return text === '' ? [] : [{ type: 'message', role: 'developer', content: [{ type: 'input_text', text }] }]
-    }
-    case 'user': return encodeUserTurn(turn, run)
-    case 'assistant': return encodeAssistantTurn(turn, run)
-    default: return turn.role satisfies never
-  }
+const BY_ROLE = { system: encodeSystemTurn, user: encodeUserTurn, assistant: encodeAssistantTurn }
+
+function encodeSystemTurn(turn: Turn, run: Run): JsonObject[] {
+  const text = readText(turn, run)
+  return text === '' ? [] : [{ type: 'message', role: 'developer', content: [{ type: 'input_text', text }] }]
 }
 
 /** Outputs first: nothing may stand between a call and its output (pitfall A3). */
