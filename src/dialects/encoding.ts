@@ -6,6 +6,7 @@
 import type { BlockOf, CacheHint, HubRequest, JsonObject, OutputFormat, Tool, ToolKind, Warning } from '../hub/types.ts'
 import type { DecodeContext, Target, ToolIdentity } from './dialect.ts'
 import { defined, optionalStr } from './read.ts'
+import { repairSchema } from './schema.ts'
 
 /** One request on its way into a dialect: what every step needs. */
 export interface Encoding {
@@ -58,6 +59,15 @@ export function encodeParallel(
   return isLost ? drop('parallel_tool_calls', 'this backend cannot be held to one call at a time') : undefined
 }
 
+export function encodeSchema(format: Extract<OutputFormat, { type: 'json_schema' }>, encoding: Encoding): JsonObject {
+  return defined({
+    name: (format.name ?? 'response').replace(/[^A-Za-z0-9_-]/g, '_').slice(0, 64),
+    description: format.description,
+    schema: repairSchema(format.schema),
+    strict: encodeStrict(format.strict, 'format', encoding),
+  })
+}
+
 /** lossy: where nothing holds a model to a format, words ask for it (pitfall B10). */
 export function tellFormat(format: OutputFormat, { drop }: Encoding, form = 'value and nothing else'): string {
   drop('format', 'this model is only asked to keep to it')
@@ -103,6 +113,12 @@ export function shorten(text: string, most: number = MOST): string {
   if (text.length <= most) return text
   const mark = hash(text)
   return `${text.slice(0, most - mark.length - 1)}_${mark}`
+}
+
+/** Cut to OpenAI's limit (R19), but not where LiteLLM keeps Gemini's proof of thought in the id: cut, it is a 400. */
+export function toCallId(id: string, most: number, { host = '' }: Target): string {
+  const isProof = id.includes('__thought__') && !/(?:^|\.)(?:openai|azure)\.com$/.test(host)
+  return isProof ? id : shorten(id, most)
 }
 
 /** The block of a call that came by its wire name, as the client knows the tool. */

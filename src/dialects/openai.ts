@@ -8,8 +8,7 @@ import type { DarioError, ErrorCode } from '../errors.ts'
 import type {
   HubRequest, JsonObject, OutputFormat, Thinking, Tool, ToolChoice, Usage, Warning,
 } from '../hub/types.ts'
-import type { Repair, Target } from './dialect.ts'
-import { encodeStrict, shorten } from './encoding.ts'
+import type { Repair } from './dialect.ts'
 import type { Encoding } from './encoding.ts'
 import { decodeVendorError, findRepair } from './error.ts'
 import type { Lessons } from './error.ts'
@@ -17,7 +16,6 @@ import {
   arr, defined, filled, given, isObject, num, obj, objectsIn, optionalBool, optionalNum, optionalObj, optionalStr,
   readCache, str,
 } from './read.ts'
-import { repairSchema } from './schema.ts'
 
 export const NO_USAGE: Usage = { input: 0, cacheRead: 0, cacheWrite: 0, output: 0 }
 
@@ -88,12 +86,6 @@ export function readRepairs({ status, code, path = '', upstreamType = '', messag
 /** A call's input as JSON text: none is the empty object (pitfall K8). */
 export const toArguments = (input: string): string => input.trim() === '' ? '{}' : input
 
-/** Cut to OpenAI's limit (R19), but not where LiteLLM keeps Gemini's proof of thought in the id: cut, it is a 400. */
-export function toCallId(id: string, most: number, { host = '' }: Target): string {
-  const isProof = id.includes('__thought__') && !/(?:^|\.)(?:openai|azure)\.com$/.test(host)
-  return isProof ? id : shorten(id, most)
-}
-
 /** Cached tokens are a part of the input here, not in the hub; vendors have many words for them (O1, U2 to U4). */
 export function decodeUsage(value: unknown): Usage | undefined {
   const usage = optionalObj(value) ?? {}
@@ -121,9 +113,19 @@ export function decodeUsage(value: unknown): Usage | undefined {
   return defined({ input, cacheRead, cacheWrite, output, reasoning })
 }
 
-/** The details of the input; for what was written to a cache OpenRouter has the only name. */
-export function encodeCached({ cacheRead, cacheWrite }: Usage): JsonObject {
-  return { cached_tokens: cacheRead, ...(cacheWrite > 0 ? { cache_write_tokens: cacheWrite } : {}) }
+/** In each API's own words; both details are always there, as strict clients refuse usage without them (R12). */
+export function encodeUsage(
+  { input, cacheRead, cacheWrite, output, reasoning = 0 }: Usage, asked: 'prompt' | 'input', told: 'completion' | 'output',
+): JsonObject {
+  const whole = input + cacheRead + cacheWrite
+  const written = cacheWrite > 0 ? { cache_write_tokens: cacheWrite } : {} // OpenRouter has the only name for it
+  return {
+    [`${asked}_tokens`]: whole,
+    [`${asked}_tokens_details`]: { cached_tokens: cacheRead, ...written },
+    [`${told}_tokens`]: output,
+    [`${told}_tokens_details`]: { reasoning_tokens: reasoning },
+    total_tokens: whole + output,
+  }
 }
 
 /** Models that know it; for others `high` is the most. OpenRouter and others put the vendor before a model's name. */
@@ -238,13 +240,4 @@ export function decodeFormat(format: JsonObject | undefined, path?: string): Out
     description: optionalStr(part['description']),
     strict: optionalBool(part['strict']),
   }
-}
-
-export function encodeSchema(format: Extract<OutputFormat, { type: 'json_schema' }>, encoding: Encoding): JsonObject {
-  return defined({
-    name: (format.name ?? 'response').replace(/[^A-Za-z0-9_-]/g, '_').slice(0, 64),
-    description: format.description,
-    schema: repairSchema(format.schema),
-    strict: encodeStrict(format.strict, 'format', encoding),
-  })
 }

@@ -6,9 +6,9 @@
 import type { HubRequest, JsonObject, Thinking, Tool, ToolChoice, Turn } from '../../hub/types.ts'
 import type { EncodedRequest, Repair, Target } from '../dialect.ts'
 import {
-  createEncoding, encodeParallel, encodeStrict, encodeTools, shorten, tellFormat, toWireName, wrapCustomTool,
+  createEncoding, encodeParallel, encodeSchema, encodeStrict, encodeTools, shorten, tellFormat, toWireName, wrapCustomTool,
 } from '../encoding.ts'
-import { dropChoice, encodeSchema, toEffort } from '../openai.ts'
+import { dropChoice, toEffort } from '../openai.ts'
 import { defined, isObject, optionalArr } from '../read.ts'
 import { repairToolSchema } from '../schema.ts'
 import { encodeTurns, markCache } from './encode-turns.ts'

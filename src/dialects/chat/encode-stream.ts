@@ -6,9 +6,9 @@
  */
 import type { Block, BlockOf, HubEvent, HubReply, JsonObject, Seal } from '../../hub/types.ts'
 import type { ReplyContext, StreamEncoder } from '../dialect.ts'
-import { KEEP_ALIVE, toArguments } from '../openai.ts'
+import { KEEP_ALIVE, encodeUsage, toArguments } from '../openai.ts'
 import { encodeSealEntry } from './reasoning.ts'
-import { encodeFinishReason, encodeStreamError, encodeUsage } from './wire.ts'
+import { encodeFinishReason, encodeStreamError } from './wire.ts'
 
 type Open =
   | { type: 'text' | 'refusal' }
@@ -112,7 +112,7 @@ export function createStreamEncoder(context: ReplyContext): StreamEncoder {
         return encodeStreamError(event.error)
       case 'end': {
         over = true
-        const usage = withUsage ? chunk([], encodeUsage(event.usage)) : '' // U6
+        const usage = withUsage ? chunk([], encodeUsage(event.usage, 'prompt', 'completion')) : '' // U6
         return `${say({}, encodeFinishReason(event.stop, seen, legacy))}${usage}data: [DONE]\n\n`
       }
       default: return event satisfies never
@@ -145,7 +145,7 @@ export function encodeReply(reply: HubReply, context: ReplyContext): JsonObject 
   return {
     id: context.newId('chatcmpl-'), object: 'chat.completion', created: context.created, model: context.model,
     choices: [{ index: 0, message, logprobs: null, finish_reason }],
-    usage: encodeUsage(reply.usage),
+    usage: encodeUsage(reply.usage, 'prompt', 'completion'),
   }
 }
 

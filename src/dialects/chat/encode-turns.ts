@@ -4,9 +4,9 @@
  * @module
  */
 import type { Block, BlockOf, CacheHint, JsonObject, Turn } from '../../hub/types.ts'
-import { encodeCache, shorten } from '../encoding.ts'
+import { encodeCache, shorten, toCallId } from '../encoding.ts'
 import type { Encoding } from '../encoding.ts'
-import { toArguments, toCallId } from '../openai.ts'
+import { toArguments } from '../openai.ts'
 import { ERROR_PREFIX, encodeAudio, toUrl } from '../parts.ts'
 import { defined, objectsIn, parseObject, toText, unsupported } from '../read.ts'
 import type { Family } from './families.ts'

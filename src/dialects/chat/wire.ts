@@ -6,7 +6,7 @@
 import type { DarioError } from '../../errors.ts'
 import type { JsonObject, StopReason, Usage } from '../../hub/types.ts'
 import { findChoiceError } from '../error.ts'
-import { CODES, decodeUsage, encodeCached, encodeEnvelope } from '../openai.ts'
+import { CODES, decodeUsage, encodeEnvelope } from '../openai.ts'
 import { isObject, optionalArr, optionalObj } from '../read.ts'
 
 // Type aliases, not interfaces: only an alias is assignable to JsonObject.
@@ -74,17 +74,6 @@ export function readUsage(data: JsonObject): Partial<Usage> | undefined {
   const usage = optionalObj(data['usage']) ?? optionalObj(optionalObj(data['x_groq'])?.['usage'])
     ?? (isObject(choice) ? optionalObj(choice['usage']) : undefined) // Moonshot
   return decodeUsage(usage)
-}
-
-export function encodeUsage(usage: Usage): JsonObject {
-  const prompt = usage.input + usage.cacheRead + usage.cacheWrite
-  return {
-    prompt_tokens: prompt,
-    completion_tokens: usage.output,
-    total_tokens: prompt + usage.output,
-    prompt_tokens_details: encodeCached(usage),
-    completion_tokens_details: { reasoning_tokens: usage.reasoning ?? 0 },
-  }
 }
 
 export function encodeError(error: DarioError): { status: number; body: JsonObject } {

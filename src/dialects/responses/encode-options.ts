@@ -5,9 +5,9 @@
  * @module
  */
 import type { HubRequest, Json, JsonObject, OutputFormat, Thinking, Tool } from '../../hub/types.ts'
-import { encodeParallel, encodeStrict, encodeTools, shorten, toWireName } from '../encoding.ts'
+import { encodeParallel, encodeSchema, encodeStrict, encodeTools, shorten, toWireName } from '../encoding.ts'
 import type { Encoding } from '../encoding.ts'
-import { dropChoice, encodeSchema, toEffort } from '../openai.ts'
+import { dropChoice, toEffort } from '../openai.ts'
 import { defined, optionalObj, optionalStr, toText } from '../read.ts'
 import { repairToolSchema } from '../schema.ts'
 

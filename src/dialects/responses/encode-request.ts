@@ -6,9 +6,9 @@
  */
 import type { Block, BlockOf, HubRequest, JsonObject, Turn } from '../../hub/types.ts'
 import type { EncodedRequest, Target } from '../dialect.ts'
-import { createEncoding, tellFormat } from '../encoding.ts'
+import { createEncoding, tellFormat, toCallId } from '../encoding.ts'
 import type { Encoding } from '../encoding.ts'
-import { toArguments, toCallId } from '../openai.ts'
+import { toArguments } from '../openai.ts'
 import { ERROR_PREFIX, encodeAudio, toUrl } from '../parts.ts'
 import { toText, unsupported } from '../read.ts'
 import { encodeOptions, encodeToolFields, isPlainModel } from './encode-options.ts'
