@@ -9,7 +9,6 @@ import type {
   HubRequest, JsonObject, OutputFormat, Thinking, Tool, ToolChoice, Usage, Warning,
 } from '../hub/types.ts'
 import type { Repair } from './dialect.ts'
-import type { Encoding } from './encoding.ts'
 import { decodeVendorError, findRepair } from './error.ts'
 import type { Lessons } from './error.ts'
 import {
@@ -115,7 +114,8 @@ export function decodeUsage(value: unknown): Usage | undefined {
 
 /** In each API's own words; both details are always there, as strict clients refuse usage without them (R12). */
 export function encodeUsage(
-  { input, cacheRead, cacheWrite, output, reasoning = 0 }: Usage, asked: 'prompt' | 'input', told: 'completion' | 'output',
+  { input, cacheRead, cacheWrite, output, reasoning = 0 }: Usage,
+  asked: 'prompt' | 'input', told: 'completion' | 'output',
 ): JsonObject {
   const whole = input + cacheRead + cacheWrite
   const written = cacheWrite > 0 ? { cache_write_tokens: cacheWrite } : {} // OpenRouter has the only name for it
@@ -220,12 +220,6 @@ function nameOf(value: JsonObject): string | undefined {
 
 function toKey(value: JsonObject): string {
   return JSON.stringify([value['type'] ?? 'function', nameOf(value) ?? value['server_label']])
-}
-
-/** Says that a call was to be forced, of tools that are none of them sent. */
-export function dropChoice({ toolChoice }: HubRequest, { drop }: Encoding): void {
-  if (toolChoice?.type === 'required' || toolChoice?.type === 'tool')
-    drop('tool_choice', 'no tool is left that this backend could be made to call')
 }
 
 /** Chat has the schema and its name in a member of their own. `path`: of a schema that must be there. */

@@ -3,12 +3,12 @@
  * https://platform.openai.com/docs/api-reference/chat/create
  * @module
  */
-import type { HubRequest, JsonObject, Thinking, Tool, ToolChoice, Turn } from '../../hub/types.ts'
+import type { HubRequest, JsonObject, Thinking, Tool, Turn } from '../../hub/types.ts'
 import type { EncodedRequest, Repair, Target } from '../dialect.ts'
 import {
-  createEncoding, encodeParallel, encodeSchema, encodeStrict, encodeTools, shorten, tellFormat, toWireName, wrapCustomTool,
+  createEncoding, encodeSchema, encodeStrict, encodeToolFields, shorten, tellFormat, toWireName, wrapCustomTool,
 } from '../encoding.ts'
-import { dropChoice, toEffort } from '../openai.ts'
+import { toEffort } from '../openai.ts'
 import { defined, isObject, optionalArr } from '../read.ts'
 import { repairToolSchema } from '../schema.ts'
 import { encodeTurns, markCache } from './encode-turns.ts'
@@ -17,13 +17,14 @@ import { toFamily } from './families.ts'
 
 export function encodeRequest(request: HubRequest, target: Target): EncodedRequest {
   const context: EncodeContext = { ...createEncoding(target), family: toFamily(target) }
-  const tools = encodeToolFields(request, context) // before the turns: the tools choose first among the names
+  const tools = encodeToolFields(request, context, encodeTool, encodeToolChoice) // before the turns: the tools choose first among the names
   const format = encodeFormat(request, context)
   const turns = format.instruction === undefined ? request.turns : instruct(request.turns, format.instruction)
   const body: JsonObject = {
     model: target.model,
     messages: encodeTurns(turns, context) as unknown as JsonObject[],
     ...tools,
+    ...encodeSearch(request, context),
     ...encodeLimits(request, context),
     ...encodeThinking(request.thinking, context),
     ...format.field,
@@ -37,18 +38,10 @@ export function encodeRequest(request: HubRequest, target: Target): EncodedReque
   return { body, warnings: context.warnings, toolNames: context.names.changed }
 }
 
-function encodeToolFields(request: HubRequest, context: EncodeContext): JsonObject {
-  const { family } = context
-  const tools = encodeTools(request, context, encodeTool)
-  const search = family.webSearch ? request.tools.findLast(({ type }) => type === 'web_search') : undefined
+function encodeSearch({ tools }: HubRequest, { family }: EncodeContext): JsonObject {
+  const search = family.webSearch ? tools.findLast(({ type }) => type === 'web_search') : undefined
   const options = search && 'value' in search && search.origin === 'chat' ? search.value : {}
-  const fields = defined({ web_search_options: search && options })
-  if (tools.length === 0) { // A10, and Q11: no choice without tools
-    dropChoice(request, context)
-    return fields
-  }
-  const choice = encodeToolChoice(request.toolChoice, request.tools, context)
-  return defined({ tools, tool_choice: choice, parallel_tool_calls: encodeParallel(request, context), ...fields })
+  return search === undefined ? {} : { web_search_options: options }
 }
 
 function encodeTool(tool: Tool, path: string, name: string, context: EncodeContext): JsonObject | undefined {
@@ -72,9 +65,8 @@ function encodeTool(tool: Tool, path: string, name: string, context: EncodeConte
   }
 }
 
-/** R16: decided after the tools are, so that it never names one that was left out. */
 function encodeToolChoice(
-  choice: ToolChoice | undefined, tools: Tool[], context: EncodeContext,
+  { toolChoice: choice, tools }: HubRequest, _sent: unknown, context: EncodeContext,
 ): JsonObject | string | undefined {
   if (choice?.type !== 'tool') return choice?.type
   const name = toWireName(choice.name, tools, context)

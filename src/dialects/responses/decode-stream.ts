@@ -170,9 +170,8 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder & { f
     const { error, status } = response, output = optionalArr(response['output'])
     if (isObject(error) || status === 'failed' || status === 'cancelled')
       return fail(decodeError(200, JSON.stringify({ error })), decodeUsage(response['usage']))
-    if (status === 'queued' || status === 'in_progress' || (output === undefined && !started)) {
+    if (status === 'queued' || status === 'in_progress' || (output === undefined && !started))
       return fail(new DarioError('upstream_protocol', 'the upstream sent no finished answer; try again, or another backend'))
-    }
     const nothingStreamed = items.length === 0
     for (const [index, value] of objectsIn(output).entries()) {
       const item = byId.get(value['call_id'] ?? value['id']) ?? byIndex.get(index)

@@ -5,9 +5,9 @@
  * @module
  */
 import type { HubRequest, Json, JsonObject, OutputFormat, Thinking, Tool } from '../../hub/types.ts'
-import { encodeParallel, encodeSchema, encodeStrict, encodeTools, shorten, toWireName } from '../encoding.ts'
+import { encodeSchema, encodeStrict, shorten, toWireName } from '../encoding.ts'
 import type { Encoding } from '../encoding.ts'
-import { dropChoice, toEffort } from '../openai.ts'
+import { toEffort } from '../openai.ts'
 import { defined, optionalObj, optionalStr, toText } from '../read.ts'
 import { repairToolSchema } from '../schema.ts'
 
@@ -85,18 +85,7 @@ function encodeFormat(format: OutputFormat | undefined, encoding: Encoding): Jso
   return { type: 'json_schema', ...encodeSchema(format, encoding) }
 }
 
-/** `tools`, `tool_choice` and `parallel_tool_calls`; nothing at all when no tool is left (pitfalls A10, Q11). */
-export function encodeToolFields(request: HubRequest, encoding: Encoding): JsonObject {
-  const tools = encodeTools(request, encoding, encodeTool)
-  if (tools.length === 0) {
-    dropChoice(request, encoding)
-    return {}
-  }
-  const choice = encodeToolChoice(request, tools, encoding)
-  return defined({ tools, tool_choice: choice, parallel_tool_calls: encodeParallel(request, encoding) })
-}
-
-function encodeTool(tool: Tool, path: string, name: string, encoding: Encoding): JsonObject | undefined {
+export function encodeTool(tool: Tool, path: string, name: string, encoding: Encoding): JsonObject | undefined {
   const { target, drop } = encoding
   switch (tool.type) {
     case 'function': return defined({
@@ -134,8 +123,7 @@ function encodeWebSearch(value: JsonObject): JsonObject {
   })
 }
 
-/** From the tools that are really sent (pitfall R16). */
-function encodeToolChoice(request: HubRequest, tools: JsonObject[], encoding: Encoding): Json | undefined {
+export function encodeToolChoice(request: HubRequest, tools: JsonObject[], encoding: Encoding): Json | undefined {
   const choice = request.toolChoice
   if (choice?.type !== 'tool') return choice?.type
   const name = toWireName(choice.name, request.tools, encoding)

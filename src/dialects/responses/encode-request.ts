@@ -6,12 +6,12 @@
  */
 import type { Block, BlockOf, HubRequest, JsonObject, Turn } from '../../hub/types.ts'
 import type { EncodedRequest, Target } from '../dialect.ts'
-import { createEncoding, tellFormat, toCallId } from '../encoding.ts'
+import { createEncoding, encodeToolFields, tellFormat, toCallId } from '../encoding.ts'
 import type { Encoding } from '../encoding.ts'
 import { toArguments } from '../openai.ts'
 import { ERROR_PREFIX, encodeAudio, toUrl } from '../parts.ts'
 import { toText, unsupported } from '../read.ts'
-import { encodeOptions, encodeToolFields, isPlainModel } from './encode-options.ts'
+import { encodeOptions, encodeTool, encodeToolChoice, isPlainModel } from './encode-options.ts'
 
 interface Run extends Encoding {
   /** Kind of each call, by its id: an output must be of the same kind. */
@@ -21,7 +21,7 @@ interface Run extends Encoding {
 export function encodeRequest(request: HubRequest, target: Target): EncodedRequest {
   const run: Run = { ...createEncoding(target), kinds: new Map() }
   // First: among equal names, tools keep theirs and history yields.
-  const tools = encodeToolFields(request, run)
+  const tools = encodeToolFields(request, run, encodeTool, encodeToolChoice)
   const leading = request.turns.findIndex((turn) => turn.role !== 'system')
   // -1 leaves the last one in the input: instructions alone are refused.
   const told = request.turns.slice(0, leading).map((turn) => readText(turn, run))
