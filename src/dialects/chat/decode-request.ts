@@ -85,7 +85,9 @@ function decodeMessage(message: JsonObject, path: string, legacyIds: Map<string,
     return { role: role === 'user' ? role : 'system', path, blocks }
   }
   const id = role === 'tool' ? optionalStr(message['tool_call_id']) : legacyIds.get(name ?? '')
-  return { role: 'user', path, blocks: decodeResult(message, id ?? '', path) }
+  const { content, isError } = decodeToolContent(message['content'], `${path}.content`, 'chat')
+  // R7: a result that names no call becomes plain text, never an invented id.
+  return { role: 'user', path, blocks: id ? [{ type: 'tool_result', toolUseId: id, content, isError }] : content }
 }
 
 function decodeAssistant(message: JsonObject, path: string, legacyIds: Map<string, string>): Block[] {
@@ -112,12 +114,6 @@ function decodeCall(call: JsonObject, id: string): Block {
   const name = optionalStr(part['name']) ?? ''
   const input = toInput(custom === undefined ? part['arguments'] : part['input'])
   return { type: 'tool_use', id, name, input, ...(custom && { kind: 'custom' }), ...defined({ cache: readCache(call) }) }
-}
-
-/** R7: a result that names no call becomes plain text, never an invented id. */
-function decodeResult(message: JsonObject, id: string, path: string): Block[] {
-  const { content, isError } = decodeToolContent(message['content'], `${path}.content`, 'chat')
-  return id === '' ? content : [{ type: 'tool_result', toolUseId: id, content, isError }]
 }
 
 /** C1: a mark on a message is meant for the end of it. */

@@ -17,7 +17,8 @@ import { toFamily } from './families.ts'
 
 export function encodeRequest(request: HubRequest, target: Target): EncodedRequest {
   const context: EncodeContext = { ...createEncoding(target), family: toFamily(target) }
-  const tools = encodeToolFields(request, context, encodeTool, encodeToolChoice) // before the turns: the tools choose first among the names
+  // Before the turns: the tools choose first among the names.
+  const tools = encodeToolFields(request, context, encodeTool, encodeToolChoice)
   const format = encodeFormat(request, context)
   const turns = format.instruction === undefined ? request.turns : instruct(request.turns, format.instruction)
   const body: JsonObject = {

@@ -97,7 +97,10 @@ function decodeItem(item: JsonObject, path: string, push: Push): void {
       const role = item['role'] === 'developer' ? 'system' : oneOf(item['role'], `${path}.role`, ['user', 'assistant', 'system'])
       return push(role, decodeContent(item['content'], `${path}.content`, 'responses'), path)
     }
-    case 'reasoning': return push('assistant', decodeReasoning(item), path)
+    case 'reasoning': {
+      const text = readThought(item), proof = readProof(item)
+      return push('assistant', text === '' && proof === undefined ? [] : [{ type: 'thinking', text, ...proof }], path)
+    }
     case 'function_call':
     case 'custom_tool_call': return push('assistant', decodeCall(item, path), path)
     case 'function_call_output':
@@ -124,11 +127,6 @@ function decodeOutput(item: JsonObject, path: string): Block[] {
   const toolUseId = optionalStr(item['call_id']) ?? ''
   if (toolUseId === '') return output.content // R7: an invented id would poison every later turn
   return [{ type: 'tool_result', toolUseId, ...output }]
-}
-
-function decodeReasoning(item: JsonObject): Block[] {
-  const text = readThought(item), proof = readProof(item)
-  return text === '' && proof === undefined ? [] : [{ type: 'thinking', text, ...proof }]
 }
 
 /** Codex offers its newest models every tool in the conversation itself; the later of two with one name holds. */

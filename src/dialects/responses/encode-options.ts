@@ -14,16 +14,11 @@ import { repairToolSchema } from '../schema.ts'
 /** OpenAI's floor for `max_output_tokens`; Claude Code asks for 1 to see whether a key works. */
 const LEAST_OUTPUT = 16
 
-const OWN_NAME = /^.*\// // OpenRouter and others put the vendor before a model's name
+/** OpenRouter and others put the vendor before a model's name. */
+const toOwnName = (model: string): string => model.slice(model.lastIndexOf('/') + 1)
 
 /** OpenAI models without reasoning: they refuse every word about it. */
-export function isPlainModel(model: string): boolean {
-  return /^(?:gpt-[34]|chatgpt|.*-chat(?:-|$))/.test(model.replace(OWN_NAME, ''))
-}
-
-function isReasoningModel(model: string): boolean {
-  return !isPlainModel(model) && /^(?:o\d|gpt-[5-9]|codex)/.test(model.replace(OWN_NAME, ''))
-}
+export const isPlainModel = (model: string): boolean => /^(?:gpt-[34]|chatgpt|.*-chat(?:-|$))/.test(toOwnName(model))
 
 const TIERS: readonly string[] = ['auto', 'default', 'flex', 'priority']
 
@@ -56,7 +51,8 @@ export function encodeOptions(request: HubRequest, encoding: Encoding): JsonObje
 }
 
 function encodeSampling(request: HubRequest, { target, drop }: Encoding): JsonObject {
-  const refused = target.repairs.has('no_sampling') || isReasoningModel(target.model) // A6
+  const reasons = !isPlainModel(target.model) && /^(?:o\d|gpt-[5-9]|codex)/.test(toOwnName(target.model))
+  const refused = target.repairs.has('no_sampling') || reasons // A6
   const sampling = defined({ temperature: request.temperature, top_p: request.topP })
   if (!refused) return sampling
   for (const [name, value] of Object.entries(sampling)) if (value !== 1) drop(name, 'models that reason refuse it')
@@ -68,7 +64,7 @@ function encodeThinking(thinking: Thinking | undefined, { target, drop }: Encodi
   if (thinking === undefined) return undefined
   if (target.repairs.has('no_thinking') || isPlainModel(target.model))
     return thinking.mode === 'on' ? drop('thinking', 'this model takes no wish for reasoning') : undefined
-  const effort = thinking.mode === 'off' ? toOff(target.model.replace(OWN_NAME, '')) : toEffort(thinking, target.model)
+  const effort = thinking.mode === 'off' ? toOff(toOwnName(target.model)) : toEffort(thinking, target.model)
   const summary = thinking.mode === 'off' || thinking.visible === false ? {} : { summary: 'auto' }
   const reasoning = defined({ effort, ...summary })
   return Object.keys(reasoning).length === 0 ? undefined : reasoning
