@@ -59,10 +59,10 @@ const LESSONS: Lessons = [
   [/\bmax_completion_tokens\b.*\binstead\b|\bmax_tokens\b.*\bmax_completion_tokens\b/i, 'max_completion_tokens'],
   [/\bmax_completion_tokens\b/i, 'max_tokens'],
   [/\bmax_tokens\b/i, 'max_completion_tokens'],
-  [/\b(?:temperature|top_p|presence_penalty|frequency_penalty)\b/i, 'no_sampling'],
+  [/\b(?:temperature|top_p|(?:presence|frequency)_?penalty)\b/i, 'no_sampling'],
   [/encrypted[_ ]content.*(?:verif|decrypt|parse|invalid)|invalid_encrypted_content/i, 'no_thinking_history'],
   [/input\[\d+\].*reasoning|reasoning.*without its required|'rs_\S* not found/i, 'no_thinking_history'],
-  [/['"`.]stop['"`:]|\bstop(?: sequences?)? (?:is|are) not\b/i, 'no_stop'],
+  [/['"`.]stop['"`:]|\bstop(?: sequences?)? (?:is|are) not\b|\bparameter stop\b/i, 'no_stop'],
   [/\bstream_options\b/i, 'no_stream_options'],
   [/\bparallel_tool_calls\b/i, 'no_parallel_tools'],
   [/\btext\.format\b|\bresponse_format\b|\bjson_schema\b/i, 'no_format'],
@@ -70,7 +70,7 @@ const LESSONS: Lessons = [
   [/\bcache_control\b.*\bttl\b/i, 'no_cache_ttl'],
   [/\bcache_control\b/i, 'no_cache_marks'],
   [/\breasoning_(?:content|details)\b/i, 'no_thinking_history'],
-  [/^'include|encrypted[_ ]content|\breasoning(?:_effort)?\b/i, 'no_thinking'],
+  [/^'include|encrypted[_ ]content|\breasoning(?:_?effort)?\b/i, 'no_thinking'], // xAI: `reasoningEffort`
   [/\benable_thinking\b|['"`.]thinking['"`:]|\bthinking (?:is|are) not\b/i, 'no_thinking'],
 ]
 
