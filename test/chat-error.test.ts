@@ -77,6 +77,8 @@ const REFUSALS: [number, string, string | undefined, string[]][] = [
   [400, 'Unsupported parameter: \'stop\' is not supported with this model.', 'stop', ['no_stop']],
   [400, 'Unrecognized request argument supplied: reasoning_effort', undefined, ['no_thinking']],
   [400, 'Model grok-4-latest does not support parameter reasoningEffort.', undefined, ['no_thinking']],
+  [400, '`reasoning_effort` must be one of `none` or `default`', undefined, ['no_thinking']],
+  [400, '\'reasoning_effort\' : value is not one of the allowed values [\'none\',\'default\']', undefined, ['no_thinking']],
   [400, 'Model grok-4-latest does not support parameter stop.', undefined, ['no_stop']],
   [400, 'Model grok-4-latest does not support parameter presencePenalty.', undefined, ['no_sampling']],
   [422, 'body.stream_options: Extra inputs are not permitted', undefined, ['no_stream_options']],

@@ -47,11 +47,11 @@ export function decodeError(status: number, text: string): DarioError {
   return decodeVendorError(status, text, { words: ['code', 'type'], page, nothing })
 }
 
-/** What a refusal of a field looks like: not of its value, which would be the client's own mistake. */
+/** What a refusal of a field looks like: not of its value, the client's own mistake, save for an effort's. */
 const REFUSES = new RegExp([
   'unsupported', 'not (?:supported|permitted|allowed)', 'n[o\']t support', 'unknown', 'unrecogni[sz]ed', 'unexpected',
   'extra', 'could not be (?:verified|decrypted|parsed)', 'must be verified', 'without its required',
-  'item with id .* not found',
+  'item with id .* not found', 'reasoning_effort\\W.*\\bone of\\b', // Groq: each model has words of its own
 ].join('|'), 'i')
 
 /** What each refused parameter teaches; the first pattern that fits the error's `param`, code and message. */
