@@ -1,11 +1,11 @@
 /**
  * The second half of the build. Declarations: with their comments, which the compiler leaves out of the JavaScript, and
  * only those that a consumer's compiler reaches from the entry points in package.json. JavaScript: indented as the source
- * is, so that the two compare line by line, and a fifteenth of the package is not spaces.
+ * is, so that the two compare line by line, and a fifteenth of the package is not spaces; none of a source that is gone.
  * @module
  */
 import { spawnSync } from 'node:child_process'
-import { copyFileSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join, normalize } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -47,7 +47,11 @@ try {
   const files = readdirSync(DIST, { recursive: true, encoding: 'utf8' })
   for (const name of files) if (/\.d\.[cm]?ts$/.test(name) && !found.has(name)) rmSync(join(DIST, name))
   for (const name of found) copyFileSync(join(folder, name), join(DIST, name))
-  for (const name of files) if (/\.c?js$/.test(name)) indentAsSource(join(DIST, name))
+  for (const name of files.filter((file) => /\.c?js$/.test(file))) {
+    // The compiler leaves what it once made of a source that is gone: a package of this folder would hold it too.
+    if (existsSync(join(folder, toDeclaration(name)))) indentAsSource(join(DIST, name))
+    else rmSync(join(DIST, name))
+  }
 } finally {
   rmSync(folder, { recursive: true, force: true })
 }

@@ -1,13 +1,20 @@
 import { deepStrictEqual, doesNotMatch, match, ok, strictEqual } from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import type { TestContext } from 'node:test'
+import { fileURLToPath } from 'node:url'
 import { cleanText } from '../src/cli/output.ts'
 import { LEVELS, createLog, createLogFile } from '../src/observe/log.ts'
 import type { Log, LogOptions } from '../src/observe/log.ts'
 import { createRedactor, renderHeaders } from '../src/observe/redact.ts'
 import { createHome, startDario } from './helpers/command.ts'
 import { createRecord } from './helpers/record.ts'
+import { until } from './helpers/until.ts'
+
+const MAIN = fileURLToPath(new URL('../src/cli/main.ts', import.meta.url))
 
 function startLog(options: Partial<LogOptions> = {}): { log: Log; lines: string[] } {
   const lines: string[] = []
@@ -129,4 +136,36 @@ test('log: the command line logs JSON into a pipe and to --log-file, one line pe
   const file = readFileSync(join(home, 'dario.log'), 'utf8')
   ok(file.includes(id!))
   doesNotMatch(stdout + stderr + file, /sk-found|SAID/)
+})
+
+/** `log` is where stderr goes; dario starts, is asked, has written a line of the log, and is asked again. */
+async function askTwice(t: TestContext, log: string, leave: (child: ChildProcess) => void): Promise<number[]> {
+  const home = createHome(t)
+  const child = spawn('sh', ['-c', `exec "$@" ${log}`, 'sh', process.execPath, '--import', import.meta.resolve('tsx'), MAIN, '--port', '0', '--log-file', 'dario.log'], {
+    env: { PATH: process.env['PATH'], HOME: home }, cwd: home, stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  t.after(() => child.kill('SIGKILL'))
+  let said = ''
+  child.stdout.setEncoding('utf8').on('data', (text: string) => { said += text })
+  const findUrl = (): string | undefined => /ANTHROPIC_BASE_URL=(http:\S+)/.exec(said)?.[1]
+  await until(() => findUrl() !== undefined)
+  leave(child)
+  const file = join(home, 'dario.log')
+  const ask = async (): Promise<number> => {
+    const response = await fetch(`${findUrl()}/v1/chat/completions`, { method: 'POST', body: '{"model":"echo","messages":[{"role":"user","content":"hello"}]}' })
+    await response.text()
+    return response.status
+  }
+  const first = await ask()
+  await until(() => existsSync(file) && readFileSync(file, 'utf8').includes('"event":"request"')) // stderr got it before
+  return [first, await ask()]
+}
+
+test('log: dario serves on when the reader of its log has left', async (t) => {
+  deepStrictEqual(await askTwice(t, '', ({ stderr }) => stderr!.destroy()), [200, 200])
+})
+
+test('log: dario serves on when its log goes to a disk that is full', async (t) => {
+  if (!existsSync('/dev/full')) return // not everywhere is there a disk that is always full
+  deepStrictEqual(await askTwice(t, '2> /dev/full', () => {}), [200, 200])
 })

@@ -33,6 +33,9 @@ process.stdout.on('error', ({ code }: NodeJS.ErrnoException) => {
   process.exit(1)
 })
 
+// A log that nobody reads any more, or for which the disk has no room, must not end what serves; there is nobody to tell.
+process.stderr.on('error', () => {})
+
 const tooOld = checkNode(process.versions.node)
 if (tooOld !== undefined) {
   process.stderr.write(`${tooOld}\n`)
