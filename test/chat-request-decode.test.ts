@@ -261,3 +261,8 @@ test('E9: a role that no API has is named in the refusal, but no more than the h
   const role = `bot${'x'.repeat(100)}`
   throws(() => chatDialect.decodeRequest({ model: 'm', messages: [{ role, content: 'a' }] }), /messages\[0\]\.role: must be one of .*, it is string \("botx{17}"\)$/)
 })
+
+test('B7: a limit of -1, by which clients of local servers mean none, is no limit', () => {
+  for (const field of ['max_tokens', 'max_completion_tokens']) strictEqual(decode({ [field]: -1 }).maxTokens, undefined)
+  strictEqual(decode({ max_tokens: 5 }).maxTokens, 5)
+})

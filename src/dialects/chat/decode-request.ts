@@ -34,7 +34,7 @@ export function decodeRequest(body: JsonObject): { request: HubRequest; warnings
     ...readCommon(body),
     turns: decodeMessages(arr(body['messages'], 'messages'), warnings),
     ...readToolChoice(body['tool_choice'] ?? body['function_call'], decodeTools(body), warnings),
-    maxTokens: given(body['max_completion_tokens'], 'max_completion_tokens', num) ?? given(body['max_tokens'], 'max_tokens', num),
+    maxTokens: readLimit(body, 'max_completion_tokens') ?? readLimit(body, 'max_tokens'),
     stop: readStops(body['stop']),
     thinking: decodeThinking(body),
     format: readFormat(optionalObj(body['response_format']), warnings),
@@ -42,6 +42,12 @@ export function decodeRequest(body: JsonObject): { request: HubRequest; warnings
     extra: extra.length === 0 ? {} : { chat: Object.fromEntries(extra) },
   }
   return { request, warnings }
+}
+
+/** -1 is how llama.cpp and LM Studio say "none", and so their clients; others would refuse it, or cut the answer short. */
+function readLimit(body: JsonObject, field: string): number | undefined {
+  const limit = given(body[field], field, num)
+  return limit === -1 ? undefined : limit
 }
 
 function readFormat(format: JsonObject | undefined, warnings: Warning[]): OutputFormat | undefined {
