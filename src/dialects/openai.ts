@@ -170,7 +170,8 @@ function readTool(tool: JsonObject, path: string, origin: 'chat' | 'responses', 
   switch (type) {
     case 'function': {
       const name = filled(part['name'], `${at}.name`)
-      const inputSchema = optionalObj(part['parameters']) ?? { type: 'object', properties: {} }
+      const inputSchema = optionalObj(part['parameters']) ?? optionalObj(part['input_schema']) // Anthropic's name, by Cursor
+        ?? { type: 'object', properties: {} }
       const cache = readCache(tool) ?? readCache(part)
       return [defined({ type, name, ...shared, inputSchema, strict: optionalBool(part['strict']), cache })]
     }
@@ -203,11 +204,13 @@ export function readToolChoice(
 }
 
 function readChoice(choice: unknown, warnings: Warning[]): ToolChoice | undefined {
-  if (choice === 'none' || choice === 'auto' || choice === 'required') return { type: choice }
-  if (choice === 'any') return { type: 'required' } // Mistral
+  const name = isObject(choice) ? nameOf(choice) : undefined
+  const word = isObject(choice) && name === undefined ? choice['type'] : choice // Cursor: Anthropic's form
+  if (word === 'none' || word === 'auto' || word === 'required') return { type: word }
+  if (word === 'any') return { type: 'required' } // Mistral
   if (!isObject(choice)) return undefined
-  const name = nameOf(choice), type = optionalStr(choice['type']) ?? 'function'
-  if (name !== undefined && (type === 'function' || type === 'custom')) return { type: 'tool', name }
+  const type = optionalStr(choice['type']) ?? 'function'
+  if (name !== undefined && ['function', 'custom', 'tool'].includes(type)) return { type: 'tool', name }
   // lossy: other APIs cannot force a server tool
   warnings.push({ path: 'tool_choice', reason: `only OpenAI can force the tool ${type}` })
   return { type: 'auto' }

@@ -45,7 +45,7 @@ export function decodeToolContent(
   }))
 }
 
-function decodePart(part: Json, path: string, origin: Origin): Block[] {
+export function decodePart(part: Json, path: string, origin: Origin): Block[] {
   if (typeof part === 'string') return toBlocks(part)
   const block = decodeObjectPart(obj(part, path), path, origin)
   const cache = readCache(part as JsonObject)
@@ -74,6 +74,12 @@ function decodeObjectPart(part: JsonObject, path: string, origin: Origin): Block
         ...readMedia(value, part['file_id'], `${path}.image_url${at}`, 'image', origin),
         detail: optionalStr(image['detail']),
       })
+    }
+    case 'image': { // Anthropic's, by Cursor, and MCP's, in results of tools
+      const source = optionalObj(part['source']) ?? part, data = optionalStr(source['data'])
+      const mediaType = optionalStr(source['media_type']) ?? optionalStr(source['mimeType']) ?? 'image/png'
+      const url = data ? `data:${mediaType};base64,${data}` : optionalStr(source['url'])
+      return url ? decodeUrl(url, 'image') : { type: 'opaque', origin, value: { ...part, type: 'image' } }
     }
     case 'file':
     case 'input_file': {

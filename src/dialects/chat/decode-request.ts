@@ -5,7 +5,7 @@
  */
 import type { Block, HubRequest, Json, JsonObject, OutputFormat, Thinking, Tool, Turn, Warning } from '../../hub/types.ts'
 import { decodeFormat, readCommon, readToolChoice, readTools } from '../openai.ts'
-import { decodeContent, decodeToolContent } from '../parts.ts'
+import { decodeContent, decodePart, decodeToolContent } from '../parts.ts'
 import {
   arr, defined, given, num, obj, objectsIn, oneOf, optionalNum, optionalObj, optionalStr, readCache, readEffort,
   readStops, unsupported,
@@ -87,20 +87,44 @@ function decodeMessage(message: JsonObject, path: string, legacyIds: Map<string,
   if (message['audio']) drop('audio', 'only the vendor that spoke it has this answer')
   if (role === 'assistant') return { role, path, blocks: decodeAssistant(message, path, legacyIds) }
   if (!isResult) {
-    const blocks = decodeContent(message['content'], `${path}.content`, 'chat')
-    return { role: role === 'user' ? role : 'system', path, blocks }
+    return { role: role === 'user' ? role : 'system', path, blocks: decodeParts(message['content'], `${path}.content`) }
   }
   const id = role === 'tool' ? optionalStr(message['tool_call_id']) : legacyIds.get(name ?? '')
+  return { role: 'user', path, blocks: decodeResult(message, id ?? '', path) }
+}
+
+/** Cursor sends Anthropic's own tool blocks when a model is called like one of Anthropic's. */
+function decodeParts(content: Json | undefined, path: string): Block[] {
+  if (!Array.isArray(content)) return decodeContent(content, path, 'chat')
+  return content.flatMap((part, index): Block[] => {
+    const at = `${path}[${index}]`, block = optionalObj(part) ?? {}
+    switch (block['type']) {
+      case 'tool_use': {
+        const call = { function: { name: block['name'], arguments: block['input'] }, cache_control: block['cache_control'] }
+        return [decodeCall(call, optionalStr(block['id']) ?? '')]
+      }
+      case 'tool_result': {
+        const result = decodeResult(block, optionalStr(block['tool_use_id']) ?? '', at)
+        markLast(result, block)
+        return result
+      }
+      default: return decodePart(part, at, 'chat')
+    }
+  })
+}
+
+/** R7: a result that names no call becomes plain text, never an invented id. */
+function decodeResult(message: JsonObject, id: string, path: string): Block[] {
   const { content, isError } = decodeToolContent(message['content'], `${path}.content`, 'chat')
-  // R7: a result that names no call becomes plain text, never an invented id.
-  return { role: 'user', path, blocks: id ? [{ type: 'tool_result', toolUseId: id, content, isError }] : content }
+  if (id === '') return content
+  return [{ type: 'tool_result', toolUseId: id, content, isError: isError || message['is_error'] === true }]
 }
 
 function decodeAssistant(message: JsonObject, path: string, legacyIds: Map<string, string>): Block[] {
   const refusal = optionalStr(message['refusal'])
   const blocks: Block[] = [
     ...decodeThoughts(message),
-    ...decodeContent(message['content'], `${path}.content`, 'chat'),
+    ...decodeParts(message['content'], `${path}.content`),
     ...(refusal ? [{ type: 'refusal', text: refusal } as const] : []),
   ]
   for (const item of objectsIn(message['tool_calls'])) blocks.push(decodeCall(item, optionalStr(item['id']) ?? ''))
