@@ -170,8 +170,8 @@ function readTool(tool: JsonObject, path: string, origin: 'chat' | 'responses', 
   switch (type) {
     case 'function': {
       const name = filled(part['name'], `${at}.name`)
-      const inputSchema = optionalObj(part['parameters']) ?? optionalObj(part['input_schema']) // Anthropic's name, by Cursor
-        ?? { type: 'object', properties: {} }
+      const asked = optionalObj(part['parameters']) ?? optionalObj(part['input_schema']) // Anthropic's, by Cursor
+      const inputSchema = asked ?? { type: 'object', properties: {} }
       const cache = readCache(tool) ?? readCache(part)
       return [defined({ type, name, ...shared, inputSchema, strict: optionalBool(part['strict']), cache })]
     }

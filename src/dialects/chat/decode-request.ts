@@ -98,18 +98,12 @@ function decodeParts(content: Json | undefined, path: string): Block[] {
   if (!Array.isArray(content)) return decodeContent(content, path, 'chat')
   return content.flatMap((part, index): Block[] => {
     const at = `${path}[${index}]`, block = optionalObj(part) ?? {}
-    switch (block['type']) {
-      case 'tool_use': {
-        const call = { function: { name: block['name'], arguments: block['input'] }, cache_control: block['cache_control'] }
-        return [decodeCall(call, optionalStr(block['id']) ?? '')]
-      }
-      case 'tool_result': {
-        const result = decodeResult(block, optionalStr(block['tool_use_id']) ?? '', at)
-        markLast(result, block)
-        return result
-      }
-      default: return decodePart(part, at, 'chat')
-    }
+    if (block['type'] === 'tool_use')
+      return [decodeCall({ ...block, arguments: block['input'] }, optionalStr(block['id']) ?? '')]
+    if (block['type'] !== 'tool_result') return decodePart(part, at, 'chat')
+    const result = decodeResult(block, optionalStr(block['tool_use_id']) ?? '', at)
+    markLast(result, block)
+    return result
   })
 }
 
@@ -140,7 +134,7 @@ function decodeAssistant(message: JsonObject, path: string, legacyIds: Map<strin
 /** Some models make calls without a name: the repair of the history leaves them out, with their results (B14). */
 function decodeCall(call: JsonObject, id: string): Block {
   const custom = optionalObj(call['custom'])
-  const part = custom ?? optionalObj(call['function']) ?? {}
+  const part = custom ?? optionalObj(call['function']) ?? call
   const name = optionalStr(part['name']) ?? ''
   const input = toInput(custom === undefined ? part['arguments'] : part['input'])
   return { type: 'tool_use', id, name, input, ...(custom && { kind: 'custom' }), ...defined({ cache: readCache(call) }) }

@@ -42,15 +42,14 @@ export function decodeRequest(body: JsonObject): { request: HubRequest; warnings
     thinking: decodeThinking(optionalObj(body['reasoning'])),
     format: format && defined(format),
     streamUsage: true,
-    extra: { responses: extra, ...readShared(text, body['prompt_cache_retention']) },
+    extra: { responses: extra, chat: readShared(text, body['prompt_cache_retention']) },
   }
   return { request, warnings }
 }
 
 /** What Chat Completions calls by the same name. `metadata` is refused there unless the answer is stored. */
-function readShared(text: JsonObject | undefined, retention: Json | undefined): { chat?: JsonObject } {
-  const shared = defined({ verbosity: text?.['verbosity'] ?? undefined, prompt_cache_retention: retention ?? undefined })
-  return Object.keys(shared).length === 0 ? {} : { chat: shared }
+function readShared(text: JsonObject | undefined, retention: Json | undefined): JsonObject {
+  return defined({ verbosity: text?.['verbosity'] ?? undefined, prompt_cache_retention: retention ?? undefined })
 }
 
 /** What needs the vendor's own server: no other API can say it. */
