@@ -256,3 +256,49 @@ for (const [body, path] of [
 ] as [JsonObject, string][]) {
   test(`X9: ${JSON.stringify(body)} is refused at ${path}`, () => throws(() => decode(body), { code: 'invalid_request', path }))
 }
+
+test('E9: a role that no API has is named in the refusal, but no more than the head of it', () => {
+  const role = `bot${'x'.repeat(100)}`
+  throws(() => chatDialect.decodeRequest({ model: 'm', messages: [{ role, content: 'a' }] }), /messages\[0\]\.role: must be one of .*, it is string \("botx{17}"\)$/)
+})
+
+test('B7: a limit of -1, by which clients of local servers mean none, is no limit', () => {
+  for (const field of ['max_tokens', 'max_completion_tokens']) strictEqual(decode({ [field]: -1 }).maxTokens, undefined)
+  strictEqual(decode({ max_tokens: 5 }).maxTokens, 5)
+})
+
+test('B1: Anthropic\'s own tool blocks, which Cursor sends for models called like Claude, are calls and results', () => {
+  const tool = { name: 'read', description: 'd', input_schema: { type: 'object', properties: { p: { type: 'string' } } } }
+  const { turns, tools, toolChoice } = decode({
+    tools: [tool], tool_choice: { type: 'tool', name: 'read' },
+    messages: [
+      { role: 'user', content: [{ type: 'text', text: 'go' }, { type: 'image', source: { type: 'base64', media_type: 'image/png', data: 'aGk=' } }] },
+      { role: 'assistant', content: [{ type: 'text', text: 'ok' }, { type: 'tool_use', id: 'toolu_1', name: 'read', input: { p: 'a' } }] },
+      { role: 'user', content: [
+        { type: 'tool_result', tool_use_id: 'toolu_1', is_error: true, content: [{ type: 'text', text: 'no' }], cache_control: { type: 'ephemeral' } },
+        { type: 'text', text: 'so?' },
+      ] },
+    ],
+  })
+  deepStrictEqual(turns.map(({ role, blocks }) => ({ role, blocks })), [
+    { role: 'user', blocks: [{ type: 'text', text: 'go' }, { type: 'media', kind: 'image', source: { type: 'base64', mediaType: 'image/png', data: 'aGk=' } }] },
+    { role: 'assistant', blocks: [{ type: 'text', text: 'ok' }, { type: 'tool_use', id: 'toolu_1', name: 'read', input: '{"p":"a"}' }] },
+    { role: 'user', blocks: [
+      { type: 'tool_result', toolUseId: 'toolu_1', content: [{ type: 'text', text: 'no' }], isError: true, cache: { ttl: undefined } },
+      { type: 'text', text: 'so?' },
+    ] },
+  ])
+  deepStrictEqual(tools.map((one) => one.type === 'function' && one.inputSchema), [tool.input_schema])
+  deepStrictEqual(toolChoice, { type: 'tool', name: 'read' })
+  for (const [type, word] of [['any', 'required'], ['auto', 'auto'], ['none', 'none']] as const) {
+    deepStrictEqual(decode({ tools: [tool], tool_choice: { type } }).toolChoice, { type: word })
+  }
+})
+
+test('K9: a picture as MCP writes it, in a tool\'s result, is a picture, and what is none stays to be read', () => {
+  const resultOf = (content: JsonObject[]): Block[] => decode({ messages: [{ role: 'tool', tool_call_id: 'a', content }] }).turns
+    .flatMap(({ blocks }) => blocks.flatMap((block) => block.type === 'tool_result' ? block.content : []))
+  deepStrictEqual(resultOf([{ type: 'image', data: 'aGk=', mimeType: 'image/jpeg' }]),
+    [{ type: 'media', kind: 'image', source: { type: 'base64', mediaType: 'image/jpeg', data: 'aGk=' } }])
+  deepStrictEqual(resultOf([{ type: 'image', image: 'x' }]), [{ type: 'text', text: '{"type":"image","image":"x"}' }])
+})

@@ -2,7 +2,7 @@
  * Hub requests as Chat Completions requests that real backends take.
  * @module
  */
-import { deepStrictEqual, match, ok, strictEqual } from 'node:assert/strict'
+import { deepStrictEqual, match, ok, strictEqual, throws } from 'node:assert/strict'
 import { test } from 'node:test'
 import { chatDialect } from '../src/dialects/chat/dialect.ts'
 import type { EncodedRequest, Repair, Target } from '../src/dialects/dialect.ts'
@@ -167,9 +167,9 @@ test('C5: a line of the system prompt for one vendor only is not sent, and not w
 
 test('B4: leading system turns are one message; later ones keep their rank only where that is safe', () => {
   const turns = [system(text('a')), system(text('b')), user(text('c')), system(text('d'))]
-  const head = [{ role: 'system', content: 'a\n\nb' }, { role: 'user', content: 'c' }]
-  deepStrictEqual(messagesOf(turns, OPENAI), [...head, { role: 'system', content: 'd' }])
-  deepStrictEqual(messagesOf(turns), [...head, { role: 'user', content: '[system]\n\nd' }])
+  const first = { role: 'system', content: 'a\n\nb' }
+  deepStrictEqual(messagesOf(turns, OPENAI), [first, { role: 'user', content: 'c' }, { role: 'system', content: 'd' }])
+  deepStrictEqual(messagesOf(turns), [first, { role: 'user', content: 'c\n\n[system]\n\nd' }])
 })
 
 test('C2: cache marks stay at home unless the backend takes them', () => {
@@ -288,6 +288,45 @@ test('R16: a choice of a tool that was left out leaves the model free', () => {
   deepStrictEqual([body['tool_choice'], warnings.map(({ path }) => path)], [undefined, ['tool_choice']])
 })
 
+const GOOGLE: Target = { model: 'gemini-3-pro-preview', host: 'generativelanguage.googleapis.com', repairs: new Set() }
+const PROOF = { google: { thought_signature: 'c2ln' } }
+const proven = (proof: JsonObject): Block => {
+  return { type: 'thinking', text: '', redacted: true, seal: { origin: 'chat', value: JSON.stringify({ extra_content: proof }) } }
+}
+const callsOf = (turns: Turn[], target: Target): Json[] =>
+  (messagesOf(turns, target) as JsonObject[]).map((message) => message['tool_calls'] ?? [])
+
+test('T4: the proof that Gemini put beside a call goes back beside it, and is lost unsaid nowhere else', () => {
+  const turn = assistant(text('t'), proven(PROOF), use('a'), use('b'))
+  const { body, warnings } = encode({ turns: [turn] }, GOOGLE)
+  deepStrictEqual(body['messages'], [{ role: 'assistant', content: 't', tool_calls: [{ ...call('a'), extra_content: PROOF }, call('b')] }])
+  deepStrictEqual(warnings, [])
+  const each = assistant(proven(PROOF), use('a'), proven({ google: { thought_signature: 'bW9yZQ' } }), use('b'))
+  deepStrictEqual(callsOf([each], { ...GOOGLE, host: 'proxy.test' }),
+    [[{ ...call('a'), extra_content: PROOF }, { ...call('b'), extra_content: { google: { thought_signature: 'bW9yZQ' } } }]])
+  for (const target of [LOCAL, OPENROUTER]) {
+    const { body, warnings } = encode({ turns: [turn] }, target)
+    deepStrictEqual(body['messages'], [{ role: 'assistant', content: 't', tool_calls: [call('a'), call('b')] }])
+    strictEqual(warnings.length, 1)
+  }
+})
+
+test('T4: a call of another model, or whose proof was lost, is marked so for Google, which refuses it bare', () => {
+  const mark = { google: { thought_signature: 'skip_thought_signature_validator' } }
+  const turns = [assistant(use('a'), use('b')), user(result('a'), result('b')), assistant(use('c'))]
+  deepStrictEqual(callsOf(turns, GOOGLE).flat(), [{ ...call('a'), extra_content: mark }, call('b'), { ...call('c'), extra_content: mark }])
+  for (const other of [{ host: 'proxy.test' }, { model: 'gemini-2.5-pro' }, { host: 'openrouter.ai', model: 'google/gemini-3-pro' }]) {
+    deepStrictEqual(callsOf(turns, { ...GOOGLE, ...other }).flat(), [call('a'), call('b'), call('c')])
+  }
+})
+
+test('R19: an id in which LiteLLM keeps the proof of a call stays whole, except for OpenAI', () => {
+  const id = `call_1__thought__${'c2ln'.repeat(100)}`
+  deepStrictEqual(messagesOf([assistant(use(id)), user(result(id, text('1')))]),
+    [{ role: 'assistant', content: null, tool_calls: [call(id)] }, { role: 'tool', tool_call_id: id, content: '1' }])
+  strictEqual(JSON.stringify(messagesOf([assistant(use(id))], OPENAI)).includes(id), false)
+})
+
 test('R19: long call ids are cut the same way on both sides, and Mistral gets nine characters', () => {
   const long = 'call_'.padEnd(60, 'x')
   for (const [target, pattern] of [[LOCAL, /^.{1,40}$/], [{ host: 'api.mistral.ai' }, /^[A-Za-z0-9]{9}$/]] as const) {
@@ -306,15 +345,23 @@ test('I1 to I4: files have the form that Chat knows', () => {
     { type: 'media', kind: 'document', source },
     { type: 'media', kind: 'document', source: { type: 'text', mediaType: 'text/plain', text: 'words' }, name: 'n' },
     { type: 'media', kind: 'audio', source: { type: 'base64', mediaType: 'audio/mpeg', data: 'aGk=' } },
-    { type: 'media', kind: 'image', source: { type: 'file', origin: 'anthropic', id: 'f' } },
+    { type: 'media', kind: 'document', source: { type: 'file', origin: 'responses', id: 'file-1' } },
   )] })
   deepStrictEqual((body['messages'] as JsonObject[])[0]?.['content'], [
     { type: 'image_url', image_url: { url: 'https://x/y', detail: 'low' } },
     { type: 'file', file: { filename: 'document.pdf', file_data: 'data:application/pdf;base64,aGk=' } },
     { type: 'text', text: 'n:\nwords' },
     { type: 'input_audio', input_audio: { data: 'aGk=', format: 'mp3' } },
+    { type: 'file', file: { file_id: 'file-1' } },
   ])
-  deepStrictEqual(warnings.map(({ path }) => path), ['messages[1]'])
+  deepStrictEqual(warnings, [])
+})
+
+test('I2: a file that Chat has no word for is refused by name, not dropped', () => {
+  for (const [kind, origin] of [['image', 'anthropic'], ['document', 'anthropic'], ['image', 'responses']] as const) {
+    throws(() => encode({ turns: [user({ type: 'media', kind, source: { type: 'file', origin, id: 'f' } })] }),
+      { code: 'unsupported_across_dialects', path: 'messages[1]' })
+  }
 })
 
 for (const [target, thinking, expected] of [
@@ -377,4 +424,27 @@ test('what a Chat client said comes out as it said it', () => {
   const { body: again, warnings } = chatDialect.encodeRequest(chatDialect.decodeRequest(body).request, { ...LOCAL, model: 'm' })
   deepStrictEqual(JSON.parse(JSON.stringify(again)), body)
   deepStrictEqual(warnings, [])
+})
+
+test('B3: neighbouring user turns are one message, whatever they hold', () => {
+  deepStrictEqual(messagesOf([user(text('a')), user(text('b'))]), [{ role: 'user', content: 'a\n\nb' }])
+  const seen = [assistant(use('a')), user(result('a', image)), user(text('so?'))]
+  deepStrictEqual((messagesOf(seen) as JsonObject[]).slice(2), [
+    { role: 'user', content: [{ type: 'text', text: 'From the result of tool call a:' }, IMAGE_PART, { type: 'text', text: 'so?' }] },
+  ])
+  deepStrictEqual(messagesOf([user(text('a')), system(text('s')), user(text('b'))]), [{ role: 'user', content: 'a\n\n[system]\n\ns\n\nb' }])
+})
+
+test('A11: fields that only OpenAI has are sent to no other vendor', () => {
+  const request = { extra: { chat: { verbosity: 'low', prompt_cache_retention: '24h' } } }
+  const { body, warnings } = encode(request, { host: 'api.groq.com' })
+  deepStrictEqual([body['verbosity'], body['prompt_cache_retention'], warnings.map(({ path }) => path)], [undefined, undefined, ['verbosity']])
+  const sent = bodyOf(request, OPENAI)
+  deepStrictEqual([sent['verbosity'], sent['prompt_cache_retention']], ['low', '24h'])
+})
+
+test('R16: a call that cannot be forced, as no tool is left, is said', () => {
+  const tools: Tool[] = [{ type: 'opaque', origin: 'responses', value: { type: 'mcp' } }]
+  const { body, warnings } = encode({ tools, toolChoice: { type: 'required' } })
+  deepStrictEqual([body['tool_choice'], warnings.map(({ path }) => path)], [undefined, ['tools[0]', 'tool_choice']])
 })

@@ -219,12 +219,26 @@ test('S12, S13: the stop reason follows what was really called', () => {
 for (const [word, stop] of [
   ['length', 'max_tokens'], ['content_filter', 'refusal'], ['sensitive', 'refusal'], ['a_word_of_next_year', 'end_turn'],
   ['model_context_window_exceeded', 'model_context_window_exceeded'], ['MAX_TOKENS', 'max_tokens'],
+  ['content_filter: PROHIBITED_CONTENT', 'refusal'], ['RECITATION', 'refusal'], ['IMAGE_SAFETY', 'refusal'],
 ] as const) {
   test(`S14: finish_reason ${word} is ${stop}, and the raw word is kept`, () => {
     const reply = fold([delta({ content: 'a' }, word)])
     deepStrictEqual([reply.stop, reply.rawStop], [stop, word])
   })
 }
+
+test('S14: the stop sequence that vLLM names is told, but no token id, no word of another API and none beside a call', () => {
+  const stopped = (part: JsonObject, word: unknown): HubReply =>
+    fold([{ id: 'c1', model: 'm', choices: [{ index: 0, delta: part, finish_reason: 'stop', stop_reason: word as string }] }])
+  const reply = stopped({ content: 'a' }, '</answer>')
+  deepStrictEqual([reply.stop, reply.stopSequence, reply.rawStop], ['stop_sequence', '</answer>', 'stop'])
+  for (const word of [128_009, null, 'stop', 'end_turn', '']) {
+    const { stop, stopSequence } = stopped({ content: 'a' }, word)
+    deepStrictEqual([stop, stopSequence], ['end_turn', undefined], String(word))
+  }
+  const called = stopped({ tool_calls: [{ index: 0, id: 'a', function: { name: 'x', arguments: '{}' } }] }, '</answer>')
+  deepStrictEqual([called.stop, called.stopSequence], ['tool_use', undefined])
+})
 
 test('S15: a stream that just stops is an error', () => {
   strictEqual(errorOf(decode([delta({ content: 'half' })], { done: false })).code, 'upstream_protocol')
@@ -345,6 +359,19 @@ test('O6: encrypted reasoning without text is a redacted block', () => {
   const seal = { origin: 'anthropic', value: 'secret' } as const
   const reply = fold([delta({ reasoning_details: [{ type: 'reasoning.encrypted', data: packSeal(seal) }] }), delta({ content: 'a' }, 'stop')])
   deepStrictEqual(reply.blocks[0], { type: 'thinking', text: '', redacted: true, seal })
+})
+
+test('O6: the proof that Gemini puts beside a call is a redacted thought before it, in stream and whole answer', () => {
+  const extra_content = { google: { thought_signature: 'c2ln' } }
+  const calls = [
+    { id: 'a', type: 'function', function: { name: 'x', arguments: '{"q":1}' }, extra_content },
+    { id: 'b', type: 'function', function: { name: 'x', arguments: '{"q":2}' } },
+  ]
+  const proof = { type: 'thinking', text: '', redacted: true, seal: { origin: 'chat', value: JSON.stringify({ extra_content }) } }
+  const uses = ['a', 'b'].map((id, index) => ({ type: 'tool_use', id, name: 'x', input: `{"q":${index + 1}}` }))
+  deepStrictEqual(fold([call(calls[0]!), call(calls[1]!, 'tool_calls')]).blocks, [proof, ...uses])
+  const body = { choices: [{ message: { role: 'assistant', content: null, tool_calls: calls }, finish_reason: 'tool_calls' }] }
+  deepStrictEqual(foldEvents(chatDialect.decodeReply(body, createContext())).blocks, [proof, ...uses])
 })
 
 test('O7: errors inside a 200 end the answer, in every vendor\'s shape', () => {

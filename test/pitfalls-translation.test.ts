@@ -96,6 +96,27 @@ for (const [field, delta] of [
   })
 }
 
+for (const [client, keepsProof] of [['anthropic', true], ['responses', true], ['responses', false]] as const) {
+  test(`T4: a ${client} client that ${keepsProof ? 'keeps' : 'drops'} thoughts brings Gemini the proof of its call back`, async (context) => {
+    const extra_content = { google: { thought_signature: 'c2ln' } }
+    const upstream = await startUpstream(context, (_request, response) => sendSse(response, [toSse('chat', [
+      { id: 'c', choices: [{ index: 0, delta: { tool_calls: [{ id: 'call_1', function: { name: 'read', arguments: '{}' }, extra_content }] }, finish_reason: 'tool_calls' }] },
+    ])]))
+    const { url } = await startProxy(context, { backends: backendsAt(upstream.url) })
+    const ask = async (history: JsonObject[]): Promise<JsonObject> => (await fetch(url + PATHS[client], {
+      method: 'POST', headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ model: 'chat:gemini-3-pro', max_tokens: 9, [client === 'anthropic' ? 'messages' : 'input']: [{ role: 'user', content: 'hi' }, ...history] }),
+    })).json() as Promise<JsonObject>
+    const answer = await ask([])
+    const items = (answer['content'] ?? answer['output']) as JsonObject[]
+    const kept = keepsProof ? items : items.filter(({ type }) => type !== 'reasoning')
+    await ask(client === 'responses' ? [...kept, { type: 'function_call_output', call_id: 'call_1', output: 'x' }]
+      : [{ role: 'assistant', content: kept }, { role: 'user', content: [{ type: 'tool_result', tool_use_id: 'call_1', content: 'x' }] }])
+    const { messages } = JSON.parse(upstream.received.at(-1)!.body.toString()) as { messages: JsonObject[] }
+    deepEqual((messages[1]!['tool_calls'] as JsonObject[])[0]!['extra_content'], extra_content)
+  })
+}
+
 test('I8: an option of pictures is not copied to files', () => {
   const body = { messages: [{ role: 'user', content: [{ type: 'image_url', image_url: { url: 'data:application/pdf;base64,JVBERg==', detail: 'high' } }] }] }
   for (const to of NAMES) equal(JSON.stringify(translate('chat', to, body)).includes('detail'), false)
@@ -127,6 +148,33 @@ test('U7: a cancelled stream is recorded with the usage that is known', async (c
     equal(usage?.input, 42)
   }
 })
+
+for (const [backend, ending] of [
+  ['chat', [
+    { id: 'c', choices: [{ index: 0, delta: { content: 'half' } }] },
+    { id: 'c', choices: [{ index: 0, delta: {}, finish_reason: 'error' }], usage: { prompt_tokens: 42, completion_tokens: 7 } },
+  ]],
+  ['responses', [
+    { type: 'response.created', response: { id: 'r', model: 'm', usage: null } },
+    { type: 'response.output_text.delta', output_index: 0, content_index: 0, delta: 'half' },
+    { type: 'response.failed', response: { status: 'failed', error: { code: 'server_error', message: 'it broke' }, usage: { input_tokens: 42, output_tokens: 7 } } },
+  ]],
+] as [DialectName, JsonObject[]][]) {
+  test(`U7: an answer of a ${backend} backend that breaks is recorded with the usage that is known, and Responses clients are told it`, async (context) => {
+    const upstream = await startUpstream(context, (_request, response) => sendSse(response, [toSse(backend, ending)]))
+    const { url, records } = await startProxy(context, { backends: backendsAt(upstream.url) })
+    for (const client of NAMES.filter((name) => name !== backend)) {
+      const response = await fetch(url + PATHS[client], {
+        method: 'POST', headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ model: `${backend}:m`, max_tokens: 9, stream: true, input: 'hi', messages: [{ role: 'user', content: 'hi' }] }),
+      })
+      const text = await response.text()
+      match(text, /half/)
+      if (client === 'responses') match(text, /response\.failed.*"usage":\{"input_tokens":42,.*"output_tokens":7,/)
+    }
+    deepEqual(records.map(({ end, usage }) => [end, usage?.input, usage?.output]), [['broken', 42, 7], ['broken', 42, 7]])
+  })
+}
 
 test('H10: a stream says its charset and that nothing on the way may hold it back', async (context) => {
   const upstream = await startUpstream(context, (_request, response) => {

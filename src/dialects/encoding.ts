@@ -3,9 +3,12 @@
  * cache and a history stay stable; the way back from such a name; cache marks; and what is dropped.
  * @module
  */
-import type { BlockOf, CacheHint, HubRequest, JsonObject, OutputFormat, Tool, ToolKind, Warning } from '../hub/types.ts'
+import type {
+  BlockOf, CacheHint, HubRequest, Json, JsonObject, OutputFormat, Tool, ToolKind, Warning,
+} from '../hub/types.ts'
 import type { DecodeContext, Target, ToolIdentity } from './dialect.ts'
 import { defined, optionalStr } from './read.ts'
+import { repairSchema } from './schema.ts'
 
 /** One request on its way into a dialect: what every step needs. */
 export interface Encoding {
@@ -27,10 +30,12 @@ export function encodeCache(cache: CacheHint | undefined, { repairs }: Target): 
   return { cache_control: defined({ type: 'ephemeral', ttl: repairs.has('no_cache_ttl') ? undefined : cache.ttl }) }
 }
 
+type EncodeTool<Context extends Encoding> =
+  (tool: Tool, path: string, wireName: string, encoding: Context) => JsonObject | undefined
+
 /** Each tool as it is sent: of two with one name the last counts, in the first one's place (pitfalls K14, K15). */
 export function encodeTools<Context extends Encoding>(
-  { tools }: HubRequest, encoding: Context,
-  encode: (tool: Tool, path: string, wireName: string, encoding: Context) => JsonObject | undefined,
+  { tools }: HubRequest, encoding: Context, encode: EncodeTool<Context>,
 ): JsonObject[] {
   const sent = new Map<string, JsonObject>()
   for (const [index, tool] of tools.entries()) {
@@ -39,6 +44,21 @@ export function encodeTools<Context extends Encoding>(
     if (wire !== undefined) sent.set(name ?? optionalStr(wire['name']) ?? JSON.stringify(wire), wire)
   }
   return [...sent.values()]
+}
+
+/** Nothing at all when no tool is left (pitfalls A10, Q11); the choice is made from what is really sent (R16). */
+export function encodeToolFields<Context extends Encoding>(
+  request: HubRequest, encoding: Context, encodeTool: EncodeTool<Context>,
+  encodeChoice: (request: HubRequest, tools: JsonObject[], encoding: Context) => Json | undefined,
+): JsonObject {
+  const { type } = request.toolChoice ?? {}, tools = encodeTools(request, encoding, encodeTool)
+  if (tools.length > 0) {
+    const choice = encodeChoice(request, tools, encoding)
+    return defined({ tools, tool_choice: choice, parallel_tool_calls: encodeParallel(request, encoding) })
+  }
+  const isForced = type === 'required' || type === 'tool'
+  if (isForced) encoding.drop('tool_choice', 'no tool is left that this backend could be made to call')
+  return {}
 }
 
 /** The wish that a model be held to a schema; `isKnown`: this vendor has a word for it. */
@@ -56,6 +76,15 @@ export function encodeParallel(
   if (!target.repairs.has('no_parallel_tools')) return parallelTools
   const isLost = parallelTools === false && toolChoice?.type !== 'none'
   return isLost ? drop('parallel_tool_calls', 'this backend cannot be held to one call at a time') : undefined
+}
+
+export function encodeSchema(format: Extract<OutputFormat, { type: 'json_schema' }>, encoding: Encoding): JsonObject {
+  return defined({
+    name: (format.name ?? 'response').replace(/[^A-Za-z0-9_-]/g, '_').slice(0, 64),
+    description: format.description,
+    schema: repairSchema(format.schema),
+    strict: encodeStrict(format.strict, 'format', encoding),
+  })
 }
 
 /** lossy: where nothing holds a model to a format, words ask for it (pitfall B10). */
@@ -103,6 +132,12 @@ export function shorten(text: string, most: number = MOST): string {
   if (text.length <= most) return text
   const mark = hash(text)
   return `${text.slice(0, most - mark.length - 1)}_${mark}`
+}
+
+/** Cut to OpenAI's limit (R19), but not where LiteLLM keeps Gemini's proof of thought in the id: cut, it is a 400. */
+export function toCallId(id: string, most: number, { host = '' }: Target): string {
+  const isProof = id.includes('__thought__') && !/(?:^|\.)(?:openai|azure)\.com$/.test(host)
+  return isProof ? id : shorten(id, most)
 }
 
 /** The block of a call that came by its wire name, as the client knows the tool. */

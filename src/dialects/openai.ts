@@ -1,38 +1,25 @@
 /**
- * What OpenAI's two APIs, and the vendors that took them over, have in common: usage, effort words, output formats, and
- * the mark of a failed tool.
+ * What OpenAI's two APIs, and the vendors that took them over, have in common: usage, errors, effort words, tools and
+ * output formats.
  * https://platform.openai.com/docs/api-reference
  * @module
  */
 import type { DarioError, ErrorCode } from '../errors.ts'
 import type {
-  Block, HubRequest, JsonObject, OutputFormat, Thinking, Tool, ToolChoice, Usage, Warning,
+  HubRequest, JsonObject, OutputFormat, Thinking, Tool, ToolChoice, Usage, Warning,
 } from '../hub/types.ts'
 import type { Repair } from './dialect.ts'
-import { encodeStrict } from './encoding.ts'
-import type { Encoding } from './encoding.ts'
-import { findRepair } from './error.ts'
+import { decodeVendorError, findRepair } from './error.ts'
 import type { Lessons } from './error.ts'
 import {
   arr, defined, filled, given, isObject, num, obj, objectsIn, optionalBool, optionalNum, optionalObj, optionalStr,
   readCache, str,
 } from './read.ts'
-import { repairSchema } from './schema.ts'
+
+export const NO_USAGE: Usage = { input: 0, cacheRead: 0, cacheWrite: 0, output: 0 }
 
 /** A comment line: no event reaches the client's parser (pitfalls S19, S21). */
 export const KEEP_ALIVE = ': keep-alive\n\n'
-
-/**
- * Marks a failed tool's text, because these APIs have no field for it (pitfall K10); read back as the flag. Odd enough
- * that no tool prints it by chance.
- */
-export const ERROR_PREFIX = '[tool error] '
-
-export function readErrorPrefix(content: Block[]): { content: Block[]; isError: boolean } {
-  const [first, ...rest] = content
-  if (first?.type !== 'text' || !first.text.startsWith(ERROR_PREFIX)) return { content, isError: false }
-  return { content: [{ ...first, text: first.text.slice(ERROR_PREFIX.length) }, ...rest], isError: true }
-}
 
 const ERROR_TYPES: Partial<Record<ErrorCode, string>> = {
   permission: 'permission_error', payment_required: 'insufficient_quota', rate_limited: 'rate_limit_error',
@@ -51,11 +38,20 @@ export function encodeEnvelope(error: DarioError, code: string | null): { status
   return { status, body: { error: { message: error.message, type, param: error.path ?? null, code, ...details } } }
 }
 
-/** What a refusal of a field looks like: not of its value, which would be the client's own mistake. */
+/** With status 200 it is one inside an answer: of a failed response, or of an `error` event (pitfalls O7, O22, E4). */
+export function decodeError(status: number, text: string): DarioError {
+  const nothing = (status: number): string => status === 200 ? 'the upstream could not finish its answer; try again'
+    : `the upstream answered ${status} without a message`
+  const page = (status: number, title: string): string =>
+    title === '' ? nothing(status) : `the upstream answered ${status} with a web page: ${title}`
+  return decodeVendorError(status, text, { words: ['code', 'type'], page, nothing })
+}
+
+/** What a refusal of a field looks like: not of its value, the client's own mistake, save for an effort's. */
 const REFUSES = new RegExp([
   'unsupported', 'not (?:supported|permitted|allowed)', 'n[o\']t support', 'unknown', 'unrecogni[sz]ed', 'unexpected',
   'extra', 'could not be (?:verified|decrypted|parsed)', 'must be verified', 'without its required',
-  'item with id .* not found',
+  'item with id .* not found', 'reasoning_effort\\W.*\\bone of\\b', // Groq: each model has words of its own
 ].join('|'), 'i')
 
 /** What each refused parameter teaches; the first pattern that fits the error's `param`, code and message. */
@@ -63,10 +59,10 @@ const LESSONS: Lessons = [
   [/\bmax_completion_tokens\b.*\binstead\b|\bmax_tokens\b.*\bmax_completion_tokens\b/i, 'max_completion_tokens'],
   [/\bmax_completion_tokens\b/i, 'max_tokens'],
   [/\bmax_tokens\b/i, 'max_completion_tokens'],
-  [/\b(?:temperature|top_p|presence_penalty|frequency_penalty)\b/i, 'no_sampling'],
+  [/\b(?:temperature|top_p|(?:presence|frequency)_?penalty)\b/i, 'no_sampling'],
   [/encrypted[_ ]content.*(?:verif|decrypt|parse|invalid)|invalid_encrypted_content/i, 'no_thinking_history'],
   [/input\[\d+\].*reasoning|reasoning.*without its required|'rs_\S* not found/i, 'no_thinking_history'],
-  [/['"`.]stop['"`:]|\bstop(?: sequences?)? (?:is|are) not\b/i, 'no_stop'],
+  [/['"`.]stop['"`:]|\bstop(?: sequences?)? (?:is|are) not\b|\bparameter stop\b/i, 'no_stop'],
   [/\bstream_options\b/i, 'no_stream_options'],
   [/\bparallel_tool_calls\b/i, 'no_parallel_tools'],
   [/\btext\.format\b|\bresponse_format\b|\bjson_schema\b/i, 'no_format'],
@@ -74,7 +70,7 @@ const LESSONS: Lessons = [
   [/\bcache_control\b.*\bttl\b/i, 'no_cache_ttl'],
   [/\bcache_control\b/i, 'no_cache_marks'],
   [/\breasoning_(?:content|details)\b/i, 'no_thinking_history'],
-  [/^'include|encrypted[_ ]content|\breasoning(?:_effort)?\b/i, 'no_thinking'],
+  [/^'include|encrypted[_ ]content|\breasoning(?:_?effort)?\b/i, 'no_thinking'], // xAI: `reasoningEffort`
   [/\benable_thinking\b|['"`.]thinking['"`:]|\bthinking (?:is|are) not\b/i, 'no_thinking'],
 ]
 
@@ -116,19 +112,28 @@ export function decodeUsage(value: unknown): Usage | undefined {
   return defined({ input, cacheRead, cacheWrite, output, reasoning })
 }
 
-/** The details of the input; for what was written to a cache OpenRouter has the only name. */
-export function encodeCached({ cacheRead, cacheWrite }: Usage): JsonObject {
-  return { cached_tokens: cacheRead, ...(cacheWrite > 0 ? { cache_write_tokens: cacheWrite } : {}) }
+/** In each API's own words; both details are always there, as strict clients refuse usage without them (R12). */
+export function encodeUsage(
+  { input, cacheRead, cacheWrite, output, reasoning = 0 }: Usage,
+  asked: 'prompt' | 'input', told: 'completion' | 'output',
+): JsonObject {
+  const whole = input + cacheRead + cacheWrite
+  const written = cacheWrite > 0 ? { cache_write_tokens: cacheWrite } : {} // OpenRouter has the only name for it
+  return {
+    [`${asked}_tokens`]: whole,
+    [`${asked}_tokens_details`]: { cached_tokens: cacheRead, ...written },
+    [`${told}_tokens`]: output,
+    [`${told}_tokens_details`]: { reasoning_tokens: reasoning },
+    total_tokens: whole + output,
+  }
 }
 
-/** `xhigh` exists; else `high` is the most. */
-export function hasXhigh(model: string): boolean {
-  return /^gpt-(?:5\.(?:[2-9]|\d\d)|[6-9])|codex-max/.test(model)
-}
+/** Models that know it; for others `high` is the most. OpenRouter and others put the vendor before a model's name. */
+const XHIGH = /^(?:.*\/)?gpt-(?:5\.(?:[2-9]|\d\d)|[6-9])|codex-max/i
 
 /** lossy: a budget in tokens becomes a word, and `max` the highest word that the model knows. */
-export function toEffort({ effort, budget }: Thinking, xhigh: boolean): string | undefined {
-  if (effort === 'xhigh' || effort === 'max') return xhigh ? 'xhigh' : 'high'
+export function toEffort({ effort, budget }: Thinking, model: string): string | undefined {
+  if (effort === 'xhigh' || effort === 'max') return XHIGH.test(model) ? 'xhigh' : 'high'
   if (effort === 'minimal') return 'low' // lossy: newer models refuse the word
   if (effort !== undefined || budget === undefined) return effort
   return budget <= 2048 ? 'low' : budget <= 8192 ? 'medium' : 'high'
@@ -165,7 +170,8 @@ function readTool(tool: JsonObject, path: string, origin: 'chat' | 'responses', 
   switch (type) {
     case 'function': {
       const name = filled(part['name'], `${at}.name`)
-      const inputSchema = optionalObj(part['parameters']) ?? { type: 'object', properties: {} }
+      const asked = optionalObj(part['parameters']) ?? optionalObj(part['input_schema']) // Anthropic's, by Cursor
+      const inputSchema = asked ?? { type: 'object', properties: {} }
       const cache = readCache(tool) ?? readCache(part)
       return [defined({ type, name, ...shared, inputSchema, strict: optionalBool(part['strict']), cache })]
     }
@@ -198,11 +204,13 @@ export function readToolChoice(
 }
 
 function readChoice(choice: unknown, warnings: Warning[]): ToolChoice | undefined {
-  if (choice === 'none' || choice === 'auto' || choice === 'required') return { type: choice }
-  if (choice === 'any') return { type: 'required' } // Mistral
+  const name = isObject(choice) ? nameOf(choice) : undefined
+  const word = isObject(choice) && name === undefined ? choice['type'] : choice // Cursor: Anthropic's form
+  if (word === 'none' || word === 'auto' || word === 'required') return { type: word }
+  if (word === 'any') return { type: 'required' } // Mistral
   if (!isObject(choice)) return undefined
-  const name = nameOf(choice), type = optionalStr(choice['type']) ?? 'function'
-  if (name !== undefined && (type === 'function' || type === 'custom')) return { type: 'tool', name }
+  const type = optionalStr(choice['type']) ?? 'function'
+  if (name !== undefined && ['function', 'custom', 'tool'].includes(type)) return { type: 'tool', name }
   // lossy: other APIs cannot force a server tool
   warnings.push({ path: 'tool_choice', reason: `only OpenAI can force the tool ${type}` })
   return { type: 'auto' }
@@ -230,15 +238,3 @@ export function decodeFormat(format: JsonObject | undefined, path?: string): Out
     strict: optionalBool(part['strict']),
   }
 }
-
-export function encodeSchema(format: Extract<OutputFormat, { type: 'json_schema' }>, encoding: Encoding): JsonObject {
-  return defined({
-    name: (format.name ?? 'response').replace(/[^A-Za-z0-9_-]/g, '_').slice(0, 64),
-    description: format.description,
-    schema: repairSchema(format.schema),
-    strict: encodeStrict(format.strict, 'format', encoding),
-  })
-}
-
-/** Anthropic's word for the tier without priority. */
-export const toTier = (tier: string | undefined): string | undefined => tier === 'standard_only' ? 'default' : tier

@@ -6,7 +6,6 @@
  */
 import { DarioError } from '../errors.ts'
 import type { Block, BlockOf, Json, JsonObject, Source } from '../hub/types.ts'
-import { readErrorPrefix } from './openai.ts'
 import { arr, defined, filled, isObject, joinTexts, obj, optionalObj, optionalStr, readCache, str } from './read.ts'
 
 type Origin = 'chat' | 'responses'
@@ -19,24 +18,34 @@ export function decodeContent(content: Json | undefined, path: string, origin: O
   return parts.flatMap((part, index) => decodePart(part, `${path}[${index}]`, origin))
 }
 
+/**
+ * Marks a failed tool's text, because these APIs have no field for it (pitfall K10); read back as the flag. Odd enough
+ * that no tool prints it by chance.
+ */
+export const ERROR_PREFIX = '[tool error] '
+
+function readErrorPrefix(content: Block[]): { content: Block[]; isError: boolean } {
+  const [first, ...rest] = content
+  if (first?.type !== 'text' || !first.text.startsWith(ERROR_PREFIX)) return { content, isError: false }
+  return { content: [{ ...first, text: first.text.slice(ERROR_PREFIX.length) }, ...rest], isError: true }
+}
+
 export const toBlocks = (text: string): Block[] => text === '' ? [] : [{ type: 'text', text }]
 
 /** K11: a tool's output may be text, parts, null, or any JSON. */
 export function decodeToolContent(
   content: Json | undefined, path: string, origin: Origin,
 ): { content: Block[]; isError: boolean } {
-  const isParts = isObject(content) ? 'type' in content
-    : Array.isArray(content) && content.every((part) => typeof part === 'string' || (isObject(part) && 'type' in part))
-  const blocks = content === null || content === undefined || typeof content === 'string' || isParts
-    ? decodeContent(content, path, origin)
-    : toBlocks(JSON.stringify(content))
+  const isPart = (part: Json): boolean => typeof part === 'string' || isObject(part) && 'type' in part
+  const isContent = content == null || (Array.isArray(content) ? content : [content]).every(isPart)
+  const blocks = isContent ? decodeContent(content, path, origin) : toBlocks(JSON.stringify(content))
   // Inside a result every part is something that the model should read, whatever the dialect's word for it.
   return readErrorPrefix(blocks.map((block) => {
     return block.type === 'opaque' ? { type: 'text', text: JSON.stringify(block.value) } : block
   }))
 }
 
-function decodePart(part: Json, path: string, origin: Origin): Block[] {
+export function decodePart(part: Json, path: string, origin: Origin): Block[] {
   if (typeof part === 'string') return toBlocks(part)
   const block = decodeObjectPart(obj(part, path), path, origin)
   const cache = readCache(part as JsonObject)
@@ -66,6 +75,12 @@ function decodeObjectPart(part: JsonObject, path: string, origin: Origin): Block
         detail: optionalStr(image['detail']),
       })
     }
+    case 'image': { // Anthropic's, by Cursor, and MCP's, in results of tools
+      const source = optionalObj(part['source']) ?? part, data = optionalStr(source['data'])
+      const mediaType = optionalStr(source['media_type']) ?? optionalStr(source['mimeType']) ?? 'image/png'
+      const url = data ? `data:${mediaType};base64,${data}` : optionalStr(source['url'])
+      return url ? decodeUrl(url, 'image') : { type: 'opaque', origin, value: { ...part, type: 'image' } }
+    }
     case 'file':
     case 'input_file': {
       const file = optionalObj(part['file']) ?? part, at = part['type'] === 'file' ? `${path}.file` : path
@@ -89,7 +104,9 @@ function readMedia(
 ): Media {
   const id = optionalStr(fileId)
   if (value == null && id !== undefined) return { type: 'media', kind, source: { type: 'file', origin, id } }
-  return kind === 'image' ? decodeUrl(filled(value, path), kind) : decodeFile(filled(value, path), kind)
+  const url = filled(value, path)
+  const isBare = kind === 'document' && !/^[a-z][a-z0-9+.-]*:/i.test(url) // some SDKs send a file as bare base64
+  return decodeUrl(isBare ? `data:application/pdf;base64,${url}` : url, kind)
 }
 
 /** A data URL is read by its own media type, whatever field it came in: PDFs travel in `image_url` too (pitfall I3). */
@@ -113,11 +130,6 @@ function decodePercent(text: string): string {
   } catch {
     return text
   }
-}
-
-/** Some SDKs send a file as bare base64. */
-function decodeFile(data: string, kind: Media['kind']): Media {
-  return decodeUrl(/^[a-z][a-z0-9+.-]*:/i.test(data) ? data : `data:application/pdf;base64,${data}`, kind)
 }
 
 function decodeAudio(part: JsonObject, path: string): Media {

@@ -44,7 +44,8 @@ export function filled(value: unknown, path: string): string {
 
 /** @throws DarioError `invalid_request` */
 export function oneOf<Word extends string>(value: unknown, path: string, words: readonly Word[]): Word {
-  return words.find((word) => word === value) ?? refuse(path, `one of ${words.join(', ')}`, value)
+  const found = typeof value === 'string' ? ` (${JSON.stringify(value.slice(0, 20))})` : '' // E9: no more of it
+  return words.find((word) => word === value) ?? refuse(path, `one of ${words.join(', ')}`, value, found)
 }
 
 /** A member that may be left out or null, and is read strictly otherwise. */
@@ -79,8 +80,8 @@ export function unsupported(path: string, why: string): never {
   throw new DarioError('unsupported_across_dialects', `${path}: ${why}`, { path })
 }
 
-function refuse(path: string, wanted: string, value: unknown): never {
+function refuse(path: string, wanted: string, value: unknown, more = ''): never {
   const found = value === null ? 'null' : value === undefined ? 'missing' : value === '' ? 'empty'
     : Array.isArray(value) ? 'an array' : typeof value
-  throw new DarioError('invalid_request', `${path}: must be ${wanted}, it is ${found}`, { path })
+  throw new DarioError('invalid_request', `${path}: must be ${wanted}, it is ${found}${more}`, { path })
 }

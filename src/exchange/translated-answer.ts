@@ -8,7 +8,7 @@ import { createFold } from '../hub/fold.ts'
 import { createSseDecoder } from '../sse.ts'
 import { DarioError } from '../errors.ts'
 import type { Dialect, EncodedRequest, ReplyContext } from '../dialects/dialect.ts'
-import type { HubEvent, HubReply } from '../hub/types.ts'
+import type { HubEvent, HubReply, Usage } from '../hub/types.ts'
 import type { SseEvent } from '../sse.ts'
 
 export interface AnswerOptions {
@@ -53,13 +53,14 @@ export function createAnswer(options: AnswerOptions): Answer {
   const fold = stream ? undefined : createFold()
   const json: string[] = []
   const most = options.upstreamStreams ? MAX_STREAM : MAX_JSON
-  let size = 0
+  let size = 0, usage: Partial<Usage> | undefined
 
   function take(events: readonly HubEvent[]): string {
     let out = ''
     for (const event of events) {
       if (answer.error !== undefined || answer.complete) break
       options.watch(event)
+      if ('usage' in event) usage = event.usage
       if (event.type === 'error') {
         answer.error = event.error
         break // its text is the reply's matter: before content it may become another candidate's turn
@@ -108,7 +109,7 @@ export function createAnswer(options: AnswerOptions): Answer {
       if (body === undefined) return refuse('something that is no JSON answer')
       return guard(() => take(from.decodeReply(body, names)))
     },
-    fail: (error) => encode?.({ type: 'error', error }) ?? '',
+    fail: (error) => encode?.({ type: 'error', error, usage }) ?? '',
     reply: () => fold!.result(),
   }
   return answer

@@ -121,7 +121,7 @@ export function createTranslation(options: TranslationOptions, dialect: (name: D
       watch(event) {
         remember(event)
         // Zeros are a decoder's word for what nobody told: such tokens are unknown, not none.
-        if ((event.type === 'start' || event.type === 'end') && Object.values(event.usage ?? {}).some(Boolean)) job.record.usage = event.usage
+        if ('usage' in event && Object.values(event.usage ?? {}).some(Boolean)) job.record.usage = event.usage
         if (event.type === 'end') job.record.stop = event.rawStop ?? event.stop
       },
     })

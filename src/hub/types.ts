@@ -174,7 +174,7 @@ export type HubEvent =
   | { type: 'block_end'; index: number }
   | { type: 'end'; stop: StopReason; rawStop?: string | undefined; stopSequence?: string | undefined; usage: Usage }
   | { type: 'ping' }
-  | { type: 'error'; error: DarioError }
+  | { type: 'error'; error: DarioError; usage?: Partial<Usage> | undefined }
 
 /** A whole answer, folded from its events. */
 export interface HubReply extends Omit<Extract<HubEvent, { type: 'end' }>, 'type'> {

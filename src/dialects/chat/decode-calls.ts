@@ -6,7 +6,7 @@
 import type { HubEvent, Json, JsonObject } from '../../hub/types.ts'
 import type { DecodeContext } from '../dialect.ts'
 import { toToolUse } from '../encoding.ts'
-import { isObject, optionalNum, optionalObj, optionalStr, parseObject } from '../read.ts'
+import { isObject, optionalNum, optionalObj, optionalStr, parseObject, toText } from '../read.ts'
 
 interface Call {
   key: string | undefined
@@ -131,6 +131,4 @@ function fits(call: Call, name: string, text: string): boolean {
 const isAgain = (call: Call, text: string): boolean => text === call.input && parseObject(text) !== undefined
 
 /** Arguments are JSON text; some servers send the object itself (pitfall O9). */
-export function toInput(value: Json | undefined): string {
-  return typeof value === 'string' ? value : value == null ? '' : JSON.stringify(value)
-}
+export const toInput = (value: Json | undefined): string => value == null ? '' : toText(value)

@@ -5,7 +5,7 @@
  */
 import type { Block, HubRequest, Json, JsonObject, OutputFormat, Thinking, Tool, Turn, Warning } from '../../hub/types.ts'
 import { decodeFormat, readCommon, readToolChoice, readTools } from '../openai.ts'
-import { decodeContent, decodeToolContent } from '../parts.ts'
+import { decodeContent, decodePart, decodeToolContent } from '../parts.ts'
 import {
   arr, defined, given, num, obj, objectsIn, oneOf, optionalNum, optionalObj, optionalStr, readCache, readEffort,
   readStops, unsupported,
@@ -34,7 +34,7 @@ export function decodeRequest(body: JsonObject): { request: HubRequest; warnings
     ...readCommon(body),
     turns: decodeMessages(arr(body['messages'], 'messages'), warnings),
     ...readToolChoice(body['tool_choice'] ?? body['function_call'], decodeTools(body), warnings),
-    maxTokens: given(body['max_completion_tokens'], 'max_completion_tokens', num) ?? given(body['max_tokens'], 'max_tokens', num),
+    maxTokens: readLimit(body, 'max_completion_tokens') ?? readLimit(body, 'max_tokens'),
     stop: readStops(body['stop']),
     thinking: decodeThinking(body),
     format: readFormat(optionalObj(body['response_format']), warnings),
@@ -42,6 +42,12 @@ export function decodeRequest(body: JsonObject): { request: HubRequest; warnings
     extra: extra.length === 0 ? {} : { chat: Object.fromEntries(extra) },
   }
   return { request, warnings }
+}
+
+/** -1 is how llama.cpp and LM Studio say "none", and so their clients; others would refuse it, or cut the answer short. */
+function readLimit(body: JsonObject, field: string): number | undefined {
+  const limit = given(body[field], field, num)
+  return limit === -1 ? undefined : limit
 }
 
 function readFormat(format: JsonObject | undefined, warnings: Warning[]): OutputFormat | undefined {
@@ -81,18 +87,38 @@ function decodeMessage(message: JsonObject, path: string, legacyIds: Map<string,
   if (message['audio']) drop('audio', 'only the vendor that spoke it has this answer')
   if (role === 'assistant') return { role, path, blocks: decodeAssistant(message, path, legacyIds) }
   if (!isResult) {
-    const blocks = decodeContent(message['content'], `${path}.content`, 'chat')
-    return { role: role === 'user' ? role : 'system', path, blocks }
+    return { role: role === 'user' ? role : 'system', path, blocks: decodeParts(message['content'], `${path}.content`) }
   }
   const id = role === 'tool' ? optionalStr(message['tool_call_id']) : legacyIds.get(name ?? '')
   return { role: 'user', path, blocks: decodeResult(message, id ?? '', path) }
+}
+
+/** Cursor sends Anthropic's own tool blocks when a model is called like one of Anthropic's. */
+function decodeParts(content: Json | undefined, path: string): Block[] {
+  if (!Array.isArray(content)) return decodeContent(content, path, 'chat')
+  return content.flatMap((part, index): Block[] => {
+    const at = `${path}[${index}]`, block = optionalObj(part) ?? {}
+    if (block['type'] === 'tool_use')
+      return [decodeCall({ ...block, arguments: block['input'] }, optionalStr(block['id']) ?? '')]
+    if (block['type'] !== 'tool_result') return decodePart(part, at, 'chat')
+    const result = decodeResult(block, optionalStr(block['tool_use_id']) ?? '', at)
+    markLast(result, block)
+    return result
+  })
+}
+
+/** R7: a result that names no call becomes plain text, never an invented id. */
+function decodeResult(message: JsonObject, id: string, path: string): Block[] {
+  const { content, isError } = decodeToolContent(message['content'], `${path}.content`, 'chat')
+  if (id === '') return content
+  return [{ type: 'tool_result', toolUseId: id, content, isError: isError || message['is_error'] === true }]
 }
 
 function decodeAssistant(message: JsonObject, path: string, legacyIds: Map<string, string>): Block[] {
   const refusal = optionalStr(message['refusal'])
   const blocks: Block[] = [
     ...decodeThoughts(message),
-    ...decodeContent(message['content'], `${path}.content`, 'chat'),
+    ...decodeParts(message['content'], `${path}.content`),
     ...(refusal ? [{ type: 'refusal', text: refusal } as const] : []),
   ]
   for (const item of objectsIn(message['tool_calls'])) blocks.push(decodeCall(item, optionalStr(item['id']) ?? ''))
@@ -108,16 +134,10 @@ function decodeAssistant(message: JsonObject, path: string, legacyIds: Map<strin
 /** Some models make calls without a name: the repair of the history leaves them out, with their results (B14). */
 function decodeCall(call: JsonObject, id: string): Block {
   const custom = optionalObj(call['custom'])
-  const part = custom ?? optionalObj(call['function']) ?? {}
+  const part = custom ?? optionalObj(call['function']) ?? call
   const name = optionalStr(part['name']) ?? ''
   const input = toInput(custom === undefined ? part['arguments'] : part['input'])
   return { type: 'tool_use', id, name, input, ...(custom && { kind: 'custom' }), ...defined({ cache: readCache(call) }) }
-}
-
-/** R7: a result that names no call becomes plain text, never an invented id. */
-function decodeResult(message: JsonObject, id: string, path: string): Block[] {
-  const { content, isError } = decodeToolContent(message['content'], `${path}.content`, 'chat')
-  return id === '' ? content : [{ type: 'tool_result', toolUseId: id, content, isError }]
 }
 
 /** C1: a mark on a message is meant for the end of it. */

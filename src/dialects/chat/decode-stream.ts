@@ -7,12 +7,12 @@ import { DarioError } from '../../errors.ts'
 import type { HubEvent, Json, JsonObject, Seal, Usage } from '../../hub/types.ts'
 import type { SseEvent } from '../../sse.ts'
 import type { DecodeContext, StreamDecoder } from '../dialect.ts'
-import { joinTexts, objectsIn, optionalArr, optionalNum, optionalObj, optionalStr, parseObject } from '../read.ts'
+import { NO_USAGE, decodeError } from '../openai.ts'
+import { defined, joinTexts, objectsIn, optionalArr, optionalNum, optionalObj, optionalStr, parseObject } from '../read.ts'
 import { createCallDecoder } from './decode-calls.ts'
-import { createDetailCollector, createThinkSplitter } from './reasoning.ts'
-import { decodeError, decodeFinishReason, isErrorObject, readUsage } from './wire.ts'
+import { createDetailCollector, createThinkSplitter, readCallProof } from './reasoning.ts'
+import { decodeFinishReason, isErrorObject, readStopSequence, readUsage } from './wire.ts'
 
-const NO_USAGE: Usage = { input: 0, cacheRead: 0, cacheWrite: 0, output: 0 }
 /** Vendors' words for "it broke" in the place of a finish reason: OpenRouter, Zhipu, DeepSeek, vLLM, Gemini. */
 const BROKEN = /^(?:error|network_error|insufficient_system_resource|abort)$|malformed_function_call$/i
 
@@ -20,15 +20,10 @@ const isBroken = (choice: JsonObject): boolean => BROKEN.test(optionalStr(choice
 
 type Kind = 'text' | 'thinking' | 'refusal'
 
-/** A whole JSON answer cannot be cut, so it needs no finish reason; it may still be an error inside a 200 (O7). */
-export function decodeReply(body: JsonObject, context: DecodeContext): HubEvent[] {
-  return createStreamDecoder(context).whole(body)
-}
-
 export function createStreamDecoder(context: DecodeContext): StreamDecoder & { whole(body: JsonObject): HubEvent[] } {
   const events: HubEvent[] = []
   let started = false, over = false, nextIndex = 0, malformed = 0
-  let usage: Partial<Usage> | undefined, finish: string | undefined
+  let usage: Partial<Usage> | undefined, finish: string | undefined, stopSequence: string | undefined
   let open: { kind: Kind; index: number } | undefined
   let refused = false
   let streamed = false // some vendors close a stream with the whole message once more (MiniMax)
@@ -98,11 +93,15 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder & { w
       think.flush()
       closeProse()
     }
-    for (const piece of pieces) calls.push(piece, position)
+    for (const piece of pieces) {
+      redacted(readCallProof(piece))
+      calls.push(piece, position)
+    }
     if (legacy !== undefined) calls.push(legacy, position, `${position}:function_call`)
     const word = optionalStr(choice['finish_reason'])
     // It may come twice, and once per choice: a plain `stop` says the least, so anything else replaces it.
     if (word !== undefined && word !== '' && (finish === undefined || finish === 'stop')) finish = word
+    stopSequence ??= readStopSequence(choice)
   }
 
   function start(data: JsonObject): void {
@@ -115,7 +114,7 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder & { w
 
   function fail(error: DarioError): void {
     over = true
-    events.push({ type: 'error', error })
+    events.push(defined<HubEvent>({ type: 'error', error, usage }))
   }
 
   function read(data: JsonObject, isError: boolean): void {
@@ -144,8 +143,9 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder & { w
     closeProse()
     calls.close()
     const stop = decodeFinishReason(finish, { tools: calls.any(), refusal: refused })
-    const rawStop = finish === undefined ? {} : { rawStop: finish }
-    events.push({ type: 'end', stop, ...rawStop, usage: { ...NO_USAGE, ...usage } })
+    const hit = stop === 'end_turn' ? stopSequence : undefined, whole = { ...NO_USAGE, ...usage }
+    const told = hit === undefined ? stop : 'stop_sequence'
+    events.push(defined<HubEvent>({ type: 'end', stop: told, rawStop: finish, stopSequence: hit, usage: whole }))
   }
 
   function readEvent({ event, data: text }: SseEvent): void {
@@ -161,6 +161,7 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder & { w
   return {
     push: (event) => over ? [] : take(readEvent(event)),
     end: () => take(close(false)),
+    /** A JSON answer cannot be cut, so it needs no finish reason; it may still be an error inside a 200 (O7). */
     whole(body) {
       read(body, false)
       return take(close(true))

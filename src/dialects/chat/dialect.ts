@@ -4,18 +4,18 @@
  * @module
  */
 import type { Dialect } from '../dialect.ts'
-import { KEEP_ALIVE, readRepairs } from '../openai.ts'
+import { KEEP_ALIVE, decodeError, readRepairs } from '../openai.ts'
 import { decodeRequest } from './decode-request.ts'
-import { createStreamDecoder, decodeReply, endOf, isPreamble } from './decode-stream.ts'
+import { createStreamDecoder, endOf, isPreamble } from './decode-stream.ts'
 import { encodeRequest, repairBody } from './encode-request.ts'
 import { createStreamEncoder, encodeReply } from './encode-stream.ts'
 import { toFamily } from './families.ts'
-import { decodeError, encodeError, encodeStreamError, readUsage } from './wire.ts'
+import { encodeError, encodeStreamError, readUsage } from './wire.ts'
 
 export const chatDialect: Dialect = {
   name: 'chat',
   decodeRequest, encodeRequest,
-  createStreamDecoder, decodeReply,
+  createStreamDecoder, decodeReply: (body, context) => createStreamDecoder(context).whole(body),
   createStreamEncoder, encodeReply,
   encodeError, encodeStreamError, keepAlive: KEEP_ALIVE,
   decodeError, readRepairs, repairBody,

@@ -3,29 +3,29 @@
  * https://platform.openai.com/docs/api-reference/chat/create
  * @module
  */
-import type { HubRequest, JsonObject, Thinking, Tool, ToolChoice } from '../../hub/types.ts'
+import type { HubRequest, JsonObject, Thinking, Tool, Turn } from '../../hub/types.ts'
 import type { EncodedRequest, Repair, Target } from '../dialect.ts'
 import {
-  createEncoding, encodeParallel, encodeStrict, encodeTools, shorten, tellFormat, toWireName, wrapCustomTool,
+  createEncoding, encodeSchema, encodeStrict, encodeToolFields, shorten, tellFormat, toWireName, wrapCustomTool,
 } from '../encoding.ts'
-import { encodeSchema, toEffort } from '../openai.ts'
+import { toEffort } from '../openai.ts'
 import { defined, isObject, optionalArr } from '../read.ts'
 import { repairToolSchema } from '../schema.ts'
 import { encodeTurns, markCache } from './encode-turns.ts'
 import type { EncodeContext } from './encode-turns.ts'
 import { toFamily } from './families.ts'
-import type { ChatMessage } from './wire.ts'
 
 export function encodeRequest(request: HubRequest, target: Target): EncodedRequest {
   const context: EncodeContext = { ...createEncoding(target), family: toFamily(target) }
-  const tools = encodeToolFields(request, context) // before the turns: the tools choose first among the names
+  // Before the turns: the tools choose first among the names.
+  const tools = encodeToolFields(request, context, encodeTool, encodeToolChoice)
   const format = encodeFormat(request, context)
-  const messages = encodeTurns(request.turns, context)
-  if (format.instruction !== undefined) addInstruction(messages, format.instruction)
+  const turns = format.instruction === undefined ? request.turns : instruct(request.turns, format.instruction)
   const body: JsonObject = {
     model: target.model,
-    messages: messages as unknown as JsonObject[],
+    messages: encodeTurns(turns, context) as unknown as JsonObject[],
     ...tools,
+    ...encodeSearch(request, context),
     ...encodeLimits(request, context),
     ...encodeThinking(request.thinking, context),
     ...format.field,
@@ -39,15 +39,10 @@ export function encodeRequest(request: HubRequest, target: Target): EncodedReque
   return { body, warnings: context.warnings, toolNames: context.names.changed }
 }
 
-function encodeToolFields(request: HubRequest, context: EncodeContext): JsonObject {
-  const { family } = context
-  const tools = encodeTools(request, context, encodeTool)
-  const search = family.webSearch ? request.tools.findLast(({ type }) => type === 'web_search') : undefined
+function encodeSearch({ tools }: HubRequest, { family }: EncodeContext): JsonObject {
+  const search = family.webSearch ? tools.findLast(({ type }) => type === 'web_search') : undefined
   const options = search && 'value' in search && search.origin === 'chat' ? search.value : {}
-  const fields = defined({ web_search_options: search && options })
-  if (tools.length === 0) return fields // A10, and Q11: no choice without tools
-  const choice = encodeToolChoice(request.toolChoice, request.tools, context)
-  return defined({ tools, tool_choice: choice, parallel_tool_calls: encodeParallel(request, context), ...fields })
+  return search === undefined ? {} : { web_search_options: options }
 }
 
 function encodeTool(tool: Tool, path: string, name: string, context: EncodeContext): JsonObject | undefined {
@@ -71,9 +66,8 @@ function encodeTool(tool: Tool, path: string, name: string, context: EncodeConte
   }
 }
 
-/** R16: decided after the tools are, so that it never names one that was left out. */
 function encodeToolChoice(
-  choice: ToolChoice | undefined, tools: Tool[], context: EncodeContext,
+  { toolChoice: choice, tools }: HubRequest, _sent: unknown, context: EncodeContext,
 ): JsonObject | string | undefined {
   if (choice?.type !== 'tool') return choice?.type
   const name = toWireName(choice.name, tools, context)
@@ -114,13 +108,13 @@ function encodeThinking(thinking: Thinking | undefined, { family, target, drop }
   if (family.reasoning === 'switch') return { thinking: { type: on ? 'enabled' : 'disabled' } } // lossy: no amount
   if (family.reasoning === 'object') {
     if (!on) return { reasoning: { enabled: false } }
-    const effort = toEffort(thinking, family.xhigh)
+    const effort = toEffort(thinking, target.model)
     const amount = thinking.budget !== undefined ? { max_tokens: thinking.budget }
       : effort !== undefined ? { effort } : { enabled: true }
     return { reasoning: { ...amount, ...(thinking.visible === false ? { exclude: true } : {}) } }
   }
   // lossy: not every model can stop reasoning, so "off" is left unsaid
-  const effort = on ? toEffort(thinking, family.xhigh) : undefined
+  const effort = on ? toEffort(thinking, target.model) : undefined
   return effort === undefined ? {} : { reasoning_effort: effort }
 }
 
@@ -133,12 +127,10 @@ function encodeFormat({ format }: HubRequest, context: EncodeContext): { field?:
   return { field: { response_format: { type: 'json_object' } }, instruction: tellFormat(format, context) }
 }
 
-/** Into the first system message: a second one is refused by many chat templates. */
-function addInstruction(messages: ChatMessage[], instruction: string): void {
-  const first = messages[0]
-  if (first?.role !== 'system') messages.unshift({ role: 'system', content: instruction })
-  else if (typeof first.content === 'string') first.content += `\n\n${instruction}`
-  else first.content?.push({ type: 'text', text: instruction })
+/** Behind the leading system turns, which become one message: a second one is refused by many chat templates. */
+function instruct(turns: readonly Turn[], text: string): Turn[] {
+  const first = turns.findIndex(({ role }) => role !== 'system')
+  return turns.toSpliced(first === -1 ? turns.length : first, 0, { role: 'system', blocks: [{ type: 'text', text }] })
 }
 
 function encodeIdentity(request: HubRequest, { family, target, drop }: EncodeContext): JsonObject {
@@ -153,17 +145,18 @@ function encodeIdentity(request: HubRequest, { family, target, drop }: EncodeCon
   })
 }
 
+/** OpenAI's newer fields go to those who have them: strict servers (Groq) refuse a request for one they do not know. */
 function encodeExtra(request: HubRequest, { family, target, drop }: EncodeContext): JsonObject {
-  const { metadata, frequency_penalty, presence_penalty, ...extra } = request.extra.chat ?? {}
-  if (!family.openFields) {
-    if (extra['verbosity'] !== undefined) drop('verbosity', 'this vendor has no such field')
-    return {}
-  }
-  if (family.sampling && !target.repairs.has('no_sampling')) {
-    if (frequency_penalty !== undefined) extra['frequency_penalty'] = frequency_penalty
-    if (presence_penalty !== undefined) extra['presence_penalty'] = presence_penalty
-  }
-  return extra['store'] === true && metadata !== undefined ? { ...extra, metadata } : extra // Q11
+  const { verbosity, prompt_cache_retention, ...common } = request.extra.chat ?? {}
+  const { metadata, frequency_penalty, presence_penalty, ...extra } = common
+  if (!family.serviceTier && verbosity !== undefined) drop('verbosity', 'this vendor has no such field')
+  if (!family.openFields) return {}
+  return defined({
+    ...extra,
+    ...(family.serviceTier ? { verbosity, prompt_cache_retention } : {}),
+    ...(family.sampling && !target.repairs.has('no_sampling') ? { frequency_penalty, presence_penalty } : {}),
+    ...(extra['store'] === true ? { metadata } : {}), // Q11
+  })
 }
 
 /**

@@ -6,9 +6,9 @@
  */
 import type { Block, BlockOf, HubEvent, HubReply, JsonObject, Seal } from '../../hub/types.ts'
 import type { ReplyContext, StreamEncoder } from '../dialect.ts'
-import { KEEP_ALIVE, toArguments } from '../openai.ts'
+import { KEEP_ALIVE, encodeUsage, toArguments } from '../openai.ts'
 import { encodeSealEntry } from './reasoning.ts'
-import { encodeFinishReason, encodeStreamError, encodeUsage } from './wire.ts'
+import { encodeFinishReason, encodeStreamError } from './wire.ts'
 
 type Open =
   | { type: 'text' | 'refusal' }
@@ -112,7 +112,7 @@ export function createStreamEncoder(context: ReplyContext): StreamEncoder {
         return encodeStreamError(event.error)
       case 'end': {
         over = true
-        const usage = withUsage ? chunk([], encodeUsage(event.usage)) : '' // U6
+        const usage = withUsage ? chunk([], encodeUsage(event.usage, 'prompt', 'completion')) : '' // U6
         return `${say({}, encodeFinishReason(event.stop, seen, legacy))}${usage}data: [DONE]\n\n`
       }
       default: return event satisfies never
@@ -122,28 +122,22 @@ export function createStreamEncoder(context: ReplyContext): StreamEncoder {
 
 export function encodeReply(reply: HubReply, context: ReplyContext): JsonObject {
   const calls: JsonObject[] = [], details: JsonObject[] = []
-  let text = '', refusal = '', reasoning = ''
-  for (const block of reply.blocks) {
-    switch (block.type) {
-      case 'text': text += block.text; break
-      case 'refusal': refusal += block.text; break
-      case 'thinking':
-        if (block.seal !== undefined) details.push(encodeSealEntry(block.seal, reasoning.length, block.text.length))
-        reasoning += block.text
-        break
-      case 'tool_use':
-        calls.push(encodeCall(block, block.kind === 'custom' ? block.input : toArguments(block.input)))
-        break
-      default: // lossy: media and other vendors' blocks have no place in a Chat answer
-    }
+  const said = { text: '', refusal: '', thinking: '' }
+  for (const block of reply.blocks) { // lossy: media and other vendors' blocks have no place in a Chat answer
+    if (block.type === 'thinking' && block.seal !== undefined)
+      details.push(encodeSealEntry(block.seal, said.thinking.length, block.text.length))
+    if ('text' in block) said[block.type] += block.text
+    else if (block.type === 'tool_use')
+      calls.push(encodeCall(block, block.kind === 'custom' ? block.input : toArguments(block.input)))
   }
+  const { text, refusal, thinking } = said
   const { legacyCalls: legacy } = context.request
   const finish_reason = encodeFinishReason(reply.stop, { tools: calls.length > 0, refusal: refusal !== '' }, legacy)
   const message = {
     role: 'assistant',
     content: text === '' && (calls.length > 0 || refusal !== '') ? null : text,
     refusal: refusal === '' ? null : refusal,
-    ...(reasoning === '' ? {} : { reasoning_content: reasoning }),
+    ...(thinking === '' ? {} : { reasoning_content: thinking }),
     ...(details.length === 0 ? {} : { reasoning_details: details }),
     // A10: clients run their tool loop on an empty list too.
     ...(calls.length === 0 ? {} : legacy ? { function_call: calls[0]!['function'] } : { tool_calls: calls }),
@@ -151,7 +145,7 @@ export function encodeReply(reply: HubReply, context: ReplyContext): JsonObject 
   return {
     id: context.newId('chatcmpl-'), object: 'chat.completion', created: context.created, model: context.model,
     choices: [{ index: 0, message, logprobs: null, finish_reason }],
-    usage: encodeUsage(reply.usage),
+    usage: encodeUsage(reply.usage, 'prompt', 'completion'),
   }
 }
 

@@ -4,13 +4,14 @@
  * @module
  */
 import type { Block, BlockOf, CacheHint, JsonObject, Turn } from '../../hub/types.ts'
-import { encodeCache, shorten } from '../encoding.ts'
+import { encodeCache, shorten, toCallId } from '../encoding.ts'
 import type { Encoding } from '../encoding.ts'
-import { encodeAudio, toUrl } from '../parts.ts'
-import { ERROR_PREFIX, toArguments } from '../openai.ts'
-import { defined, objectsIn, parseObject } from '../read.ts'
+import { toArguments } from '../openai.ts'
+import { ERROR_PREFIX, encodeAudio, toUrl } from '../parts.ts'
+import { defined, objectsIn, parseObject, toText, unsupported } from '../read.ts'
 import type { Family } from './families.ts'
-import type { ChatMessage, ChatPart } from './wire.ts'
+import { toCallProof } from './reasoning.ts'
+import type { ChatCall, ChatMessage, ChatPart } from './wire.ts'
 
 type Media = BlockOf<'media'>
 
@@ -42,23 +43,28 @@ function encodeSystem(turn: Turn, messages: ChatMessage[], context: EncodeContex
   if (messages.length === 1 && last?.role === 'system') last.content = joinContent(last.content, content)
   else if (messages.length === 0 || context.family.midSystem) messages.push({ role: 'system', content })
   // lossy: many chat templates fail on a later system message, so it loses its rank and keeps its words
-  else messages.push({ role: 'user', content: joinContent('[system]', content) })
+  else addUser(messages, joinContent('[system]', content))
+}
+
+/** B3: neighbours are one message, as many chat templates fail on roles that do not alternate. */
+function addUser(messages: ChatMessage[], content: string | ChatPart[]): void {
+  const last = messages.at(-1)
+  if (last?.role === 'user') last.content = joinContent(last.content, content)
+  else messages.push({ role: 'user', content })
 }
 
 function joinContent(before: ChatMessage['content'], after: string | ChatPart[]): string | ChatPart[] {
   if (typeof before === 'string' && typeof after === 'string') return `${before}\n\n${after}`
-  return [...toParts(before), ...toParts(after)]
+  const parts = toParts(before)
+  for (const part of toParts(after)) parts.push(part) // in place: a history may have any number of neighbours
+  return parts
 }
 
 const toParts = (content: ChatMessage['content']): ChatPart[] =>
   typeof content === 'string' ? [{ type: 'text', text: content }] : content ?? []
 
 function encodeAssistant(turn: Turn, messages: ChatMessage[], context: EncodeContext): void {
-  const calls = turn.blocks.filter((block) => block.type === 'tool_use').map((block) => ({
-    id: encodeId(block.id, context),
-    type: 'function' as const,
-    function: { name: context.names.toWire(block), arguments: encodeInput(block) },
-  }))
+  const calls = encodeCalls(turn, context)
   const spoken = turn.blocks.filter((block) => block.type === 'text' || block.type === 'refusal')
   const thoughts = encodeThoughts(turn, calls.length > 0, context)
   for (const block of turn.blocks) {
@@ -81,10 +87,26 @@ function encodeAssistant(turn: Turn, messages: ChatMessage[], context: EncodeCon
   } else messages.push({ role: 'assistant', content, ...thoughts, ...(calls.length > 0 ? { tool_calls: calls } : {}) })
 }
 
+/** Google's own word for a call of another model, or one whose proof was lost; bare, the first of a turn is a 400. */
+const UNPROVEN = { google: { thought_signature: 'skip_thought_signature_validator' } }
+
+function encodeCalls(turn: Turn, context: EncodeContext): ChatCall[] {
+  const { callProofs } = context.family
+  const proofs = callProofs === 'none' ? [] : turn.blocks.map(toCallProof).filter((proof) => proof !== undefined)
+  if (callProofs === 'demanded' && proofs.length === 0) proofs.push(UNPROVEN)
+  return turn.blocks.filter((block) => block.type === 'tool_use').map((block, index): ChatCall => defined({
+    id: encodeId(block.id, context),
+    type: 'function',
+    function: { name: context.names.toWire(block), arguments: encodeInput(block) },
+    extra_content: proofs[index],
+  }))
+}
+
 /** A8: reasoning goes only where the backend has a field for it and wants it back (T4), never into the text. */
 function encodeThoughts(turn: Turn, hasCalls: boolean, context: EncodeContext): Partial<ChatMessage> {
   const { family, target } = context
   const blocks = turn.blocks.filter((block) => block.type === 'thinking')
+    .filter((block) => family.callProofs === 'none' || toCallProof(block) === undefined)
   const drop = (): Partial<ChatMessage> => {
     if (blocks.length > 0) context.drop(turn.path ?? 'messages', 'this backend has no place for earlier reasoning')
     return {}
@@ -108,8 +130,8 @@ function encodeInput(block: BlockOf<'tool_use'>): string {
 }
 
 /** R19: OpenAI takes call ids of 40 characters, Mistral exactly nine letters and digits. Same id in, same id out. */
-function encodeId(id: string, { family }: EncodeContext): string {
-  if (family.toolIds === 'any') return shorten(id, 40)
+function encodeId(id: string, { family, target }: EncodeContext): string {
+  if (family.toolIds === 'any') return toCallId(id, 40, target)
   if (/^[A-Za-z0-9]{9}$/.test(id)) return id
   const hashed = shorten(id.padEnd(99), 18) // long enough to end in a hash of all of it
   return hashed.replace(/[^A-Za-z0-9]/g, '').slice(-9).padStart(9, '0')
@@ -138,7 +160,7 @@ function encodeUser(turn: Turn, messages: ChatMessage[], context: EncodeContext)
     messages.push({ role: 'tool', tool_call_id: id, content: prefix + text.join('\n') })
   }
   const content = encodeContent([...moved, ...rest], turn, context)
-  if (content !== undefined) messages.push({ role: 'user', content })
+  if (content !== undefined) addUser(messages, content)
 }
 
 /** A9: pure text is a string, which every backend takes; parts only where there is more than text. */
@@ -165,8 +187,9 @@ function encodeMedia(block: Media, turn: Turn, context: EncodeContext): ChatPart
     return [{ type: 'text', text: `${block.name ?? 'Document'}:\n${source.text}`, ...mark }]
   }
   if (source.type === 'file') {
-    if (source.origin === 'chat') return [{ type: 'file', file: { file_id: source.id } }]
-    return warnDropped(block, turn, context)
+    // I2: one that vanished would be a wrong answer that looks right. Chat and Responses share one vendor's store.
+    if (source.origin !== 'anthropic' && block.kind === 'document') return [{ type: 'file', file: { file_id: source.id } }]
+    unsupported(turn.path ?? 'messages', `Chat takes no ${block.kind} by the id ${source.id}; send its content instead`)
   }
   const url = toUrl(source)
   if (block.kind === 'image') {
@@ -182,6 +205,7 @@ function encodeMedia(block: Media, turn: Turn, context: EncodeContext): ChatPart
 }
 
 function warnDropped(block: Block, turn: Turn, { drop }: EncodeContext): [] {
-  const whose = block.type === 'opaque' ? `that only ${block.origin} knows` : 'that this backend cannot be given'
-  return drop(turn.path ?? 'messages', `a ${block.type} block ${whose}`) ?? []
+  const what = block.type === 'opaque' ? `${toText(block.value['type'])} block that only ${block.origin} knows`
+    : `${block.type} block that this backend cannot be given`
+  return drop(turn.path ?? 'messages', `a ${what}`) ?? []
 }

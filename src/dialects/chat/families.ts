@@ -4,7 +4,6 @@
  * @module
  */
 import type { Target } from '../dialect.ts'
-import { hasXhigh } from '../openai.ts'
 
 export interface Family {
   maxTokensField: 'max_tokens' | 'max_completion_tokens'
@@ -14,14 +13,14 @@ export interface Family {
   stops: number
   /** How a wish for reasoning is said: OpenAI's word, OpenRouter's object, an on/off switch, or not at all. */
   reasoning: 'effort' | 'object' | 'switch' | 'none'
-  /** Knows `xhigh`; else `high` is the most. */
-  xhigh: boolean
   /** Wants its earlier reasoning back on assistant turns (pitfall T4). */
   replaysReasoning: boolean
   /** Keeps `reasoning_details` and Anthropic's `cache_control` (C2). */
   details: boolean
   cacheMarks: boolean
-  /** Takes `prompt_cache_key`, and OpenAI's `service_tier`. */
+  /** Gemini's proof beside its calls: given back, or else refused (from version 3 on, by Google itself). */
+  callProofs: 'none' | 'returned' | 'demanded'
+  /** Takes `prompt_cache_key`, and OpenAI's own `service_tier`, `verbosity` and `prompt_cache_retention`. */
   cacheKey: boolean
   serviceTier: boolean
   /** Takes OpenAI's optional fields at all: `user`, `stream_options`; strict servers refuse unknown ones. */
@@ -42,15 +41,16 @@ export function toFamily({ model, host = '' }: Target): Family {
   const mistral = at('mistral.ai')
   const switched = at('deepseek.com', 'moonshot.ai', 'moonshot.cn', 'kimi.com', 'z.ai', 'bigmodel.cn')
   const reasons = /^(?:o\d|codex|gpt-(?:[5-9]|oss))/.test(name) && !name.includes('chat')
+  const gemini = name.startsWith('gemini') && !openrouter
   const openaiReasons = reasons && !name.startsWith('gpt-oss')
   return {
     maxTokensField: openai || openaiReasons && !openrouter ? 'max_completion_tokens' : 'max_tokens',
     sampling: !openaiReasons,
     stops: openaiReasons ? 0 : openai ? 4 : 16,
     reasoning: openrouter ? 'object' : switched ? 'switch' : mistral || (openai || /^(?:chatgpt|gpt-[34])/.test(name)) && !reasons ? 'none' : 'effort',
-    xhigh: hasXhigh(name),
     replaysReasoning: switched || /^(?:deepseek|kimi|moonshot|glm|minimax)/.test(name) && !openrouter,
     details: openrouter,
+    callProofs: !gemini ? 'none' : at('googleapis.com') && !/^gemini-[12]/.test(name) ? 'demanded' : 'returned',
     cacheMarks: openrouter && /claude|gemini/.test(name),
     cacheKey: openai || openrouter || at('moonshot.ai', 'moonshot.cn', 'kimi.com'),
     serviceTier: openai || openrouter,

@@ -1,12 +1,12 @@
 /**
- * Where reasoning travels in Chat Completions: `reasoning_details`, the one place for proof of it (OpenRouter's
- * extension), and for local servers without a reasoning parser the model's own `<think>` tags.
+ * Where reasoning travels in Chat Completions: `reasoning_details`, the place for proof of it (OpenRouter's extension),
+ * `extra_content` of a call (Google's), and for local servers without a reasoning parser the model's own `<think>` tags.
  * https://openrouter.ai/docs/use-cases/reasoning-tokens
  * @module
  */
 import { packSeal, unpackSeal } from '../../hub/seal.ts'
-import type { Block, BlockOf, JsonObject, Seal } from '../../hub/types.ts'
-import { objectsIn, optionalStr } from '../read.ts'
+import type { Block, BlockOf, Json, JsonObject, Seal } from '../../hub/types.ts'
+import { isObject, objectsIn, optionalObj, optionalStr, parseObject } from '../read.ts'
 
 export interface DetailCollector {
   /** Takes entries as they stream; returns their readable text. */
@@ -54,6 +54,18 @@ const proofOf = (entry: JsonObject): string | undefined => optionalStr(entry['da
  */
 export function encodeSealEntry(seal: Seal, offset: number, length: number): JsonObject {
   return { type: 'reasoning.encrypted', id: `dario:${offset}:${length}`, data: packSeal(seal) }
+}
+
+/** Gemini's proof stands beside the call that came of its thoughts. */
+export function readCallProof(call: Json): Seal | undefined {
+  const extra_content = isObject(call) ? optionalObj(call['extra_content']) : undefined
+  return extra_content && { origin: 'chat', value: JSON.stringify({ extra_content }) }
+}
+
+/** What stood beside the next call of the turn; undefined for every other block. */
+export function toCallProof(block: Block): JsonObject | undefined {
+  if (block.type !== 'thinking' || block.seal?.origin !== 'chat') return undefined
+  return optionalObj(parseObject(block.seal.value)?.['extra_content'])
 }
 
 /** The thoughts of an assistant message of a client's history, with the seals that we gave it. */
@@ -115,8 +127,9 @@ export function createThinkSplitter(tell: (kind: 'text' | 'thinking', text: stri
       if (state === 'inside') held = begun.slice(OPEN.length)
     }
     if (state === 'inside') {
-      const close = held.indexOf(CLOSE)
-      take('thinking', close === -1 ? held.length - partialClose(held) : close)
+      const close = held.indexOf(CLOSE), begun = held.lastIndexOf(CLOSE.charAt(0))
+      const isBegun = begun !== -1 && CLOSE.startsWith(held.slice(begun))
+      take('thinking', close !== -1 ? close : isBegun ? begun : held.length)
       if (close === -1) return
       held = held.slice(CLOSE.length)
       state = 'after'
@@ -133,12 +146,4 @@ export function createThinkSplitter(tell: (kind: 'text' | 'thinking', text: stri
       state = 'text'
     },
   }
-}
-
-/** Length of the longest end of `text` that may be the beginning of the closing tag. */
-function partialClose(text: string): number {
-  for (let length = Math.min(CLOSE.length - 1, text.length); length > 0; length--) {
-    if (text.endsWith(CLOSE.slice(0, length))) return length
-  }
-  return 0
 }

@@ -5,19 +5,26 @@
  */
 import type { DarioError } from '../../errors.ts'
 import type { JsonObject, StopReason, Usage } from '../../hub/types.ts'
-import { decodeVendorError, findChoiceError } from '../error.ts'
-import { CODES, decodeUsage, encodeCached, encodeEnvelope } from '../openai.ts'
+import { findChoiceError } from '../error.ts'
+import { CODES, decodeUsage, encodeEnvelope } from '../openai.ts'
 import { isObject, optionalArr, optionalObj } from '../read.ts'
 
 // Type aliases, not interfaces: only an alias is assignable to JsonObject.
 export type ChatPart = { type: string; [field: string]: string | JsonObject | undefined }
+
+export type ChatCall = {
+  id: string
+  type: 'function'
+  function: { name: string; arguments: string }
+  extra_content?: JsonObject | undefined
+}
 
 export type ChatMessage = {
   role: 'system' | 'user' | 'assistant' | 'tool'
   content: string | ChatPart[] | null
   reasoning_content?: string
   reasoning_details?: JsonObject[]
-  tool_calls?: { id: string; type: 'function'; function: { name: string; arguments: string } }[]
+  tool_calls?: ChatCall[]
   tool_call_id?: string
 }
 
@@ -40,19 +47,25 @@ export function encodeFinishReason(stop: StopReason, seen: { tools: boolean; ref
   return legacy ? 'function_call' : 'tool_calls' // clients of the form before `tools` wait for its own word
 }
 
+/** A filter's doing. Gemini adds its own word to OpenAI's (`content_filter: PROHIBITED_CONTENT`), or writes that alone. */
+const FILTERED = /^content_filter|^(?:refusal|sensitive|blocklist|spii|(?:image_)?(?:safety|recitation|prohibited_content))$/i
+
 /** Lenient: a new vendor word is an ordinary end (pitfall S14), and tools that were called win over `stop` (S12). */
 export function decodeFinishReason(word: string | undefined, seen: { tools: boolean; refusal: boolean }): StopReason {
+  if (FILTERED.test(word ?? '')) return 'refusal'
   switch (word?.toLowerCase()) {
     case 'length':
     case 'max_tokens':
     case 'model_length': return 'max_tokens'
-    case 'content_filter':
-    case 'refusal':
-    case 'safety':
-    case 'sensitive': return 'refusal'
     case 'model_context_window_exceeded': return 'model_context_window_exceeded'
     default: return seen.tools ? 'tool_use' : seen.refusal ? 'refusal' : 'end_turn'
   }
+}
+
+/** vLLM's `stop_reason` is the sequence that was hit, or a token's id; elsewhere it may repeat Anthropic's word. */
+export function readStopSequence({ stop_reason: found, finish_reason: word }: JsonObject): string | undefined {
+  const isOwn = typeof found === 'string' && found !== '' && found !== word && !Object.hasOwn(FINISH_REASONS, found)
+  return isOwn ? found : undefined
 }
 
 /** Usage of a chunk or of a whole answer, wherever this vendor puts it (pitfalls O1, U2 to U4). */
@@ -63,17 +76,6 @@ export function readUsage(data: JsonObject): Partial<Usage> | undefined {
   return decodeUsage(usage)
 }
 
-export function encodeUsage(usage: Usage): JsonObject {
-  const prompt = usage.input + usage.cacheRead + usage.cacheWrite
-  return {
-    prompt_tokens: prompt,
-    completion_tokens: usage.output,
-    total_tokens: prompt + usage.output,
-    prompt_tokens_details: encodeCached(usage),
-    completion_tokens_details: { reasoning_tokens: usage.reasoning ?? 0 },
-  }
-}
-
 export function encodeError(error: DarioError): { status: number; body: JsonObject } {
   // OpenAI's word for 401 and 404 is `invalid_request_error` too: its `code` tells them apart.
   return encodeEnvelope(error, error.code === 'overloaded' ? 'server_overloaded' : CODES[error.code] ?? null)
@@ -82,14 +84,6 @@ export function encodeError(error: DarioError): { status: number; body: JsonObje
 /** A data frame with `error` and no `[DONE]`: a broken answer must not look whole (pitfall S17). */
 export function encodeStreamError(error: DarioError): string {
   return `data: ${JSON.stringify(encodeError(error).body)}\n\n`
-}
-
-export function decodeError(status: number, text: string): DarioError {
-  return decodeVendorError(status, text, {
-    words: ['code', 'type'],
-    page: (status, title) => `the upstream answered ${status} with a web page${title && `: ${title}`}`,
-    nothing: (status) => `the upstream answered ${status} without a message`,
-  })
 }
 
 /** Whether this is an error that a vendor puts into a stream or a 200 (pitfall O7). */

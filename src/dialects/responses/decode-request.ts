@@ -42,15 +42,14 @@ export function decodeRequest(body: JsonObject): { request: HubRequest; warnings
     thinking: decodeThinking(optionalObj(body['reasoning'])),
     format: format && defined(format),
     streamUsage: true,
-    extra: { responses: extra, ...readShared(body, text) },
+    extra: { responses: extra, chat: readShared(text, body['prompt_cache_retention']) },
   }
   return { request, warnings }
 }
 
 /** What Chat Completions calls by the same name. `metadata` is refused there unless the answer is stored. */
-function readShared({ prompt_cache_retention }: JsonObject, text: JsonObject | undefined): { chat?: JsonObject } {
-  const shared = Object.entries({ verbosity: text?.['verbosity'], prompt_cache_retention }).filter(([, value]) => value != null)
-  return shared.length === 0 ? {} : { chat: Object.fromEntries(shared) }
+function readShared(text: JsonObject | undefined, retention: Json | undefined): JsonObject {
+  return defined({ verbosity: text?.['verbosity'] ?? undefined, prompt_cache_retention: retention ?? undefined })
 }
 
 /** What needs the vendor's own server: no other API can say it. */
@@ -97,7 +96,10 @@ function decodeItem(item: JsonObject, path: string, push: Push): void {
       const role = item['role'] === 'developer' ? 'system' : oneOf(item['role'], `${path}.role`, ['user', 'assistant', 'system'])
       return push(role, decodeContent(item['content'], `${path}.content`, 'responses'), path)
     }
-    case 'reasoning': return push('assistant', decodeReasoning(item), path)
+    case 'reasoning': {
+      const text = readThought(item), proof = readProof(item)
+      return push('assistant', text === '' && proof === undefined ? [] : [{ type: 'thinking', text, ...proof }], path)
+    }
     case 'function_call':
     case 'custom_tool_call': return push('assistant', decodeCall(item, path), path)
     case 'function_call_output':
@@ -124,11 +126,6 @@ function decodeOutput(item: JsonObject, path: string): Block[] {
   const toolUseId = optionalStr(item['call_id']) ?? ''
   if (toolUseId === '') return output.content // R7: an invented id would poison every later turn
   return [{ type: 'tool_result', toolUseId, ...output }]
-}
-
-function decodeReasoning(item: JsonObject): Block[] {
-  const text = readThought(item), proof = readProof(item)
-  return text === '' && proof === undefined ? [] : [{ type: 'thinking', text, ...proof }]
 }
 
 /** Codex offers its newest models every tool in the conversation itself; the later of two with one name holds. */

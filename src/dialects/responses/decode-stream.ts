@@ -5,13 +5,13 @@
  * @module
  */
 import { DarioError } from '../../errors.ts'
-import type { Block, HubEvent, JsonObject } from '../../hub/types.ts'
+import type { Block, HubEvent, JsonObject, Usage } from '../../hub/types.ts'
 import type { SseEvent } from '../../sse.ts'
 import type { DecodeContext, StreamDecoder } from '../dialect.ts'
 import { toToolUse } from '../encoding.ts'
-import { decodeUsage } from '../openai.ts'
+import { NO_USAGE, decodeError, decodeUsage } from '../openai.ts'
 import { defined, isObject, objectsIn, optionalArr, optionalNum, optionalObj, optionalStr, parseObject } from '../read.ts'
-import { decodeError, decodeStop, isCall, isSameItem, readInput, readProof, readThought } from './wire.ts'
+import { decodeStop, isCall, isSameItem, readInput, readProof, readThought } from './wire.ts'
 
 /** A hub block that an item or one of its parts has become. */
 interface Piece {
@@ -87,7 +87,8 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder & { f
     const own = index === undefined || named?.moved ? named : byIndex.get(index)
     const isSame = (item: Item): boolean => isSameItem(item.value, value)
     const isOneOfMany = isDone && (index === undefined || own !== undefined)
-    const known = own && isSame(own) ? own : isOneOfMany ? items.find((item) => !item.done && isSame(item)) : undefined
+    // Of the latest: among very many without an index, a search of all would take minutes.
+    const known = own && isSame(own) ? own : isOneOfMany ? items.slice(-64).find((item) => !item.done && isSame(item)) : undefined
     if (known === undefined && own !== undefined) own.moved = true
     const item = known ?? addItem(index, value)
     for (const name of [value['id'], value['call_id']]) if (name) byId.set(name, item)
@@ -167,10 +168,10 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder & { f
   /** The final object: its output counts only for items that the stream did not finish (pitfall O20). */
   function finish(response: JsonObject): void {
     const { error, status } = response, output = optionalArr(response['output'])
-    if (isObject(error) || status === 'failed' || status === 'cancelled') return fail(decodeError(200, JSON.stringify({ error })))
-    if (status === 'queued' || status === 'in_progress' || (output === undefined && !started)) {
+    if (isObject(error) || status === 'failed' || status === 'cancelled')
+      return fail(decodeError(200, JSON.stringify({ error })), decodeUsage(response['usage']))
+    if (status === 'queued' || status === 'in_progress' || (output === undefined && !started))
       return fail(new DarioError('upstream_protocol', 'the upstream sent no finished answer; try again, or another backend'))
-    }
     const nothingStreamed = items.length === 0
     for (const [index, value] of objectsIn(output).entries()) {
       const item = byId.get(value['call_id'] ?? value['id']) ?? byIndex.get(index)
@@ -188,13 +189,13 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder & { f
     }
     over = true
     const rawStop = optionalStr(optionalObj(response['incomplete_details'])?.['reason']) ?? optionalStr(response['status'])
-    const usage = decodeUsage(response['usage']) ?? { input: 0, cacheRead: 0, cacheWrite: 0, output: 0 }
+    const usage = decodeUsage(response['usage']) ?? NO_USAGE
     events.push(defined<HubEvent>({ type: 'end', stop: decodeStop(response, saw), usage, rawStop }))
   }
 
-  function fail(error: DarioError): void {
+  function fail(error: DarioError, usage?: Usage): void {
     over = true
-    events.push({ type: 'error', error })
+    events.push(defined<HubEvent>({ type: 'error', error, usage }))
   }
 
   function read({ event, data: text }: SseEvent): void {
@@ -213,7 +214,7 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder & { f
         return finish({ ...response, status: cut ? 'incomplete' : 'completed' })
       }
       case 'response.failed':
-      case 'response.cancelled': return fail(decodeError(200, JSON.stringify({ error: response?.['error'] })))
+      case 'response.cancelled': return finish({ ...response, status: 'failed' })
       case 'error': return fail(decodeError(200, text))
       case 'keepalive': events.push({ type: 'ping' }); return
       default: return readItem(type, data)

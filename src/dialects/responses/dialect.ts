@@ -5,13 +5,13 @@
  */
 import type { SseEvent } from '../../sse.ts'
 import type { Dialect } from '../dialect.ts'
-import { KEEP_ALIVE, decodeUsage, readRepairs } from '../openai.ts'
+import { KEEP_ALIVE, decodeError, decodeUsage, readRepairs } from '../openai.ts'
 import { optionalObj, optionalStr, parseObject } from '../read.ts'
 import { decodeRequest, repairBody } from './decode-request.ts'
 import { createStreamDecoder } from './decode-stream.ts'
 import { encodeRequest } from './encode-request.ts'
 import { createStreamEncoder, encodeReply } from './encode-stream.ts'
-import { decodeError, encodeError, encodeStreamError } from './wire.ts'
+import { encodeError, encodeStreamError } from './wire.ts'
 
 export const responsesDialect: Dialect = {
   name: 'responses',

@@ -5,46 +5,41 @@
  * @module
  */
 import type { HubRequest, Json, JsonObject, OutputFormat, Thinking, Tool } from '../../hub/types.ts'
-import { encodeParallel, encodeStrict, encodeTools, shorten, toWireName } from '../encoding.ts'
+import { encodeSchema, encodeStrict, shorten, toWireName } from '../encoding.ts'
 import type { Encoding } from '../encoding.ts'
-import { encodeSchema, hasXhigh, toEffort, toTier } from '../openai.ts'
+import { toEffort } from '../openai.ts'
 import { defined, optionalObj, optionalStr, toText } from '../read.ts'
 import { repairToolSchema } from '../schema.ts'
 
 /** OpenAI's floor for `max_output_tokens`; Claude Code asks for 1 to see whether a key works. */
 const LEAST_OUTPUT = 16
 
-const OWN_NAME = /^.*\// // OpenRouter and others put the vendor before a model's name
+/** OpenRouter and others put the vendor before a model's name. */
+const toOwnName = (model: string): string => model.slice(model.lastIndexOf('/') + 1)
 
 /** OpenAI models without reasoning: they refuse every word about it. */
-export function isPlainModel(model: string): boolean {
-  return /^(?:gpt-[34]|chatgpt|.*-chat(?:-|$))/.test(model.replace(OWN_NAME, ''))
-}
-
-function isReasoningModel(model: string): boolean {
-  return !isPlainModel(model) && /^(?:o\d|gpt-[5-9]|codex)/.test(model.replace(OWN_NAME, ''))
-}
-
-/** What Chat Completions and Responses both have, under its name in each (`text.verbosity` is written with the format). */
-const SHARED_WITH_CHAT: readonly string[] = ['metadata', 'prompt_cache_retention']
+export const isPlainModel = (model: string): boolean => /^(?:gpt-[34]|chatgpt|.*-chat(?:-|$))/.test(toOwnName(model))
 
 const TIERS: readonly string[] = ['auto', 'default', 'flex', 'priority']
 
 export function encodeOptions(request: HubRequest, encoding: Encoding): JsonObject {
   const { target } = encoding
-  const chat = request.extra.chat ?? {}
-  const tier = toTier(request.serviceTier)
+  const { metadata, prompt_cache_retention, verbosity, store: _, ...lost } = request.extra.chat ?? {}
+  const tier = request.serviceTier === 'standard_only' ? 'default' : request.serviceTier // Anthropic's word
   const most = request.maxTokens && Math.min(request.maxTokens, target.maxOutputTokens ?? Infinity)
   const sampling = encodeSampling(request, encoding)
   const format = target.repairs.has('no_format') ? undefined : encodeFormat(request.format, encoding)
-  const text = defined({ format, verbosity: optionalStr(chat['verbosity']) })
+  const text = defined({ format, verbosity: optionalStr(verbosity) })
   const cacheKey = request.cacheKey ?? target.session
   // `user` is the older name, which compatible servers know.
   const user = target.host === 'api.openai.com' ? 'safety_identifier' : 'user'
-  warnOfRest(request, encoding)
+  // A11: nothing unknown travels, and nothing is lost unsaid.
+  if (request.stop.length > 0) encoding.drop('stop', 'OpenAI Responses has no stop sequences')
+  for (const field of Object.keys(lost)) encoding.drop(field, 'OpenAI Responses has no such field')
   if (tier !== undefined && !TIERS.includes(tier)) encoding.drop('service_tier', 'OpenAI Responses has no such tier')
   return defined({
-    ...Object.fromEntries(SHARED_WITH_CHAT.map((field) => [field, chat[field] ?? undefined])),
+    metadata,
+    prompt_cache_retention,
     service_tier: TIERS.find((known) => known === tier),
     max_output_tokens: most === undefined ? undefined : Math.max(LEAST_OUTPUT, most),
     ...sampling,
@@ -56,7 +51,8 @@ export function encodeOptions(request: HubRequest, encoding: Encoding): JsonObje
 }
 
 function encodeSampling(request: HubRequest, { target, drop }: Encoding): JsonObject {
-  const refused = target.repairs.has('no_sampling') || isReasoningModel(target.model) // A6
+  const reasons = !isPlainModel(target.model) && /^(?:o\d|gpt-[5-9]|codex)/.test(toOwnName(target.model))
+  const refused = target.repairs.has('no_sampling') || reasons // A6
   const sampling = defined({ temperature: request.temperature, top_p: request.topP })
   if (!refused) return sampling
   for (const [name, value] of Object.entries(sampling)) if (value !== 1) drop(name, 'models that reason refuse it')
@@ -68,8 +64,7 @@ function encodeThinking(thinking: Thinking | undefined, { target, drop }: Encodi
   if (thinking === undefined) return undefined
   if (target.repairs.has('no_thinking') || isPlainModel(target.model))
     return thinking.mode === 'on' ? drop('thinking', 'this model takes no wish for reasoning') : undefined
-  const name = target.model.replace(OWN_NAME, '')
-  const effort = thinking.mode === 'off' ? toOff(name) : toEffort(thinking, hasXhigh(name))
+  const effort = thinking.mode === 'off' ? toOff(toOwnName(target.model)) : toEffort(thinking, target.model)
   const summary = thinking.mode === 'off' || thinking.visible === false ? {} : { summary: 'auto' }
   const reasoning = defined({ effort, ...summary })
   return Object.keys(reasoning).length === 0 ? undefined : reasoning
@@ -86,27 +81,7 @@ function encodeFormat(format: OutputFormat | undefined, encoding: Encoding): Jso
   return { type: 'json_schema', ...encodeSchema(format, encoding) }
 }
 
-/** A11: nothing unknown travels, and nothing is lost unsaid. */
-function warnOfRest({ stop, extra }: HubRequest, { drop }: Encoding): void {
-  if (stop.length > 0) drop('stop', 'OpenAI Responses has no stop sequences')
-  const lost = Object.keys(extra.chat ?? {}).filter((field) => ![...SHARED_WITH_CHAT, 'verbosity', 'store'].includes(field))
-  for (const field of lost) drop(field, 'OpenAI Responses has no such field')
-}
-
-/** `tools`, `tool_choice` and `parallel_tool_calls`; nothing at all when no tool is left (pitfalls A10, Q11). */
-export function encodeToolFields(request: HubRequest, encoding: Encoding): JsonObject {
-  const tools = encodeTools(request, encoding, encodeTool)
-  if (tools.length === 0) {
-    if (request.toolChoice?.type === 'required' || request.toolChoice?.type === 'tool') {
-      encoding.drop('tool_choice', 'no tool is left that this backend could be made to call')
-    }
-    return {}
-  }
-  const choice = encodeToolChoice(request, tools, encoding)
-  return defined({ tools, tool_choice: choice, parallel_tool_calls: encodeParallel(request, encoding) })
-}
-
-function encodeTool(tool: Tool, path: string, name: string, encoding: Encoding): JsonObject | undefined {
+export function encodeTool(tool: Tool, path: string, name: string, encoding: Encoding): JsonObject | undefined {
   const { target, drop } = encoding
   switch (tool.type) {
     case 'function': return defined({
@@ -144,8 +119,7 @@ function encodeWebSearch(value: JsonObject): JsonObject {
   })
 }
 
-/** From the tools that are really sent (pitfall R16). */
-function encodeToolChoice(request: HubRequest, tools: JsonObject[], encoding: Encoding): Json | undefined {
+export function encodeToolChoice(request: HubRequest, tools: JsonObject[], encoding: Encoding): Json | undefined {
   const choice = request.toolChoice
   if (choice?.type !== 'tool') return choice?.type
   const name = toWireName(choice.name, request.tools, encoding)

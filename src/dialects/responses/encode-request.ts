@@ -6,12 +6,12 @@
  */
 import type { Block, BlockOf, HubRequest, JsonObject, Turn } from '../../hub/types.ts'
 import type { EncodedRequest, Target } from '../dialect.ts'
-import { createEncoding, shorten, tellFormat } from '../encoding.ts'
+import { createEncoding, encodeToolFields, tellFormat, toCallId } from '../encoding.ts'
 import type { Encoding } from '../encoding.ts'
-import { encodeAudio, toUrl } from '../parts.ts'
-import { ERROR_PREFIX, toArguments } from '../openai.ts'
+import { toArguments } from '../openai.ts'
+import { ERROR_PREFIX, encodeAudio, toUrl } from '../parts.ts'
 import { toText, unsupported } from '../read.ts'
-import { encodeOptions, encodeToolFields, isPlainModel } from './encode-options.ts'
+import { encodeOptions, encodeTool, encodeToolChoice, isPlainModel } from './encode-options.ts'
 
 interface Run extends Encoding {
   /** Kind of each call, by its id: an output must be of the same kind. */
@@ -21,7 +21,7 @@ interface Run extends Encoding {
 export function encodeRequest(request: HubRequest, target: Target): EncodedRequest {
   const run: Run = { ...createEncoding(target), kinds: new Map() }
   // First: among equal names, tools keep theirs and history yields.
-  const tools = encodeToolFields(request, run)
+  const tools = encodeToolFields(request, run, encodeTool, encodeToolChoice)
   const leading = request.turns.findIndex((turn) => turn.role !== 'system')
   // -1 leaves the last one in the input: instructions alone are refused.
   const told = request.turns.slice(0, leading).map((turn) => readText(turn, run))
@@ -30,7 +30,7 @@ export function encodeRequest(request: HubRequest, target: Target): EncodedReque
   const body: JsonObject = {
     model: target.model,
     ...(instructions === '' ? {} : { instructions }),
-    input: request.turns.slice(leading).flatMap((turn) => encodeTurn(turn, run)),
+    input: request.turns.slice(leading).flatMap((turn) => BY_ROLE[turn.role](turn, run)),
     ...tools,
     ...encodeOptions(request, run),
     store: false,
@@ -55,16 +55,11 @@ function drop(run: Run, turn: Turn, reason: string): [] {
   return run.drop(turn.path ?? 'input', reason) ?? []
 }
 
-function encodeTurn(turn: Turn, run: Run): JsonObject[] {
-  switch (turn.role) {
-    case 'system': {
-      const text = readText(turn, run)
-      return text === '' ? [] : [{ type: 'message', role: 'developer', content: [{ type: 'input_text', text }] }]
-    }
-    case 'user': return encodeUserTurn(turn, run)
-    case 'assistant': return encodeAssistantTurn(turn, run)
-    default: return turn.role satisfies never
-  }
+const BY_ROLE = { system: encodeSystemTurn, user: encodeUserTurn, assistant: encodeAssistantTurn }
+
+function encodeSystemTurn(turn: Turn, run: Run): JsonObject[] {
+  const text = readText(turn, run)
+  return text === '' ? [] : [{ type: 'message', role: 'developer', content: [{ type: 'input_text', text }] }]
 }
 
 /** Outputs first: nothing may stand between a call and its output (pitfall A3). */
@@ -91,7 +86,7 @@ function encodeOutput(block: BlockOf<'tool_result'>, turn: Turn, run: Run): Json
     ? prefix + parts.map((part) => part['text']).join('\n')
     : [...(prefix === '' ? [] : [{ type: 'input_text', text: prefix.trimEnd() }]), ...parts]
   const type = run.kinds.get(block.toolUseId) === 'custom' ? 'custom_tool_call_output' : 'function_call_output'
-  return { type, call_id: shorten(block.toolUseId), output }
+  return { type, call_id: toCallId(block.toolUseId, 64, run.target), output }
 }
 
 function encodePart(block: Block, turn: Turn, run: Run): JsonObject[] {
@@ -154,7 +149,7 @@ function encodeAssistantTurn(turn: Turn, run: Run): JsonObject[] {
 function encodeCall(block: BlockOf<'tool_use'>, run: Run): JsonObject {
   const kind = block.kind ?? 'function'
   run.kinds.set(block.id, kind)
-  const shared = { call_id: shorten(block.id), name: run.names.toWire(block) }
+  const shared = { call_id: toCallId(block.id, 64, run.target), name: run.names.toWire(block) }
   if (kind === 'custom') return { type: 'custom_tool_call', ...shared, input: block.input }
   return { type: 'function_call', ...shared, arguments: toArguments(block.input) }
 }

@@ -7,7 +7,7 @@
 import type { DarioError } from '../../errors.ts'
 import type { Block, BlockOf, HubEvent, HubReply, JsonObject, Seal, StopReason, Usage } from '../../hub/types.ts'
 import type { ReplyContext, StreamEncoder } from '../dialect.ts'
-import { KEEP_ALIVE } from '../openai.ts'
+import { KEEP_ALIVE, NO_USAGE } from '../openai.ts'
 import { defined, parseObject } from '../read.ts'
 import { INCOMPLETE, encodeCall, encodeEvent, encodeMessage, encodePart, encodeResponse, encodeSeal } from './wire.ts'
 
@@ -208,10 +208,11 @@ function createBuilder(context: ReplyContext, emit: Emit): (event: HubEvent) => 
     emit(`response.${status}`, { response })
   }
 
-  function fail(error: DarioError): void {
+  function fail(error: DarioError, told: Partial<Usage> | undefined): void {
     start()
     const finished = output.filter((item) => item !== undefined) // items that were never done leave holes
-    emit('response.failed', { response: encodeResponse(context, id, { status: 'failed', output: finished, error }) })
+    const usage = told && { ...NO_USAGE, ...told }
+    emit('response.failed', { response: encodeResponse(context, id, { status: 'failed', output: finished, usage, error }) })
   }
 
   return (event) => {
@@ -228,7 +229,7 @@ function createBuilder(context: ReplyContext, emit: Emit): (event: HubEvent) => 
       }
       case 'block_end': return close(event.index)
       case 'end': return end(event.stop, event.usage)
-      case 'error': return fail(event.error)
+      case 'error': return fail(event.error, event.usage)
       case 'ping': return
       default: event satisfies never
     }

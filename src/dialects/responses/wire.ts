@@ -9,8 +9,7 @@ import { packSeal, unpackSeal } from '../../hub/seal.ts'
 import type { BlockOf, Json, JsonObject, Seal, StopReason, Usage } from '../../hub/types.ts'
 import { encodeSse } from '../../sse.ts'
 import type { ReplyContext } from '../dialect.ts'
-import { decodeVendorError } from '../error.ts'
-import { CODES, encodeCached, encodeEnvelope } from '../openai.ts'
+import { CODES, encodeEnvelope, encodeUsage } from '../openai.ts'
 import { defined, given, joinTexts, optionalObj, optionalStr, toText } from '../read.ts'
 
 /** Items that the client's side puts into the input; every other item of a server tool is part of an answer. */
@@ -18,18 +17,6 @@ export const isClientItem = (type: string): boolean => type.endsWith('_output') 
 
 export function encodeEvent(type: string, sequence: number, fields: JsonObject): string {
   return encodeSse(type, { type, sequence_number: sequence, ...fields })
-}
-
-/** Both details are always there: strict clients refuse usage without them (pitfall R12). */
-export function encodeUsage(usage: Usage): JsonObject {
-  const input = usage.input + usage.cacheRead + usage.cacheWrite
-  return {
-    input_tokens: input,
-    input_tokens_details: encodeCached(usage),
-    output_tokens: usage.output,
-    output_tokens_details: { reasoning_tokens: usage.reasoning ?? 0 },
-    total_tokens: input + usage.output,
-  }
 }
 
 /** Why an answer is incomplete; undefined: it is complete (pitfalls R13, S14). */
@@ -147,7 +134,7 @@ export function encodeResponse(context: ReplyContext, id: string, outcome: Outco
     error: outcome.error === undefined ? null : encodeFailure(outcome.error),
     incomplete_details: outcome.reason === undefined ? null : { reason: outcome.reason },
     output: outcome.output,
-    usage: outcome.usage === undefined ? null : encodeUsage(outcome.usage),
+    usage: outcome.usage === undefined ? null : encodeUsage(outcome.usage, 'input', 'output'),
   }
 }
 
@@ -164,11 +151,4 @@ export function encodeStreamError(error: DarioError, requestId: string): string 
     error: encodeFailure(error), incomplete_details: null, usage: null,
   }
   return encodeEvent('response.failed', 0, { response })
-}
-
-/** Also the error of a failed response or of an `error` event, with status 200 (pitfalls O22, E4). */
-export function decodeError(status: number, text: string): DarioError {
-  const nothing = (status: number): string => status === 200 ? 'the upstream could not finish its answer; try again'
-    : `the upstream answered ${status} without a message`
-  return decodeVendorError(status, text, { words: ['code', 'type'], page: nothing, nothing })
 }
