@@ -14,6 +14,13 @@ export interface PlanLimits extends PlanWindow {
   sevenDay: PlanWindow | undefined
 }
 
+/** What the program last said of the plan, in any run. */
+export interface Told {
+  limits: PlanLimits | undefined
+  /** Its full name of a model that was asked for: `sonnet` is `claude-sonnet-…`. */
+  models: Map<string, string>
+}
+
 /** `resetsAt` and the two windows of a plan, from a `rate_limit_event` line. */
 export function readLimits(line: JsonObject): PlanLimits | undefined {
   const info = line['rate_limit_info']

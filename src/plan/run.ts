@@ -10,7 +10,7 @@ import type { Bridge } from './bridge.ts'
 import { startClaude } from './claude.ts'
 import { EMPTY_CHAIN, callsOf, chainTurn } from './history.ts'
 import { readLimits } from './limits.ts'
-import type { PlanLimits } from './limits.ts'
+import type { Told } from './limits.ts'
 import { removeFiles, toArguments, toRunEnvironment, writeFiles } from './program.ts'
 import type { Environment } from './program.ts'
 import type { PlanRequest } from './request.ts'
@@ -38,13 +38,6 @@ export interface RunContext {
   told: Told
   /** The run's state changed: a place may be free. */
   changed(): void
-}
-
-/** What the program last said of the plan, in any run. */
-export interface Told {
-  limits: PlanLimits | undefined
-  /** Its full name of a model that was asked for: `sonnet` is `claude-sonnet-…`. */
-  models: Map<string, string>
 }
 
 /** A user turn for stdin, the results of the parked calls, or nothing where a transcript says it all. */

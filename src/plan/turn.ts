@@ -9,7 +9,7 @@ import type { JsonObject } from '../hub/types.ts'
 import { createAnswer, encodeMessage } from './answer.ts'
 import type { Answer, AnswerEnd } from './answer.ts'
 import { encodeLimits, encodeRetryAfter } from './limits.ts'
-import type { RunContext } from './run.ts'
+import type { Told } from './limits.ts'
 
 export interface Ask {
   /** Hash of the conversation with the user turn that is to be answered. */
@@ -41,7 +41,7 @@ export interface Turn {
  */
 export function createTurn(
   { stop, stream, headers, signal }: Ask, names: ReadonlyMap<string, string>,
-  { told, now }: Pick<RunContext, 'told' | 'now'>, resume: () => void, left: () => void,
+  { told, now }: { told: Told; now: () => number }, resume: () => void, left: () => void,
 ): Turn {
   const answer = createAnswer(stop, names)
   const body = createSource(resume, () => {
