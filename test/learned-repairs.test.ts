@@ -142,6 +142,32 @@ test('repairs: T1: reasoning is put back for its own client and its own call onl
   match(up.received.at(-1)!.body.toString(), /I must look/)
 })
 
+test('repairs: T4: where a server numbers its calls anew, each call gets the reasoning that led to it, or none', async (context) => {
+  const turns: JsonObject[] = []
+  const up = await startUpstream(context, (_, response) => {
+    const name = `call ${turns.length / 2 + 1}`
+    const call = { type: 'tool_use', id: 'call_0', name: 'look', input: { at: { x: name, y: [1.50] } } }
+    sendJson(response, 200, { ...CALL, content: [{ type: 'thinking', thinking: `thought of ${name}`, signature: 's' }, call] })
+  })
+  const { url } = await startProxy(context, { backends: backendsAt(up.url) })
+  const tell = (...more: JsonObject[]): Promise<Response> =>
+    ask(url, 'chat', 'anthropic/m', { tools: TOOLS, messages: [{ role: 'user', content: 'Hi' }, ...more] })
+  // As many clients write a call back: parsed and written anew, with blanks and in another order.
+  const called = (name: string): JsonObject[] => [
+    { role: 'assistant', tool_calls: [{ id: 'call_0', type: 'function', function: { name: 'look', arguments: `{"at": {"y": [1.5], "x": "${name}"}}` } }] },
+    { role: 'tool', tool_call_id: 'call_0', content: 'seen' },
+  ]
+  for (const name of ['call 1', 'call 2', 'another conversation']) {
+    await (await tell(...turns)).text()
+    turns.push(...called(name))
+  }
+  await tell(...turns)
+  const sent = JSON.parse(up.received.at(-1)!.body.toString()) as { messages: { role: string; content: JsonObject[] }[] }
+  deepStrictEqual(sent.messages.filter(({ role }) => role === 'assistant').map(({ content }) => content.map((block) => block['thinking'] ?? block['id'])), [
+    ['thought of call 1', 'call_0'], ['thought of call 2', 'call_0_2'], ['call_0_3'],
+  ])
+})
+
 for (const stream of [true, false]) {
   test(`functions without tools are answered by function_call, ${stream ? 'streamed' : 'whole'}`, async (context) => {
     const { url, bodies } = await start(context, 'anthropic', () => undefined, {}, CALL)

@@ -85,6 +85,12 @@ test('S10: a call that was replayed is kept once', () => {
   deepStrictEqual(shape(turns), [['assistant', 'call a'], ['user', 'result a']])
 })
 
+test('S10: of a replayed turn that held only reasoning and its call nothing is left', () => {
+  const thought: Block = { type: 'thinking', text: 'hm' }
+  const turn = assistant(thought, call('a'))
+  deepStrictEqual(shape(repairToolTurns([turn, user(result('a')), turn, user(result('a'))]).turns), [['assistant', 'thinking', 'call a'], ['user', 'result a']])
+})
+
 test('O5: an id that a server used twice for different calls is made unique, results included', () => {
   const { turns } = repairToolTurns([1, 2, 3].flatMap((step) => [assistant(call('f:0', `{"x":${step}}`)), user(result('f:0', `${step}`))]))
   deepStrictEqual(shape(turns), [

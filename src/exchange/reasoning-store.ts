@@ -3,6 +3,8 @@
  * (pitfalls T1, T4). Bounded by count and characters; the least recently used goes first.
  * @module
  */
+import { createHash } from 'node:crypto'
+import { isObject } from '../hub/json.ts'
 import type { BlockOf, HubEvent, Turn } from '../hub/types.ts'
 
 type Thinking = BlockOf<'thinking'>
@@ -36,26 +38,27 @@ export function createReasoningStore(maxEntries = 2000, maxChars = 16_777_216): 
 
   return {
     watch(owner) {
-      const thoughts = new Map<number, { block: Thinking; pieces: string[] }>()
-      const calls: string[] = []
+      const blocks = new Map<number, { block: Thinking | BlockOf<'tool_use'>; pieces: string[] }>()
       return (event) => {
         switch (event.type) {
           case 'block_start':
-            if (event.block.type === 'thinking') thoughts.set(event.index, { block: event.block, pieces: [event.block.text] })
-            if (event.block.type === 'tool_use') calls.push(toKey(event.block, owner))
+            if (event.block.type === 'thinking' || event.block.type === 'tool_use') blocks.set(event.index, { block: event.block, pieces: [] })
             break
           case 'delta':
-            thoughts.get(event.index)?.pieces.push(event.text)
+            blocks.get(event.index)?.pieces.push(event.text)
             break
           case 'seal': {
-            const thought = thoughts.get(event.index)
-            if (thought !== undefined) thought.block = { ...thought.block, seal: event.seal }
+            const thought = blocks.get(event.index)
+            if (thought?.block.type === 'thinking') thought.block = { ...thought.block, seal: event.seal }
             break
           }
           case 'end': {
-            if (thoughts.size === 0) break
-            const blocks = [...thoughts.values()].map(({ block, pieces }) => ({ ...block, text: pieces.join('') }))
-            for (const call of calls) keep(call, blocks)
+            const thoughts: Thinking[] = [], calls: BlockOf<'tool_use'>[] = []
+            for (const { block, pieces } of blocks.values()) {
+              if (block.type === 'thinking') thoughts.push({ ...block, text: block.text + pieces.join('') })
+              else calls.push({ ...block, input: block.input + pieces.join('') })
+            }
+            if (thoughts.length > 0) for (const call of calls) keep(toKey(call, owner), thoughts)
           }
         }
       }
@@ -76,5 +79,21 @@ export function createReasoningStore(maxEntries = 2000, maxChars = 16_777_216): 
   }
 }
 
-/** Some local servers number their calls from 0 in every answer: an id alone could be another client's. */
-const toKey = ({ id, name }: BlockOf<'tool_use'>, owner = ''): string => JSON.stringify([owner, id, name])
+/** `call_0`, `functions.look:1`: some servers number their calls anew in every answer. */
+const COUNTED = /(?:^|[^a-z\d])\d{1,4}$/i
+
+/** A counted id could be another call's, or another conversation's: only with its input does it name one. */
+function toKey({ id, name, input }: BlockOf<'tool_use'>, owner = ''): string {
+  const shown = COUNTED.test(id) ? createHash('sha256').update(toWords(input)).digest('base64') : ''
+  return JSON.stringify([owner, id, name, shown])
+}
+
+/** Many clients parse the input and write it anew: blanks, the order of members and the spelling of numbers may differ. */
+function toWords(input: string): string {
+  try {
+    return JSON.stringify(JSON.parse(input || '{}'), (_, value: unknown) => (
+      isObject(value) ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => a < b ? -1 : 1)) : value))
+  } catch {
+    return input // no JSON, or nested too deep to be written
+  }
+}

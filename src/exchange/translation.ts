@@ -82,8 +82,9 @@ export function createTranslation(options: TranslationOptions, dialect: (name: D
         'it is unknown, too old or was sent with store: false. Send the whole conversation as input', { path: 'previous_response_id' })
     }
     const { request, warnings } = dialect(client.name).decodeRequest(body)
-    const repaired = repairToolTurns(request.turns)
-    return { request: { ...request, turns: reasoning.restore(repaired.turns, incoming.accessKey?.name) }, warnings: [...warnings, ...repaired.warnings], body }
+    // First of all, as the repair gives calls other ids than those under which they were kept.
+    const repaired = repairToolTurns(reasoning.restore(request.turns, incoming.accessKey?.name))
+    return { request: { ...request, turns: repaired.turns }, warnings: [...warnings, ...repaired.warnings], body }
   }
 
   function encode(job: Job, target: DialectName, { backend, model }: Candidate, known: ReadonlySet<Repair>): Encoded {

@@ -66,7 +66,8 @@ function matchCalls(turns: readonly Turn[], warnings: Warning[]): { calls: Map<B
       warnings.push({ path, reason: 'a tool result without its call is sent as text' })
       return [{ type: 'text', text: 'Result of an earlier tool call:' }, ...block.content]
     })
-    return { ...turn, blocks }
+    // Reasoning led to a call: of a turn that held nothing else, and lost it, no vendor takes the rest.
+    return { ...turn, blocks: blocks.every(({ type }) => type === 'thinking') ? [] : blocks }
   })
   return { calls, kept }
 }
