@@ -68,6 +68,15 @@ test('state: a Responses server keeps its own answers: an unknown id is its to j
   match(lastBody(up), /"previous_response_id":"resp_theirs"/)
 })
 
+test('state: F11: a limit at the server that holds an answer is told, not that the next in the chain cannot know it', async (context) => {
+  const up = await startUpstream(context, ({ url }, response) => url.startsWith('/v1/responses')
+    ? sendJson(response, 429, { error: { message: 'slow down', type: 'rate_limit_error' } }, { 'retry-after': '7' })
+    : sendJson(response, 200, WHOLES.chat))
+  const { url } = await startProxy(context, { backends: backendsAt(up.url), routes: [{ model: 'm', to: ['responses', 'chat'] }] })
+  const response = await ask(url, 'responses', 'm', { previous_response_id: 'resp_theirs' })
+  deepStrictEqual([response.status, response.headers.get('dario-attempts')], [429, '2'])
+})
+
 test('state: an answer that dario kept is written out for a Responses server that never saw it', async (context) => {
   const { url, up } = await start(context)
   const first = await readId(await ask(url, 'responses', 'chat/m', { input: 'first question' }))
