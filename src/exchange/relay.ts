@@ -31,7 +31,7 @@ export interface Relayed {
 
 /** By its word, whatever was asked for. */
 export function isStream({ headers }: Upstream): boolean {
-  return headers['content-type']?.startsWith('text/event-stream') === true
+  return /^text\/event-stream/i.test(headers['content-type'] ?? '')
 }
 
 /**
@@ -87,27 +87,37 @@ export async function relayStream(job: Job, upstream: Upstream, commit: () => vo
   return { error, told: committed && tap.end === 'error', committed }
 }
 
+/** How an error begins that came with status 200 (pitfall O7), and what is no JSON object: neither is an answer. */
+const NO_ANSWER = /^\s*(?:[^\s{]|\{\s*"(?:error"\s*:\s*(?:\{|"[^"])|type"\s*:\s*"error"))/
+const NO_ANSWER_BYTES = 100
+
 /** A JSON (or any other) body, relayed as it comes. */
 export async function relayBody(job: Job, upstream: Upstream, commit: () => void): Promise<Relayed> {
   const { reply } = job
   const seen: Buffer[] = []
   let size = 0
-  let committed = false
+  let committed = false, refused = false
   const isPlain = upstream.headers['content-encoding'] === undefined
-  const isJson = isPlain && (upstream.headers['content-type'] ?? '').includes('json')
+  const isAnswer = isPlain && job.incoming.operation === 'generate'
+  const isJson = isAnswer || (isPlain && (upstream.headers['content-type'] ?? '').includes('json'))
   const length = isPlain ? Number(upstream.headers['content-length']) : NaN
   try {
     await pump(upstream.body, job.signal, (bytes) => {
-      if (!committed) commit()
-      committed = true
+      if (isAnswer && size === 0) refused = NO_ANSWER.test(bytes.toString('latin1', 0, NO_ANSWER_BYTES))
       size += bytes.length
       if (isJson && size <= MAX_LOOK_BYTES) seen.push(bytes)
+      if (refused) return size > MAX_LOOK_BYTES ? false : undefined
+      if (!committed) commit()
+      committed = true
       if (size === length && size <= SMALL_BODY) return reply.end(bytes) // one write less than with an end apart
       return reply.write(bytes)
     })
   } catch (error) {
     if (job.signal.aborted || !(error instanceof DarioError)) throw error
     return { error, told: false, committed }
+  }
+  if (refused || (isAnswer && size === 0)) {
+    return { error: job.client.decodeError(200, Buffer.concat(seen).toString()), told: false, committed: false }
   }
   if (!committed) commit()
   if (isJson && size <= MAX_LOOK_BYTES) job.record.usage = readUsage(job, Buffer.concat(seen)) ?? job.record.usage

@@ -102,11 +102,12 @@ export function createAnswer(options: AnswerOptions): Answer {
       return ''
     },
     finish() {
-      const rest = text.end()
-      if (options.upstreamStreams) return guard(() => decodeEvents([...sse.push(rest), ...sse.end()]) + take(decoder.end()))
-      const body = parseObject(json.join('') + rest)
-      if (body === undefined) return refuse('something that is no JSON answer')
-      return guard(() => take(from.decodeReply(body, names)))
+      const whole = json.join('') + text.end(), body = options.upstreamStreams ? undefined : parseObject(whole)
+      if (body !== undefined) return guard(() => take(from.decodeReply(body, names)))
+      // Some servers, and some in between, send events under another content type.
+      const isEvents = options.upstreamStreams || /^(?:event|data)?:/.test(whole)
+      if (isEvents) return guard(() => decodeEvents([...sse.push(whole), ...sse.end()]) + take(decoder.end()))
+      return refuse('something that is no JSON answer')
     },
     fail: (error) => encode?.({ type: 'error', error }) ?? '',
     reply: () => fold!.result(),
