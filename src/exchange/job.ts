@@ -71,6 +71,8 @@ export interface Decoded {
 export interface Encoded extends Pick<EncodedRequest, 'warnings' | 'toolNames'> {
   body: string
   request: ReplyContext['request']
+  /** Of the calls in its history, as the client wrote them. */
+  callIds: ReadonlySet<string>
 }
 
 /** One attempt's request as it went out, and the answer. */

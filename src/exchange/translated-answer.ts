@@ -5,6 +5,7 @@
 import { StringDecoder } from 'node:string_decoder'
 import { parseObject } from '../hub/json.ts'
 import { createFold } from '../hub/fold.ts'
+import { toLegal } from '../dialects/encoding.ts'
 import { createSseDecoder } from '../sse.ts'
 import { DarioError } from '../errors.ts'
 import type { Dialect, EncodedRequest, ReplyContext } from '../dialects/dialect.ts'
@@ -14,7 +15,7 @@ import type { SseEvent } from '../sse.ts'
 export interface AnswerOptions {
   from: Dialect
   to: Dialect
-  encoded: Pick<EncodedRequest, 'toolNames'> | undefined
+  encoded: Pick<EncodedRequest, 'toolNames'> & { callIds?: ReadonlySet<string> } | undefined
   context: ReplyContext
   /** The client reads server-sent events; else the answer is folded into one JSON body. */
   stream: boolean
@@ -57,8 +58,9 @@ export function createAnswer(options: AnswerOptions): Answer {
 
   function take(events: readonly HubEvent[]): string {
     let out = ''
-    for (const event of events) {
+    for (const decoded of events) {
       if (answer.error !== undefined || answer.complete) break
+      const event = decoded.type === 'block_start' ? toNew(decoded) : decoded
       options.watch(event)
       if (event.type === 'error') {
         answer.error = event.error
@@ -70,6 +72,13 @@ export function createAnswer(options: AnswerOptions): Answer {
       if (encode !== undefined) out += encode(event)
     }
     return out
+  }
+
+  /** Some servers number their calls anew in every answer; many clients, and Anthropic, want ids used once (pitfall O5). */
+  function toNew(event: Extract<HubEvent, { type: 'block_start' }>): HubEvent {
+    const { block } = event, used = options.encoded?.callIds
+    if (block.type !== 'tool_use' || !(used?.has(block.id) || used?.has(toLegal(block.id, 128)))) return event
+    return { ...event, block: { ...block, id: context.newId(`${block.id}_`) } }
   }
 
   function decodeEvents(events: readonly SseEvent[]): string {

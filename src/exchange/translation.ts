@@ -101,7 +101,8 @@ export function createTranslation(options: TranslationOptions, dialect: (name: D
     const words = WORDS[job.client.name]
     const named = warnings.map(({ path, reason }) => ({ path: path.replace(/^(?:format\.)?\w+/, (word) => Object.hasOwn(words, word) ? words[word]! : word), reason }))
     if (job.client.name !== 'responses') job.decoded = undefined // its answers are kept together with their requests
-    return { body: JSON.stringify(body), toolNames, warnings: [...lost, ...named], request: told }
+    const calls = request.turns.flatMap(({ blocks }) => blocks.filter((block) => block.type === 'tool_use'))
+    return { body: JSON.stringify(body), toolNames, warnings: [...lost, ...named], request: told, callIds: new Set(calls.map(({ id }) => id)) }
   }
 
   async function deliver(job: Job, candidate: Candidate, sent: Sent, open: () => void): Promise<Relayed> {
