@@ -54,7 +54,7 @@ for (const backend of ['anthropic', 'chat'] as const) {
     for (const [name, id] of [['bob', kept], ['alice', notKept], ['alice', 'resp_none']] as const) {
       const response = await as(name, { previous_response_id: id })
       const { error } = await response.json() as { error: JsonObject }
-      deepStrictEqual([response.status, error['param']], [400, 'previous_response_id'])
+      deepStrictEqual([response.status, error['param'], error['code']], [400, 'previous_response_id', 'previous_response_not_found'])
       match(String(error['message']), /not kept here.*whole conversation/)
     }
     strictEqual(up.received.length, asked)
