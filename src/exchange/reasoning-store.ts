@@ -4,7 +4,9 @@
  * @module
  */
 import { createHash } from 'node:crypto'
+import { createFold } from '../hub/fold.ts'
 import { isObject } from '../hub/json.ts'
+import { createBounded } from '../hub/memo.ts'
 import type { BlockOf, HubEvent, Turn } from '../hub/types.ts'
 
 type Thinking = BlockOf<'thinking'>
@@ -17,63 +19,29 @@ export interface ReasoningStore {
 }
 
 export function createReasoningStore(maxEntries = 2000, maxChars = 16_777_216): ReasoningStore {
-  const kept = new Map<string, { blocks: Thinking[]; chars: number }>()
-  let chars = 0
-
-  function forget(id: string): void {
-    chars -= kept.get(id)?.chars ?? 0
-    kept.delete(id)
-  }
-
-  function keep(id: string, blocks: Thinking[]): void {
-    forget(id)
-    const size = blocks.reduce((sum, block) => sum + block.text.length + (block.seal?.value.length ?? 0), 0)
-    kept.set(id, { blocks, chars: size })
-    chars += size
-    for (const oldest of kept.keys()) {
-      if (kept.size <= maxEntries && chars <= maxChars) break
-      forget(oldest)
-    }
-  }
+  const kept = createBounded<Thinking[]>(maxEntries, maxChars, (blocks) => (
+    blocks.reduce((sum, { text, seal }) => sum + text.length + (seal?.value.length ?? 0), 0)))
 
   return {
     watch(owner) {
-      const blocks = new Map<number, { block: Thinking | BlockOf<'tool_use'>; pieces: string[] }>()
+      const fold = createFold(Infinity) // of the parts that count here; the answer's own bound holds for them
       return (event) => {
-        switch (event.type) {
-          case 'block_start':
-            if (event.block.type === 'thinking' || event.block.type === 'tool_use') blocks.set(event.index, { block: event.block, pieces: [] })
-            break
-          case 'delta':
-            blocks.get(event.index)?.pieces.push(event.text)
-            break
-          case 'seal': {
-            const thought = blocks.get(event.index)
-            if (thought?.block.type === 'thinking') thought.block = { ...thought.block, seal: event.seal }
-            break
-          }
-          case 'end': {
-            const thoughts: Thinking[] = [], calls: BlockOf<'tool_use'>[] = []
-            for (const { block, pieces } of blocks.values()) {
-              if (block.type === 'thinking') thoughts.push({ ...block, text: block.text + pieces.join('') })
-              else calls.push({ ...block, input: block.input + pieces.join('') })
-            }
-            if (thoughts.length > 0) for (const call of calls) keep(toKey(call, owner), thoughts)
-          }
-        }
+        if (event.type !== 'block_start' || event.block.type === 'thinking' || event.block.type === 'tool_use') fold.push(event)
+        if (event.type !== 'end') return
+        const { blocks } = fold.result()
+        const thoughts = blocks.filter((block) => block.type === 'thinking')
+        if (thoughts.length === 0) return
+        for (const block of blocks) if (block.type === 'tool_use') kept.set(toKey(block, owner), thoughts)
       }
     },
     restore(turns, owner) {
-      return kept.size === 0 ? [...turns] : turns.map((turn) => {
+      return kept.isEmpty() ? [...turns] : turns.map((turn) => {
         // Many clients send the words back and leave out the proof, without which they are no reasoning (pitfall Q10).
         const isProven = turn.blocks.some((block) => block.type === 'thinking' && block.seal !== undefined)
         if (turn.role !== 'assistant' || isProven) return turn
-        const calls = turn.blocks.map((block) => block.type === 'tool_use' ? toKey(block, owner) : '')
-        const call = calls.find((key) => kept.has(key)) ?? '', entry = kept.get(call)
-        if (entry === undefined) return turn
-        kept.delete(call)
-        kept.set(call, entry) // used: it goes to the end of the line
-        return { ...turn, blocks: [...entry.blocks, ...turn.blocks.filter(({ type }) => type !== 'thinking')] }
+        const calls = turn.blocks.filter((block) => block.type === 'tool_use')
+        const [thoughts] = calls.map((call) => kept.get(toKey(call, owner))).filter((found) => found !== undefined)
+        return thoughts === undefined ? turn : { ...turn, blocks: [...thoughts, ...turn.blocks.filter(({ type }) => type !== 'thinking')] }
       })
     },
   }
