@@ -117,7 +117,9 @@ export async function relayBody(job: Job, upstream: Upstream, commit: () => void
     return { error, told: false, committed }
   }
   if (refused || (isAnswer && size === 0)) {
-    return { error: job.client.decodeError(200, Buffer.concat(seen).toString()), told: false, committed: false }
+    const error = refused ? job.client.decodeError(200, Buffer.concat(seen).toString())
+      : new DarioError('upstream_protocol', `the upstream answered ${upstream.status} with nothing in it; send the request again`)
+    return { error, told: false, committed: false }
   }
   if (!committed) commit()
   if (isJson && size <= MAX_LOOK_BYTES) job.record.usage = readUsage(job, Buffer.concat(seen)) ?? job.record.usage
