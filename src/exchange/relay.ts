@@ -89,7 +89,6 @@ export async function relayStream(job: Job, upstream: Upstream, commit: () => vo
 
 /** How an error begins that came with status 200 (pitfall O7), and what is no JSON object: neither is an answer. */
 const NO_ANSWER = /^\s*(?:[^\s{]|\{\s*"(?:error"\s*:\s*(?:\{|"[^"])|type"\s*:\s*"error"))/
-const NO_ANSWER_BYTES = 100
 
 /** A JSON (or any other) body, relayed as it comes. */
 export async function relayBody(job: Job, upstream: Upstream, commit: () => void): Promise<Relayed> {
@@ -103,7 +102,7 @@ export async function relayBody(job: Job, upstream: Upstream, commit: () => void
   const length = isPlain ? Number(upstream.headers['content-length']) : NaN
   try {
     await pump(upstream.body, job.signal, (bytes) => {
-      if (isAnswer && size === 0) refused = NO_ANSWER.test(bytes.toString('latin1', 0, NO_ANSWER_BYTES))
+      if (isAnswer && size === 0) refused = NO_ANSWER.test(bytes.toString('latin1', 0, 100))
       size += bytes.length
       if (isJson && size <= MAX_LOOK_BYTES) seen.push(bytes)
       if (refused) return size > MAX_LOOK_BYTES ? false : undefined

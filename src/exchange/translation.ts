@@ -80,7 +80,7 @@ export function createTranslation(options: TranslationOptions, dialect: (name: D
     if (client.name === 'responses' && typeof body['previous_response_id'] === 'string') {
       throw new DarioError('unsupported_across_dialects', `previous_response_id: the response ${JSON.stringify(body['previous_response_id'].slice(0, 100))} is not kept here: ` +
         'it is unknown, too old or was sent with store: false. Send the whole conversation as input',
-        { path: 'previous_response_id', details: { code: 'previous_response_not_found' } }) // by which clients send it
+        { path: 'previous_response_id', details: { code: 'previous_response_not_found' } }) // the word on which clients do
     }
     const { request, warnings } = dialect(client.name).decodeRequest(body)
     // First of all, as the repair gives calls other ids than those under which they were kept.
