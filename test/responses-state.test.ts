@@ -77,6 +77,34 @@ test('state: F11: a limit at the server that holds an answer is told, not that t
   deepStrictEqual([response.status, response.headers.get('dario-attempts')], [429, '2'])
 })
 
+for (const backend of ['responses', 'anthropic'] as const) {
+  for (const stream of [true, false]) {
+    test(`state: G1: a chain of answers stays at the key that holds its first one, at a ${backend} backend, ${stream ? 'streamed' : 'whole'}`, async (context) => {
+      const up = await startUpstream(context, (_, response) => {
+        const own = (text: string): string => text.replaceAll('resp_up', `resp_${up.received.length}`)
+        if (stream) return sendSse(response, [own(wholeStream(backend))])
+        sendJson(response, 200, JSON.parse(own(JSON.stringify(WHOLES[backend]))))
+      })
+      const keys = ['sk-test-one-SECRETSECRET', 'sk-test-two-SECRETSECRET', 'sk-test-three-SECRETSECRET']
+      const { url } = await startProxy(context, { backends: { it: { ...backendsAt(up.url)[backend]!, keys } } })
+      const used = new Set<string>()
+      for (let conversation = 0; conversation < 8; conversation++) {
+        let previous: string | undefined
+        const chain = new Set<string>()
+        for (const turn of [1, 2, 3]) {
+          const more = previous === undefined ? {} : { previous_response_id: previous }
+          previous = await readId(await ask(url, 'responses', 'it/m', { input: `question ${conversation}.${turn}`, stream, ...more }))
+          const { authorization, 'x-api-key': key } = up.received.at(-1)!.headers
+          chain.add(String(authorization ?? key))
+        }
+        strictEqual(chain.size, 1)
+        used.add([...chain][0]!)
+      }
+      ok(used.size > 1, 'other conversations use other keys')
+    })
+  }
+}
+
 test('state: an answer that dario kept is written out for a Responses server that never saw it', async (context) => {
   const { url, up } = await start(context)
   const first = await readId(await ask(url, 'responses', 'chat/m', { input: 'first question' }))

@@ -7,9 +7,9 @@ import { DarioError } from '../errors.ts'
 import { createSseDecoder } from '../sse.ts'
 import { peek } from './peek.ts'
 import { pump } from './pump.ts'
-import { createTap } from './tap.ts'
+import { createTap, readResponseId } from './tap.ts'
 import type { Upstream } from '../backends/backend.ts'
-import type { JsonObject, Usage } from '../hub/types.ts'
+import type { JsonObject } from '../hub/types.ts'
 import type { Job } from './job.ts'
 
 /** Held back until the first real event, so that an error before it can still become another candidate's turn. */
@@ -78,6 +78,7 @@ export async function relayStream(job: Job, upstream: Upstream, commit: () => vo
     if (job.signal.aborted || !(error instanceof DarioError)) throw error
     broken = error
   } finally {
+    job.answerId = tap.id
     job.record.usage = tap.usage ?? job.record.usage // a cancelled stream cost what it cost (pitfall U7)
   }
   if (!committed && tap.end === 'complete') await release()
@@ -121,17 +122,19 @@ export async function relayBody(job: Job, upstream: Upstream, commit: () => void
     return { error, told: false, committed: false }
   }
   if (!committed) commit()
-  if (isJson && size <= MAX_LOOK_BYTES) job.record.usage = readUsage(job, Buffer.concat(seen)) ?? job.record.usage
+  if (isJson && size <= MAX_LOOK_BYTES) noteAnswer(job, Buffer.concat(seen))
   return { error: undefined, told: false, committed: true }
 }
 
-function readUsage(job: Job, body: Buffer): Partial<Usage> | undefined {
+function noteAnswer(job: Job, body: Buffer): void {
   try {
     // Parsing a short body natively costs less than a scan of ours; of a long one most need not be parsed.
-    const answer = body.length < 16_384 ? JSON.parse(body.toString()) as JsonObject : { usage: peek(body).read('usage') as JsonObject }
-    return job.client.readUsage(answer)
+    const read = body.length < 16_384 ? undefined : peek(body).read
+    const answer = (read === undefined ? JSON.parse(body.toString()) : { id: read('id'), usage: read('usage') }) as JsonObject
+    job.answerId = readResponseId(answer)
+    job.record.usage = job.client.readUsage(answer) ?? job.record.usage
   } catch {
-    return undefined // not the relay's matter: the bytes have passed
+    // not the relay's matter: the bytes have passed
   }
 }
 

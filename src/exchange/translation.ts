@@ -16,6 +16,7 @@ import { createReasoningStore } from './reasoning-store.ts'
 import { MAX_PREAMBLE_BYTES, isStream } from './relay.ts'
 import { SSE_HEADERS } from './reply.ts'
 import { createResponseStore } from './response-store.ts'
+import { readResponseId } from './tap.ts'
 import { createAnswer } from './translated-answer.ts'
 import type { Upstream } from '../backends/backend.ts'
 import type { Candidate } from '../backends/pool.ts'
@@ -115,6 +116,7 @@ export function createTranslation(options: TranslationOptions, dialect: (name: D
       created: Math.floor(job.incoming.received / 1000),
       newId: options.newId,
       keep(reply) {
+        job.answerId = readResponseId(reply)
         if (job.client.name === 'responses') responses.keep(job.decoded?.body ?? readBody(job), reply, job.record.accessKey)
       },
     }
