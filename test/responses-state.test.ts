@@ -97,6 +97,10 @@ for (const backend of ['responses', 'anthropic'] as const) {
           const { authorization, 'x-api-key': key } = up.received.at(-1)!.headers
           chain.add(String(authorization ?? key))
         }
+        if (backend === 'responses') {
+          await (await fetch(`${url}/v1/responses/${previous}`)).text()
+          chain.add(String(up.received.at(-1)!.headers.authorization))
+        }
         strictEqual(chain.size, 1)
         used.add([...chain][0]!)
       }

@@ -50,6 +50,8 @@ export interface ExchangeTools extends AttemptTools, Pick<ReplyOptions, 'keepAli
 }
 
 const MOST_CHAINS = 10_000
+/** An answer that is asked for again, or cancelled: it has no other name. */
+const ANSWER = /^\/v1\/responses\/([^/?]+)/
 const DEADLINE_STEP = 100 // ms by which one may be noticed too late
 
 export function createExchange(tools: ExchangeTools): Exchange {
@@ -119,7 +121,7 @@ export function createExchange(tools: ExchangeTools): Exchange {
     let affinity: string | undefined
     const job: Job = {
       incoming, client, reply, peeked, stream, signal, record, session, suffix: '', notes: {}, decoded: undefined, answerId: undefined,
-      affinity: () => affinity ??= chains.get(String(peeked?.read('previous_response_id'))) ?? readAffinity(headers, peeked),
+      affinity: () => affinity ??= chains.get(String(peeked?.read('previous_response_id') ?? ANSWER.exec(path)?.[1])) ?? readAffinity(headers, peeked),
     }
     return { job, fault }
   }
