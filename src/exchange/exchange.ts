@@ -178,10 +178,13 @@ export function createExchange(tools: ExchangeTools): Exchange {
   async function countTokens(job: Job, chain: readonly { backend: Backend; model: string }[]): Promise<void> {
     const counters = chain.filter(({ backend }) => backend.type === 'anthropic' && !uncounted.has(backend.id)).slice(0, 1)
     const first = pool.take(pool.candidates(counters, job.affinity, () => false), true)
-    const failure = first === undefined ? undefined : await attempt(job, first, true)
-    if (first !== undefined && failure === undefined) return
-    // A client asks before every turn: a server without the endpoint is not asked again (pitfall N3).
-    if (first !== undefined && (failure?.error.status === 404 || failure?.error.status === 405)) uncounted.add(first.backend.id)
+    if (first !== undefined) {
+      const failure = await attempt(job, first, true)
+      if (failure === undefined) return
+      const { status, code } = failure.error
+      // A client asks before every turn: a server without the endpoint is not asked again (pitfall N3).
+      if ((status === 404 && code !== 'model_not_found') || status === 405) uncounted.add(first.backend.id)
+    }
     const tokens = await tools.estimateTokens(parseBody(job.incoming.body))
     job.record.status = 200
     job.record.end = 'complete'
