@@ -30,7 +30,8 @@ export function createSseDecoder(maxEventChars = 16_777_216): SseDecoder {
 
   function grow(chars: number): void {
     size += chars
-    if (size > maxEventChars) throw new DarioError('upstream_protocol', `the upstream sent one event of over ${maxEventChars} characters`)
+    if (size <= maxEventChars) return
+    throw new DarioError('upstream_protocol', `the upstream sent one event of over ${maxEventChars} characters`)
   }
 
   function readLine(line: string): SseEvent | undefined {

@@ -118,10 +118,11 @@ export function createExchange(tools: ExchangeTools): Exchange {
     }
     observer.start?.(record)
     const reply = createReply(response, { dialect: client, record, keepAlive: tools.keepAlive, stalledReader: tools.stalledReader })
+    const named = (): unknown => peeked?.read('previous_response_id') ?? ANSWER.exec(path)?.[1]
     let affinity: string | undefined
     const job: Job = {
       incoming, client, reply, peeked, stream, signal, record, session, suffix: '', notes: {}, decoded: undefined, answerId: undefined,
-      affinity: () => affinity ??= chains.get(String(peeked?.read('previous_response_id') ?? ANSWER.exec(path)?.[1])) ?? readAffinity(headers, peeked),
+      affinity: () => affinity ??= chains.get(String(named())) ?? readAffinity(headers, peeked),
     }
     return { job, fault }
   }

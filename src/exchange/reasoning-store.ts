@@ -7,9 +7,10 @@ import { createHash } from 'node:crypto'
 import { createFold } from '../hub/fold.ts'
 import { isObject } from '../hub/json.ts'
 import { createBounded } from '../hub/memo.ts'
-import type { BlockOf, HubEvent, Turn } from '../hub/types.ts'
+import type { Block, BlockOf, HubEvent, Turn } from '../hub/types.ts'
 
 type Thinking = BlockOf<'thinking'>
+const COUNTS: ReadonlySet<Block['type']> = new Set(['thinking', 'tool_use'])
 
 export interface ReasoningStore {
   /** Watches one answer and keeps its reasoning when it calls a tool. `owner`: name of the access key. */
@@ -26,7 +27,7 @@ export function createReasoningStore(maxEntries = 2000, maxChars = 16_777_216): 
     watch(owner) {
       const fold = createFold(Infinity) // of the parts that count here; the answer's own bound holds for them
       return (event) => {
-        if (event.type !== 'block_start' || event.block.type === 'thinking' || event.block.type === 'tool_use') fold.push(event)
+        if (event.type !== 'block_start' || COUNTS.has(event.block.type)) fold.push(event)
         if (event.type !== 'end') return
         const { blocks } = fold.result()
         const thoughts = blocks.filter((block) => block.type === 'thinking')
@@ -41,7 +42,8 @@ export function createReasoningStore(maxEntries = 2000, maxChars = 16_777_216): 
         if (turn.role !== 'assistant' || isProven) return turn
         const calls = turn.blocks.filter((block) => block.type === 'tool_use')
         const [thoughts] = calls.map((call) => kept.get(toKey(call, owner))).filter((found) => found !== undefined)
-        return thoughts === undefined ? turn : { ...turn, blocks: [...thoughts, ...turn.blocks.filter(({ type }) => type !== 'thinking')] }
+        if (thoughts === undefined) return turn
+        return { ...turn, blocks: [...thoughts, ...turn.blocks.filter(({ type }) => type !== 'thinking')] }
       })
     },
   }

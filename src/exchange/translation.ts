@@ -78,8 +78,9 @@ export function createTranslation(options: TranslationOptions, dialect: (name: D
 
   function decode(job: Job): Decoded {
     const { incoming, client } = job, body = readBody(job)
-    if (client.name === 'responses' && typeof body['previous_response_id'] === 'string') {
-      throw new DarioError('unsupported_across_dialects', `previous_response_id: the response ${JSON.stringify(body['previous_response_id'].slice(0, 100))} is not kept here: ` +
+    const previous = client.name === 'responses' ? body['previous_response_id'] : undefined
+    if (typeof previous === 'string') {
+      throw new DarioError('unsupported_across_dialects', `previous_response_id: the response ${JSON.stringify(previous.slice(0, 100))} is not kept here: ` +
         'it is unknown, too old or was sent with store: false. Send the whole conversation as input',
         { path: 'previous_response_id', details: { code: 'previous_response_not_found' } }) // the word on which clients do
     }

@@ -32,8 +32,10 @@ export interface Bounded<Value> {
   isEmpty(): boolean
 }
 
-/** Forgets the one used longest ago when there are more than `maxCount`, or all together are larger than `maxSize`. */
-export function createBounded<Value>(maxCount: number, maxSize: number, sizeOf: (value: Value) => number): Bounded<Value> {
+/** Of more than `maxCount`, or of more than `maxSize` all together, the one used longest ago goes first. */
+export function createBounded<Value>(
+  maxCount: number, maxSize: number, sizeOf: (value: Value) => number,
+): Bounded<Value> {
   const kept = new Map<string, Value>() // keeps the order
   let size = 0
 
