@@ -50,8 +50,6 @@ export interface ExchangeTools extends AttemptTools, Pick<ReplyOptions, 'keepAli
 }
 
 const MOST_CHAINS = 10_000
-/** An answer that is asked for again, or cancelled: it has no other name. */
-const ANSWER = /^\/v1\/responses\/([^/?]+)/
 const DEADLINE_STEP = 100 // ms by which one may be noticed too late
 
 export function createExchange(tools: ExchangeTools): Exchange {
@@ -118,11 +116,10 @@ export function createExchange(tools: ExchangeTools): Exchange {
     }
     observer.start?.(record)
     const reply = createReply(response, { dialect: client, record, keepAlive: tools.keepAlive, stalledReader: tools.stalledReader })
-    const named = (): unknown => peeked?.read('previous_response_id') ?? ANSWER.exec(path)?.[1]
     let affinity: string | undefined
     const job: Job = {
       incoming, client, reply, peeked, stream, signal, record, session, suffix: '', notes: {}, decoded: undefined, answerId: undefined,
-      affinity: () => affinity ??= chains.get(String(named())) ?? readAffinity(headers, peeked),
+      affinity: () => affinity ??= chains.get(readAnswerName(path, peeked)) ?? readAffinity(headers, peeked),
     }
     return { job, fault }
   }
@@ -220,6 +217,11 @@ function look({ operation, headers, body }: Incoming): Peek | undefined {
   const type = headers['content-type'] ?? ''
   if (type.startsWith('multipart/form-data')) return peekForm(body)
   return body.length > 0 && (type.includes('json') || body[0] === 123) ? peek(body) : undefined // 123: an opening brace
+}
+
+/** Of the earlier answer that it goes on from, asks for again or cancels. */
+function readAnswerName(path: string, peeked: Peek | undefined): string {
+  return String(peeked?.read('previous_response_id') ?? /^\/v1\/responses\/([^/?]+)/.exec(path)?.[1])
 }
 
 /** A key that is limited to routes reaches nothing outside of them: no prefix, no family, no files. */
