@@ -28,7 +28,9 @@ export function createSseDecoder(maxEventChars = 16_777_216): SseDecoder {
   let isFirst = true
   let skipLineFeed = false // the last chunk ended in \r, which may be half of \r\n
 
-  function refuseSize(): never {
+  function grow(chars: number): void {
+    size += chars
+    if (size <= maxEventChars) return
     throw new DarioError('upstream_protocol', `the upstream sent one event of over ${maxEventChars} characters`)
   }
 
@@ -58,14 +60,12 @@ export function createSseDecoder(maxEventChars = 16_777_216): SseDecoder {
       const pieces = text.includes('\r') ? text.split(/\r\n|\n|\r/) : text.split('\n') // the plain split is faster
       const unfinished = pieces.pop() ?? ''
       for (const piece of pieces) {
-        size += piece.length
-        if (size > maxEventChars) refuseSize()
+        grow(piece.length)
         const done = readLine(tail.length === 0 ? piece : tail.splice(0).join('') + piece)
         if (done !== undefined) events.push(done)
       }
       if (unfinished !== '') tail.push(unfinished)
-      size += unfinished.length
-      if (size > maxEventChars) refuseSize()
+      grow(unfinished.length)
       return events
     },
     end() {

@@ -230,6 +230,58 @@ test('broken: an error event before content of the only candidate has its real s
   }
 })
 
+/** What is no answer, though its status says so, and the status that it gets alone. */
+const NO_ANSWERS: Record<string, [status: number, type: string, body: string, told: number]> = {
+  'nothing': [200, 'application/json', '', 502],
+  'no content': [204, 'application/json', '', 502],
+  'plain words': [200, 'text/plain', 'backend is busy', 502],
+  'null': [200, 'application/json', 'null', 502],
+  'an error of the OpenAI kind': [200, 'application/json', '{\n "error": {"message": "Rate limit reached", "code": 429}}', 429],
+  'an error of Anthropic\'s kind': [200, 'application/json', '{"type":"error","error":{"type":"rate_limit_error","message":"Rate limit reached"}}', 429],
+}
+for (const dialect of DIALECTS) {
+  test(`broken: O7: what is no answer is the next candidate's turn, and alone an error, for ${dialect} clients that want JSON`, async (context) => {
+    for (const [what, [status, type, body, told]] of Object.entries(NO_ANSWERS)) {
+      const { url } = await start(context, (response, count) => {
+        if (count >= 2) return sendJson(response, 200, WHOLES[dialect])
+        response.writeHead(status, { 'content-type': type })
+        response.end(body)
+      }, { routes: [{ model: 'both', to: [`${dialect}:a`, `${dialect}:b`] }] })
+      const alone = await ask(url, dialect, `${dialect}/m`)
+      strictEqual(alone.status, told, what)
+      match(await alone.text(), body === '' ? /answered 20\d with nothing in it/ : /backend is busy|Rate limit|null/, what)
+      const response = await ask(url, dialect, 'both')
+      deepStrictEqual([response.status, response.headers.get('dario-attempts'), await response.json()], [200, '2', WHOLES[dialect]], what)
+    }
+  })
+
+  test(`broken: O11: blanks before a whole answer of ${dialect} reach the client at once`, async (context) => {
+    let finish = (): void => undefined
+    const { url } = await start(context, (response) => {
+      response.writeHead(200, { 'content-type': 'application/json' })
+      response.write('\n')
+      finish = () => void response.end(JSON.stringify(WHOLES[dialect]))
+    })
+    const response = await withDeadline(ask(url, dialect, `${dialect}/m`), 5000, 'the head of the answer')
+    finish()
+    strictEqual(await response.text(), `\n${JSON.stringify(WHOLES[dialect])}`)
+  })
+}
+
+for (const [client, backend] of PAIRS) {
+  test(`broken: a stream under another name is one (${client} client, ${backend} backend)`, async (context) => {
+    for (const type of ['Text/Event-Stream', 'text/plain', undefined]) {
+      const { url } = await start(context, (response) => {
+        response.writeHead(200, type === undefined ? {} : { 'content-type': type })
+        response.end(wholeStream(backend))
+      })
+      const text = await (await ask(url, client, `${backend}/m`, { stream: true })).text()
+      match(text, /^(?:event|data):.*Hello.* world/s)
+      match(text, END_MARKS[client])
+    }
+  })
+}
+
 test('broken: an answer in the wrong form to a request that cannot be parsed is not left open upstream', async (context) => {
   let isClosed = (): void => {}
   const closed = new Promise<void>((resolve) => { isClosed = resolve })

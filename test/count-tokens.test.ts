@@ -46,6 +46,15 @@ test('count_tokens: N3: a server without the endpoint is asked once', async (con
   ok(records.every(({ end, status }) => end === 'complete' && status === 200))
 })
 
+test('count_tokens: N3: a model that a server does not know says nothing of its endpoint', async (context) => {
+  const up = await startUpstream(context, ({ body }, response) => body.includes('mistyped')
+    ? sendJson(response, 404, { type: 'error', error: { type: 'not_found_error', message: 'model: mistyped' } })
+    : sendJson(response, 200, { input_tokens: 7 }))
+  const { url } = await startProxy(context, { backends: backendsAt(up.url) })
+  await count(url, 'anthropic/mistyped')
+  strictEqual((await (await count(url, 'anthropic/m')).json() as { input_tokens: number }).input_tokens, 7)
+})
+
 test('count_tokens: a backend that cannot answer now is estimated for, and asked again', async (context) => {
   let status = 529
   const up = await startUpstream(context, (_, response) => sendJson(response, status, { input_tokens: 7, error: { type: 'overloaded_error', message: 'busy' } }))

@@ -142,6 +142,40 @@ test('repairs: T1: reasoning is put back for its own client and its own call onl
   match(up.received.at(-1)!.body.toString(), /I must look/)
 })
 
+test('repairs: T4: where a server numbers its calls anew, a call gets the reasoning that led to it, and no other', async (context) => {
+  const up = await startUpstream(context, (_, response, { headers }) => {
+    const call = { type: 'tool_use', id: 'call_0', name: 'look', input: { at: { x: 'here', y: [Number(headers['x-session-id'])] } } }
+    sendJson(response, 200, { ...CALL, content: [{ type: 'thinking', thinking: `thought of ${headers['x-session-id']}`, signature: 's' }, call] })
+  })
+  const { url } = await startProxy(context, { backends: backendsAt(up.url) })
+  const tell = (session: number, ...more: JsonObject[]): Promise<Response> =>
+    ask(url, 'chat', 'anthropic/m', { tools: TOOLS, messages: [{ role: 'user', content: 'Hi' }, ...more] }, { headers: { 'x-session-id': String(session) } })
+  for (const session of [1, 2]) await (await tell(session)).text()
+  for (const [session, thoughts] of [[1, ['thought of 1']], [2, ['thought of 2']], [3, []]] as const) {
+    await tell(session, // as many clients write a call back: parsed and written anew, with blanks and in another order
+      { role: 'assistant', tool_calls: [{ id: 'call_0', type: 'function', function: { name: 'look', arguments: `{"at": {"y": [${session}.0], "x": "here"}}` } }] },
+      { role: 'tool', tool_call_id: 'call_0', content: 'seen' })
+    deepStrictEqual(up.received.at(-1)!.body.toString().match(/thought of \d/g) ?? [], thoughts)
+  }
+})
+
+test('O5: of a server that numbers its calls anew a client gets ids that its history does not hold yet', async (context) => {
+  for (const id of ['call_0', 'functions.look:0']) {
+    const call = { id, type: 'function', function: { name: 'look', arguments: '{}' } }
+    const answer = { ...WHOLES.chat, choices: [{ index: 0, message: { role: 'assistant', content: null, tool_calls: [call] }, finish_reason: 'tool_calls' }] }
+    const { url } = await start(context, 'chat', () => undefined, {}, answer as unknown as JsonObject)
+    const ids: string[] = []
+    const messages: JsonObject[] = [{ role: 'user', content: 'Hi' }]
+    for (let turn = 0; turn < 3; turn++) {
+      const { content } = await (await ask(url, 'anthropic', 'chat/m', { messages })).json() as { content: JsonObject[] }
+      ids.push(String(content[0]?.['id']))
+      messages.push({ role: 'assistant', content }, { role: 'user', content: [{ type: 'tool_result', tool_use_id: ids.at(-1)!, content: 'seen' }] })
+    }
+    strictEqual(new Set(ids).size, 3, ids.join())
+    ok(ids.every((one) => one.startsWith(id.slice(0, 4)) && /^[\w-]{1,64}$/.test(one)), ids.join())
+  }
+})
+
 for (const stream of [true, false]) {
   test(`functions without tools are answered by function_call, ${stream ? 'streamed' : 'whole'}`, async (context) => {
     const { url, bodies } = await start(context, 'anthropic', () => undefined, {}, CALL)

@@ -85,6 +85,12 @@ test('S10: a call that was replayed is kept once', () => {
   deepStrictEqual(shape(turns), [['assistant', 'call a'], ['user', 'result a']])
 })
 
+test('S10: of a replayed turn that held only reasoning and its call nothing is left', () => {
+  const thought: Block = { type: 'thinking', text: 'hm' }
+  const turn = assistant(thought, call('a'))
+  deepStrictEqual(shape(repairToolTurns([turn, user(result('a')), turn, user(result('a'))]).turns), [['assistant', 'thinking', 'call a'], ['user', 'result a']])
+})
+
 test('O5: an id that a server used twice for different calls is made unique, results included', () => {
   const { turns } = repairToolTurns([1, 2, 3].flatMap((step) => [assistant(call('f:0', `{"x":${step}}`)), user(result('f:0', `${step}`))]))
   deepStrictEqual(shape(turns), [
@@ -92,6 +98,21 @@ test('O5: an id that a server used twice for different calls is made unique, res
     ['assistant', 'call f:0_2'], ['user', 'result f:0_2'],
     ['assistant', 'call f:0_3'], ['user', 'result f:0_3'],
   ])
+})
+
+test('O5, R7: parallel calls under one id each keep their own result', () => {
+  for (const id of ['', 'f:0']) {
+    const { turns, warnings } = repairToolTurns([assistant(call(id, '{"x":1}'), call(id, '{"x":2}')), user(result(id, 'one'), result(id, 'two'))])
+    const [first, second] = turns[0]!.blocks.map((block) => block.type === 'tool_use' ? block : undefined)
+    deepStrictEqual([first?.input, second?.input], ['{"x":1}', '{"x":2}'])
+    deepStrictEqual(turns[1]?.blocks, [result(first!.id, 'one'), result(second!.id, 'two')])
+    deepStrictEqual(warnings, [])
+  }
+})
+
+test('O5: a result is that of the turn before it, not of an interrupted call of the same id', () => {
+  const { turns } = repairToolTurns([assistant(call('f:0', '{"x":1}')), user(text('stop')), assistant(call('f:0', '{"x":2}')), user(result('f:0', 'two'))])
+  deepStrictEqual(turns.at(-1)?.blocks, [result('f:0_2', 'two')])
 })
 
 test('repair: any history comes out with every call answered once, directly after it, and repairs to itself', async () => {

@@ -54,7 +54,7 @@ for (const backend of ['anthropic', 'chat'] as const) {
     for (const [name, id] of [['bob', kept], ['alice', notKept], ['alice', 'resp_none']] as const) {
       const response = await as(name, { previous_response_id: id })
       const { error } = await response.json() as { error: JsonObject }
-      deepStrictEqual([response.status, error['param']], [400, 'previous_response_id'])
+      deepStrictEqual([response.status, error['param'], error['code']], [400, 'previous_response_id', 'previous_response_not_found'])
       match(String(error['message']), /not kept here.*whole conversation/)
     }
     strictEqual(up.received.length, asked)
@@ -67,6 +67,47 @@ test('state: a Responses server keeps its own answers: an unknown id is its to j
   await (await ask(url, 'responses', 'responses/m', { previous_response_id: 'resp_theirs' })).text()
   match(lastBody(up), /"previous_response_id":"resp_theirs"/)
 })
+
+test('state: F11: a limit at the server that holds an answer is told, not that the next in the chain cannot know it', async (context) => {
+  const up = await startUpstream(context, ({ url }, response) => url.startsWith('/v1/responses')
+    ? sendJson(response, 429, { error: { message: 'slow down', type: 'rate_limit_error' } }, { 'retry-after': '7' })
+    : sendJson(response, 200, WHOLES.chat))
+  const { url } = await startProxy(context, { backends: backendsAt(up.url), routes: [{ model: 'm', to: ['responses', 'chat'] }] })
+  const response = await ask(url, 'responses', 'm', { previous_response_id: 'resp_theirs' })
+  deepStrictEqual([response.status, response.headers.get('dario-attempts')], [429, '2'])
+})
+
+for (const backend of ['responses', 'anthropic'] as const) {
+  for (const stream of [true, false]) {
+    test(`state: G1: a chain of answers stays at the key that holds its first one, at a ${backend} backend, ${stream ? 'streamed' : 'whole'}`, async (context) => {
+      const up = await startUpstream(context, (_, response) => {
+        const own = (text: string): string => text.replaceAll('resp_up', `resp_${up.received.length}`)
+        if (stream) return sendSse(response, [own(wholeStream(backend))])
+        sendJson(response, 200, JSON.parse(own(JSON.stringify(WHOLES[backend]))))
+      })
+      const keys = ['sk-test-one-SECRETSECRET', 'sk-test-two-SECRETSECRET', 'sk-test-three-SECRETSECRET']
+      const { url } = await startProxy(context, { backends: { it: { ...backendsAt(up.url)[backend]!, keys } } })
+      const used = new Set<string>()
+      for (let conversation = 0; conversation < 8; conversation++) {
+        let previous: string | undefined
+        const chain = new Set<string>()
+        for (const turn of [1, 2, 3]) {
+          const more = previous === undefined ? {} : { previous_response_id: previous }
+          previous = await readId(await ask(url, 'responses', 'it/m', { input: `question ${conversation}.${turn}`, stream, ...more }))
+          const { authorization, 'x-api-key': key } = up.received.at(-1)!.headers
+          chain.add(String(authorization ?? key))
+        }
+        if (backend === 'responses') {
+          await (await fetch(`${url}/v1/responses/${previous}`)).text()
+          chain.add(String(up.received.at(-1)!.headers.authorization))
+        }
+        strictEqual(chain.size, 1)
+        used.add([...chain][0]!)
+      }
+      ok(used.size > 1, 'other conversations use other keys')
+    })
+  }
+}
 
 test('state: an answer that dario kept is written out for a Responses server that never saw it', async (context) => {
   const { url, up } = await start(context)

@@ -71,8 +71,7 @@ function toObjectRoot(schema: JsonObject, depth: number, branches: { left: numbe
     const more = list === allOf ? names.flat() : (names[0] ?? []).filter((name) => names.every((all) => all.includes(name)))
     required = [...new Set([...required, ...more])]
   }
-  const merged: JsonObject = { ...root, type: 'object', properties: Object.fromEntries(properties) }
-  for (const list of ['anyOf', 'oneOf', 'allOf']) delete merged[list]
+  const merged: JsonObject = { ...own, type: 'object', properties: Object.fromEntries(properties) }
   if (required.length > 0) merged['required'] = required
   else delete merged['required']
   if (depth > 0 || (anyOf === undefined && oneOf === undefined && allOf === undefined)) return merged

@@ -8,7 +8,6 @@ import { DarioError } from '../errors.ts'
 import { describe } from './describe.ts'
 import { isStream, relayBody, relayStream } from './relay.ts'
 import { UNBUFFERED } from './reply.ts'
-import type { Upstream } from '../backends/backend.ts'
 import type { Candidate } from '../backends/pool.ts'
 import type { Job, Sent } from './job.ts'
 import type { Relayed } from './relay.ts'
@@ -22,11 +21,15 @@ export async function deliver(
   job: Job, candidate: Candidate, sent: Sent, translation: LoadTranslation, served: () => void, holdErrors: boolean,
 ): Promise<Relayed> {
   const { upstream, from } = sent
-  const type = upstream.headers['content-type'] ?? ''
   const streams = isStream(upstream)
   const isAnswer = job.incoming.operation === 'generate'
   const isRelayedStream = streams && isAnswer
-  if (isAnswer && type.startsWith('text/html')) return refusePage(candidate, upstream)
+  if (isAnswer && upstream.headers['content-type']?.startsWith('text/html')) { // a login page or a firewall's notice: E8
+    upstream.body.destroy()
+    const { id } = candidate.backend
+    const error = new DarioError('upstream_protocol', `${id} answered with a web page; check backends.${id}.baseUrl and the network`)
+    return { error, told: false, committed: false }
+  }
   if (from !== job.client || (isAnswer && streams !== job.stream)) {
     return (await translation(job.client.name, from.name)).deliver(job, candidate, sent, served)
   }
@@ -41,11 +44,4 @@ export async function deliver(
     job.reply.head(upstream.status, streams ? Object.assign(headers, UNBUFFERED) : headers)
   }
   return isRelayedStream ? relayStream(job, plain, commit, holdErrors) : relayBody(job, plain, commit)
-}
-
-/** A login page or a firewall's notice with status 200 (pitfall E8). */
-async function refusePage({ backend }: Candidate, { body }: Upstream): Promise<Relayed> {
-  body.destroy()
-  const error = new DarioError('upstream_protocol', `${backend.id} answered with a web page; check backends.${backend.id}.baseUrl and the network`)
-  return { error, told: false, committed: false }
 }

@@ -12,7 +12,9 @@ import { parseBody, peek } from './peek.ts'
 import { createReply } from './reply.ts'
 import { createDeadlines } from '../hub/deadlines.ts'
 import { createInFlight } from '../hub/in-flight.ts'
+import { remember } from '../hub/memo.ts'
 import type { Backend } from '../backends/backend.ts'
+import type { Candidate } from '../backends/pool.ts'
 import type { Config } from '../config/types.ts'
 import type { RequestRecord } from '../hub/record.ts'
 import type { JsonObject } from '../hub/types.ts'
@@ -47,6 +49,7 @@ export interface ExchangeTools extends AttemptTools, Pick<ReplyOptions, 'keepAli
   estimateTokens: (body: JsonObject) => Promise<number>
 }
 
+const MOST_CHAINS = 10_000
 const DEADLINE_STEP = 100 // ms by which one may be noticed too late
 
 export function createExchange(tools: ExchangeTools): Exchange {
@@ -54,6 +57,8 @@ export function createExchange(tools: ExchangeTools): Exchange {
   const running = createInFlight<Cancel>()
   const deadlines = createDeadlines(DEADLINE_STEP)
   const uncounted = new Set<string>()
+  /** What names the conversation of an answer, by its id. */
+  const chains = new Map<string, string>()
   const attempt = createAttempt(tools)
 
   async function handle(incoming: Incoming, response: ServerResponse): Promise<void> {
@@ -113,8 +118,8 @@ export function createExchange(tools: ExchangeTools): Exchange {
     const reply = createReply(response, { dialect: client, record, keepAlive: tools.keepAlive, stalledReader: tools.stalledReader })
     let affinity: string | undefined
     const job: Job = {
-      incoming, client, reply, peeked, stream, signal, record, session, suffix: '', notes: {}, decoded: undefined,
-      affinity: () => affinity ??= readAffinity(headers, peeked),
+      incoming, client, reply, peeked, stream, signal, record, session, suffix: '', notes: {}, decoded: undefined, answerId: undefined,
+      affinity: () => affinity ??= chains.get(readAnswerName(path, peeked)) ?? readAffinity(headers, peeked),
     }
     return { job, fault }
   }
@@ -139,11 +144,17 @@ export function createExchange(tools: ExchangeTools): Exchange {
       if (candidate === undefined) break
       job.signal.throwIfAborted()
       const failure = await attempt(job, candidate, candidates.length === 1)
-      if (failure === undefined) return
+      if (failure === undefined) return stay(job, candidate)
       failures.push(failure)
     }
     const wait = candidates.length > 1 ? pool.wait(candidates) : 0
     answerFailure(job, pickFailure(failures, wait) ?? { error: noBackend(job) })
+  }
+
+  /** A vendor keeps an answer behind the key that it was given to, and the next request may say no more than its id. */
+  function stay({ answerId, peeked, affinity }: Job, { conversation }: Candidate): void {
+    const hasChoice = conversation !== undefined
+    if (hasChoice && answerId !== undefined && peeked?.read('store') !== false) remember(chains, answerId, affinity(), MOST_CHAINS)
   }
 
   function resolve(job: Job, { router, backends }: ExchangeSettings): Resolution {
@@ -165,10 +176,13 @@ export function createExchange(tools: ExchangeTools): Exchange {
   async function countTokens(job: Job, chain: readonly { backend: Backend; model: string }[]): Promise<void> {
     const counters = chain.filter(({ backend }) => backend.type === 'anthropic' && !uncounted.has(backend.id)).slice(0, 1)
     const first = pool.take(pool.candidates(counters, job.affinity, () => false), true)
-    const failure = first === undefined ? undefined : await attempt(job, first, true)
-    if (first !== undefined && failure === undefined) return
-    // A client asks before every turn: a server without the endpoint is not asked again (pitfall N3).
-    if (first !== undefined && (failure?.error.status === 404 || failure?.error.status === 405)) uncounted.add(first.backend.id)
+    if (first !== undefined) {
+      const failure = await attempt(job, first, true)
+      if (failure === undefined) return
+      const { status, code } = failure.error
+      // A client asks before every turn: a server without the endpoint is not asked again (pitfall N3).
+      if ((status === 404 && code !== 'model_not_found') || status === 405) uncounted.add(first.backend.id)
+    }
     const tokens = await tools.estimateTokens(parseBody(job.incoming.body))
     job.record.status = 200
     job.record.end = 'complete'
@@ -203,6 +217,11 @@ function look({ operation, headers, body }: Incoming): Peek | undefined {
   const type = headers['content-type'] ?? ''
   if (type.startsWith('multipart/form-data')) return peekForm(body)
   return body.length > 0 && (type.includes('json') || body[0] === 123) ? peek(body) : undefined // 123: an opening brace
+}
+
+/** Of the earlier answer that it goes on from, asks for again or cancels. */
+function readAnswerName(path: string, peeked: Peek | undefined): string {
+  return String(peeked?.read('previous_response_id') ?? /^\/v1\/responses\/([^/?]+)/.exec(path)?.[1])
 }
 
 /** A key that is limited to routes reaches nothing outside of them: no prefix, no family, no files. */

@@ -49,6 +49,8 @@ export interface Job {
   /** Usage was asked for in the client's stead, so the chunk that brings it is not for the client (pitfall U6). */
   hidesUsage?: boolean | undefined
   session: string | undefined
+  /** Of a finished answer that a later request may refer to (Responses). */
+  answerId: string | undefined
   /** `[1m]` or the like behind the model's name, once it is routed. */
   suffix: string
   /** Hashing a long prompt is not free, so it is asked only where there is a choice. */
@@ -71,6 +73,8 @@ export interface Decoded {
 export interface Encoded extends Pick<EncodedRequest, 'warnings' | 'toolNames'> {
   body: string
   request: ReplyContext['request']
+  /** Of the calls in its history, as the client wrote them. */
+  callIds: ReadonlySet<string>
 }
 
 /** One attempt's request as it went out, and the answer. */

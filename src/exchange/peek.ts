@@ -195,15 +195,16 @@ function skipScalar(body: Buffer, at: number): number {
 }
 
 function isDelimiter(byte: number | undefined): boolean {
-  return byte === COMMA || byte === CLOSE_OBJECT || byte === CLOSE_ARRAY || byte === 32 || byte === 10 || byte === 13 || byte === 9
+  return byte === COMMA || byte === CLOSE_OBJECT || byte === CLOSE_ARRAY || isBlank(byte)
 }
 
 function skipBlank(body: Buffer, at: number): number {
-  for (;;) {
-    const byte = body[at]
-    if (byte !== 32 && byte !== 10 && byte !== 13 && byte !== 9) return at
-    at++
-  }
+  while (isBlank(body[at])) at++
+  return at
+}
+
+function isBlank(byte: number | undefined): boolean {
+  return byte === 32 || byte === 10 || byte === 13 || byte === 9
 }
 
 function notJson(offset: number, what: string): DarioError {

@@ -3,9 +3,14 @@
  * (pitfalls T1, T4). Bounded by count and characters; the least recently used goes first.
  * @module
  */
-import type { BlockOf, HubEvent, Turn } from '../hub/types.ts'
+import { createHash } from 'node:crypto'
+import { createFold } from '../hub/fold.ts'
+import { isObject } from '../hub/json.ts'
+import { createBounded } from '../hub/memo.ts'
+import type { Block, BlockOf, HubEvent, Turn } from '../hub/types.ts'
 
 type Thinking = BlockOf<'thinking'>
+const COUNTS: ReadonlySet<Block['type']> = new Set(['thinking', 'tool_use'])
 
 export interface ReasoningStore {
   /** Watches one answer and keeps its reasoning when it calls a tool. `owner`: name of the access key. */
@@ -15,66 +20,50 @@ export interface ReasoningStore {
 }
 
 export function createReasoningStore(maxEntries = 2000, maxChars = 16_777_216): ReasoningStore {
-  const kept = new Map<string, { blocks: Thinking[]; chars: number }>()
-  let chars = 0
-
-  function forget(id: string): void {
-    chars -= kept.get(id)?.chars ?? 0
-    kept.delete(id)
-  }
-
-  function keep(id: string, blocks: Thinking[]): void {
-    forget(id)
-    const size = blocks.reduce((sum, block) => sum + block.text.length + (block.seal?.value.length ?? 0), 0)
-    kept.set(id, { blocks, chars: size })
-    chars += size
-    for (const oldest of kept.keys()) {
-      if (kept.size <= maxEntries && chars <= maxChars) break
-      forget(oldest)
-    }
-  }
+  const kept = createBounded<Thinking[]>(maxEntries, maxChars, (blocks) => (
+    blocks.reduce((sum, { text, seal }) => sum + text.length + (seal?.value.length ?? 0), 0)))
 
   return {
     watch(owner) {
-      const thoughts = new Map<number, { block: Thinking; pieces: string[] }>()
-      const calls: string[] = []
+      const fold = createFold(Infinity) // of the parts that count here; the answer's own bound holds for them
       return (event) => {
-        switch (event.type) {
-          case 'block_start':
-            if (event.block.type === 'thinking') thoughts.set(event.index, { block: event.block, pieces: [event.block.text] })
-            if (event.block.type === 'tool_use') calls.push(toKey(event.block, owner))
-            break
-          case 'delta':
-            thoughts.get(event.index)?.pieces.push(event.text)
-            break
-          case 'seal': {
-            const thought = thoughts.get(event.index)
-            if (thought !== undefined) thought.block = { ...thought.block, seal: event.seal }
-            break
-          }
-          case 'end': {
-            if (thoughts.size === 0) break
-            const blocks = [...thoughts.values()].map(({ block, pieces }) => ({ ...block, text: pieces.join('') }))
-            for (const call of calls) keep(call, blocks)
-          }
-        }
+        if (event.type !== 'block_start' || COUNTS.has(event.block.type)) fold.push(event)
+        if (event.type !== 'end') return
+        const { blocks } = fold.result()
+        const thoughts = blocks.filter((block) => block.type === 'thinking')
+        if (thoughts.length === 0) return
+        for (const block of blocks) if (block.type === 'tool_use') kept.set(toKey(block, owner), thoughts)
       }
     },
     restore(turns, owner) {
-      return kept.size === 0 ? [...turns] : turns.map((turn) => {
+      return kept.isEmpty() ? [...turns] : turns.map((turn) => {
         // Many clients send the words back and leave out the proof, without which they are no reasoning (pitfall Q10).
         const isProven = turn.blocks.some((block) => block.type === 'thinking' && block.seal !== undefined)
         if (turn.role !== 'assistant' || isProven) return turn
-        const calls = turn.blocks.map((block) => block.type === 'tool_use' ? toKey(block, owner) : '')
-        const call = calls.find((key) => kept.has(key)) ?? '', entry = kept.get(call)
-        if (entry === undefined) return turn
-        kept.delete(call)
-        kept.set(call, entry) // used: it goes to the end of the line
-        return { ...turn, blocks: [...entry.blocks, ...turn.blocks.filter(({ type }) => type !== 'thinking')] }
+        const calls = turn.blocks.filter((block) => block.type === 'tool_use')
+        const [thoughts] = calls.map((call) => kept.get(toKey(call, owner))).filter((found) => found !== undefined)
+        if (thoughts === undefined) return turn
+        return { ...turn, blocks: [...thoughts, ...turn.blocks.filter(({ type }) => type !== 'thinking')] }
       })
     },
   }
 }
 
-/** Some local servers number their calls from 0 in every answer: an id alone could be another client's. */
-const toKey = ({ id, name }: BlockOf<'tool_use'>, owner = ''): string => JSON.stringify([owner, id, name])
+/** `call_0`, `functions.look:1`: some servers number their calls anew in every answer. */
+const COUNTED = /(?:^|[^a-z\d])\d{1,4}$/i
+
+/** A counted id could be another call's, or another conversation's: only with its input does it name one. */
+function toKey({ id, name, input }: BlockOf<'tool_use'>, owner = ''): string {
+  const shown = COUNTED.test(id) ? createHash('sha256').update(toWords(input)).digest('base64') : ''
+  return JSON.stringify([owner, id, name, shown])
+}
+
+/** Many clients parse the input and write it anew: blanks, the order of members and the spelling of numbers may differ. */
+function toWords(input: string): string {
+  try {
+    return JSON.stringify(JSON.parse(input || '{}'), (_, value: unknown) => (
+      isObject(value) ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => a < b ? -1 : 1)) : value))
+  } catch {
+    return input // no JSON, or nested too deep to be written
+  }
+}

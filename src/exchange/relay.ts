@@ -7,9 +7,9 @@ import { DarioError } from '../errors.ts'
 import { createSseDecoder } from '../sse.ts'
 import { peek } from './peek.ts'
 import { pump } from './pump.ts'
-import { createTap } from './tap.ts'
+import { createTap, readResponseId } from './tap.ts'
 import type { Upstream } from '../backends/backend.ts'
-import type { JsonObject, Usage } from '../hub/types.ts'
+import type { JsonObject } from '../hub/types.ts'
 import type { Job } from './job.ts'
 
 /** Held back until the first real event, so that an error before it can still become another candidate's turn. */
@@ -31,7 +31,7 @@ export interface Relayed {
 
 /** By its word, whatever was asked for. */
 export function isStream({ headers }: Upstream): boolean {
-  return headers['content-type']?.startsWith('text/event-stream') === true
+  return /^text\/event-stream/i.test(headers['content-type'] ?? '')
 }
 
 /**
@@ -78,6 +78,7 @@ export async function relayStream(job: Job, upstream: Upstream, commit: () => vo
     if (job.signal.aborted || !(error instanceof DarioError)) throw error
     broken = error
   } finally {
+    job.answerId = tap.id
     job.record.usage = tap.usage ?? job.record.usage // a cancelled stream cost what it cost (pitfall U7)
   }
   if (!committed && tap.end === 'complete') await release()
@@ -87,21 +88,27 @@ export async function relayStream(job: Job, upstream: Upstream, commit: () => vo
   return { error, told: committed && tap.end === 'error', committed }
 }
 
+/** How an error begins that came with status 200 (pitfall O7), and what is no JSON object: neither is an answer. */
+const NO_ANSWER = /^\s*(?:[^\s{]|\{\s*"(?:error"\s*:\s*(?:\{|"[^"])|type"\s*:\s*"error"))/
+
 /** A JSON (or any other) body, relayed as it comes. */
 export async function relayBody(job: Job, upstream: Upstream, commit: () => void): Promise<Relayed> {
   const { reply } = job
   const seen: Buffer[] = []
   let size = 0
-  let committed = false
+  let committed = false, refused = false
   const isPlain = upstream.headers['content-encoding'] === undefined
-  const isJson = isPlain && (upstream.headers['content-type'] ?? '').includes('json')
+  const isAnswer = isPlain && job.incoming.operation === 'generate'
+  const isJson = isAnswer || (isPlain && (upstream.headers['content-type'] ?? '').includes('json'))
   const length = isPlain ? Number(upstream.headers['content-length']) : NaN
   try {
     await pump(upstream.body, job.signal, (bytes) => {
-      if (!committed) commit()
-      committed = true
+      if (isAnswer && size === 0) refused = NO_ANSWER.test(bytes.toString('latin1', 0, 100))
       size += bytes.length
       if (isJson && size <= MAX_LOOK_BYTES) seen.push(bytes)
+      if (refused) return size > MAX_LOOK_BYTES ? false : undefined
+      if (!committed) commit()
+      committed = true
       if (size === length && size <= SMALL_BODY) return reply.end(bytes) // one write less than with an end apart
       return reply.write(bytes)
     })
@@ -109,18 +116,25 @@ export async function relayBody(job: Job, upstream: Upstream, commit: () => void
     if (job.signal.aborted || !(error instanceof DarioError)) throw error
     return { error, told: false, committed }
   }
+  if (refused || (isAnswer && size === 0)) {
+    const error = refused ? job.client.decodeError(200, Buffer.concat(seen).toString())
+      : new DarioError('upstream_protocol', `the upstream answered ${upstream.status} with nothing in it; send the request again`)
+    return { error, told: false, committed: false }
+  }
   if (!committed) commit()
-  if (isJson && size <= MAX_LOOK_BYTES) job.record.usage = readUsage(job, Buffer.concat(seen)) ?? job.record.usage
+  if (isJson && size <= MAX_LOOK_BYTES) noteAnswer(job, Buffer.concat(seen))
   return { error: undefined, told: false, committed: true }
 }
 
-function readUsage(job: Job, body: Buffer): Partial<Usage> | undefined {
+function noteAnswer(job: Job, body: Buffer): void {
   try {
     // Parsing a short body natively costs less than a scan of ours; of a long one most need not be parsed.
-    const answer = body.length < 16_384 ? JSON.parse(body.toString()) as JsonObject : { usage: peek(body).read('usage') as JsonObject }
-    return job.client.readUsage(answer)
+    const read = body.length < 16_384 ? undefined : peek(body).read
+    const answer = (read === undefined ? JSON.parse(body.toString()) : { id: read('id'), usage: read('usage') }) as JsonObject
+    job.answerId = readResponseId(answer)
+    job.record.usage = job.client.readUsage(answer) ?? job.record.usage
   } catch {
-    return undefined // not the relay's matter: the bytes have passed
+    // not the relay's matter: the bytes have passed
   }
 }
 

@@ -7,6 +7,7 @@ import { toItems } from '../dialects/responses/items.ts'
 import type { StoredResponse } from '../dialects/responses/items.ts'
 import type { JsonObject } from '../hub/types.ts'
 import { isObject } from '../hub/json.ts'
+import { createBounded } from '../hub/memo.ts'
 
 export interface ResponseStore {
   /** Marks it as used. `owner` (name of the access key) must be the one it was kept under: ids are no secret. */
@@ -19,35 +20,16 @@ export interface ResponseStore {
 
 /** `maxCount`: answers and their items, default 4,000. `maxBytes`: of all together, default 64 MiB. */
 export function createResponseStore(maxCount = 4000, maxBytes = 67_108_864): ResponseStore {
-  /** As JSON bytes: their size is known, and nothing that a request holds can change them. A Map keeps the order. */
-  const kept = new Map<string, Buffer>()
-  let bytes = 0
-
-  function remove(key: string): void {
-    bytes -= kept.get(key)?.length ?? 0
-    kept.delete(key)
-  }
+  /** As JSON bytes: their size is known, and nothing that a request holds can change them. */
+  const kept = createBounded<Buffer>(maxCount, maxBytes, (bytes) => bytes.length)
 
   function put(id: string, stored: StoredResponse, owner = ''): void {
-    const key = toKey(id, owner)
-    const value = Buffer.from(JSON.stringify(stored))
-    remove(key)
-    if (value.length > maxBytes) return
-    kept.set(key, value)
-    bytes += value.length
-    for (const oldest of kept.keys()) {
-      if (kept.size <= maxCount && bytes <= maxBytes) break
-      remove(oldest)
-    }
+    kept.set(toKey(id, owner), Buffer.from(JSON.stringify(stored)))
   }
 
   function get(id: string, owner = ''): StoredResponse | undefined {
-    const key = toKey(id, owner)
-    const value = kept.get(key)
-    if (value === undefined) return undefined
-    kept.delete(key)
-    kept.set(key, value)
-    return JSON.parse(value.toString()) as StoredResponse
+    const bytes = kept.get(toKey(id, owner))
+    return bytes && JSON.parse(bytes.toString()) as StoredResponse
   }
 
   return {

@@ -4,6 +4,7 @@
  * its quotation marks are escaped there.
  * @module
  */
+import { toFields } from '../hub/json.ts'
 import type { RelayDialect } from '../dialects/dialect.ts'
 import type { DialectName, JsonObject, Usage } from '../hub/types.ts'
 
@@ -18,6 +19,7 @@ export interface Tap {
   /** Whole events only. */
   push(events: Buffer): void
   usage: Partial<Usage> | undefined
+  id: string | undefined
   end: 'complete' | 'error' | undefined
 }
 
@@ -30,7 +32,9 @@ export function createTap(dialect: RelayDialect): Tap {
     if (tap.end !== 'error') tap.end = dialect.endOf({ event: undefined, data }) ?? tap.end
     if (data === '[DONE]') return
     try {
-      const seen = dialect.readUsage(JSON.parse(data) as JsonObject)
+      const event = JSON.parse(data) as JsonObject
+      const seen = dialect.readUsage(event)
+      tap.id = readResponseId(event) ?? tap.id
       if (seen !== undefined) tap.usage = { ...tap.usage, ...seen } // snapshots, not increments: overwrite, never add (pitfall U1)
     } catch {
       // A malformed line is the client's to judge: its bytes pass on untouched (pitfall S24).
@@ -39,6 +43,7 @@ export function createTap(dialect: RelayDialect): Tap {
 
   const tap: Tap = {
     usage: undefined,
+    id: undefined,
     end: undefined,
     push(events) {
       const text = events.toString('latin1') // one character per byte, so that offsets are the same
@@ -53,6 +58,12 @@ export function createTap(dialect: RelayDialect): Tap {
     },
   }
   return tap
+}
+
+/** By which `previous_response_id` names it; of an event of the Responses API or a whole answer. */
+export function readResponseId(data: JsonObject): string | undefined {
+  const { id } = toFields(data['response'] ?? data)
+  return typeof id === 'string' && id.startsWith('resp') ? id : undefined
 }
 
 /** Vendors write `"usage":null` and `"finish_reason":null` into every chunk. */

@@ -5,6 +5,7 @@
 import { StringDecoder } from 'node:string_decoder'
 import { parseObject } from '../hub/json.ts'
 import { createFold } from '../hub/fold.ts'
+import { toLegal } from '../dialects/encoding.ts'
 import { createSseDecoder } from '../sse.ts'
 import { DarioError } from '../errors.ts'
 import type { Dialect, EncodedRequest, ReplyContext } from '../dialects/dialect.ts'
@@ -14,7 +15,7 @@ import type { SseEvent } from '../sse.ts'
 export interface AnswerOptions {
   from: Dialect
   to: Dialect
-  encoded: Pick<EncodedRequest, 'toolNames'> | undefined
+  encoded: Pick<EncodedRequest, 'toolNames'> & { callIds?: ReadonlySet<string> } | undefined
   context: ReplyContext
   /** The client reads server-sent events; else the answer is folded into one JSON body. */
   stream: boolean
@@ -57,8 +58,9 @@ export function createAnswer(options: AnswerOptions): Answer {
 
   function take(events: readonly HubEvent[]): string {
     let out = ''
-    for (const event of events) {
+    for (const decoded of events) {
       if (answer.error !== undefined || answer.complete) break
+      const event = decoded.type === 'block_start' ? toNew(decoded) : decoded
       options.watch(event)
       if ('usage' in event) usage = event.usage
       if (event.type === 'error') {
@@ -71,6 +73,13 @@ export function createAnswer(options: AnswerOptions): Answer {
       if (encode !== undefined) out += encode(event)
     }
     return out
+  }
+
+  /** Some servers number their calls anew in every answer; many clients, and Anthropic, want ids used once (pitfall O5). */
+  function toNew(event: Extract<HubEvent, { type: 'block_start' }>): HubEvent {
+    const { block } = event, used = options.encoded?.callIds
+    if (block.type !== 'tool_use' || !(used?.has(block.id) || used?.has(toLegal(block.id, 128)))) return event
+    return { ...event, block: { ...block, id: context.newId(`${block.id}_`) } }
   }
 
   function decodeEvents(events: readonly SseEvent[]): string {
@@ -103,11 +112,12 @@ export function createAnswer(options: AnswerOptions): Answer {
       return ''
     },
     finish() {
-      const rest = text.end()
-      if (options.upstreamStreams) return guard(() => decodeEvents([...sse.push(rest), ...sse.end()]) + take(decoder.end()))
-      const body = parseObject(json.join('') + rest)
-      if (body === undefined) return refuse('something that is no JSON answer')
-      return guard(() => take(from.decodeReply(body, names)))
+      const whole = json.join('') + text.end(), body = options.upstreamStreams ? undefined : parseObject(whole)
+      if (body !== undefined) return guard(() => take(from.decodeReply(body, names)))
+      // Some servers, and some in between, send events under another content type.
+      const isEvents = options.upstreamStreams || /^(?:event|data)?:/.test(whole)
+      if (isEvents) return guard(() => decodeEvents([...sse.push(whole), ...sse.end()]) + take(decoder.end()))
+      return refuse('something that is no JSON answer')
     },
     fail: (error) => encode?.({ type: 'error', error, usage }) ?? '',
     reply: () => fold!.result(),

@@ -16,6 +16,7 @@ import { createReasoningStore } from './reasoning-store.ts'
 import { MAX_PREAMBLE_BYTES, isStream } from './relay.ts'
 import { SSE_HEADERS } from './reply.ts'
 import { createResponseStore } from './response-store.ts'
+import { readResponseId } from './tap.ts'
 import { createAnswer } from './translated-answer.ts'
 import type { Upstream } from '../backends/backend.ts'
 import type { Candidate } from '../backends/pool.ts'
@@ -77,13 +78,16 @@ export function createTranslation(options: TranslationOptions, dialect: (name: D
 
   function decode(job: Job): Decoded {
     const { incoming, client } = job, body = readBody(job)
-    if (client.name === 'responses' && typeof body['previous_response_id'] === 'string') {
-      throw new DarioError('invalid_request', `previous_response_id: the response ${JSON.stringify(body['previous_response_id'].slice(0, 100))} is not kept here: ` +
-        'it is unknown, too old or was sent with store: false. Send the whole conversation as input', { path: 'previous_response_id' })
+    const previous = client.name === 'responses' ? body['previous_response_id'] : undefined
+    if (typeof previous === 'string') {
+      throw new DarioError('unsupported_across_dialects', `previous_response_id: the response ${JSON.stringify(previous.slice(0, 100))} is not kept here: ` +
+        'it is unknown, too old or was sent with store: false. Send the whole conversation as input',
+        { path: 'previous_response_id', details: { code: 'previous_response_not_found' } }) // the word on which clients do
     }
     const { request, warnings } = dialect(client.name).decodeRequest(body)
-    const repaired = repairToolTurns(request.turns)
-    return { request: { ...request, turns: reasoning.restore(repaired.turns, incoming.accessKey?.name) }, warnings: [...warnings, ...repaired.warnings], body }
+    // First of all, as the repair gives calls other ids than those under which they were kept.
+    const repaired = repairToolTurns(reasoning.restore(request.turns, incoming.accessKey?.name))
+    return { request: { ...request, turns: repaired.turns }, warnings: [...warnings, ...repaired.warnings], body }
   }
 
   function encode(job: Job, target: DialectName, { backend, model }: Candidate, known: ReadonlySet<Repair>): Encoded {
@@ -100,7 +104,8 @@ export function createTranslation(options: TranslationOptions, dialect: (name: D
     const words = WORDS[job.client.name]
     const named = warnings.map(({ path, reason }) => ({ path: path.replace(/^(?:format\.)?\w+/, (word) => Object.hasOwn(words, word) ? words[word]! : word), reason }))
     if (job.client.name !== 'responses') job.decoded = undefined // its answers are kept together with their requests
-    return { body: JSON.stringify(body), toolNames, warnings: [...lost, ...named], request: told }
+    const calls = request.turns.flatMap(({ blocks }) => blocks.filter((block) => block.type === 'tool_use'))
+    return { body: JSON.stringify(body), toolNames, warnings: [...lost, ...named], request: told, callIds: new Set(calls.map(({ id }) => id)) }
   }
 
   async function deliver(job: Job, candidate: Candidate, sent: Sent, open: () => void): Promise<Relayed> {
@@ -112,6 +117,7 @@ export function createTranslation(options: TranslationOptions, dialect: (name: D
       created: Math.floor(job.incoming.received / 1000),
       newId: options.newId,
       keep(reply) {
+        job.answerId = readResponseId(reply)
         if (job.client.name === 'responses') responses.keep(job.decoded?.body ?? readBody(job), reply, job.record.accessKey)
       },
     }

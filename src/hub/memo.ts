@@ -24,3 +24,46 @@ export function remember<Value>(map: Map<string, Value>, name: string, value: Va
   const [oldest] = map.keys()
   if (oldest !== undefined) map.delete(oldest)
 }
+
+export interface Bounded<Value> {
+  /** Marks it as used. */
+  get(name: string): Value | undefined
+  set(name: string, value: Value): void
+  isEmpty(): boolean
+}
+
+/** Of more than `maxCount`, or of more than `maxSize` all together, the one used longest ago goes first. */
+export function createBounded<Value>(
+  maxCount: number, maxSize: number, sizeOf: (value: Value) => number,
+): Bounded<Value> {
+  const kept = new Map<string, Value>() // keeps the order
+  let size = 0
+
+  function take(name: string): Value | undefined {
+    const value = kept.get(name)
+    if (value !== undefined) size -= sizeOf(value)
+    kept.delete(name)
+    return value
+  }
+
+  function set(name: string, value: Value): void {
+    take(name)
+    if (sizeOf(value) > maxSize) return
+    kept.set(name, value)
+    size += sizeOf(value)
+    for (const oldest of kept.keys()) {
+      if (kept.size <= maxCount && size <= maxSize) break
+      take(oldest)
+    }
+  }
+
+  return {
+    get(name) {
+      const value = take(name)
+      if (value !== undefined) set(name, value)
+      return value
+    },
+    set,
+    isEmpty: () => kept.size === 0,
+  }
+}

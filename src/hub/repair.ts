@@ -14,6 +14,14 @@ interface Call {
   path?: string | undefined
 }
 
+/** The calls of one id. Results come in the order of the calls: `calls` are those of the latest turn. */
+interface Same {
+  count: number
+  turn: Turn
+  calls: Call[]
+  answered: number
+}
+
 /** Run once on a decoded request. Turns that were left empty are gone; other blocks keep their order. */
 export function repairToolTurns(turns: readonly Turn[]): { turns: Turn[]; warnings: Warning[] } {
   const warnings: Warning[] = []
@@ -38,35 +46,40 @@ export function repairToolTurns(turns: readonly Turn[]): { turns: Turn[]; warnin
 /** Pairs every result with the latest call of its id; takes results out of their turns, as they get a new place. */
 function matchCalls(turns: readonly Turn[], warnings: Warning[]): { calls: Map<Block, Call>; kept: Turn[] } {
   const calls = new Map<Block, Call>()
-  const latest = new Map<string, Call>()
+  const byId = new Map<string, Same>()
   const skipped = new Set<string>() // ids of nameless calls
   const kept = turns.map((turn): Turn => {
     if (!hasCallOrResult(turn)) return turn
+    const warn = (reason: string): Block[] => {
+      warnings.push({ path: turn.path ?? 'messages', reason })
+      return []
+    }
     const blocks = turn.blocks.flatMap((block): Block[] => {
-      const path = turn.path ?? 'messages'
       if (block.type === 'tool_use') {
-        const call = takeCall(block, latest, path, warnings)
-        if (call === undefined) {
-          if (block.name === '') skipped.add(block.id)
-          return []
+        if (block.name === '') {
+          skipped.add(block.id)
+          return warn('a tool call without a name is left out, with its result (some models make them)')
         }
+        const call = takeCall(block, turn, byId)
+        if (call === undefined) return warn(`a second call ${block.id} is left out`)
         calls.set(call.block, call)
         return [call.block]
       }
       if (block.type !== 'tool_result') return [block]
-      const call = latest.get(block.toolUseId)
+      const same = byId.get(block.toolUseId)
+      const call = same?.calls[same.answered++] ?? same?.calls.at(-1)
       if (call !== undefined) {
-        if (call.result !== undefined)
-          warnings.push({ path, reason: `a second result of call ${call.wireId}: the last one is kept` })
+        if (call.result !== undefined) warn(`a second result of call ${call.wireId}: the last one is kept`)
         call.result = { ...block, toolUseId: call.block.id }
         call.path = turn.path
         return []
       }
       if (skipped.has(block.toolUseId)) return []
-      warnings.push({ path, reason: 'a tool result without its call is sent as text' })
+      warn('a tool result without its call is sent as text')
       return [{ type: 'text', text: 'Result of an earlier tool call:' }, ...block.content]
     })
-    return { ...turn, blocks }
+    // Reasoning led to a call: of a turn that held nothing else, and lost it, no vendor takes the rest.
+    return { ...turn, blocks: blocks.every(({ type }) => type === 'thinking') ? [] : blocks }
   })
   return { calls, kept }
 }
@@ -75,25 +88,16 @@ function hasCallOrResult({ blocks }: Turn): boolean {
   return blocks.some(({ type }) => type === 'tool_use' || type === 'tool_result')
 }
 
-function takeCall(
-  block: BlockOf<'tool_use'>, latest: Map<string, Call>, path: string, warnings: Warning[],
-): Call | undefined {
-  if (block.name === '') {
-    warnings.push({ path, reason: 'a tool call without a name is left out, with its result (some models make them)' })
-    return undefined
-  }
-  const before = latest.get(block.id)
-  const isSame = before?.block.name === block.name && before.block.input === block.input
-  if (before !== undefined && (before.result === undefined || isSame)) {
-    warnings.push({ path, reason: `a second call ${block.id} is left out` })
-    return undefined
-  }
-  const id = block.id === '' ? 'call_without_id' : block.id // vendors refuse an empty one
-  // Some local servers count their ids anew in every answer; each vendor wants them unique.
-  const last = before?.block.id
-  const uses = last === undefined ? id : `${id}_${last === id ? 2 : Number(last.slice(id.length + 1)) + 1}`
-  const call: Call = { block: uses === block.id ? block : { ...block, id: uses }, wireId: block.id }
-  latest.set(block.id, call)
+/** undefined for one that was replayed. */
+function takeCall(block: BlockOf<'tool_use'>, turn: Turn, byId: Map<string, Same>): Call | undefined {
+  const known = byId.get(block.id), before = known?.calls.at(-1)?.block
+  if (before?.name === block.name && before.input === block.input) return undefined
+  const same = known?.turn === turn ? known : { count: known?.count ?? 0, turn, calls: [], answered: 0 }
+  byId.set(block.id, same)
+  // Some local servers count their ids anew in every answer, or leave them empty; vendors want them filled and unique.
+  const id = (block.id || 'call_without_id') + (++same.count === 1 ? '' : `_${same.count}`)
+  const call: Call = { block: id === block.id ? block : { ...block, id }, wireId: block.id }
+  same.calls.push(call)
   return call
 }
 

@@ -21,8 +21,8 @@ const STOPS = {
 /** A block that is being received; `index` is our own: some compatible servers give every block the index 0. */
 type Open =
   | { kind: 'text' | 'thinking'; index: number }
-  /** `filled`: input that stood in the block's start; deltas, if any come, replace it (pitfall O13). */
-  | { kind: 'tool'; index: number; filled: string; streamed: boolean; held: string[] | undefined }
+  /** `filled`: input that stood in the block's start, until deltas come in its place (pitfall O13). */
+  | { kind: 'tool'; index: number; filled: string; held: string[] | undefined }
   /** Held until it is whole, since only its own dialect can read it. */
   | { kind: 'opaque'; value: JsonObject; json: string[] }
   | { kind: 'ignored' }
@@ -103,7 +103,7 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder {
     hasTool = true
     const block = toToolUse(context, id, wireName), input = value['input']
     const filled = isObject(input) && Object.keys(input).length === 0 ? '' : readInput(input ?? '')
-    return { kind: 'tool', index: show(block), filled, streamed: false, held: block.kind === 'custom' ? [] : undefined }
+    return { kind: 'tool', index: show(block), filled, held: block.kind === 'custom' ? [] : undefined }
   }
 
   function readDelta(at: number, delta: JsonObject): void {
@@ -130,7 +130,7 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder {
   function fillInput(block: Open | undefined, json: string): void {
     if (block?.kind === 'opaque') block.json.push(json)
     if (block?.kind !== 'tool' || json === '') return
-    block.streamed = true
+    block.filled = ''
     if (block.held === undefined) say(block.index, json)
     else block.held.push(json)
   }
@@ -144,10 +144,10 @@ export function createStreamDecoder(context: DecodeContext): StreamDecoder {
       events.push({ type: 'block_end', index: show({ type: 'opaque', origin: 'anthropic', value }) })
       return
     }
-    if (block.kind === 'tool' && block.held !== undefined) {
-      const json = block.streamed ? block.held.join('') : block.filled
-      say(block.index, optionalStr(parseObject(json)?.['input']) ?? json)
-    } else if (block.kind === 'tool' && !block.streamed) say(block.index, block.filled)
+    if (block.kind === 'tool') {
+      const json = block.held?.join('') || block.filled
+      say(block.index, (block.held && optionalStr(parseObject(json)?.['input'])) ?? json)
+    }
     events.push({ type: 'block_end', index: block.index })
   }
 

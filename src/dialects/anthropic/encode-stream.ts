@@ -96,7 +96,7 @@ export function createStreamEncoder(context: ReplyContext): StreamEncoder {
   /** Ends the open block and all that waited, so that no client is left with an open one (pitfall S18). */
   function closeAll(): string {
     let out = ''
-    while (current !== undefined || waiting.size > 0) out += (current === undefined ? '' : stopBlock()) + flush()
+    while (current !== undefined || waiting.size > 0) out += stopBlock() + flush()
     return out
   }
 
@@ -104,7 +104,7 @@ export function createStreamEncoder(context: ReplyContext): StreamEncoder {
     switch (event.type) {
       case 'start': return start(event)
       case 'ping': return send({ type: 'ping' })
-      case 'error': return (started && current !== undefined ? stopBlock() : '') + encodeStreamError(event.error, '')
+      case 'error': return stopBlock() + encodeStreamError(event.error, '')
       case 'end': {
         const out = start(undefined) + closeAll()
         const delta = { stop_reason: toStop(event.stop, hasTool), stop_sequence: event.stopSequence ?? null }
