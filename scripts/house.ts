@@ -8,10 +8,11 @@ import type { Effect } from './check/source.ts'
 /**
  * Lines of `src` and `bin` together, everything counted. The first estimate was 7,500. The catalogue of what clients
  * and vendors really send, some 230 entries of which each cost a rule and a test, came to twice that; every line over
- * the estimate is in `src/dialects`, `src/plan`, `src/backends` and `src/cli`, and is wanted back. The last 450 buy
- * speed: the HTTP client of `src/backends`, observers that are told in batches, and what is loaded late.
+ * the estimate is in `src/dialects`, `src/plan`, `src/backends` and `src/cli`, and is wanted back. The last 650 buy
+ * speed (the HTTP client of `src/backends`, observers that are told in batches, what is loaded late), and what vendors
+ * turned out to want: Gemini's proofs beside its calls, chains of answers at one key, call ids that are used once.
  */
-export const CEILING = 20_060
+export const CEILING = 20_280
 
 /** Lines of a file without a number of its own. */
 export const DEFAULT_LINES = 250
