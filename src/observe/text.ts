@@ -86,10 +86,12 @@ export function toNano(time: number): string {
 let lastUsage: Partial<Usage> | undefined
 let lastTokens = ''
 
-/** Tokens as members, made once for the ledger and the log. */
+/** Tokens as members, made once for the ledger and the log. Nearly all usage has these four: each piece less counts. */
 export function encodeTokens(usage: Partial<Usage>): string {
   if (usage === lastUsage) return lastTokens
   const { input, cacheRead, cacheWrite, output, reasoning } = lastUsage = usage
-  return lastTokens = member('input', input) + member('cacheRead', cacheRead) + member('cacheWrite', cacheWrite)
-    + member('output', output) + member('reasoning', reasoning)
+  const isWhole = input !== undefined && cacheRead !== undefined && cacheWrite !== undefined && output !== undefined
+  lastTokens = isWhole ? `,"input":${input},"cacheRead":${cacheRead},"cacheWrite":${cacheWrite},"output":${output}`
+    : member('input', input) + member('cacheRead', cacheRead) + member('cacheWrite', cacheWrite) + member('output', output)
+  return reasoning === undefined ? lastTokens : lastTokens += member('reasoning', reasoning)
 }
