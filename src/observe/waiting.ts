@@ -16,7 +16,7 @@ export interface Waiting {
 
 const CHUNK = 65_536 // bytes
 const MOST_SPARE = 64 // chunks
-const SOME = 1024 // characters
+const SOME = 4096 // characters
 
 /**
  * Chunks to be filled again. One that waits for half a second is old for the collector of garbage, which then must look
