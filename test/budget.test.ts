@@ -88,6 +88,20 @@ test('budget: what a request holds for itself does not refuse it the rest of its
   deepStrictEqual(budgets.admit(createRecord({ time: NOON, requestBytes: 2400 }), chain), chain)
 })
 
+test('budget: one that is raised, made or taken away while dario runs counts what was used before', () => {
+  let list: BudgetConfig[] = [{ scope: 'all', per: 'day', tokens: 1000 }]
+  const { spend } = createBench([], { budgets: () => list })
+  spend(1000)
+  throws(() => spend(1), /used up/)
+  list = [{ scope: 'all', per: 'day', tokens: 2000 }]
+  spend(500)
+  list = [{ scope: 'backend:a', per: 'month', tokens: 1500 }]
+  throws(() => spend(1), /for backend:a/)
+  spend(1, {}, ['b'])
+  list = []
+  spend(1)
+})
+
 test('budget: requests under way are reserved, and given back when they end', () => {
   const { budgets } = createBench([{ scope: 'all', per: 'day', tokens: 1000 }])
   const chain = [{ backend: { id: 'a' }, model: 'm' }]
