@@ -95,13 +95,18 @@ for (const [title, answer] of Object.entries(OTHERS)) {
   })
 }
 
-test('W3: a port that is taken on IPv6 only is taken, and the other address is free again', async (context) => {
-  if (!HAS_IPV6) return
+/** Another program on a port of `::1`; nobody is on that of `127.0.0.1`. */
+async function occupyIpv6(context: TestContext): Promise<number> {
   const other = createNetServer((socket) => socket.destroy())
   other.listen(0, '::1')
   await once(other, 'listening')
   context.after(() => other.close())
-  const { port } = other.address() as AddressInfo
+  return (other.address() as AddressInfo).port
+}
+
+test('W3: a port that is taken on IPv6 only is taken, and the other address is free again', async (context) => {
+  if (!HAS_IPV6) return
+  const port = await occupyIpv6(context)
   await rejects(makeServer({ port }).listener.listen(), /taken by another program/)
   const again = createNetServer()
   again.listen(port, '127.0.0.1')
@@ -111,11 +116,7 @@ test('W3: a port that is taken on IPv6 only is taken, and the other address is f
 
 test('listener: any free port is one that is free on both addresses', async (context) => {
   if (!HAS_IPV6) return
-  const other = createNetServer((socket) => socket.destroy())
-  other.listen(0, '::1')
-  await once(other, 'listening')
-  context.after(() => other.close())
-  const { port: taken } = other.address() as AddressInfo
+  const taken = await occupyIpv6(context)
   const { listen } = NetServer.prototype
   const chance = function (this: NetServer, given: ListenOptions): NetServer {
     return listen.call(this, { ...given, port: taken })
